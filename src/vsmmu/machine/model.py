@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The VM as configured, whatever format it was written in: plain values, nothing decided yet.
+
+A :class:`Machine` says what QEMU was told, in the order in which QEMU acts on it. It holds no defaults of a
+QEMU version (those are :mod:`vsmmu.qemu`'s) and it can describe a VM that would never start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+
+__all__ = ["VSMMU_DRIVER", "Device", "Global", "JsonValue", "Machine", "MachineObject", "Origin"]
+
+#: QEMU's name of the device that this project is about.
+VSMMU_DRIVER: Final = "arm-smmuv3"
+
+#: A property as written: always ``str`` in ``key=value`` form; any JSON value in JSON form.
+JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
+
+
+class Origin(NamedTuple):
+    """Where something was written.
+
+    :param option: the option with its argument, as QEMU repeats it in front of an error
+        (``-device arm-smmuv3,accel=on``, or ``vm.cfg:12`` for a configuration file).
+    :param place: the same for people: ``argument 7``, ``line 3``, ``vm.cfg:12``.
+    """
+
+    option: str
+    place: str
+
+
+class Device(NamedTuple):
+    """One device in the order of creation.
+
+    :param number: position in that order, from 0; QEMU makes all ``key=value`` devices before the JSON ones.
+    :param driver: QEMU's type name.
+    :param id: empty if none was given.
+    :param properties: everything else as written, ``bus`` included; the last of repeated keys.
+    :param form: which parser QEMU would use; it decides which types a property takes.
+    """
+
+    number: int
+    driver: str
+    id: str
+    properties: Mapping[str, JsonValue]
+    form: Literal["keyval", "json"]
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """How people and messages call the device: its id, or its driver and number."""
+        return self.id or f"{self.driver}#{self.number}"
+
+    def text(self, key: str) -> str:
+        """A property as text; empty if it is absent (JSON ``true`` is ``on``)."""
+        value = self.properties.get(key, "")
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        return value if isinstance(value, str) else str(value)
+
+
+class Global(NamedTuple):
+    """One ``-global``: a changed default for every device of a driver."""
+
+    driver: str
+    property: str
+    value: str
+    origin: Origin
+
+
+class MachineObject(NamedTuple):
+    """One ``-object``."""
+
+    qom_type: str
+    id: str
+    properties: Mapping[str, JsonValue]
+    origin: Origin
+
+
+class Machine(NamedTuple):
+    """A VM's configuration.
+
+    :param program: the emulator as called, ``qemu-system-aarch64`` or a path; empty if it was not said.
+    :param machine_type: as written (``virt``, ``virt-11.0``); empty if it was not said.
+    :param machine_options: all ``-machine`` options merged as QEMU does, without ``type``.
+    :param accelerators: names in the order in which QEMU tries them (``-accel``, ``-machine accel=a:b``).
+    :param accelerator_options: options of ``-accel``, merged.
+    :param firmware: what was given as ``-bios`` or first pflash; empty if none.
+    :param default_nic: whether QEMU would add its default network card (no ``-nodefaults``, ``-nic``...).
+    :param only_migratable: ``--only-migratable``.
+    """
+
+    program: str
+    machine_type: str
+    machine_options: Mapping[str, str]
+    accelerators: tuple[str, ...]
+    accelerator_options: Mapping[str, str]
+    firmware: str
+    default_nic: bool
+    only_migratable: bool
+    objects: tuple[MachineObject, ...]
+    globals: tuple[Global, ...]
+    devices: tuple[Device, ...]
+
+    @property
+    def vsmmus(self) -> tuple[Device, ...]:
+        """The ``arm-smmuv3`` devices, in order of creation."""
+        return tuple(device for device in self.devices if device.driver == VSMMU_DRIVER)
+
+    def device(self, name: str) -> Device | None:
+        """The device with this id (or :attr:`Device.name`)."""
+        return next((device for device in self.devices if name in (device.id, device.name)), None)
