@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hosts that ship with vsmmu: documented values of real platforms, each with its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.errors import UsageError
+from vsmmu.host.files import load_host
+
+if TYPE_CHECKING:
+    from vsmmu.host.facts import Host
+
+__all__ = ["builtin_host", "builtin_names"]
+
+_DIRECTORY: Final = Path(__file__).with_name("builtin")
+
+
+def builtin_names() -> tuple[str, ...]:
+    """All names that :func:`builtin_host` takes, sorted."""
+    return tuple(sorted(path.stem for path in _DIRECTORY.glob("*.json")))
+
+
+def builtin_host(name: str) -> Host:
+    """The built-in host called ``name``.
+
+    :raise UsageError: ``no-such-builtin``.
+    """
+    path = _DIRECTORY / f"{name}.json"
+    if not name.replace("-", "").isalnum() or not path.is_file():
+        raise UsageError(
+            "no-such-builtin",
+            f"there is no built-in host {name!r:.60}",
+            next=f"choose one of: {', '.join(builtin_names())}",
+        )
+    return load_host(str(path))

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of one number, how well, and from where."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+__all__ = ["UNKNOWN", "Bound", "Evidence", "Fact", "Kind", "Reading"]
+
+Kind = Literal["measured", "published", "inferred", "unknown"]
+Bound = Literal["exact", "at-least", "at-most"]
+
+
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Where a value comes from.
+
+    ``kind`` is *measured* (this host's kernel answered), *published* (somebody states it of this model of
+    host), *inferred* (it follows from something else; ``detail`` says how) or *unknown* (``detail`` says
+    why, and how to find out).
+    """
+
+    kind: Kind
+    source: str
+    detail: str = ""
+
+
+class Fact(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One number with a reference into the host's table of evidence.
+
+    ``value`` is null where it is not known. ``bound`` says whether the true value may lie above
+    (*at-least*) or below (*at-most*): a VM that starts proves a minimum, not the register.
+    """
+
+    value: int | None = None
+    evidence: str = ""
+    bound: Bound = "exact"
+
+
+#: A fact of which nothing was said.
+UNKNOWN = Fact()
+
+
+class Reading(NamedTuple):
+    """A fact looked up: the interval in which the true value lies, and why we believe that.
+
+    :param key: what was asked, such as ``IDR0.ATS``.
+    :param low: the smallest value that the evidence allows.
+    :param high: the largest one.
+    :param word: the whole register, if it is known; None otherwise.
+    """
+
+    key: str
+    low: int
+    high: int
+    evidence: Evidence
+    word: int | None = None
+
+    @property
+    def exact(self) -> int | None:
+        """The value, if the evidence settles it."""
+        return self.low if self.low == self.high else None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there is no evidence at all (a bound is some)."""
+        return self.evidence.kind == "unknown"

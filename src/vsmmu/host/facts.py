@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The facts about one host, in the shape of the document ``vsmmu.host/1``.
+
+Partly known hosts are normal: a register may be known whole, or only some of its fields, or bounds of them.
+The structs are the format: their JSON Schema is generated, and :mod:`vsmmu.host.files` reads and writes them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+import msgspec
+
+from vsmmu.errors import InputRefused
+from vsmmu.host.evidence import UNKNOWN, Evidence, Fact, Reading
+from vsmmu.smmuv3.fields import FIELDS, REGISTERS, field
+from vsmmu.smmuv3.registers import IdRegisters
+
+__all__ = ["SCHEMA", "Host", "HostFunction", "HostSmmu", "Kernel", "RegisterFact"]
+
+SCHEMA: Final = "vsmmu.host/1"
+
+#: ``struct iommu_hw_info`` out_data_type of an SMMUv3 (include/uapi/linux/iommufd.h).
+HW_INFO_ARM_SMMUV3: Final = 2
+
+Hex32 = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{1,8}$", description="an unsigned 32-bit word")]
+Hex64 = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{1,16}$", description="an unsigned 64-bit word")]
+Hex16 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{4}$", description="a PCI id, four hex digits")]
+Bdf = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f][.][0-7]$",
+        description="domain:bus:device.function, lower case, domain always written",
+    ),
+]
+#: Names end up in tables, file names and labels: printable, short, no control characters.
+Name = Annotated[str, msgspec.Meta(pattern="^[^\\x00-\\x1f\\x7f]{0,255}$")]
+_FIELD_KEYS: Final = frozenset(FIELDS)
+_NO_EVIDENCE: Final = Evidence("unknown", "these facts do not say")
+
+
+class _Document(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What every part of the document has in common: immutable, terse, no misspelt members."""
+
+
+class RegisterFact(_Document, frozen=True):
+    """A whole register word, as read from the host."""
+
+    value: Hex32
+    evidence: str
+
+    @property
+    def word(self) -> int:
+        """The word as a number."""
+        return int(self.value, 16)
+
+
+class Kernel(_Document, frozen=True):
+    """The host's kernel, as far as it bears on the facts.
+
+    ``boot_id`` is /proc/sys/kernel/random/boot_id of the boot in which the facts were measured.
+    """
+
+    release: Name = ""
+    boot_id: Name = ""
+    command_line: str = ""
+
+
+class HostSmmu(_Document, frozen=True):
+    """One SMMUv3 of the host.
+
+    ``name`` is the kernel's (``smmu3.0x0000000005000000``, the register base); ``device`` the platform
+    device, whose number depends on probe order. ``hw_info_type`` is what IOMMU_GET_HW_INFO answered (2 is
+    SMMUv3; 0 means a kernel without ARM_SMMU_V3_IOMMUFD). ``hw_info_flags`` has bit 0 for the Tegra264
+    erratum (7.3). ``cmdqv`` is 1 if the host can give Tegra241 command queues to a VM, 0 if it cannot.
+    ``coherent`` is the driver's view (firmware may override IDR0.COHACC); vfio refuses an incoherent SMMU.
+    ``kernel_log`` keeps the driver's own lines, from which fields may have been inferred.
+    """
+
+    name: Name
+    device: Name = ""
+    numa_node: int | None = None
+    registers: dict[str, RegisterFact] = {}
+    fields: dict[str, Fact] = {}
+    hw_info_type: Fact = UNKNOWN
+    hw_info_flags: Fact = UNKNOWN
+    cmdqv: Fact = UNKNOWN
+    coherent: Fact = UNKNOWN
+    kernel_log: tuple[str, ...] = ()
+
+    @property
+    def id_registers(self) -> IdRegisters | None:
+        """All eight words, if every one is known."""
+        if not all(name in self.registers for name in REGISTERS):
+            return None
+        return IdRegisters(**{name.lower(): self.registers[name].word for name in REGISTERS})
+
+
+class HostFunction(_Document, frozen=True):
+    """One PCI function of the host.
+
+    ``smmu`` is the name of the SMMU that translates it; null if none does. ``ats_capability`` is 1 if the
+    configuration space has the ATS capability; ``ats_not_supported`` is IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED
+    as the kernel reported it (kernels before 7.1 never set it, so a 0 of theirs is no fact);
+    ``root_complex_ats`` and ``canwbs`` are the IORT root complex's attributes; ``max_pasid_log2`` is what
+    the kernel enabled for the device, which is not the SMMU's SSIDSIZE.
+    """
+
+    address: Bdf
+    smmu: Name | None = None
+    label: Name = ""
+    vendor: Hex16 | None = None
+    device: Hex16 | None = None
+    class_code: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{6}$")] | None = None
+    driver: Name = ""
+    iommu_group: int | None = None
+    numa_node: int | None = None
+    physical_function: Bdf | None = None
+    virtual_functions: int | None = None
+    ats_capability: Fact = UNKNOWN
+    ats_not_supported: Fact = UNKNOWN
+    root_complex_ats: Fact = UNKNOWN
+    canwbs: Fact = UNKNOWN
+    pasid_capability: Fact = UNKNOWN
+    max_pasid_log2: Fact = UNKNOWN
+
+
+class Host(_Document, frozen=True, kw_only=True):
+    """One host. ``synthetic`` says in sentences what was made up, for hosts that serve as examples.
+
+    :raise InputRefused: ``facts-inconsistent`` when the parts contradict each other: a function behind an
+        SMMU that is not listed, a fact that names no evidence, a field that its register contradicts.
+    """
+
+    schema: str
+    name: Name
+    title: str = ""
+    taken_at: Name = ""
+    kernel: Kernel = Kernel()
+    synthetic: tuple[str, ...] = ()
+    smmus: tuple[HostSmmu, ...] = ()
+    functions: tuple[HostFunction, ...] = ()
+    evidence: dict[str, Evidence] = {}
+
+    def __post_init__(self) -> None:
+        """Check what types alone cannot; runs also when the host is decoded."""
+        _check_host(self)
+
+    def smmu(self, name: str) -> HostSmmu | None:
+        """The SMMU with this name, or with this platform device name."""
+        return next((smmu for smmu in self.smmus if name in (smmu.name, smmu.device)), None)
+
+    def function(self, address: str) -> HostFunction | None:
+        """The function at this address (domain written, lower case)."""
+        return next((function for function in self.functions if function.address == address), None)
+
+    def behind(self, smmu: HostSmmu) -> tuple[HostFunction, ...]:
+        """The functions that this SMMU translates."""
+        return tuple(function for function in self.functions if function.smmu == smmu.name)
+
+    def read(self, fact: Fact, key: str, limit: int = 1) -> Reading:
+        """Look one fact up, in the range 0..``limit``, with its evidence."""
+        evidence = self.evidence.get(fact.evidence, _NO_EVIDENCE)
+        if fact.value is None:
+            return Reading(key, 0, limit, Evidence("unknown", evidence.source, evidence.detail))
+        low = 0 if fact.bound == "at-most" else fact.value
+        high = limit if fact.bound == "at-least" else fact.value
+        return Reading(key, low, high, evidence)
+
+    def read_field(self, smmu: HostSmmu, key: str) -> Reading:
+        """Look a register field up: from the whole word if it is known, else from the field's own fact.
+
+        :raise KeyError: if the architecture has no such field.
+        """
+        entry = field(key)
+        register = smmu.registers.get(entry.register)
+        if register is not None:
+            value = entry.decode(register.word)
+            return Reading(key, value, value, self.evidence[register.evidence], register.word)
+        return self.read(smmu.fields.get(key, UNKNOWN), key, entry.limit)
+
+
+def _check_host(host: Host) -> None:
+    if host.schema != SCHEMA:
+        raise _refuse(host, f"the schema is {host.schema!r:.80}, not {SCHEMA!r}", "")
+    smmus = _unique(host, "SMMU", [smmu.name for smmu in host.smmus])
+    _unique(host, "function", [function.address for function in host.functions])
+    for smmu in host.smmus:
+        _check_smmu(host, smmu)
+    for function in host.functions:
+        if function.smmu is not None and function.smmu not in smmus:
+            raise _refuse(
+                host, f"function {function.address} sits behind SMMU {function.smmu!r}", "not listed"
+            )
+        for name in _FUNCTION_FACTS:
+            _check_evidence(host, function.address, name, getattr(function, name))
+
+
+def _check_smmu(host: Host, smmu: HostSmmu) -> None:
+    for name, register in smmu.registers.items():
+        if name not in REGISTERS:
+            raise _refuse(
+                host, f"SMMU {smmu.name} has a register {name!r:.40}", f"there are {', '.join(REGISTERS)}"
+            )
+        if register.evidence not in host.evidence:
+            raise _refuse(
+                host, f"SMMU {smmu.name}: {name} names the evidence {register.evidence!r:.40}", "not listed"
+            )
+    for key, fact in smmu.fields.items():
+        if key not in _FIELD_KEYS:
+            raise _refuse(host, f"SMMU {smmu.name} has a field {key!r:.40}", "no register has it")
+        _check_evidence(host, smmu.name, key, fact)
+        entry = field(key)
+        if fact.value is not None and not 0 <= fact.value <= entry.limit:
+            raise _refuse(
+                host, f"SMMU {smmu.name}: {key} is {fact.value}", f"{entry.bits} holds 0..{entry.limit}"
+            )
+        _check_against_register(host, smmu, key, fact)
+    for name in _SMMU_FACTS:
+        _check_evidence(host, smmu.name, name, getattr(smmu, name))
+
+
+def _check_against_register(host: Host, smmu: HostSmmu, key: str, fact: Fact) -> None:
+    register = smmu.registers.get(field(key).register)
+    if register is None or fact.value is None:
+        return
+    stated, read = fact.value, field(key).decode(register.word)
+    agrees = {"exact": read == stated, "at-least": read >= stated, "at-most": read <= stated}[fact.bound]
+    if not agrees:
+        raise _refuse(host, f"SMMU {smmu.name}: {key} is stated as {stated}", f"the register says {read}")
+
+
+def _check_evidence(host: Host, where: str, name: str, fact: Fact) -> None:
+    if fact is UNKNOWN or (fact.value is None and not fact.evidence):
+        return
+    evidence = host.evidence.get(fact.evidence)
+    if evidence is None:
+        raise _refuse(host, f"{where}: {name} names the evidence {fact.evidence!r:.40}", "not listed")
+    if (fact.value is None) != (evidence.kind == "unknown"):
+        raise _refuse(host, f"{where}: {name} has {evidence.kind} evidence but value {fact.value}", "")
+
+
+def _unique(host: Host, what: str, names: list[str]) -> set[str]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise _refuse(host, f"{what} {name!r} is listed twice", "")
+        seen.add(name)
+    return seen
+
+
+def _refuse(host: Host, what: str, why: str) -> InputRefused:
+    return InputRefused(
+        "facts-inconsistent",
+        what,
+        where=f"host {host.name!r:.80}",
+        why=why,
+        next="correct the facts, or take them again with: vsmmu probe",
+    )
+
+
+def _facts_of(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The members of ``struct`` that are facts: one definition, so that no check forgets a new one."""
+    return tuple(name for name in struct.__struct_fields__ if struct.__annotations__[name] == "Fact")
+
+
+_SMMU_FACTS: Final = _facts_of(HostSmmu)
+_FUNCTION_FACTS: Final = _facts_of(HostFunction)
+_ADDRESS: Final = re.compile(r"(?:([0-9a-fA-F]{1,8}):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})\.([0-7])")
+
+
+def normal_address(text: str) -> str | None:
+    """A function's address with the domain written and in lower case; None if ``text`` is no address."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        return None
+    domain, bus, device, function = match.groups()
+    return f"{int(domain or '0', 16):04x}:{int(bus, 16):02x}:{int(device, 16):02x}.{function}"

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read and write facts files (``vsmmu.host/1``): bounded, checked, and never half written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
+from vsmmu.host.facts import SCHEMA, Host
+
+__all__ = ["MAX_BYTES", "decode_host", "encode_host", "host_schema", "load_host", "read_bounded", "save_host"]
+
+#: A host with 4,096 functions takes about 2 MiB.
+MAX_BYTES: Final = 16 << 20
+_NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: vsmmu probe'
+
+
+def load_host(path: str) -> Host:
+    """Read a facts file; ``-`` is standard input.
+
+    :raise InputRefused: ``facts-malformed``, ``facts-too-large`` or ``facts-inconsistent``.
+    :raise HostLacks: ``file-missing``.
+    :raise PermissionRefused: ``file-permission``.
+    """
+    return decode_host(read_bounded(path, MAX_BYTES, "facts"), where=path)
+
+
+def decode_host(data: bytes, where: str) -> Host:
+    """Decode one ``vsmmu.host/1`` document; ``where`` names it in errors.
+
+    :raise InputRefused: ``facts-malformed`` or ``facts-inconsistent``.
+    """
+    try:
+        return _DECODER.decode(data)
+    except InputRefused as error:  # raised by Host itself, wrapped below in other versions of msgspec
+        raise _at(error, where) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if isinstance(error.__cause__, InputRefused):
+            raise _at(error.__cause__, where) from None
+        raise InputRefused(
+            "facts-malformed",
+            "these are not facts about a host",
+            where=where,
+            why=str(error)[:300],
+            next=_NEXT,
+        ) from None
+
+
+def encode_host(host: Host) -> bytes:
+    """The document as indented JSON with a final newline; equal hosts give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(host), indent=2) + b"\n"
+
+
+def save_host(host: Host, path: Path) -> None:
+    """Write a facts file so that a reader finds the old one or the new one, whole, whatever happens.
+
+    :raise PermissionRefused: ``file-permission``.
+    :raise HostLacks: ``file-write``: the directory is missing, the disk is full, ...
+    """
+    try:
+        _write_atomically(path, encode_host(host))
+    except PermissionError as error:
+        raise PermissionRefused(
+            "file-permission", "may not write facts", where=str(path), why=_reason(error)
+        ) from None
+    except OSError as error:
+        raise HostLacks("file-write", "cannot write facts", where=str(path), why=_reason(error)) from None
+
+
+def host_schema() -> dict[str, Any]:
+    """The JSON Schema of ``vsmmu.host/1``, from the structs themselves."""
+    return msgspec.json.schema(Host)
+
+
+def read_bounded(path: str, limit: int, what: str) -> bytes:
+    """Read a file (``-``: standard input) of at most ``limit`` bytes; a longer one is refused, not cut.
+
+    :raise InputRefused: ``WHAT-too-large``.
+    :raise HostLacks: ``file-missing``.
+    :raise PermissionRefused: ``file-permission``.
+    """
+    try:
+        descriptor = 0 if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with open(descriptor, "rb", closefd=path != "-") as stream:
+            data = stream.read(limit + 1)
+    except PermissionError as error:
+        raise PermissionRefused(
+            "file-permission", f"may not read {what}", where=path, why=_reason(error)
+        ) from None
+    except (OSError, ValueError) as error:
+        raise HostLacks("file-missing", f"cannot read {what}", where=path, why=_reason(error)) from None
+    if len(data) > limit:
+        raise InputRefused(
+            f"{what}-too-large",
+            f"the {what} are over {limit >> 20} MiB",
+            where=path,
+            next="give a smaller file",
+        )
+    return data
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(descriptor, "wb") as stream:  # noqa: PTH123 - a descriptor
+            stream.write(data)
+            stream.flush()
+            os.fchmod(stream.fileno(), 0o644)
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _at(error: VsmmuError, where: str) -> InputRefused:
+    place = f"{where}: {error.where}" if error.where else where
+    return InputRefused(error.code, error.what, where=place, why=error.why, next=error.next)
+
+
+def _failure(
+    kind: type[VsmmuError], code: str, what: str, where: str, error: OSError | ValueError
+) -> VsmmuError:
+    why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    return kind(code, what, where=where, why=why)
+
+
+_DECODER: Final = msgspec.json.Decoder(Host)

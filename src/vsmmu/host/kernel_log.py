@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the arm-smmu-v3 driver's log lines say about the registers, and what they do not.
+
+``arm_smmu_device_hw_probe()`` prints the driver's view: features after errata and firmware overrides, so
+only bits that the driver copies from an ID register are read back here. A clear bit means *no* only if that
+kernel knew the bit. Source: Linux 7.3 drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.c and arm-smmu-v3.h.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.smmuv3.fields import OAS_BITS, oas_code
+
+if TYPE_CHECKING:
+    from vsmmu.host.evidence import Bound
+
+__all__ = ["Inference", "ProbeLine", "infer", "parse_line"]
+
+_LINE: Final = re.compile(
+    r"arm-smmu-v3 (?P<device>[^\s:]+): (?:ias (?P<ias>\d{1,2})-bit, )?oas (?P<oas>\d{1,2})-bit "
+    r"\(features (?P<features>0x[0-9a-f]{8})\)"
+)
+_RELEASE: Final = re.compile(r"(\d{1,3})\.(\d{1,3})")
+
+
+class ProbeLine(NamedTuple):
+    """``arm-smmu-v3 NAME: [ias N-bit, ]oas N-bit (features 0x...)``, decoded."""
+
+    device: str
+    oas: int
+    features: int
+
+
+class Inference(NamedTuple):
+    """A register field as far as a log line settles it."""
+
+    key: str
+    value: int
+    bound: Bound
+    detail: str
+
+
+class _Feature(NamedTuple):
+    """A driver feature bit that mirrors an ID register field.
+
+    ``set`` and ``clear`` are the field's values in either case; None where the case proves nothing. A clear
+    bit is only believed from kernel ``since`` on.
+    """
+
+    bit: int
+    name: str
+    key: str
+    set: int
+    clear: int | None
+    since: tuple[int, int] = (0, 0)
+
+
+# Left out because errata or firmware change them: SEV, COHERENCY, BTM, NESTING, HA, HD, HAFT.
+_FEATURES: Final = (
+    _Feature(0, "2_LVL_STRTAB", "IDR0.ST_LEVEL", 1, 0),
+    _Feature(1, "2_LVL_CDTAB", "IDR0.CD2L", 1, 0),
+    _Feature(4, "PRI", "IDR0.PRI", 1, None),
+    _Feature(5, "ATS", "IDR0.ATS", 1, 0),
+    _Feature(9, "TRANS_S1", "IDR0.S1P", 1, 0),
+    _Feature(10, "TRANS_S2", "IDR0.S2P", 1, 0),
+    _Feature(12, "HYP", "IDR0.HYP", 1, 0),
+    _Feature(15, "RANGE_INV", "IDR3.RIL", 1, 0, (5, 7)),
+    _Feature(23, "S2FWB", "IDR3.FWB", 1, 0, (6, 13)),
+)
+_TT_LE, _TT_BE = 1 << 2, 1 << 3
+
+
+def parse_line(line: str) -> ProbeLine | None:
+    """Decode a kernel log line; None if it is not the driver's probe line or its OAS is no real size."""
+    match = _LINE.search(line)
+    if match is None or int(match["oas"]) not in OAS_BITS.values():
+        return None
+    return ProbeLine(match["device"], int(match["oas"]), int(match["features"], 16))
+
+
+def infer(line: ProbeLine, release: str) -> list[Inference]:
+    """The register fields that follow from a probe line of kernel ``release`` (empty if not known).
+
+    Every running driver has found AArch64 tables, so IDR0.TTF is at least 2 whatever the bits say.
+    """
+    found = [Inference("IDR0.TTF", 2, "at-least", "the driver runs, so AArch64 tables are supported")]
+    found += _infer_endianness(line.features)
+    version = _version(release)
+    for feature in _FEATURES:
+        if line.features >> feature.bit & 1:
+            found.append(Inference(feature.key, feature.set, "exact", f"features has {feature.name}"))
+        elif feature.clear is not None and (not feature.since[0] or (version and version >= feature.since)):
+            found.append(Inference(feature.key, feature.clear, "exact", f"features lacks {feature.name}"))
+    # The driver takes every size that it does not know for 48 bits.
+    bound: Bound = "at-least" if line.oas == 48 else "exact"
+    found.append(Inference("IDR5.OAS", oas_code(line.oas), bound, f"the driver uses {line.oas} bits"))
+    return sorted(found)
+
+
+def unsettled_ril(line: ProbeLine, release: str) -> bool:
+    """Whether the line leaves IDR3.RIL open because its kernel is too old (before 5.7) to know the bit."""
+    return not any(entry.key == "IDR3.RIL" for entry in infer(line, release))
+
+
+def _infer_endianness(features: int) -> list[Inference]:
+    little, big = bool(features & _TT_LE), bool(features & _TT_BE)
+    if not (little or big):
+        return []
+    value = 0 if little and big else 2 if little else 3
+    return [Inference("IDR0.TTENDIAN", value, "exact", "features has TT_LE" * little + " TT_BE" * big)]
+
+
+def _version(release: str) -> tuple[int, int] | None:
+    match = _RELEASE.match(release)
+    return (int(match[1]), int(match[2])) if match else None
