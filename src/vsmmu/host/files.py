@@ -66,11 +66,11 @@ def save_host(host: Host, path: Path) -> None:
     try:
         _write_atomically(path, encode_host(host))
     except PermissionError as error:
-        raise PermissionRefused(
-            "file-permission", "may not write facts", where=str(path), why=_reason(error)
+        raise _failure(
+            PermissionRefused, "file-permission", "may not write facts", str(path), error
         ) from None
     except OSError as error:
-        raise HostLacks("file-write", "cannot write facts", where=str(path), why=_reason(error)) from None
+        raise _failure(HostLacks, "file-write", "cannot write facts", str(path), error) from None
 
 
 def host_schema() -> dict[str, Any]:
@@ -90,11 +90,9 @@ def read_bounded(path: str, limit: int, what: str) -> bytes:
         with open(descriptor, "rb", closefd=path != "-") as stream:
             data = stream.read(limit + 1)
     except PermissionError as error:
-        raise PermissionRefused(
-            "file-permission", f"may not read {what}", where=path, why=_reason(error)
-        ) from None
+        raise _failure(PermissionRefused, "file-permission", f"may not read {what}", path, error) from None
     except (OSError, ValueError) as error:
-        raise HostLacks("file-missing", f"cannot read {what}", where=path, why=_reason(error)) from None
+        raise _failure(HostLacks, "file-missing", f"cannot read {what}", path, error) from None
     if len(data) > limit:
         raise InputRefused(
             f"{what}-too-large",
