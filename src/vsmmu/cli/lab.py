@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu lab``: build and use the arm64 lab."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vsmmu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vsmmu.lab import LabConfig, Session
+    from vsmmu.lab.cache import Cache
+
+__all__ = ["command"]
+
+_SIGTERM_STATUS = 128 + signal.SIGTERM
+
+
+@click.group(name="lab")
+def command() -> None:
+    """An emulated Arm host with a real kernel: SMMUv3, iommufd, vfio, KVM.
+
+    Built once from Debian's packages (as root, half a minute, and eleven for the kernel), started in seconds.
+    """
+
+
+def _machine_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose the emulated host, for ``run`` and ``shell``."""
+    options = [
+        click.option("--acpi", is_flag=True, help="Boot through UEFI with ACPI and CANWBS: nesting works."),
+        click.option(
+            "--device",
+            "devices",
+            multiple=True,
+            metavar="QEMUDEV",
+            help="One more device, as in QEMU's -device. Slots 05 to 07 of pcie.0 have e1000e, nvme and "
+            "virtio-rng-pci, 1d to 1f the lab's own; null1 to null3 are drives without content.",
+        ),
+        click.option("--no-default-devices", is_flag=True, help="Without e1000e, nvme and virtio-rng-pci."),
+        click.option("--memory", default="3G", show_default=True, metavar="M", help="As in QEMU's -m."),
+        _kernel_option,
+        click.option("-v", "--verbose", is_flag=True, help="Show the kernel console at the end."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+_kernel_option = click.option(
+    "--kernel",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="VSMMU_LAB_KERNEL",
+    help="A prebuilt arm64 Image or Image.gz (also VSMMU_LAB_KERNEL) instead of building one.",
+)
+
+
+def _config(
+    acpi: bool, devices: tuple[str, ...], no_default_devices: bool, memory: str, kernel: Path | None
+) -> LabConfig:
+    from vsmmu.lab import DEFAULT_DEVICES, LabConfig
+
+    defaults = () if no_default_devices else DEFAULT_DEVICES
+    return LabConfig(acpi=acpi, devices=(*defaults, *devices), memory=memory, kernel=kernel)
+
+
+def _pairs(option: str, values: tuple[str, ...], separator: str) -> list[tuple[str, str]]:
+    pairs = []
+    for value in values:
+        left, found, right = value.partition(separator)
+        if not (left and found):
+            raise UsageError("lab-option", f"{option} {value!r} has no {separator!r}", where="vsmmu lab run")
+        pairs.append((left, right))
+    return pairs
+
+
+def _cache() -> Cache:
+    from vsmmu.lab.cache import Cache
+
+    return Cache.default()
+
+
+@command.command()
+@_kernel_option
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def build(kernel: Path | None, dry_run: bool) -> None:
+    """Make what the cache lacks: QEMU, the root file system, the kernel."""
+    from vsmmu.lab.build import ensure, plan
+    from vsmmu.lab.progress import Progress
+
+    if dry_run:
+        operations, _ = plan(_cache(), kernel)
+        for operation in operations:
+            click.echo(f"would {operation.describe()}")
+        return
+    ensure(_cache(), kernel, Progress(sys.stderr))
+
+
+@command.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_machine_options
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True,
+              metavar="S", help="Kill COMMAND after so many seconds; exit status 124.")  # fmt: skip
+@click.option(
+    "--put", "puts", multiple=True, metavar="HOSTPATH:GUESTPATH", help="Hand in a file or directory."
+)
+@click.option("--get", "gets", multiple=True, metavar="GUESTPATH:HOSTPATH", help="Bring one back afterwards.")
+@click.option("-e", "--env", "env", multiple=True, metavar="NAME=VALUE", help="Set a variable for COMMAND.")
+@click.option(
+    "-i", "--stdin", "with_stdin", is_flag=True, help="Pass standard input on, read to its end first."
+)
+@click.argument("argv", nargs=-1, required=True, metavar="[--] COMMAND…")
+def run(
+    argv: tuple[str, ...],
+    acpi: bool,
+    devices: tuple[str, ...],
+    no_default_devices: bool,
+    memory: str,
+    kernel: Path | None,
+    verbose: bool,
+    timeout: float,
+    puts: tuple[str, ...],
+    gets: tuple[str, ...],
+    env: tuple[str, ...],
+    with_stdin: bool,
+) -> None:
+    """Boot, run COMMAND as root with this project's sources inside, exit with its status.
+
+    The status is 124 if the time was up and 125 if the lab itself failed.
+    """
+    from vsmmu.lab import Session
+    from vsmmu.lab.progress import Progress
+
+    config = _config(acpi, devices, no_default_devices, memory, kernel)
+    files = {guest: Path(host) for host, guest in _pairs("--put", puts, ":")}
+    wanted = _pairs("--get", gets, ":")
+    variables = dict(_pairs("--env", env, "="))
+    stdin = sys.stdin.buffer.read() if with_stdin else b""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_SIGTERM_STATUS))
+    with Session(config, progress=Progress(sys.stderr)) as session:
+        try:
+            if files:
+                session.put(files)
+            status = session.run(
+                argv, stdin=stdin, timeout=timeout, env=variables, on_stdout=_out, on_stderr=_err
+            ).status
+        finally:
+            if verbose:
+                _show_console(session)
+        for guest, host in wanted:
+            session.download(guest, Path(host))
+    sys.exit(status)
+
+
+def _out(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _err(data: bytes) -> None:
+    sys.stderr.buffer.write(data)
+    sys.stderr.buffer.flush()
+
+
+def _show_console(session: Session) -> None:
+    click.echo(session.console(), err=True)
+
+
+@command.command()
+@_machine_options
+def shell(
+    acpi: bool,
+    devices: tuple[str, ...],
+    no_default_devices: bool,
+    memory: str,
+    kernel: Path | None,
+    verbose: bool,  # noqa: ARG001  the console is in view anyhow
+) -> None:
+    """A prompt inside. Ctrl-D ends it; so does Ctrl-A X, whatever hangs."""
+    from vsmmu.lab import shell as lab_shell
+    from vsmmu.lab.progress import Progress
+
+    config = _config(acpi, devices, no_default_devices, memory, kernel)
+    sys.exit(lab_shell(config, progress=Progress(sys.stderr)))
+
+
+@command.command()
+def path() -> None:
+    """Print where the cache is."""
+    click.echo(_cache().directory)
+
+
+@command.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean(yes: bool) -> None:
+    """Remove the cache."""
+    cache = _cache()
+    if not yes:
+        click.confirm(f"Remove {cache.directory}?", abort=True, err=True)
+    cache.clean()

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Building the lab: the operations that make what the cache lacks.
+
+An :class:`Operation` can say what it would do and do it, so ``--dry-run`` shows the list that a real run
+works through.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from vsmmu.errors import InputRefused
+from vsmmu.lab import kernel, rootfs
+from vsmmu.lab.commands import install, missing, require_root
+from vsmmu.lab.progress import SILENT, Progress
+from vsmmu.lab.recipe import (
+    KERNEL_REQUIREMENTS,
+    TREE_REQUIREMENTS,
+    KernelRecipe,
+    Requirement,
+    TreeRecipe,
+    guest_recipe,
+    kernel_recipe,
+    tools_recipe,
+)
+from vsmmu.lab.tools import Tools, outer_machine, system_qemu
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vsmmu.lab.cache import Cache
+
+__all__ = ["Artifacts", "Operation", "ensure", "plan"]
+
+#: A link in the cache to the kernel that was given last.
+_GIVEN = "kernel-given"
+_GZIP_MAGIC = b"\x1f\x8b"
+# Documentation/arch/arm64/booting.rst: the magic at offset 56 of an Image.
+_IMAGE_MAGIC = b"ARM\x64"
+_IMAGE_MAGIC_AT = 56
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """Everything that starting the lab needs."""
+
+    tools: Tools
+    rootfs: Path
+    kernel: Path
+
+
+class Operation(Protocol):
+    """One step of building."""
+
+    def describe(self) -> str:
+        """What :meth:`apply` does, as the rest of a sentence that begins with ``lab:``."""
+
+    def apply(self) -> None:
+        """Do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallPackages:
+    """Programs of the outer machine."""
+
+    cache: Cache
+    requirements: tuple[Requirement, ...]
+
+    def describe(self) -> str:
+        """The packages."""
+        return f"install {' '.join(sorted({need.package for need in self.requirements}))}"
+
+    def apply(self) -> None:
+        """Install them with apt-get."""
+        install(self.requirements, self.cache.log("install"))
+
+
+@dataclass(frozen=True, slots=True)
+class MakeTools:
+    """The tree of programs for the outer machine."""
+
+    cache: Cache
+    recipe: TreeRecipe
+
+    def describe(self) -> str:
+        """What is in it and where it comes from."""
+        return f"unpack {', '.join(self.recipe.packages)} ({self.recipe.architecture}, {self.recipe.suite})"
+
+    def apply(self) -> None:
+        """Unpack it into the cache."""
+        require_root("unpack Debian packages with their owners")
+        log = self.cache.log(self.recipe.name)
+        self.cache.publish(self.recipe.name, lambda path: rootfs.unpack(self.recipe, path / "tree", log))
+
+
+@dataclass(frozen=True, slots=True)
+class MakeRootfs:
+    """The image that the lab host has as its root."""
+
+    cache: Cache
+    recipe: TreeRecipe
+    tools: Tools
+
+    def describe(self) -> str:
+        """What is in it."""
+        return f"make the {self.recipe.architecture} root file system ({', '.join(self.recipe.packages)})"
+
+    def apply(self) -> None:
+        """Unpack, byte-compile, pack."""
+        require_root("make a root file system")
+        log = self.cache.log(self.recipe.name)
+        self.cache.publish(
+            self.recipe.name, lambda path: rootfs.make_image(self.recipe, self.tools, path, log)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BuildKernel:
+    """The kernel from Debian's source package."""
+
+    cache: Cache
+    recipe: KernelRecipe
+
+    def describe(self) -> str:
+        """Where it comes from, and that it takes a while."""
+        return f"build the kernel from linux-source-{self.recipe.series} (about 11 minutes of two processors)"
+
+    def apply(self) -> None:
+        """Fetch, configure, compile."""
+        require_root("unpack the kernel's source package")
+        log = self.cache.log(self.recipe.name)
+        self.cache.publish(
+            self.recipe.name,
+            lambda path: kernel.build(self.recipe, outer_machine().architecture, path, log),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TakeKernel:
+    """A kernel that somebody has built before."""
+
+    cache: Cache
+    given: Path
+
+    def describe(self) -> str:
+        """Which."""
+        return f"take the kernel {self.given}"
+
+    def name(self) -> str:
+        """Its name in the cache, by content."""
+        digest = hashlib.sha256(_read(self.given)).hexdigest()
+        return f"{_GIVEN}-{digest[:16]}"
+
+    def apply(self) -> None:
+        """Unpack it if it is compressed, and remember it as the one to use."""
+        name = self.name()
+        self.cache.publish(name, lambda path: _write_image(self.given, path / "Image"))
+        link = self.cache.path(_GIVEN)
+        temporary = link.with_name(f".{_GIVEN}-{os.getpid()}")
+        temporary.symlink_to(name)
+        temporary.replace(link)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputRefused(
+            "lab-kernel-unreadable", f"cannot read the kernel {path}", why=str(error)
+        ) from error
+
+
+def _write_image(given: Path, image: Path) -> None:
+    data = _read(given)
+    if data.startswith(_GZIP_MAGIC):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError) as error:
+            raise InputRefused(
+                "lab-kernel-damaged", f"cannot unpack the kernel {given}", why=str(error)
+            ) from error
+    if data[_IMAGE_MAGIC_AT : _IMAGE_MAGIC_AT + 4] != _IMAGE_MAGIC:
+        raise InputRefused(
+            "lab-kernel-not-image", f"{given} is not an arm64 kernel", next="give an Image or Image.gz"
+        )
+    image.write_bytes(data)
+
+
+def _kernel(cache: Cache, given: Path | None) -> tuple[list[Operation], Path]:
+    """What has to be done for a kernel, and where it will be."""
+    recipe = kernel_recipe()
+    if given is not None:
+        take = TakeKernel(cache, given)
+        name = take.name()
+        current = cache.path(_GIVEN)
+        done = cache.has(name) and current.is_symlink() and current.readlink() == Path(name)
+        return ([] if done else [take]), cache.path(name) / "Image"
+    if cache.has(recipe.name):
+        return [], cache.path(recipe.name) / "Image"
+    if cache.has(_GIVEN):
+        return [], cache.path(_GIVEN).resolve() / "Image"
+    return [BuildKernel(cache, recipe)], cache.path(recipe.name) / "Image"
+
+
+def plan(cache: Cache, given_kernel: Path | None = None) -> tuple[list[Operation], Artifacts]:
+    """The operations that the cache still needs, in order, and what there will be after them.
+
+    :param given_kernel: a prebuilt Image or Image.gz; it is used until one is built from the recipe.
+    """
+    machine, qemu, guest = outer_machine(), system_qemu(), guest_recipe()
+    recipe = tools_recipe(machine.architecture, with_qemu=qemu is None)
+    tools = Tools(cache.path(recipe.name) / "tree", machine, qemu)
+    kernel_operations, image = _kernel(cache, given_kernel)
+
+    operations: list[Operation] = []
+    if not cache.has(recipe.name):
+        operations.append(MakeTools(cache, recipe))
+    if not cache.has(guest.name):
+        operations.append(MakeRootfs(cache, guest, tools))
+    needs: Sequence[Requirement] = TREE_REQUIREMENTS if operations else ()
+    if any(isinstance(operation, BuildKernel) for operation in kernel_operations):
+        needs = KERNEL_REQUIREMENTS
+    operations += kernel_operations
+    if lacking := missing(needs):
+        operations.insert(0, InstallPackages(cache, tuple(lacking)))
+    return operations, Artifacts(tools, cache.path(guest.name) / "rootfs.img", image)
+
+
+def ensure(cache: Cache, given_kernel: Path | None = None, progress: Progress = SILENT) -> Artifacts:
+    """The artifacts, after making what is missing."""
+    operations, artifacts = plan(cache, given_kernel)
+    for operation in operations:
+        with progress.step(operation.describe()):
+            operation.apply()
+    return artifacts

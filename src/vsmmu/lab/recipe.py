@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the lab is made of, as data: each artifact's recipe, whose hash is its name in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from importlib import resources
+
+__all__ = [
+    "QEMU_MINIMUM",
+    "KernelRecipe",
+    "Requirement",
+    "TreeRecipe",
+    "fragment_options",
+    "guest_recipe",
+    "kernel_recipe",
+    "tools_recipe",
+]
+
+#: The oldest outer QEMU that the lab has been measured with.
+QEMU_MINIMUM = (11, 1)
+MIRROR = "http://mirror.invalid/debian"
+SUITE = "trixie"
+BACKPORTS = "trixie-backports"
+KERNEL_SERIES = "7.3"
+CROSS_COMPILE = "aarch64-linux-gnu-"
+
+#: Shipped by the packages but of no use in the lab; a third of the size.
+_PRUNE = (
+    "usr/share/doc",
+    "usr/share/info",
+    "usr/share/lintian",
+    "usr/share/locale",
+    "usr/share/man",
+    "usr/bin/qemu-system-arm",
+    "usr/share/AAVMF/AAVMF_CODE.secboot.fd",
+    "usr/share/AAVMF/AAVMF_CODE.secboot.strictnx.fd",
+    "usr/share/AAVMF/AAVMF_VARS.fd",
+    "usr/share/AAVMF/AAVMF_VARS.ms.fd",
+    "usr/share/AAVMF/AAVMF_VARS.snakeoil.fd",
+    "var/lib/dpkg/info",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A program or file that building needs, and the Debian package that has it."""
+
+    package: str
+    probe: str
+
+
+#: To make and pack the two trees.
+TREE_REQUIREMENTS = (
+    Requirement("mmdebstrap", "mmdebstrap"),
+    Requirement("e2fsprogs", "mke2fs"),
+    Requirement("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
+)
+#: To compile the kernel.
+KERNEL_REQUIREMENTS = (
+    *TREE_REQUIREMENTS,
+    Requirement("gcc-aarch64-linux-gnu", f"{CROSS_COMPILE}gcc"),
+    Requirement("gcc", "gcc"),
+    Requirement("libc6-dev", "/usr/include/stdio.h"),
+    Requirement("make", "make"),
+    Requirement("bc", "bc"),
+    Requirement("bison", "bison"),
+    Requirement("flex", "flex"),
+    Requirement("libssl-dev", "/usr/include/openssl/opensslv.h"),
+    Requirement("xz-utils", "xz"),
+)
+
+
+def _key(recipe: object, kind: str) -> str:
+    text = json.dumps([kind, recipe], sort_keys=True, separators=(",", ":"))
+    return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRecipe:
+    """A directory of unpacked Debian packages."""
+
+    kind: str
+    architecture: str
+    packages: tuple[str, ...]
+    prune: tuple[str, ...] = _PRUNE
+    #: Files of ours that go into it, with their text.
+    files: tuple[tuple[str, str], ...] = ()
+    mirror: str = MIRROR
+    suite: str = SUITE
+    backports: str = BACKPORTS
+
+    @property
+    def name(self) -> str:
+        """Its name in the cache."""
+        return _key(asdict(self), self.kind)
+
+    def sources(self) -> str:
+        """The package sources, one-line form."""
+        return "".join(f"deb {self.mirror} {suite} main\n" for suite in (self.suite, self.backports))
+
+    def command(self, tree: str, sources: str) -> list[str]:
+        """The ``mmdebstrap`` call that unpacks it into *tree*; it runs nothing of what it unpacks."""
+        return [
+            "mmdebstrap",
+            "--variant=extract",
+            f"--architectures={self.architecture}",
+            f'--aptopt=APT::Default-Release "{self.backports}"',
+            '--aptopt=APT::Install-Recommends "false"',
+            f"--include={','.join(self.packages)}",
+            self.suite,
+            tree,
+            sources,
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRecipe:
+    """The kernel of the lab host."""
+
+    fragment: str
+    series: str = KERNEL_SERIES
+    base: str = "tinyconfig"
+    mirror: str = MIRROR
+
+    @property
+    def name(self) -> str:
+        """Its name in the cache; the comments of the fragment do not count."""
+        return _key(asdict(self) | {"fragment": fragment_options(self.fragment)}, "kernel")
+
+    def source(self, architecture: str) -> TreeRecipe:
+        """The Debian package with the sources."""
+        return TreeRecipe(
+            "linux-source", architecture, (f"linux-source-{self.series}",), prune=(), mirror=self.mirror
+        )
+
+    def make(self, source: str, output: str, *goals: str) -> list[str]:
+        """A ``make`` call; user, host and time are fixed, so that the same sources give the same Image."""
+        return [
+            "make",
+            "-C",
+            source,
+            f"O={output}",
+            "ARCH=arm64",
+            f"CROSS_COMPILE={CROSS_COMPILE}",
+            "KBUILD_BUILD_USER=vsmmu",
+            "KBUILD_BUILD_HOST=lab",
+            "KBUILD_BUILD_TIMESTAMP=1970-01-01",
+            *goals,
+        ]
+
+
+def fragment_options(fragment: str) -> dict[str, str]:
+    """The options that a configuration fragment (or a whole ``.config``) sets; ``n`` for "is not set"."""
+    options = {}
+    for line in fragment.splitlines():
+        words = line.split()
+        if line.startswith("CONFIG_") and "=" in line:
+            name, _, value = line.partition("=")
+            options[name] = value
+        elif len(words) == 5 and words[0] == "#" and words[2:] == ["is", "not", "set"]:
+            options[words[1]] = "n"
+    return options
+
+
+def _data(name: str) -> str:
+    return resources.files("vsmmu.lab").joinpath(name).read_text()
+
+
+def tools_recipe(architecture: str, *, with_qemu: bool) -> TreeRecipe:
+    """What the outer machine runs: firmware, an interpreter like the guest's, QEMU unless the system has it.
+
+    :param architecture: the outer machine's, in Debian's spelling.
+    """
+    packages = ("busybox-static", "python3", "qemu-efi-aarch64")
+    return TreeRecipe("tools", architecture, (*packages, "qemu-system-arm") if with_qemu else packages)
+
+
+def guest_recipe() -> TreeRecipe:
+    """The root file system of the lab host: an interpreter, our dependencies, QEMU, firmware, busybox."""
+    packages = (
+        "busybox-static",
+        "kmod",
+        "pciutils",
+        "python3",
+        "python3-click",
+        "python3-lxml",
+        "python3-msgspec",
+        "python3-rich",
+        "qemu-efi-aarch64",
+        "qemu-system-arm",
+        "strace",
+    )
+    return TreeRecipe("guest", "arm64", packages, files=(("init", _data("init.sh")),))
+
+
+def kernel_recipe() -> KernelRecipe:
+    """The kernel with the fragment of this package."""
+    return KernelRecipe(_data("kernel.config"))
