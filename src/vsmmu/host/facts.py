@@ -75,6 +75,7 @@ class HostSmmu(_Document, frozen=True):
     SMMUv3; 0 means a kernel without ARM_SMMU_V3_IOMMUFD). ``hw_info_flags`` has bit 0 for the Tegra264
     erratum (7.3). ``cmdqv`` is 1 if the host can give Tegra241 command queues to a VM, 0 if it cannot.
     ``coherent`` is the driver's view (firmware may override IDR0.COHACC); vfio refuses an incoherent SMMU.
+    ``nesting`` is 1 if the kernel makes a vIOMMU for functions behind it (IOMMU_VIOMMU_ALLOC).
     ``kernel_log`` keeps the driver's own lines, from which fields may have been inferred.
     """
 
@@ -87,6 +88,7 @@ class HostSmmu(_Document, frozen=True):
     hw_info_flags: Fact = UNKNOWN
     cmdqv: Fact = UNKNOWN
     coherent: Fact = UNKNOWN
+    nesting: Fact = UNKNOWN
     kernel_log: tuple[str, ...] = ()
 
     @property

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens when a vfio-pci meets an accelerated vSMMU: settle ``auto``, compare, make the vIOMMU.
+
+Source: smmuv3_accel_set_iommu_device(), smmuv3_accel_auto_finalise() and smmuv3_accel_check_hw_compatible()
+in hw/arm/smmuv3-accel.c (86ec6639b1), vfio_pci_realize() in hw/vfio/pci.c; ioctls in this order: GET_HW_INFO,
+GET_HW_INFO for CMDQV, VIOMMU_ALLOC, two HWPT_ALLOC, ATTACH.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from vsmmu.host.evidence import Evidence, Reading
+from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostSmmu
+from vsmmu.qemu.compat import Frozen, compare
+from vsmmu.qemu.outcome import Doubt, Failure, failure
+from vsmmu.qemu.texts import MESSAGES, Phase
+from vsmmu.smmuv3.fields import field
+from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
+
+if TYPE_CHECKING:
+    from vsmmu.machine.model import Device
+    from vsmmu.qemu.state import Endpoint, Vsmmu
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["Admission", "Refused", "vfio_name"]
+
+_NO_FUNCTION: Final = Evidence("unknown", "the function is not among the facts")
+_PRODUCTS_WITH_ERRATA: Final = frozenset({0x483, 0x487})
+
+
+class Refused(Exception):
+    """QEMU stops here; carries the predicted :class:`Failure`."""
+
+    def __init__(self, failed: Failure) -> None:
+        super().__init__(failed.text)
+        self.failure = failed
+
+
+def vfio_name(device: Device, address: str | None) -> str:
+    """What QEMU calls it after ``vfio ``: the host address, the end of sysfsdev, or the id for fd=."""
+    if device.text("fd"):
+        return device.id or f"VFIO_fd{device.text('fd')}"
+    if device.text("sysfsdev"):
+        return device.text("sysfsdev").rstrip("/").rpartition("/")[2]
+    return address or device.text("host")
+
+
+class Admission:
+    """Admits endpoints to vSMMUs, by the facts of one host.
+
+    :param doubts: where checks that the facts leave open are noted.
+    """
+
+    def __init__(self, host: Host, qemu: Qemu, doubts: list[Doubt]) -> None:
+        self._host = host
+        self._qemu = qemu
+        self._doubts = doubts
+        self._seen: set[tuple[str, str]] = set()
+
+    def admit(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
+        """Put ``endpoint`` behind ``vsmmu``; both are changed as QEMU would change them.
+
+        :raise Refused: if QEMU certainly refuses.
+        """
+        self._check_hw_info(endpoint, phase)
+        self._auto_finalise(vsmmu, endpoint)
+        self._check_compatible(vsmmu, endpoint, phase)
+        if not vsmmu.viommu_smmu:
+            self._alloc_viommu(vsmmu, endpoint, phase)
+        self.check_vfio_ats(endpoint, phase)
+        vsmmu.attached = "abort" if vsmmu.gbpa_abort else "bypass"
+
+    def check_vfio_ats(self, endpoint: Endpoint, phase: Phase) -> None:
+        """vfio-pci's own ``ats``: hide the capability, or refuse, where the kernel says it cannot work.
+
+        :raise Refused: ``ats=on`` although the kernel reports IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED.
+        """
+        wish = endpoint.device.text("ats") or AUTO
+        if not self._qemu.has_vfio_ats or wish == "off":
+            endpoint.ats_visible = False if wish == "off" else None
+            return
+        function = endpoint.function
+        refused = self._host.read(function.ats_not_supported, "ats_not_supported").exact if function else None
+        if wish == "on" and refused == 1:
+            self._refuse("qemu-vfio-ats", endpoint, phase)
+        if wish == "on" and refused is None:
+            self._doubt("qemu-vfio-ats", endpoint, ("ats_not_supported",))
+        capability = self._host.read(function.ats_capability, "ats_capability").exact if function else None
+        if refused == 1 or capability == 0:
+            endpoint.ats_visible = False
+        elif refused == 0 and capability == 1:
+            endpoint.ats_visible = True
+
+    def _check_hw_info(self, endpoint: Endpoint, phase: Phase) -> None:
+        smmu = endpoint.smmu
+        if smmu is None:
+            return
+        kind = self._host.read(smmu.hw_info_type, "hw_info_type", 0xFFFFFFFF)
+        if kind.exact is not None and kind.exact != HW_INFO_ARM_SMMUV3:
+            self._refuse("qemu-hw-info-type", endpoint, phase, value=kind.exact)
+
+    def _auto_finalise(self, vsmmu: Vsmmu, endpoint: Endpoint) -> None:
+        """Settle what is ``auto``, once; later devices find ``auto_finalised`` set and change nothing."""
+        if not vsmmu.auto_mode or vsmmu.auto_finalised:
+            return
+        for entry in REGISTER_PROPERTIES:
+            if entry.name not in vsmmu.frozen:
+                host = self._read(endpoint, entry.source)
+                vsmmu.frozen[entry.name] = Frozen(host.low, host.high, endpoint.smmu_name)
+        vsmmu.auto_finalised = True
+        vsmmu.finalised_by = endpoint.device.name
+
+    def _check_compatible(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
+        def read(key: str) -> Reading:
+            return self._read(endpoint, key)
+
+        for mismatch in compare(read, endpoint.smmu_name, vsmmu.frozen, self._qemu):
+            code = mismatch.check.message
+            if mismatch.certain:
+                self._refuse(code, endpoint, phase, host=mismatch.host, guest=mismatch.guest)
+            self._doubt(code, endpoint, (mismatch.check.key,), host=mismatch.host, guest=mismatch.guest)
+
+    def _alloc_viommu(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
+        wish = vsmmu.settings.value("cmdqv")
+        able = self._host.read(endpoint.smmu.cmdqv, "cmdqv").exact if endpoint.smmu else None
+        if wish == 1 and able == 0:
+            self._refuse("qemu-cmdqv", endpoint, phase)
+        if wish == 1 and able is None:
+            self._doubt("qemu-cmdqv", endpoint, ("cmdqv",))
+        active = False if wish in (None, 0) else None if able is None else bool(able)
+        nests = self._can_nest(endpoint)
+        if nests is False:
+            self._refuse("qemu-viommu", endpoint, phase)
+        if nests is None:
+            self._doubt("qemu-viommu", endpoint, ("nesting",))
+        vsmmu.cmdqv_active = active
+        vsmmu.viommu_smmu = endpoint.smmu_name
+        vsmmu.viommu_owner = endpoint.device.name
+
+    def _can_nest(self, endpoint: Endpoint) -> bool | None:
+        """Whether IOMMU_VIOMMU_ALLOC works: both stages, and CANWBS or S2FWB (arm_smmu_get_viommu_size())."""
+        smmu, function = endpoint.smmu, endpoint.function
+        if smmu is None or function is None:
+            return None
+        told = self._host.read(smmu.nesting, "nesting").exact
+        if told is not None:
+            return bool(told)
+        stages = [self._host.read_field(smmu, key).exact for key in ("IDR0.S1P", "IDR0.S2P")]
+        forced = self._host.read_field(smmu, "IDR3.FWB").exact
+        snooped = self._host.read(function.canwbs, "canwbs").exact
+        if 0 in stages or (forced == 0 and snooped == 0):
+            return False
+        # Early MMU-600 and MMU-700 have errata for which the driver gives nesting up.
+        product = self._host.read_field(smmu, "IIDR.ProductID").exact
+        sound = product is not None and product not in _PRODUCTS_WITH_ERRATA
+        return True if sound and None not in stages and 1 in (forced, snooped) else None
+
+    def _read(self, endpoint: Endpoint, key: str) -> Reading:
+        smmu: HostSmmu | None = endpoint.smmu
+        if smmu is None:
+            return Reading(key, 0, field(key).limit, _NO_FUNCTION)
+        return self._host.read_field(smmu, key)
+
+    def _refuse(self, code: str, endpoint: Endpoint, phase: Phase, **values: object) -> NoReturn:
+        endpoint.answer = "refused"
+        device = endpoint.device
+        option = device.origin.option
+        raise Refused(failure(code, device.name, option, phase, vfio=self._vfio(endpoint), **values))
+
+    def _doubt(self, code: str, endpoint: Endpoint, needs: tuple[str, ...], **values: object) -> None:
+        """Note an open check once for each host SMMU: the next endpoint behind it fares the same."""
+        endpoint.answer = "unknown"
+        if (code, endpoint.smmu_name) in self._seen:
+            return
+        self._seen.add((code, endpoint.smmu_name))
+        name = endpoint.device.name
+        text = MESSAGES[code].text.format(**values, device=name, vfio=self._vfio(endpoint))
+        self._doubts.append(Doubt(code, name, needs, text))
+
+    def _vfio(self, endpoint: Endpoint) -> str:
+        return vfio_name(endpoint.device, endpoint.function.address if endpoint.function else None)

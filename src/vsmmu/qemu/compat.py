@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compatibility check: is the host's SMMU at least what the vSMMU promises to its guest?
+
+QEMU compares field by field in a fixed order and stops at the first that does not fit; we do the same with
+intervals, because a host may be known only in part. Source: ``smmuv3_accel_check_hw_compatible()`` in
+hw/arm/smmuv3-accel.c (86ec6639b1); every row measured with 11.1.3.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES, Property
+from vsmmu.smmuv3.registers import IdRegisters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vsmmu.host.evidence import Reading
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["BASE", "CHECKS", "Check", "Frozen", "Mismatch", "compare", "guest_registers"]
+
+#: What an accelerated vSMMU shows with ats=off, ril=on, ssidsize=0, oas=44 (measured).
+BASE: Final = IdRegisters(idr0=0x0D44101A, idr1=0x02730010, idr3=0x00001404, idr5=0x00000074, aidr=1)
+
+
+class Frozen(NamedTuple):
+    """The content of one register field of the vSMMU, as a code (not in the property's unit).
+
+    An interval, since ``auto`` copies a host field that may not be known. ``source`` is the host SMMU that
+    it was copied from; empty if it was written in the configuration.
+    """
+
+    low: int
+    high: int
+    source: str = ""
+
+    @property
+    def exact(self) -> int | None:
+        """The code, if it is certain."""
+        return self.low if self.low == self.high else None
+
+
+class Check(NamedTuple):
+    """One comparison: host ``key`` ``relation`` vSMMU, or QEMU prints ``message``."""
+
+    key: str
+    relation: Literal["equal", "at-least", "at-most"]
+    message: str
+
+    def outcome(self, host: Reading, guest: Frozen) -> bool | None:
+        """True if it certainly passes, False if it certainly fails, None if the facts leave it open."""
+        if self.relation == "at-least":
+            passes, fails = host.low >= guest.high, host.high < guest.low
+        elif self.relation == "at-most":
+            passes, fails = host.high <= guest.low, host.low > guest.high
+        else:
+            passes = host.low == host.high == guest.low == guest.high
+            fails = host.high < guest.low or host.low > guest.high
+        return True if passes else False if fails else None
+
+
+class Mismatch(NamedTuple):
+    """A check that fails (``certain``) or may fail; values in the unit that QEMU prints."""
+
+    check: Check
+    certain: bool
+    host: str
+    guest: str
+
+
+#: In QEMU's order; the first that does not fit is the one that QEMU prints.
+CHECKS: Final = (
+    Check("IDR0.ST_LEVEL", "equal", "qemu-stlevel"),
+    Check("IDR0.TTENDIAN", "at-most", "qemu-ttendian"),
+    Check("IDR0.TTF", "at-least", "qemu-ttf"),
+    Check("IDR1.SIDSIZE", "at-least", "qemu-sidsize"),
+    Check("IDR1.SSIDSIZE", "at-least", "qemu-ssidsize"),
+    Check("IDR3.RIL", "at-least", "qemu-ril"),
+    Check("IDR5.OAS", "at-least", "qemu-oas"),
+    Check("IDR0.ATS", "at-least", "qemu-ats"),
+    Check("IDR5.GRAN4K", "equal", "qemu-gran4k"),
+    Check("IDR5.GRAN16K", "equal", "qemu-gran16k"),
+    Check("IDR5.GRAN64K", "equal", "qemu-gran64k"),
+)
+_BY_SOURCE: Final[Mapping[str, Property]] = MappingProxyType(
+    {entry.source: entry for entry in REGISTER_PROPERTIES}
+)
+
+
+def compare(
+    read: Callable[[str], Reading], smmu: str, frozen: Mapping[str, Frozen], qemu: Qemu
+) -> list[Mismatch]:
+    """Compare a host SMMU with a vSMMU.
+
+    :param read: looks a field of the host SMMU up.
+    :param smmu: the host SMMU's name; a field copied from it fits it whatever it is.
+    :param frozen: the vSMMU's fields by property name.
+    :return: the checks that may fail, in order; nothing after the first certain one.
+    """
+    found: list[Mismatch] = []
+    for check in CHECKS:
+        if check.key == "IDR0.ATS" and not qemu.checks_ats:
+            continue
+        host, guest = read(check.key), _guest_field(check.key, frozen)
+        if guest.source == smmu:
+            continue
+        outcome = check.outcome(host, guest)
+        if outcome is not True:
+            spell = _spelling(check.key)
+            certain = outcome is False
+            found.append(Mismatch(check, certain, spell(host.low, host.high), spell(guest.low, guest.high)))
+            if certain:
+                break
+    return found
+
+
+def guest_registers(frozen: Mapping[str, Frozen]) -> IdRegisters | None:
+    """The guest-visible words; None as long as some field is not certain."""
+    registers = BASE
+    for name, value in frozen.items():
+        if value.exact is None:
+            return None
+        registers = registers.replace(PROPERTIES[name].source, value.exact)
+    return registers
+
+
+def _guest_field(key: str, frozen: Mapping[str, Frozen]) -> Frozen:
+    entry = _BY_SOURCE.get(key)
+    if entry is not None:
+        return frozen[entry.name]
+    value = BASE.get(key)
+    return Frozen(value, value)
+
+
+def _spelling(key: str) -> Callable[[int, int], str]:
+    entry = _BY_SOURCE.get(key)
+    unit = entry.from_code if entry is not None else int
+
+    def spell(low: int, high: int) -> str:
+        return str(unit(low)) if low == high else f"{unit(low)}..{unit(high)}"
+
+    return spell

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What QEMU lets through although it cannot work as meant, and finds out too late."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vsmmu.qemu.outcome import Hazard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from vsmmu.qemu.state import Endpoint, Vsmmu
+
+__all__ = ["hazards_of"]
+
+
+def hazards_of(
+    vsmmus: Sequence[Vsmmu], vsmmu_of: Mapping[str, Vsmmu], early: Mapping[str, Sequence[Endpoint]]
+) -> Iterator[Hazard]:
+    """All hazards of a VM.
+
+    :param vsmmu_of: vSMMUs by the bus of their root complex.
+    :param early: vfio-pci endpoints that were realized when their root complex had no accelerated vSMMU yet.
+    """
+    for vsmmu in vsmmus:
+        yield from _two_host_smmus(vsmmu)
+        yield from _two_iommufds(vsmmu)
+        yield from _ats_without_vsmmu(vsmmu)
+    for root, endpoints in early.items():
+        behind = vsmmu_of.get(root)
+        if behind is not None and behind.settings.accel:
+            for endpoint in endpoints:
+                yield _too_early(endpoint, behind)
+
+
+def _two_host_smmus(vsmmu: Vsmmu) -> Iterator[Hazard]:
+    known = [endpoint for endpoint in vsmmu.endpoints if endpoint.smmu is not None]
+    for endpoint in known[1:]:
+        if endpoint.smmu_name != known[0].smmu_name:
+            first = known[0]
+            yield Hazard(
+                "two-host-smmus",
+                vsmmu.name,
+                f"{first.device.name} sits behind host SMMU {first.smmu_name} and {endpoint.device.name} "
+                f"behind {endpoint.smmu_name}: QEMU starts, then cannot attach the second",
+                f"give {endpoint.device.name} a pxb-pcie and an arm-smmuv3 of its own",
+                refuse=True,
+            )
+            return
+
+
+def _two_iommufds(vsmmu: Vsmmu) -> Iterator[Hazard]:
+    for endpoint in vsmmu.endpoints[1:]:
+        first, second = vsmmu.endpoints[0].device, endpoint.device
+        if first.text("iommufd") != second.text("iommufd"):
+            yield Hazard(
+                "two-iommufds",
+                vsmmu.name,
+                f"{first.name} uses iommufd {first.text('iommufd')} and {second.name} "
+                f"{second.text('iommufd')}: QEMU starts, then cannot attach the second",
+                "use one iommufd object for all endpoints behind one vSMMU",
+                refuse=True,
+            )
+            return
+
+
+def _ats_without_vsmmu(vsmmu: Vsmmu) -> Iterator[Hazard]:
+    held = vsmmu.frozen.get("ats")
+    if held is None or held.exact != 0:
+        return
+    for endpoint in vsmmu.endpoints:
+        if endpoint.ats_visible:
+            yield Hazard(
+                "ats-not-offered",
+                endpoint.device.name,
+                f"the guest sees the ATS capability of {endpoint.device.name}, but {vsmmu.name} has ats=off",
+                "nothing to do if ATS is not wanted; else let the vSMMU offer it",
+            )
+
+
+def _too_early(endpoint: Endpoint, vsmmu: Vsmmu) -> Hazard:
+    return Hazard(
+        "endpoint-before-vsmmu",
+        endpoint.device.name,
+        f"{endpoint.device.name} is made before {vsmmu.name}, so it gets no vIOMMU: the guest's translation "
+        "does not reach the host's SMMU",
+        f"put {vsmmu.name} before {endpoint.device.name}; QEMU makes key=value devices before JSON ones",
+        refuse=True,
+    )

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the model answers: a verdict, QEMU's message, what could not be decided, what happened when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from vsmmu.qemu.texts import MESSAGES, Phase
+
+if TYPE_CHECKING:
+    from vsmmu.smmuv3.registers import IdRegisters
+
+__all__ = [
+    "Answer",
+    "Doubt",
+    "EndpointOutcome",
+    "Failure",
+    "Hazard",
+    "Step",
+    "Verdict",
+    "VsmmuOutcome",
+    "failure",
+]
+
+Answer = Literal["starts", "refused", "unknown"]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """QEMU refuses: ``text`` is its sentence, ``printed`` the line with what it puts in front."""
+
+    code: str
+    text: str
+    printed: str
+    device: str
+    phase: Phase
+    remedy: str
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """A check that cannot be predicted, because facts are missing.
+
+    ``code`` is the message that QEMU would print if the check failed; ``needs`` are the facts that would
+    settle it (``IDR1.SIDSIZE``, ``ats_not_supported``).
+    """
+
+    code: str
+    device: str
+    needs: tuple[str, ...]
+    text: str
+
+
+class Hazard(msgspec.Struct, frozen=True):
+    """QEMU starts, and yet something will go wrong later; ``refuse`` if vsmmu says no because of it."""
+
+    code: str
+    device: str
+    text: str
+    remedy: str
+    refuse: bool = False
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One line of the trace."""
+
+    phase: Phase
+    device: str
+    event: str
+
+
+class EndpointOutcome(msgspec.Struct, frozen=True):
+    """One vfio-pci behind a vSMMU: the host function and SMMU that it stands for, and how it fared."""
+
+    device: str
+    function: str
+    smmu: str
+    answer: Answer
+    ats_visible: bool | None = None
+
+
+class VsmmuOutcome(msgspec.Struct, frozen=True):
+    """One vSMMU after the last phase that was reached.
+
+    ``values`` are QEMU's spellings, with ``auto`` where nothing was resolved and ``?`` where a fact is
+    missing; ``registers`` are the guest-visible words (null if not all are decided), of which the fields
+    named in ``uncertain`` depend on something outside the facts.
+    """
+
+    device: str
+    primary_bus: str
+    accel: bool
+    auto_mode: bool
+    auto_finalised: bool
+    finalised_by: str
+    values: dict[str, str]
+    registers: dict[str, str] | None
+    uncertain: tuple[str, ...]
+    host_smmu: str
+    attached: Literal["", "bypass", "abort"]
+    endpoints: tuple[EndpointOutcome, ...]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Would QEMU start this VM on this host?
+
+    ``answer`` is *unknown* if no certain refusal was found but some check could not be predicted.
+    """
+
+    answer: Answer
+    qemu: str
+    machine_type: str
+    failure: Failure | None
+    doubts: tuple[Doubt, ...]
+    hazards: tuple[Hazard, ...]
+    vsmmus: tuple[VsmmuOutcome, ...]
+    trace: tuple[Step, ...]
+
+    @property
+    def is_yes(self) -> bool:
+        """Whether QEMU certainly starts and nothing is known to go wrong later."""
+        return self.answer == "starts" and not any(hazard.refuse for hazard in self.hazards)
+
+    def vsmmu(self, device: str) -> VsmmuOutcome:
+        """The outcome of the vSMMU called ``device``.
+
+        :raise KeyError: if there is none.
+        """
+        for outcome in self.vsmmus:
+            if outcome.device == device:
+                return outcome
+        raise KeyError(device)
+
+
+def failure(code: str, device: str, option: str, phase: Phase, **values: object) -> Failure:
+    """Fill a row of the table of messages in.
+
+    :param option: what QEMU names in front (``-device arm-smmuv3,...``); empty for messages of the machine.
+    :param values: what the row's placeholders stand for.
+    """
+    row = MESSAGES[code]
+    text = row.text.format(**values, device=device)
+    prefix = row.prefix.format(**values)
+    # On the command line QEMU names itself and the option; to a device_add it answers with the bare text.
+    place = (
+        ""
+        if phase == "hot-plug"
+        else f"qemu-system-aarch64: {option}: "
+        if option
+        else "qemu-system-aarch64: "
+    )
+    return Failure(
+        code=code,
+        text=text,
+        printed=f"{place}{prefix}{text}",
+        device=device,
+        phase=phase,
+        remedy=row.remedy.format(**values, device=device),
+    )
+
+
+def words(registers: IdRegisters | None) -> dict[str, str] | None:
+    """The registers as answers spell them."""
+    return None if registers is None else registers.as_dict()

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Realize and plug of an ``arm-smmuv3``: the checks that need no host, in QEMU's order.
+
+Sources: virt_machine_device_pre_plug_cb() and virt_machine_device_plug_cb() in hw/arm/virt.c,
+smmu_realize() and smmu_validate_property() in hw/arm/smmuv3.c, smmu_base_realize() in hw/arm/smmu-common.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.machine.model import Device, Machine
+    from vsmmu.qemu.settings import VsmmuSettings
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["MAX_VSMMUS", "Plug", "refusals"]
+
+#: The platform bus has 64 interrupts, and an SMMU takes four.
+MAX_VSMMUS: Final = 16
+
+
+class Plug(NamedTuple):
+    """One ``arm-smmuv3`` about to be realized, and what it meets.
+
+    :param buses: names of all PCI buses that exist.
+    :param roots: those of them that are ``pcie.0`` or a pxb-pcie's.
+    :param taken: root buses that have an SMMU.
+    :param count: SMMUs so far.
+    :param machine_iommu: what QEMU says the machine already has (``iommu=smmuv3``, ``virtio-iommu``); or empty.
+    :param bypassed: root buses with ``bypass_iommu=on``.
+    """
+
+    device: Device
+    settings: VsmmuSettings
+    machine: Machine
+    qemu: Qemu
+    buses: frozenset[str]
+    roots: frozenset[str]
+    taken: frozenset[str]
+    count: int
+    machine_iommu: str
+    bypassed: frozenset[str]
+
+
+class Refusal(NamedTuple):
+    """A row of the table of messages, with the values for its placeholders."""
+
+    code: str
+    values: dict[str, object]
+
+
+def refusals(plug: Plug) -> Iterator[Refusal]:
+    """Every reason to refuse, in QEMU's order; QEMU prints the first."""
+    yield from _link(plug)
+    yield from _pre_plug(plug)
+    if plug.settings.accel and not has_kvm(plug.machine):
+        yield Refusal("qemu-kvm", {})
+    yield from _values(plug)
+    if plug.settings.accel:
+        if plug.settings.stage not in (None, "1"):
+            yield Refusal("qemu-stage", {})
+        if plug.machine.only_migratable:
+            yield Refusal("qemu-only-migratable", {})
+    yield from _attachment(plug)
+    yield from _plugging(plug)
+
+
+def has_kvm(machine: Machine) -> bool:
+    """Whether the VM would run on KVM with its in-kernel interrupt controller.
+
+    A fragment (options without the emulator in front) is taken as part of a VM that does. An emulator
+    without any ``-accel`` runs on TCG.
+    """
+    options = {**machine.machine_options, **machine.accelerator_options}
+    irqchip = options.get("kernel-irqchip") or options.get("kernel_irqchip") or "on"
+    if not machine.accelerators:
+        return not machine.program
+    return machine.accelerators[0] == "kvm" and irqchip == "on"
+
+
+def has_acpi(machine: Machine) -> bool:
+    """Whether the guest would boot with ACPI; a fragment is taken as part of a VM that does."""
+    if machine.machine_options.get("acpi") == "off":
+        return False
+    return bool(machine.firmware) or not machine.program
+
+
+def _link(plug: Plug) -> Iterator[Refusal]:
+    name = plug.settings.primary_bus
+    if name and name not in plug.buses:
+        yield Refusal("qemu-no-primary-bus", {"value": name})
+
+
+def _pre_plug(plug: Plug) -> Iterator[Refusal]:
+    if not plug.machine_iommu:
+        return
+    if plug.settings.accel and not has_kvm(plug.machine):
+        yield Refusal("qemu-machine-iommu-abort", {})
+    yield Refusal("qemu-machine-iommu", {"value": plug.machine_iommu})
+
+
+def _values(plug: Plug) -> Iterator[Refusal]:
+    """``smmu_validate_property()``: what the values are, then what they need ``accel=on`` for."""
+    value, old = plug.settings.value, not plug.qemu.has_auto
+    oas = value("oas")
+    if isinstance(oas, int) and oas not in PROPERTIES["oas"].pinnable:
+        yield Refusal("qemu-oas-not-implemented-11.0" if old else "qemu-oas-not-implemented", {})
+    if old:
+        for entry in REGISTER_PROPERTIES:
+            if value(entry.name) == AUTO:
+                yield Refusal("qemu-auto-11.0", {"property": entry.name})
+    if not plug.settings.accel:
+        yield from _needs_accel(value("ril"), value("ats"), oas, value("ssidsize"), value("cmdqv"), old=old)
+
+
+def _needs_accel(
+    ril: Value | None, ats: Value | None, oas: Value | None, ssidsize: Value | None, cmdqv: Value | None,
+    *, old: bool,
+) -> Iterator[Refusal]:  # fmt: skip
+    if ril == 0:
+        yield Refusal("qemu-ril-accel", {})
+    if ats == 1:
+        yield Refusal("qemu-ats-accel", {})
+    if oas == 48:
+        yield Refusal("qemu-oas-accel-11.0" if old else "qemu-oas-accel", {})
+    if isinstance(ssidsize, int) and ssidsize > 0:
+        yield Refusal("qemu-ssidsize-accel-11.0" if old else "qemu-ssidsize-accel", {})
+    if cmdqv == 1:
+        yield Refusal("qemu-cmdqv-accel", {})
+
+
+def _attachment(plug: Plug) -> Iterator[Refusal]:
+    name = plug.settings.primary_bus
+    if not name:
+        yield Refusal("qemu-unattached", {})
+    elif name not in plug.roots:
+        yield Refusal("qemu-not-root-complex", {})
+    elif name in plug.taken:
+        yield Refusal("qemu-second-iommu", {})
+
+
+def _plugging(plug: Plug) -> Iterator[Refusal]:
+    if plug.settings.primary_bus in plug.bypassed:
+        yield Refusal("qemu-bypass", {})
+    if plug.settings.accel and not has_acpi(plug.machine):
+        yield Refusal("qemu-acpi", {})
+    if plug.count >= MAX_VSMMUS:
+        yield Refusal("qemu-too-many", {})

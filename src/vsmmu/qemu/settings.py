@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How QEMU reads the properties of one ``arm-smmuv3``: defaults, ``-global``, what is written, in this order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from vsmmu.qemu.outcome import Failure, failure
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
+
+if TYPE_CHECKING:
+    from vsmmu.machine.model import Device, JsonValue, Machine
+    from vsmmu.qemu.texts import Phase
+    from vsmmu.qemu.versions import Qemu, Version
+
+__all__ = ["Setting", "SettingsError", "VsmmuSettings", "read_settings"]
+
+#: Where a value comes from: the device itself, ``-global``, or the machine type's default.
+Written = Literal["device", "global", "default"]
+
+_BOOLS: Final = {"on": True, "yes": True, "true": True, "y": True} | dict.fromkeys(
+    ("off", "no", "false", "n"), False
+)
+#: What every version knows besides the five and ``accel``; values of these are not judged.
+_OTHER: Final = frozenset(
+    {"bus", "bus_num", "memory", "primary-bus", "secure-memory", "smmu_per_bus", "stage"}
+)
+_SINCE_11_0: Final = frozenset({"accel", "ats", "ril", "ssidsize", "oas"})
+_SINCE_11_1: Final = frozenset({"cmdqv", "identifier", "msi-gpa"})
+
+
+class Setting(NamedTuple):
+    """A property's value and who says so."""
+
+    value: Value
+    written: Written
+
+
+class VsmmuSettings(NamedTuple):
+    """The configuration of one vSMMU as QEMU holds it before realize.
+
+    ``values`` has exactly the properties that the QEMU version knows. ``stage`` is None if nobody set it,
+    which is not the same to QEMU as an empty string.
+    """
+
+    accel: bool
+    primary_bus: str
+    stage: str | None
+    values: dict[str, Setting]
+
+    def value(self, name: str) -> Value | None:
+        """The value of a property; None if this QEMU does not have it."""
+        setting = self.values.get(name)
+        return None if setting is None else setting.value
+
+
+class SettingsError(Exception):
+    """QEMU's parser refuses a property; carries the predicted :class:`Failure`."""
+
+    def __init__(self, failed: Failure) -> None:
+        super().__init__(failed.text)
+        self.failed = failed
+
+
+class _Parser(NamedTuple):
+    """The context of one device's parse, for messages."""
+
+    device: Device
+    qemu: Qemu
+    phase: Phase
+
+    def refuse(self, code: str, **values: object) -> SettingsError:
+        values.setdefault("driver", self.device.driver)
+        option = self.device.origin.option if self.phase != "hot-plug" else ""
+        return SettingsError(failure(code, self.device.name, option, self.phase, qemu=self.qemu, **values))
+
+    def enum(self, entry: Property, text: JsonValue) -> Value:
+        if not isinstance(text, str):
+            raise self.refuse("qemu-json-type", property=entry.name, value="string")
+        try:
+            return entry.parse(text)
+        except ValueError:
+            accepted = ", ".join(entry.spellings)
+            raise self.refuse("qemu-value", property=entry.name, value=text, accepted=accepted) from None
+
+    def boolean(self, name: str, value: JsonValue) -> bool:
+        if self.device.form == "json" and not isinstance(value, bool):
+            raise self.refuse("qemu-json-type", property=name, value="boolean")
+        if isinstance(value, bool):
+            return value
+        if not isinstance(value, str) or value not in _BOOLS:
+            raise self.refuse("qemu-bool", property=name)
+        return _BOOLS[value]
+
+
+def known_properties(qemu: Qemu) -> frozenset[str]:
+    """The names that ``-device arm-smmuv3`` of this version takes."""
+    known = _OTHER
+    if qemu.has_accel:
+        known |= _SINCE_11_0
+    return known | _SINCE_11_1 if qemu.has_cmdqv else known
+
+
+def read_settings(
+    device: Device, machine: Machine, qemu: Qemu, machine_version: Version, phase: Phase = "create"
+) -> VsmmuSettings:
+    """Read an ``arm-smmuv3`` as QEMU's property setters do.
+
+    :raise SettingsError: with the message that QEMU would print.
+    """
+    parser = _Parser(device, qemu, phase)
+    values = {name: Setting(value, "default") for name, value in qemu.defaults(machine_version).items()}
+    other: dict[str, JsonValue] = {"accel": False, "primary-bus": "", "stage": None}
+    keyval = _Parser(device._replace(form="keyval"), qemu, phase)
+    for entry in machine.globals:
+        if entry.driver == device.driver:
+            _apply(keyval, entry.property, entry.value, "global", values, other)
+    for name, value in device.properties.items():
+        _apply(parser, name, value, "device", values, other)
+    stage = None if other["stage"] is None else str(other["stage"])
+    return VsmmuSettings(bool(other["accel"]), str(other["primary-bus"]), stage, values)
+
+
+def _apply(
+    parser: _Parser,
+    name: str,
+    value: JsonValue,
+    written: Written,
+    values: dict[str, Setting],
+    other: dict[str, JsonValue],
+) -> None:
+    if name not in known_properties(parser.qemu):
+        raise parser.refuse("qemu-no-property", property=name)
+    if name in PROPERTIES:
+        values[name] = Setting(parser.enum(PROPERTIES[name], value), written)
+    elif name == "accel":
+        other[name] = parser.boolean(name, value)
+    elif name in other:
+        if not isinstance(value, str):
+            raise parser.refuse("qemu-json-type", property=name, value="string")
+        other[name] = value
+
+
+def is_auto(setting: Setting | None) -> bool:
+    """Whether QEMU would resolve this property itself."""
+    return setting is not None and setting.value == AUTO

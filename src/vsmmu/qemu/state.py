@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What QEMU remembers of a vSMMU and of the endpoints behind it, while the VM lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from vsmmu.qemu.compat import Frozen, guest_registers
+from vsmmu.qemu.outcome import Answer, EndpointOutcome, VsmmuOutcome
+from vsmmu.qemu.settings import VsmmuSettings, is_auto
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vsmmu.host.facts import HostFunction, HostSmmu
+    from vsmmu.machine.model import Device
+
+__all__ = ["Endpoint", "Vsmmu"]
+
+#: What ``auto`` means without acceleration: QEMU's software SMMU, whatever the host has.
+_SOFTWARE: Final[Mapping[str, int]] = {"ats": 0, "ril": 1, "ssidsize": 0, "oas": 44}
+
+
+class Endpoint:
+    """One vfio-pci with the host function and SMMU that it stands for; either may be unknown."""
+
+    def __init__(self, device: Device, function: HostFunction | None, smmu: HostSmmu | None) -> None:
+        self.device = device
+        self.function = function
+        self.smmu = smmu
+        self.answer: Answer = "starts"
+        self.ats_visible: bool | None = None
+
+    @property
+    def smmu_name(self) -> str:
+        """The host SMMU's name; a name of its own where it is not known, so that it equals no other."""
+        return self.smmu.name if self.smmu is not None else f"?{self.device.number}"
+
+    def outcome(self) -> EndpointOutcome:
+        """The endpoint as the verdict shows it."""
+        return EndpointOutcome(
+            device=self.device.name,
+            function=self.function.address if self.function is not None else "",
+            smmu=self.smmu.name if self.smmu is not None else "",
+            answer=self.answer,
+            ats_visible=self.ats_visible,
+        )
+
+
+class Vsmmu:
+    """One ``arm-smmuv3``, from realize on.
+
+    ``auto_mode`` is set at realize if any of the four register properties is ``auto``; ``auto_finalised``
+    when the first vfio-pci behind it has settled them; from then on ``frozen`` never changes.
+    """
+
+    def __init__(self, device: Device, settings: VsmmuSettings) -> None:
+        self.device = device
+        self.settings = settings
+        self.auto_mode = settings.accel and any(
+            is_auto(settings.values.get(entry.name)) for entry in REGISTER_PROPERTIES
+        )
+        self.auto_finalised = False
+        self.finalised_by = ""
+        self.frozen = self._written()
+        self.viommu_smmu = ""
+        self.viommu_owner = ""
+        self.cmdqv_active: bool | None = False
+        self.gbpa_abort = False
+        self.attached: Literal["", "bypass", "abort"] = ""
+        self.endpoints: list[Endpoint] = []
+
+    @property
+    def name(self) -> str:
+        """The device's name in messages."""
+        return self.device.name
+
+    def _written(self) -> dict[str, Frozen]:
+        frozen: dict[str, Frozen] = {}
+        for entry in REGISTER_PROPERTIES:
+            value = self.settings.value(entry.name)
+            if not self.settings.accel and (value is None or value == AUTO):
+                value = _SOFTWARE[entry.name]
+            if isinstance(value, int):
+                code = entry.to_code(value)
+                frozen[entry.name] = Frozen(code, code)
+        return frozen
+
+    def spelled(self) -> dict[str, str]:
+        """The five values after what has happened so far, as QEMU would spell them."""
+        spelled: dict[str, str] = {}
+        for entry in REGISTER_PROPERTIES:
+            held = self.frozen.get(entry.name)
+            if held is None:
+                spelled[entry.name] = AUTO
+            else:
+                exact = held.exact
+                spelled[entry.name] = "?" if exact is None else entry.spell(entry.from_code(exact))
+        if "cmdqv" in self.settings.values:
+            spelled["cmdqv"] = self._spelled_cmdqv()
+        return spelled
+
+    def _spelled_cmdqv(self) -> str:
+        value = self.settings.values["cmdqv"].value
+        if value == AUTO and not self.settings.accel:
+            value = 0
+        if value == AUTO and self.viommu_smmu:
+            return "?" if self.cmdqv_active is None else PROPERTIES["cmdqv"].spell(int(self.cmdqv_active))
+        return PROPERTIES["cmdqv"].spell(value)
+
+    def outcome(self) -> VsmmuOutcome:
+        """The vSMMU as the verdict shows it."""
+        stage1 = self.settings.stage in (None, "", "1")
+        decided = stage1 and len(self.frozen) == len(REGISTER_PROPERTIES)
+        registers = guest_registers(self.frozen) if decided else None
+        return VsmmuOutcome(
+            device=self.name,
+            primary_bus=self.settings.primary_bus,
+            accel=self.settings.accel,
+            auto_mode=self.auto_mode,
+            auto_finalised=self.auto_finalised,
+            finalised_by=self.finalised_by,
+            values=self.spelled(),
+            registers=None if registers is None else registers.as_dict(),
+            # An active CMDQV lowers CMDQS to what fits the smallest page of the guest's memory backends.
+            uncertain=() if self.cmdqv_active is False else ("IDR1.CMDQS",),
+            host_smmu=self.viommu_smmu,
+            attached=self.attached,
+            endpoints=tuple(endpoint.outcome() for endpoint in self.endpoints),
+        )

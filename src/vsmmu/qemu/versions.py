@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each QEMU version and machine type knows of the accelerated SMMUv3: one table.
+
+Sources: 10.2 and 11.0 from the commits before the ``auto`` series (7e88c1a9d0, d21a442a5a), 11.1 from
+86ec6639b1, e61f8d1138 and fced8da695, all in qemu/qemu; 11.1.3 also measured.
+"""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.errors import UsageError
+from vsmmu.smmuv3.properties import AUTO, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["LATEST", "MachineType", "Qemu", "machine_type", "parse_version"]
+
+Version = tuple[int, int]
+
+#: Defaults before the ``auto`` series, kept for old machine types by compat properties afterwards.
+_FIXED: Final[Mapping[str, Value]] = MappingProxyType({"ats": 0, "ril": 1, "ssidsize": 0, "oas": 44})
+_AUTO: Final[Mapping[str, Value]] = MappingProxyType(dict.fromkeys(_FIXED, AUTO))
+
+_DIGITS: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?")
+
+
+class Qemu(NamedTuple):
+    """One QEMU release as far as it bears on ``arm-smmuv3``.
+
+    :param version: major and minor, such as ``(11, 1)``.
+    :param has_accel: whether ``accel``, ``ats``, ``ril``, ``ssidsize`` and ``oas`` exist.
+    :param has_auto: whether ``auto`` is accepted and resolved (before, realize refuses it).
+    :param has_cmdqv: whether ``cmdqv`` exists.
+    :param has_vfio_ats: whether vfio-pci has ``ats`` and masks the capability where the kernel says so.
+    :param checks_ats: whether IDR0.ATS of the host is compared with the vSMMU's.
+    :param modelled: false for a version that is newer than any that was looked at.
+    """
+
+    version: Version
+    has_accel: bool
+    has_auto: bool
+    has_cmdqv: bool
+    has_vfio_ats: bool
+    checks_ats: bool
+    modelled: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.version[0]}.{self.version[1]}"
+
+    def defaults(self, machine: Version) -> Mapping[str, Value]:
+        """The value of each property of the device when nothing is written, on ``virt-MACHINE``."""
+        if not self.has_accel:
+            return MappingProxyType({})
+        registers = _AUTO if self.has_auto and machine >= (11, 1) else _FIXED
+        return MappingProxyType({**registers, "cmdqv": AUTO}) if self.has_cmdqv else registers
+
+    def accepts_auto(self, name: str) -> bool:
+        """Whether a device with ``NAME=auto`` gets past realize."""
+        return self.has_auto and (name != "cmdqv" or self.has_cmdqv)
+
+
+_RELEASES: Final = (
+    Qemu((10, 2), has_accel=False, has_auto=False, has_cmdqv=False, has_vfio_ats=False, checks_ats=False),
+    Qemu((11, 0), has_accel=True, has_auto=False, has_cmdqv=False, has_vfio_ats=False, checks_ats=False),
+    Qemu((11, 1), has_accel=True, has_auto=True, has_cmdqv=True, has_vfio_ats=True, checks_ats=True),
+)
+#: The newest release that the model was held against.
+LATEST: Final = _RELEASES[-1]
+_MODELLED: Final = ", ".join(str(release) for release in _RELEASES)
+
+
+class MachineType(NamedTuple):
+    """A ``virt`` machine type: the version whose defaults it keeps, and its full name."""
+
+    version: Version
+    name: str
+
+
+def parse_version(text: str) -> Qemu:
+    """The release for ``11.1``, ``11.1.3`` or a line with a version in it (``qemu --version``).
+
+    A version newer than the newest modelled one behaves as that, with ``modelled`` false.
+
+    :raise UsageError: ``qemu-version``: no version in ``text``, or one before 10.2, which has no
+        user-creatable ``arm-smmuv3``.
+    """
+    match = _DIGITS.search(text)
+    if match is None:
+        raise UsageError(
+            "qemu-version", f"{text!r:.80} is no QEMU version", next=f"give one of {_MODELLED}, or a binary"
+        )
+    version = (int(match[1]), int(match[2]))
+    if version > LATEST.version:
+        return LATEST._replace(version=version, modelled=False)
+    for release in _RELEASES:
+        if release.version == version:
+            return release
+    raise UsageError(
+        "qemu-version",
+        f"QEMU {version[0]}.{version[1]} is not modelled",
+        why="before 10.2 there is no arm-smmuv3 device, and 11.0 is the first with accel=on",
+        next=f"give one of {_MODELLED}",
+    )
+
+
+def machine_type(name: str, qemu: Qemu) -> MachineType | None:
+    """The machine type called ``name``; ``virt`` is the newest that ``qemu`` has.
+
+    None if it is not an Arm ``virt`` machine, or one of a later QEMU: QEMU calls it unsupported.
+    """
+    if name == "virt":
+        return MachineType(qemu.version, f"virt-{qemu}")
+    match = _DIGITS.fullmatch(name.removeprefix("virt-")) if name.startswith("virt-") else None
+    if match is None or name.count(".") != 1:
+        return None
+    version = (int(match[1]), int(match[2]))
+    return MachineType(version, name) if version <= qemu.version else None
