@@ -142,13 +142,8 @@ def failure(code: str, device: str, option: str, phase: Phase, **values: object)
     text = row.text.format(**values, device=device)
     prefix = row.prefix.format(**values)
     # On the command line QEMU names itself and the option; to a device_add it answers with the bare text.
-    place = (
-        ""
-        if phase == "hot-plug"
-        else f"qemu-system-aarch64: {option}: "
-        if option
-        else "qemu-system-aarch64: "
-    )
+    named = f"qemu-system-aarch64: {option}: " if option else "qemu-system-aarch64: "
+    place = "" if phase == "hot-plug" else named
     return Failure(
         code=code,
         text=text,

@@ -30,8 +30,8 @@ class Plug(NamedTuple):
     :param buses: names of all PCI buses that exist.
     :param roots: those of them that are ``pcie.0`` or a pxb-pcie's.
     :param taken: root buses that have an SMMU.
-    :param count: SMMUs so far.
-    :param machine_iommu: what QEMU says the machine already has (``iommu=smmuv3``, ``virtio-iommu``); or empty.
+    :param present: SMMUs so far.
+    :param machine_iommu: what the machine already has (``iommu=smmuv3``, ``virtio-iommu``), or empty.
     :param bypassed: root buses with ``bypass_iommu=on``.
     """
 
@@ -42,7 +42,7 @@ class Plug(NamedTuple):
     buses: frozenset[str]
     roots: frozenset[str]
     taken: frozenset[str]
-    count: int
+    present: int
     machine_iommu: str
     bypassed: frozenset[str]
 
@@ -149,5 +149,5 @@ def _plugging(plug: Plug) -> Iterator[Refusal]:
         yield Refusal("qemu-bypass", {})
     if plug.settings.accel and not has_acpi(plug.machine):
         yield Refusal("qemu-acpi", {})
-    if plug.count >= MAX_VSMMUS:
+    if plug.present >= MAX_VSMMUS:
         yield Refusal("qemu-too-many", {})

@@ -67,6 +67,7 @@ class Vm:
         self._emulated: dict[str, str] = {_ROOT: "the default network card"} if machine.default_nic else {}
         self._machine_iommu = _machine_iommu(machine)
         self._bypassed = {_ROOT} if _bypasses(machine) else set()
+        self._objects = {entry.id for entry in machine.objects}
         self._phase: Phase = "machine"
 
     # What a start does
@@ -152,7 +153,7 @@ class Vm:
             buses=frozenset(self._buses),
             roots=frozenset(name for name, bus in self._buses.items() if bus.root == name and not bus.cxl),
             taken=frozenset(self._vsmmu_of),
-            count=len(self.vsmmus),
+            present=len(self.vsmmus),
             machine_iommu=self._machine_iommu,
             bypassed=frozenset(self._bypassed),
         )
@@ -173,9 +174,7 @@ class Vm:
         accelerated = vsmmu is not None and vsmmu.settings.accel
         option = device.origin.option
         backend = device.text("iommufd")
-        if backend and not any(
-            entry.id == backend.removeprefix("/objects/") for entry in self.machine.objects
-        ):
+        if backend and backend.removeprefix("/objects/") not in self._objects:
             self._refuse("qemu-no-object", device.name, option, value=backend)
         if accelerated and not backend:
             self._refuse("qemu-no-iommufd", device.name, option)
