@@ -90,6 +90,8 @@ class Machine(NamedTuple):
     :param firmware: what was given as ``-bios`` or first pflash; empty if none.
     :param default_nic: whether QEMU would add its default network card (no ``-nodefaults``, ``-nic``...).
     :param only_migratable: ``--only-migratable``.
+    :param network_cards: models of the cards that the board makes because of ``-nic`` or ``-net nic``, before
+        any ``-device``; the default card is not among them.
     """
 
     program: str
@@ -103,6 +105,7 @@ class Machine(NamedTuple):
     objects: tuple[MachineObject, ...]
     globals: tuple[Global, ...]
     devices: tuple[Device, ...]
+    network_cards: tuple[str, ...] = ()
 
     @property
     def vsmmus(self) -> tuple[Device, ...]:

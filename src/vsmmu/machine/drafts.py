@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices while the command line is being read: QEMU's list of ``-device`` options, changed by ``-set``.
+
+Also the devices that QEMU makes of other options (``-drive`` with a disk interface, ``-virtfs``), and what
+the drives say about the firmware.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from vsmmu.errors import InputRefused
+from vsmmu.machine.model import Device, JsonValue, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["DISK_OPTIONS", "Draft", "Drive", "check_id", "firmware_of", "implied_disks", "well_formed"]
+
+#: Options that QEMU turns into a ``-drive`` -> the interface they name; empty for the machine's own.
+DISK_OPTIONS: Final = {
+    "hda": "",
+    "hdb": "",
+    "hdc": "",
+    "hdd": "",
+    "cdrom": "",
+    "pflash": "pflash",
+    "sd": "sd",
+    "mtdblock": "mtd",
+    "fda": "floppy",
+    "fdb": "floppy",
+}
+
+Site = Literal["argument", "config", "implied"]
+
+
+class Draft:
+    """A device as read so far.
+
+    :ivar word: number of the option's argument among the words; of ``-readconfig``'s for ``config``.
+    :ivar site: whether the device itself stands there, in a file, or follows from another option.
+    :ivar set_words: properties changed by ``-set`` -> number of the word that did it last.
+    """
+
+    __slots__ = ("driver", "form", "id", "origin", "properties", "set_words", "site", "word")
+
+    def __init__(
+        self,
+        properties: dict[str, JsonValue],
+        id: str,
+        origin: Origin,
+        word: int,
+        site: Site = "argument",
+        form: Literal["keyval", "json"] = "keyval",
+    ) -> None:
+        self.properties = properties
+        self.id = id
+        self.origin = origin
+        self.word = word
+        self.site: Site = site
+        self.form: Literal["keyval", "json"] = form
+        self.set_words: dict[str, int] = {}
+        driver = properties.pop("driver", None)
+        self.driver = driver if isinstance(driver, str) else ""
+
+    def set(self, key: str, value: str, word: int) -> None:
+        """What ``-set device.ID.key=value`` does."""
+        if key == "driver":
+            self.driver = value
+        elif key == "id":
+            self.id = value
+        else:
+            self.properties[key] = value
+            self.set_words[key] = word
+
+    def device(self, number: int) -> Device:
+        """The finished device.
+
+        :raise InputRefused: ``driver-missing``.
+        """
+        if not self.driver:
+            raise InputRefused(
+                "driver-missing",
+                "the device has no driver",
+                where=f"{self.origin.place}: {self.origin.option}",
+                why="Parameter 'driver' is missing",
+                next="name the driver first: -device arm-smmuv3,...",
+            )
+        return Device(number, self.driver, self.id, self.properties, self.form, self.origin)
+
+
+class Drive:
+    """A ``-drive`` or one of its short forms; ``settings`` as written, ``-set`` applied."""
+
+    __slots__ = ("id", "origin", "settings", "word")
+
+    def __init__(self, settings: dict[str, str], id: str, origin: Origin, word: int) -> None:
+        self.settings = settings
+        self.id = id
+        self.origin = origin
+        self.word = word
+
+
+def well_formed(id: str) -> bool:
+    """QEMU's rule for identifiers: letters, digits, ``-._``, and a letter first."""
+    return (
+        id.isascii() and id[:1].isalpha() and id.replace("-", "").replace(".", "").replace("_", "").isalnum()
+    )
+
+
+def check_id(id: str, origin: Origin, text: str) -> None:
+    """Refuse an id that QEMU does not take, with its words in ``text``.
+
+    :raise InputRefused: ``bad-id``.
+    """
+    if not well_formed(id):
+        raise InputRefused(
+            "bad-id",
+            f"QEMU does not take {id!r} as an id",
+            where=f"{origin.place}: {origin.option}",
+            why=text,
+            next="use letters, digits, '-', '.' and '_', starting with a letter",
+        )
+
+
+def firmware_of(drives: Iterable[Drive]) -> str:
+    """The file in the first flash drive; its id, or ``pflash``, if it has no file; empty without one."""
+    taken: dict[int, Drive] = {}
+    for drive in drives:
+        if drive.settings.get("if") != "pflash":
+            continue
+        unit = drive.settings.get("unit", drive.settings.get("index", ""))
+        free = next(number for number in range(len(taken) + 1) if number not in taken)
+        taken.setdefault(int(unit) if unit.isascii() and unit.isdigit() and len(unit) < 4 else free, drive)
+    first = taken.get(0)
+    return (first.settings.get("file") or first.id or "pflash") if first else ""
+
+
+def implied_disks(drives: Iterable[Drive], machine_type: str) -> list[Draft]:
+    """The ``virtio-blk-pci`` devices that QEMU makes of drives, after all ``key=value`` devices.
+
+    A drive without ``if`` takes the machine's own interface, which is virtio on the ``virt`` board.
+    """
+    default = "virtio" if machine_type == "virt" or machine_type.startswith("virt-") else ""
+    return [
+        Draft(
+            {"driver": "virtio-blk-pci", "drive": drive.id},
+            "",
+            drive.origin,
+            drive.word,
+            "implied",
+        )
+        for drive in drives
+        if (drive.settings.get("if") or default) == "virtio"
+    ]

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU's command line options: which exist, and which take an argument.
+
+The table is the ``qemu_options`` array of ``qemu-system-aarch64`` 11.1.3, read from the binary; 10.2 has the
+same. An option that this table does not know cannot be skipped, because nothing says whether the
+next word belongs to it.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CONFIG_GROUPS", "MACHINE_SUGAR", "OPTIONS", "option_name"]
+
+_FLAGS = (
+    "h help version mem-prealloc snapshot usb nographic full-screen win2k-hack no-fd-bootchk preconfig S s "
+    "enable-kvm xen-attach xen-domid-restrict no-reboot no-shutdown daemonize only-migratable nodefaults "
+    "semihosting no-user-config enable-sync-profile perfmap jitdump"
+)
+_WITH_ARGUMENT = (
+    "machine M cpu accel smp numa add-fd set global boot m mem-path k audio audiodev device name uuid "
+    "fda fdb hda hdb hdc hdd cdrom blockdev drive mtdblock sd fsdev virtfs iscsi usbdevice display spice "
+    "vga g vnc acpitable smbios netdev nic net chardev tpmdev bios pflash kernel shim append initrd dtb "
+    "compat fw_cfg serial parallel monitor qmp qmp-pretty mon debugcon pidfile overcommit gdb d D dfilter "
+    "seed L xen-domid action loadvm option-rom rtc icount watchdog-action echr incoming prom-env "
+    "semihosting-config sandbox readconfig trace plugin qtest qtest-log run-with msg dump-vmstate object"
+)
+
+#: Option name (no dash) -> whether it takes an argument.
+OPTIONS: Final[Mapping[str, bool]] = MappingProxyType(
+    dict.fromkeys(_FLAGS.split(), False) | dict.fromkeys(_WITH_ARGUMENT.split(), True)
+)
+
+#: Options that are another spelling of a ``-machine`` option -> (its name, its value; empty: the argument).
+MACHINE_SUGAR: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "bios": ("firmware", ""),
+        "kernel": ("kernel", ""),
+        "shim": ("shim", ""),
+        "initrd": ("initrd", ""),
+        "append": ("append", ""),
+        "dtb": ("dtb", ""),
+        "enable-kvm": ("accel", "kvm"),
+        "usb": ("usb", "on"),
+        "usbdevice": ("usb", "on"),
+        "nographic": ("graphics", "off"),
+    }
+)
+
+#: The section names that ``-readconfig`` takes in 11.1.3 [measured].
+CONFIG_GROUPS: Final = frozenset(
+    "device drive chardev netdev nic net rtc global mon trace plugin option-rom accel memory smp-opts "
+    "boot-opts add-fd object tpmdev overcommit msg name numa icount semihosting-config fw_cfg action run-with machine "
+    "audiodev iscsi spice sandbox fsdev virtfs vnc acpi smbios".split()
+)
+
+
+def option_name(word: str) -> str:
+    """The name in an option word; QEMU takes ``--name`` for ``-name``."""
+    return word[2:] if word.startswith("--") else word[1:]

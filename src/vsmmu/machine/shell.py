@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shell text: split into commands and words, and edit inside a word without touching its quoting.
+
+It knows what a script that starts a VM uses: comments, continued lines, quotes, redirections, several
+commands, here-documents. What a shell would *expand* is not carried out: the word remembers it, and
+whoever needs that word's value refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from vsmmu.errors import InputRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Command", "Expansion", "Segment", "Word", "line_and_column", "scan", "splice"]
+
+#: How the text around a character is quoted: not at all, in ``'...'`` or in ``"..."``.
+Context = Literal["bare", "single", "double"]
+
+
+class Segment(NamedTuple):
+    """A piece of a word's value and where it stands in the text.
+
+    ``end - start`` is the length of ``value``, except for one escaped character, which takes two.
+    """
+
+    value: str
+    start: int
+    end: int
+    context: Context
+
+
+class Expansion(NamedTuple):
+    """Something in a word that a shell replaces by something else."""
+
+    offset: int
+    what: str
+
+
+class Word(NamedTuple):
+    """A word: its value without quotes, its place ``text[start:end]``, what a shell would expand in it."""
+
+    value: str
+    start: int
+    end: int
+    expansion: Expansion | None
+
+
+class Command(NamedTuple):
+    """The words of one simple command (redirections left out) and what ended it, from ``end`` on."""
+
+    words: tuple[Word, ...]
+    end: int
+
+
+_PLAIN: Final = re.compile(r"[^ \t\n'\"\\$`;&|<>()*?\[{~]+")
+_DOUBLE_PLAIN: Final = re.compile(r"[^\"\\$`]+")
+_PARAMETER: Final = re.compile(r"\$[A-Za-z0-9_@*#?$!-]")
+_REDIRECTION: Final = re.compile(r"[0-9]*(?:<<<|<<-?|<>|<&|<|>>|>&|>\||>)|&>>?")
+_BRACES: Final = re.compile(r"\{[^ \t\n;]*(?:,|\.\.)[^ \t\n;]*\}")
+_BRACKETS: Final = re.compile(r"\[[^ \t\n;]*\]")
+_HEREDOC_WORD: Final = re.compile(r"[ \t]*(['\"]?)([A-Za-z0-9_.-]+)\1")
+_BARE_SAFE: Final = re.compile(r"[A-Za-z0-9_@%+=:,./-]")
+
+
+def line_and_column(text: str, offset: int) -> str:
+    """``line 3, column 7`` of an offset, both from 1."""
+    line = text.count("\n", 0, offset) + 1
+    return f"line {line}, column {offset - text.rfind(chr(10), 0, offset)}"
+
+
+def _refuse(text: str, offset: int, where: str, what: str, next_step: str) -> InputRefused:
+    return InputRefused(
+        "shell-syntax", what, where=f"{where}, {line_and_column(text, offset)}", next=next_step
+    )
+
+
+class _Scanner:
+    """One pass over the text."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self.text = text
+        self.where = where
+        self.at = 0
+        self.expansion: Expansion | None = None
+        self.heredocs: list[tuple[str, bool]] = []
+
+    # --- commands -------------------------------------------------------------------------------------------
+
+    def commands(self) -> list[Command]:
+        text, size = self.text, len(self.text)
+        commands: list[Command] = []
+        words: list[Word] = []
+        while self.at < size:
+            mark = text[self.at]
+            if mark in " \t":
+                self.at += 1
+            elif mark == "\\" and text.startswith("\n", self.at + 1):
+                self.at += 2
+            elif mark == "#":
+                newline = text.find("\n", self.at)
+                self.at = size if newline < 0 else newline
+            elif redirection := _REDIRECTION.match(text, self.at):
+                self.redirect(redirection.group())
+            elif mark in "\n;&|()":
+                commands.append(Command(tuple(words), self.at))
+                words = []
+                self.at += 1
+                if mark == "\n":
+                    self.skip_heredocs()
+            else:
+                words.append(self.word())
+        commands.append(Command(tuple(words), size))
+        return [command for command in commands if command.words]
+
+    def redirect(self, operator: str) -> None:
+        self.at += len(operator)
+        if "<<" in operator and operator[-3:] != "<<<":
+            match = _HEREDOC_WORD.match(self.text, self.at)
+            if match is None:
+                raise _refuse(
+                    self.text, self.at, self.where, "a here-document without a delimiter", "name it"
+                )
+            self.heredocs.append((match.group(2), operator.endswith("-")))
+            self.at = match.end()
+            return
+        while self.text[self.at : self.at + 1] in (" ", "\t"):
+            self.at += 1
+        if self.at < len(self.text) and self.text[self.at] not in "\n;|<>()":
+            self.word()
+
+    def skip_heredocs(self) -> None:
+        for delimiter, strip in self.heredocs:
+            while self.at < len(self.text):
+                newline = self.text.find("\n", self.at)
+                end = len(self.text) if newline < 0 else newline
+                line = self.text[self.at : end]
+                self.at = min(end + 1, len(self.text))
+                if (line.lstrip("\t") if strip else line) == delimiter:
+                    break
+        self.heredocs.clear()
+
+    # --- words ----------------------------------------------------------------------------------------------
+
+    def word(self) -> Word:
+        start = self.at
+        self.expansion = None
+        segments = self.segments()
+        return Word("".join([segment.value for segment in segments]), start, self.at, self.expansion)
+
+    def segments(self) -> list[Segment]:
+        text, size = self.text, len(self.text)
+        start = self.at
+        out: list[Segment] = []
+        while self.at < size:
+            if plain := _PLAIN.match(text, self.at):
+                out.append(Segment(plain.group(), self.at, plain.end(), "bare"))
+                self.at = plain.end()
+                continue
+            mark = text[self.at]
+            if mark in " \t\n;&|<>()":
+                break
+            if mark == "'":
+                out.append(self.single_quoted())
+            elif mark == '"':
+                self.double_quoted(out)
+            elif mark == "\\":
+                self.escape(out, "bare", "")
+            elif mark in "$`":
+                self.dollar(out, "bare")
+            else:
+                self.note_pattern(mark, start)
+                out.append(Segment(mark, self.at, self.at + 1, "bare"))
+                self.at += 1
+        return out
+
+    def note(self, what: str) -> None:
+        if self.expansion is None:
+            self.expansion = Expansion(self.at, what)
+
+    def note_pattern(self, mark: str, start: int) -> None:
+        text, at = self.text, self.at
+        if mark in "*?":
+            self.note(f"the file name pattern {mark!r}")
+        elif mark == "[" and _BRACKETS.match(text, at):
+            self.note("the file name pattern '[...]'")
+        elif mark == "{" and _BRACES.match(text, at):
+            self.note("the brace expansion '{...}'")
+        elif mark == "~" and (at == start or text[at - 1] == "="):
+            self.note("the home directory '~'")
+
+    def single_quoted(self) -> Segment:
+        end = self.text.find("'", self.at + 1)
+        if end < 0:
+            raise _refuse(self.text, self.at, self.where, "a single quote that is not closed", "close it")
+        segment = Segment(self.text[self.at + 1 : end], self.at + 1, end, "single")
+        self.at = end + 1
+        return segment
+
+    def double_quoted(self, out: list[Segment]) -> None:
+        text, size, opening = self.text, len(self.text), self.at
+        self.at += 1
+        out.append(Segment("", self.at, self.at, "double"))
+        while self.at < size:
+            if plain := _DOUBLE_PLAIN.match(text, self.at):
+                out.append(Segment(plain.group(), self.at, plain.end(), "double"))
+                self.at = plain.end()
+                continue
+            mark = text[self.at]
+            if mark == '"':
+                self.at += 1
+                return
+            if mark == "\\":
+                self.escape(out, "double", '$`"\\')
+            else:
+                self.dollar(out, "double")
+        raise _refuse(text, opening, self.where, "a double quote that is not closed", "close it")
+
+    def escape(self, out: list[Segment], context: Context, escapable: str) -> None:
+        """A backslash; ``escapable`` are the characters it protects, empty for all."""
+        at = self.at
+        following = self.text[at + 1 : at + 2]
+        if following == "\n":
+            self.at += 2
+        elif following and (not escapable or following in escapable):
+            out.append(Segment(following, at, at + 2, context))
+            self.at += 2
+        else:
+            out.append(Segment("\\", at, at + 1, context))
+            self.at += 1
+
+    def dollar(self, out: list[Segment], context: Context) -> None:
+        text, at = self.text, self.at
+        end = at + 1
+        following = text[at + 1 : at + 2]
+        if text[at] == "`":
+            closing = text.find("`", at + 1)
+            if closing < 0:
+                raise _refuse(text, at, self.where, "a backtick that is not closed", "close it")
+            self.note("the command in backticks")
+            end = closing + 1
+        elif following in ("(", "{") and following:
+            self.note("the command '$(...)'" if following == "(" else "the variable '${...}'")
+            end = self.closing(at + 1)
+        elif match := _PARAMETER.match(text, at):
+            self.note(f"the variable {match.group()!r}")
+        elif context == "bare" and following in ("'", '"') and following:
+            self.note(f"the string $ {following}...{following}".replace("$ ", "$"))
+        out.append(Segment(text[at:end], at, end, context))
+        self.at = end
+
+    def closing(self, opening: int) -> int:
+        """The offset after the bracket that closes the one at ``opening``; quotes in between are skipped."""
+        text, at, depth = self.text, opening, 0
+        left, right = ("(", ")") if text[opening] == "(" else ("{", "}")
+        while at < len(text):
+            mark = text[at]
+            if mark == "\\":
+                at += 1
+            elif mark == "'":
+                at = text.find("'", at + 1)
+                if at < 0:
+                    break
+            elif mark == left:
+                depth += 1
+            elif mark == right:
+                depth -= 1
+                if not depth:
+                    return at + 1
+            at += 1
+        raise _refuse(text, opening, self.where, f"{left!r} without its {right!r}", "close it")
+
+
+def scan(text: str, where: str) -> list[Command]:
+    """The simple commands of a script, in order; those without words are left out.
+
+    :raise InputRefused: ``shell-syntax`` for a quote or bracket that is not closed, with line and column.
+    """
+    return _Scanner(text, where).commands()
+
+
+# --- editing -----------------------------------------------------------------------------------------
+
+
+def _quoted(text: str, context: Context) -> str:
+    if context == "single":
+        return text.replace("'", "'\\''")
+    if context == "double":
+        return "".join("\\" + c if c in '$`"\\' else c for c in text)
+    return "".join(c if _BARE_SAFE.match(c) else "'\n'" if c == "\n" else "\\" + c for c in text)
+
+
+class _Unit(NamedTuple):
+    """One character of the value: where it stands, and how it is quoted."""
+
+    start: int
+    end: int
+    context: Context
+
+
+def _units(segments: Sequence[Segment]) -> list[_Unit]:
+    units: list[_Unit] = []
+    for value, start, end, context in segments:
+        if len(value) == end - start:
+            units.extend(_Unit(at, at + 1, context) for at in range(start, end))
+        else:
+            units.append(_Unit(start, end, context))
+    return units
+
+
+def splice(raw: str, start: int, end: int, new: str) -> str:
+    """A word, by its text ``raw``, with ``value[start:end]`` replaced by ``new``, quoted as the place asks.
+
+    Nothing but the replaced characters changes: quotes, escapes and continued lines around them stay.
+    """
+    scanner = _Scanner(raw, "")
+    segments = scanner.segments()
+    units = _units(segments)
+    if start < end:
+        at, context = units[start].start, units[start].context
+    elif start:
+        at, context = units[start - 1].end, units[start - 1].context
+    elif segments:
+        at, context = segments[0].start, segments[0].context
+    else:
+        at, context = 0, "bare"
+    out = [raw[:at], _quoted(new, context)]
+    for unit in units[start:end]:
+        out.append(raw[at : unit.start])
+        at = unit.end
+    out.append(raw[at:])
+    return "".join(out)
