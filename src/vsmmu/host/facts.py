@@ -17,7 +17,7 @@ from vsmmu.host.evidence import UNKNOWN, Evidence, Fact, Reading
 from vsmmu.smmuv3.fields import FIELDS, REGISTERS, field
 from vsmmu.smmuv3.registers import IdRegisters
 
-__all__ = ["SCHEMA", "Host", "HostFunction", "HostSmmu", "Kernel", "RegisterFact"]
+__all__ = ["SCHEMA", "Host", "HostFunction", "HostSmmu", "HwInfoFact", "Kernel", "RegisterFact"]
 
 SCHEMA: Final = "vsmmu.host/1"
 
@@ -56,6 +56,13 @@ class RegisterFact(_Document, frozen=True):
         return int(self.value, 16)
 
 
+class HwInfoFact(_Document, frozen=True):
+    """A member of the kernel's answer that is no SMMUv3 register, such as ``cap_reg``."""
+
+    value: Hex64
+    evidence: str
+
+
 class Kernel(_Document, frozen=True):
     """The host's kernel, as far as it bears on the facts.
 
@@ -86,6 +93,7 @@ class HostSmmu(_Document, frozen=True):
     fields: dict[str, Fact] = {}
     hw_info_type: Fact = UNKNOWN
     hw_info_flags: Fact = UNKNOWN
+    hw_info_data: dict[str, HwInfoFact] = {}
     cmdqv: Fact = UNKNOWN
     coherent: Fact = UNKNOWN
     nesting: Fact = UNKNOWN
@@ -106,7 +114,10 @@ class HostFunction(_Document, frozen=True):
     configuration space has the ATS capability; ``ats_not_supported`` is IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED
     as the kernel reported it (kernels before 7.1 never set it, so a 0 of theirs is no fact);
     ``root_complex_ats`` and ``canwbs`` are the IORT root complex's attributes; ``max_pasid_log2`` is what
-    the kernel enabled for the device, which is not the SMMU's SSIDSIZE.
+    the kernel enabled for the device, which is not the SMMU's SSIDSIZE. ``pasid_capability`` is 1 if the
+    configuration space has the PASID capability, and ``pasid_width`` the bits that it gives (0..20).
+    ``dirty_tracking``, ``pasid_exec`` and ``pasid_privileged`` are the other IOMMU_HW_CAP bits; the last two
+    are only told where PASID is enabled.
     """
 
     address: Bdf
@@ -125,7 +136,11 @@ class HostFunction(_Document, frozen=True):
     root_complex_ats: Fact = UNKNOWN
     canwbs: Fact = UNKNOWN
     pasid_capability: Fact = UNKNOWN
+    pasid_width: Fact = UNKNOWN
     max_pasid_log2: Fact = UNKNOWN
+    dirty_tracking: Fact = UNKNOWN
+    pasid_exec: Fact = UNKNOWN
+    pasid_privileged: Fact = UNKNOWN
 
 
 class Host(_Document, frozen=True, kw_only=True):
@@ -208,6 +223,11 @@ def _check_smmu(host: Host, smmu: HostSmmu) -> None:
         if register.evidence not in host.evidence:
             raise _refuse(
                 host, f"SMMU {smmu.name}: {name} names the evidence {register.evidence!r:.40}", "not listed"
+            )
+    for key, word in smmu.hw_info_data.items():
+        if word.evidence not in host.evidence:
+            raise _refuse(
+                host, f"SMMU {smmu.name}: {key} names the evidence {word.evidence!r:.40}", "not listed"
             )
     for key, fact in smmu.fields.items():
         if key not in _FIELD_KEYS:

@@ -16,12 +16,21 @@ from vsmmu.smmuv3.fields import OAS_BITS, oas_code
 if TYPE_CHECKING:
     from vsmmu.host.evidence import Bound
 
-__all__ = ["Inference", "ProbeLine", "infer", "parse_line"]
+__all__ = ["Inference", "ProbeLine", "by_device", "infer", "infer_queue", "is_coherent", "parse_line"]
 
 _LINE: Final = re.compile(
     r"arm-smmu-v3 (?P<device>[^\s:]+): (?:ias (?P<ias>\d{1,2})-bit, )?oas (?P<oas>\d{1,2})-bit "
     r"\(features (?P<features>0x[0-9a-f]{8})\)"
 )
+_QUEUE: Final = re.compile(
+    r"arm-smmu-v3 (?P<device>[^\s:]+): "
+    r"allocated (?P<entries>\d{1,10}) entries for (?P<queue>cmdq|evtq|priq)\b"
+)
+_QUEUE_FIELDS: Final = {"cmdq": "IDR1.CMDQS", "evtq": "IDR1.EVENTQS", "priq": "IDR1.PRIQS"}
+_DEVICE: Final = re.compile(r"arm-smmu-v3 (?P<device>[^\s:]{1,255}): ")
+_COHERENCY: Final = 1 << 8
+#: The driver says a dozen lines of one SMMU at start; more are faults and repetitions.
+_LINES_KEPT: Final = 32
 _RELEASE: Final = re.compile(r"(\d{1,3})\.(\d{1,3})")
 
 
@@ -97,6 +106,37 @@ def infer(line: ProbeLine, release: str) -> list[Inference]:
     bound: Bound = "at-least" if line.oas == 48 else "exact"
     found.append(Inference("IDR5.OAS", oas_code(line.oas), bound, f"the driver uses {line.oas} bits"))
     return sorted(found)
+
+
+def infer_queue(line: str) -> Inference | None:
+    """What ``allocated N entries for cmdq`` says: the driver takes no more than the register allows.
+
+    It takes less where memory is short, so N is a lower bound. None if the line is another one.
+    """
+    match = _QUEUE.search(line)
+    if match is None or not int(match["entries"]):
+        return None
+    entries, field = int(match["entries"]), _QUEUE_FIELDS[match["queue"]]
+    if entries.bit_length() > 20:  # the fields go up to 2^19 entries
+        return None
+    return Inference(field, entries.bit_length() - 1, "at-least", f"the driver allocated {entries} entries")
+
+
+def is_coherent(line: ProbeLine) -> bool:
+    """Whether the driver takes the SMMU for coherent: IDR0.COHACC, unless firmware says otherwise."""
+    return bool(line.features & _COHERENCY)
+
+
+def by_device(lines: list[str]) -> dict[str, tuple[str, ...]]:
+    """The driver's lines of each platform device, in order, the first 32 of each."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        match = _DEVICE.match(line)
+        if match is not None:
+            kept = found.setdefault(match["device"], [])
+            if len(kept) < _LINES_KEPT:
+                kept.append(line)
+    return {device: tuple(kept) for device, kept in found.items()}
 
 
 def unsettled_ril(line: ProbeLine, release: str) -> bool:

@@ -143,7 +143,7 @@ def printable(text: str | None) -> str:
 
 
 def _node(number: int | None) -> int | None:
-    """sysfs says -1 where the firmware does not tell."""
+    """-1 in sysfs means that the firmware does not tell."""
     return number if number is not None and number >= 0 else None
 
 

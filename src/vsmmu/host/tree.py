@@ -65,7 +65,7 @@ class Tree:
     def link(self, path: str) -> str | None:
         """The last component of a symbolic link's target: sysfs names objects so."""
         try:
-            return os.readlink(self.root + path).rpartition("/")[2]
+            return os.readlink(self.root + path).rpartition("/")[2]  # noqa: PTH115 - as below
         except (OSError, ValueError):
             return None
 

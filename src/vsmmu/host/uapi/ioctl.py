@@ -30,7 +30,7 @@ def request(kind: int, number: int) -> int:
 
 
 def ioctl(descriptor: int, number: int, argument: ctypes.Structure) -> int:
-    """Call the kernel with a structure that the kernel may change in place; again when a signal interrupts it.
+    """Make the call on a structure that the kernel may change in place; again when a signal interrupts.
 
     :func:`fcntl.ioctl` does not retry by itself (unlike most of :mod:`os`), and all calls of this package
     may be repeated: the kernel gives EINTR before it has done anything.
