@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine import drafts, keyval
-from vsmmu.machine.drafts import DISK_OPTIONS, Draft, Drive, check_id
-from vsmmu.machine.limits import MAX_CONFIG_FILES, MAX_DEVICES, refuse_over
-from vsmmu.machine.model import Device, Global, JsonValue, Machine, MachineObject, Origin
+from vsmmu.machine.drafts import DISK_OPTIONS, DeviceList, Draft, Drive, check_id, refusal
+from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
+from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origin
 from vsmmu.machine.options import MACHINE_SUGAR, OPTIONS, option_name
 from vsmmu.machine.qjson import JsonError, Member, parse_object
 from vsmmu.machine.readconfig import Section, parse_config
@@ -54,9 +54,7 @@ class _Assembler:
         self.objects: list[MachineObject] = []
         self.object_ids: set[str] = set()
         self.globals: list[Global] = []
-        self.keyval_devices: list[Draft] = []
-        self.json_devices: list[Draft] = []
-        self.ids: dict[str, Draft] = {}
+        self.devices = DeviceList()
         self.drives: list[Drive] = []
         self.cards: list[str] = []
         self.default_nic = True
@@ -67,11 +65,6 @@ class _Assembler:
 
     def origin(self, first: int, last: int) -> Origin:
         return Origin(" ".join(self.source.words[first : last + 1]), self.source.place(first))
-
-    def refuse(self, code: str, what: str, origin: Origin, *, why: str = "", next: str = "") -> InputRefused:
-        option = origin.option if len(origin.option) <= 200 else origin.option[:197] + "..."
-        place = option if origin.place in option else f"{origin.place}: {option}"
-        return InputRefused(code, what, where=place, why=why, next=next or "correct the option")
 
     # --- the loop -------------------------------------------------------------------------------------------
 
@@ -90,7 +83,7 @@ class _Assembler:
                 raise self.unknown(word)
             last = self.at + int(takes_argument)
             if last >= len(words):
-                raise self.refuse(
+                raise refusal(
                     "option-argument-missing",
                     "the last option has no argument",
                     self.origin(self.at, self.at),
@@ -102,7 +95,7 @@ class _Assembler:
             self.at = last + 1
 
     def unknown(self, word: str) -> InputRefused:
-        return self.refuse(
+        return refusal(
             "option-unknown",
             f"QEMU 11.1 has no option {word if len(word) < 80 else word[:77] + '...'!r}",
             self.origin(self.at, self.at),
@@ -131,9 +124,7 @@ class _Assembler:
             _HANDLERS[name](self, text, origin, word)
 
     def asks(self, origin: Origin) -> InputRefused:
-        return self.refuse(
-            "no-vm", "this asks QEMU for help and starts no VM", origin, next="remove the option"
-        )
+        return refusal("no-vm", "this asks QEMU for help and starts no VM", origin, next="remove the option")
 
     # --- options --------------------------------------------------------------------------------------------
 
@@ -143,7 +134,7 @@ class _Assembler:
         except ValueError as error:
             if str(error) == "help":
                 raise self.asks(origin) from None
-            raise self.refuse("option-syntax", "QEMU would not read this", origin, why=str(error)) from None
+            raise refusal("option-syntax", "QEMU would not read this", origin, why=str(error)) from None
 
     def accel(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         settings = keyval.merged(keyval.parse_opts(text, "accel"))
@@ -163,11 +154,11 @@ class _Assembler:
     def add_object(self, properties: dict[str, JsonValue], id: str, origin: Origin) -> None:
         qom_type = properties.pop("qom-type", None)
         if not isinstance(qom_type, str):
-            raise self.refuse(
+            raise refusal(
                 "option-syntax", "the object has no type", origin, why="Parameter 'qom-type' is missing"
             )
         if id and id in self.object_ids:
-            raise self.refuse("duplicate-id", f"two objects have the id {id!r}", origin, next="rename one")
+            raise refusal("duplicate-id", f"two objects have the id {id!r}", origin, next="rename one")
         self.object_ids.add(id)
         self.objects.append(MachineObject(qom_type, id, properties, origin))
 
@@ -181,7 +172,7 @@ class _Assembler:
         try:
             entry = Global(settings["driver"], settings["property"], settings["value"], origin)
         except KeyError:
-            raise self.refuse(
+            raise refusal(
                 "option-syntax",
                 "QEMU would not read this",
                 origin,
@@ -197,43 +188,19 @@ class _Assembler:
             if isinstance(name, str):
                 check_id(name, origin, f"Invalid qdev ID '{name}'")
             draft = Draft(properties, name if isinstance(name, str) else "", origin, word, form="json")
-            self.json_devices.append(draft)
-            self.count_devices()
-            return
-        pairs = keyval.parse_opts(text, "driver")
-        settings = keyval.merged(pairs)
-        if settings.get("driver") in ("help", "?") or {"help", "?"} & settings.keys():
-            raise self.asks(origin)
-        self.add_device(Draft(dict(settings), self.device_id(keyval.opts_id(pairs), origin), origin, word))
-
-    def device_id(self, id: str | None, origin: Origin) -> str:
-        if id is None:
-            return ""
-        check_id(id, origin, "Parameter 'id' expects an identifier")
-        if id in self.ids:
-            raise self.refuse(
-                "duplicate-id",
-                f"two devices have the id {id!r}",
-                origin,
-                why=f"Duplicate ID '{id}' for device",
-                next=f"rename one; the first is at {self.ids[id].origin.place}",
-            )
-        return id
-
-    def add_device(self, draft: Draft) -> None:
-        self.keyval_devices.append(draft)
-        if draft.id:
-            self.ids[draft.id] = draft
-        self.count_devices()
-
-    def count_devices(self) -> None:
-        refuse_over(len(self.keyval_devices) + len(self.json_devices), MAX_DEVICES, "devices", "command line")
+        else:
+            pairs = keyval.parse_opts(text, "driver")
+            settings = keyval.merged(pairs)
+            if settings.get("driver") in ("help", "?") or {"help", "?"} & settings.keys():
+                raise self.asks(origin)
+            draft = Draft(dict(settings), _opts_id(keyval.opts_id(pairs), origin), origin, word)
+        self.devices.add(draft)
 
     def members(self, text: str, origin: Origin) -> list[Member]:
         try:
             return parse_object(text)
         except JsonError as error:
-            raise self.refuse(
+            raise refusal(
                 "json-invalid",
                 f"QEMU would not read this JSON: {error} at character {error.offset + 1}",
                 origin,
@@ -243,18 +210,16 @@ class _Assembler:
     def set(self, text: str, origin: Origin, word: int) -> None:
         match = _SET.match(text)
         if match is None:
-            raise self.refuse(
-                "option-syntax", "QEMU would not read this", origin, why=f'can\'t parse: "{text}"'
-            )
+            raise refusal("option-syntax", "QEMU would not read this", origin, why=f'can\'t parse: "{text}"')
         group, name, key, value = match.groups()
         if group in _NOT_SETTABLE:
-            raise self.refuse(
+            raise refusal(
                 "option-syntax", "QEMU would not do this", origin, why=f"-set is not supported with {group}"
             )
         if group == "device":
-            draft = self.ids.get(name)
+            draft = self.devices.settable(name)
             if draft is None:
-                raise self.refuse(
+                raise refusal(
                     "option-syntax",
                     "QEMU would not do this",
                     origin,
@@ -279,7 +244,13 @@ class _Assembler:
             "fsdev": keyval.opts_id(pairs) or tag,
             "mount_tag": tag,
         }
-        self.add_device(Draft(properties, "", origin, word, "implied"))
+        self.devices.add(Draft(properties, "", origin, word, "implied"))
+
+    def audio(self, text: str, origin: Origin, word: int) -> None:
+        model = keyval.merged(keyval.parse_opts(text, "driver")).get("model", "")
+        draft = drafts.implied_audio(model, origin, word)
+        if draft is not None:
+            self.devices.add_first(draft)
 
     def nic(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         self.default_nic = False
@@ -297,7 +268,7 @@ class _Assembler:
 
     def readconfig(self, name: str, origin: Origin, word: int) -> None:
         if self.reader is None:
-            raise self.refuse(
+            raise refusal(
                 "config-unreadable",
                 "the configuration file is not at hand",
                 origin,
@@ -316,8 +287,7 @@ class _Assembler:
             return
         name = settings.pop("id", None)
         if section.group == "device":
-            checked = self.device_id(name, origin)
-            self.add_device(Draft(dict(settings), checked, origin, word, "config"))
+            self.devices.add(Draft(dict(settings), _opts_id(name, origin), origin, word, "config"))
         elif section.group == "object":
             self.add_object(dict(settings), name or "", origin)
         elif section.group == "global":
@@ -344,20 +314,6 @@ class _Assembler:
             options[dashed] = value
         return options
 
-    def check_json_ids(self) -> None:
-        """Refuse an id that occurs twice; QEMU notices when it makes the devices in JSON, the last of all."""
-        for draft in self.json_devices:
-            if draft.id in self.ids:
-                raise self.refuse(
-                    "duplicate-id",
-                    f"two devices have the id {draft.id!r}",
-                    draft.origin,
-                    why=f"Duplicate device ID '{draft.id}'",
-                    next=f"rename one; the other is at {self.ids[draft.id].origin.place}",
-                )
-            if draft.id:
-                self.ids[draft.id] = draft
-
     def finish(self, program: str) -> Assembly:
         options = self.machine_options()
         machine_type = options.pop("type", "")
@@ -367,9 +323,7 @@ class _Assembler:
                 if key != "accel":
                     accel_options.setdefault(key.replace("_", "-"), value)
         accels = [settings.get("accel", "") for settings in self.accels]
-        ordered = [*self.keyval_devices, *drafts.implied_disks(self.drives, machine_type), *self.json_devices]
-        self.check_json_ids()
-        devices: list[Device] = [draft.device(number) for number, draft in enumerate(ordered)]
+        ordered = self.devices.ordered(drafts.implied_disks(self.drives, machine_type))
         machine = Machine(
             program=program,
             machine_type=machine_type,
@@ -381,10 +335,10 @@ class _Assembler:
             only_migratable=self.only_migratable,
             objects=tuple(self.objects),
             globals=tuple(self.globals),
-            devices=tuple(devices),
+            devices=tuple([draft.device(number) for number, draft in enumerate(ordered)]),
             network_cards=tuple(self.cards),
         )
-        return Assembly(machine, tuple(ordered))
+        return Assembly(machine, ordered)
 
 
 _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
@@ -396,6 +350,7 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
     "device": _Assembler.device,
     "set": _Assembler.set,
     "drive": _Assembler.drive,
+    "audio": _Assembler.audio,
     "virtfs": _Assembler.virtfs,
     "nic": _Assembler.nic,
     "net": _Assembler.net,
@@ -408,6 +363,12 @@ _RELEVANT: Final = (
     | _ASKS
     | {"nodefaults", "only-migratable", "netdev"}
 )
+
+
+def _opts_id(name: str | None, origin: Origin) -> str:
+    if name is not None:
+        check_id(name, origin, "Parameter 'id' expects an identifier")
+    return name or ""
 
 
 def assemble(source: Source, program: int | None, reader: Reader | None) -> Assembly:

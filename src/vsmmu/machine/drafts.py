@@ -10,12 +10,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from vsmmu.errors import InputRefused
+from vsmmu.machine.limits import MAX_DEVICES, refuse_over
 from vsmmu.machine.model import Device, JsonValue, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["DISK_OPTIONS", "Draft", "Drive", "check_id", "firmware_of", "implied_disks", "well_formed"]
+__all__ = [
+    "DISK_OPTIONS",
+    "DeviceList",
+    "Draft",
+    "Drive",
+    "check_id",
+    "firmware_of",
+    "implied_audio",
+    "implied_disks",
+    "refusal",
+    "well_formed",
+]
 
 #: Options that QEMU turns into a ``-drive`` -> the interface they name; empty for the machine's own.
 DISK_OPTIONS: Final = {
@@ -79,10 +91,10 @@ class Draft:
         :raise InputRefused: ``driver-missing``.
         """
         if not self.driver:
-            raise InputRefused(
+            raise refusal(
                 "driver-missing",
                 "the device has no driver",
-                where=f"{self.origin.place}: {self.origin.option}",
+                self.origin,
                 why="Parameter 'driver' is missing",
                 next="name the driver first: -device arm-smmuv3,...",
             )
@@ -101,6 +113,62 @@ class Drive:
         self.word = word
 
 
+def refusal(code: str, what: str, origin: Origin, *, why: str = "", next: str = "") -> InputRefused:
+    """The error for an option that QEMU would not take; the option is quoted, if not too long."""
+    option = origin.option if len(origin.option) <= 200 else origin.option[:197] + "..."
+    place = option if origin.place in option else f"{origin.place}: {option}"
+    return InputRefused(code, what, where=place, why=why, next=next or "correct the option")
+
+
+class DeviceList:
+    """The devices read so far: those in ``key=value`` form, which QEMU makes first, and those in JSON."""
+
+    def __init__(self) -> None:
+        self._first: list[Draft] = []
+        self._keyval: list[Draft] = []
+        self._json: list[Draft] = []
+        self._ids: dict[str, Draft] = {}
+
+    def add(self, draft: Draft) -> None:
+        """Take a device; one in ``key=value`` form can be found by its id from now on.
+
+        :raise InputRefused: ``bad-id``, ``duplicate-id``, ``input-too-large``.
+        """
+        if draft.form == "json":
+            self._json.append(draft)
+        else:
+            self._claim(draft, f"Duplicate ID '{draft.id}' for device")
+            self._keyval.append(draft)
+        refuse_over(len(self._keyval) + len(self._json), MAX_DEVICES, "devices", "command line")
+
+    def add_first(self, draft: Draft) -> None:
+        """Take a device that QEMU makes before all others."""
+        self._first.append(draft)
+
+    def settable(self, id: str) -> Draft | None:
+        """The device that ``-set device.ID`` changes."""
+        return self._ids.get(id)
+
+    def ordered(self, disks: list[Draft]) -> tuple[Draft, ...]:
+        """All devices in the order of creation; ``disks`` are those that follow from drives.
+
+        :raise InputRefused: ``duplicate-id``, for a device in JSON: QEMU notices when it makes it.
+        """
+        for draft in self._json:
+            self._claim(draft, f"Duplicate device ID '{draft.id}'")
+        return (*self._first, *self._keyval, *disks, *self._json)
+
+    def _claim(self, draft: Draft, why: str) -> None:
+        if draft.id and self._ids.setdefault(draft.id, draft) is not draft:
+            raise refusal(
+                "duplicate-id",
+                f"two devices have the id {draft.id!r}",
+                draft.origin,
+                why=why,
+                next=f"rename one; the other is at {self._ids[draft.id].origin.place}",
+            )
+
+
 def well_formed(id: str) -> bool:
     """QEMU's rule for identifiers: letters, digits, ``-._``, and a letter first."""
     return (
@@ -114,10 +182,10 @@ def check_id(id: str, origin: Origin, text: str) -> None:
     :raise InputRefused: ``bad-id``.
     """
     if not well_formed(id):
-        raise InputRefused(
+        raise refusal(
             "bad-id",
             f"QEMU does not take {id!r} as an id",
-            where=f"{origin.place}: {origin.option}",
+            origin,
             why=text,
             next="use letters, digits, '-', '.' and '_', starting with a letter",
         )
@@ -134,6 +202,12 @@ def firmware_of(drives: Iterable[Drive]) -> str:
         taken.setdefault(int(unit) if unit.isascii() and unit.isdigit() and len(unit) < 4 else free, drive)
     first = taken.get(0)
     return (first.settings.get("file") or first.id or "pflash") if first else ""
+
+
+def implied_audio(model: str, origin: Origin, word: int) -> Draft | None:
+    """The sound card of ``-audio model=``, which QEMU makes before any other device; None if it is none."""
+    driver = {"hda": "intel-hda", "ac97": "AC97", "es1370": "ES1370", "virtio": "virtio-sound-pci"}.get(model)
+    return Draft({"driver": driver}, "", origin, word, "implied") if driver else None
 
 
 def implied_disks(drives: Iterable[Drive], machine_type: str) -> list[Draft]:

@@ -7,8 +7,10 @@ QEMU version (those are :mod:`vsmmu.qemu`'s) and it can describe a VM that would
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["VSMMU_DRIVER", "Device", "Global", "JsonValue", "Machine", "MachineObject", "Origin"]
 

@@ -54,8 +54,8 @@ MACHINE_SUGAR: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 #: The section names that ``-readconfig`` takes in 11.1.3 [measured].
 CONFIG_GROUPS: Final = frozenset(
     "device drive chardev netdev nic net rtc global mon trace plugin option-rom accel memory smp-opts "
-    "boot-opts add-fd object tpmdev overcommit msg name numa icount semihosting-config fw_cfg action run-with machine "
-    "audiodev iscsi spice sandbox fsdev virtfs vnc acpi smbios".split()
+    "boot-opts add-fd object tpmdev overcommit msg name numa icount semihosting-config fw_cfg action "
+    "run-with machine audiodev iscsi spice sandbox fsdev virtfs vnc acpi smbios".split()
 )
 
 
