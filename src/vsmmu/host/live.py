@@ -20,11 +20,11 @@ import msgspec
 from vsmmu.errors import VsmmuError
 from vsmmu.host import sysfs
 from vsmmu.host.discover import NOT_PROBED, discover, fake_notice, not_probed
-from vsmmu.host.evidence import Fact
 from vsmmu.host.files import load_host
 from vsmmu.host.tree import Tree
 
 if TYPE_CHECKING:
+    from vsmmu.host.evidence import Fact
     from vsmmu.host.facts import Host, HostFunction
 
 __all__ = ["FACTS_FILE", "Saved", "describe_age", "live_host", "refresh", "saved_facts"]

@@ -62,17 +62,22 @@ class Tree:
         except ValueError:
             return None
 
-    def link(self, path: str) -> str | None:
-        """The last component of a symbolic link's target: sysfs names objects so."""
+    def target(self, path: str) -> str | None:
+        """Where a symbolic link points; None if there is none."""
         try:
-            return os.readlink(self.root + path).rpartition("/")[2]  # noqa: PTH115 - as below
+            return os.readlink(self.root + path)  # noqa: PTH115 - pathlib costs more than the call
         except (OSError, ValueError):
             return None
+
+    def link(self, path: str) -> str | None:
+        """The last component of a symbolic link's target: sysfs names objects so."""
+        target = self.target(path)
+        return None if target is None else target.rpartition("/")[2]
 
     def names(self, path: str) -> list[str]:
         """The entries of a directory, sorted; none if there is no such directory."""
         try:
-            return sorted(os.listdir(self.root + path))  # noqa: PTH208 - pathlib costs more than the call
+            return sorted(os.listdir(self.root + path))  # noqa: PTH208 - as above
         except OSError:
             return []
 

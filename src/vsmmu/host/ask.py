@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask the kernel about one function that is on a vfio driver: open, bind, IOMMU_GET_HW_INFO, close.
+
+The only place of vsmmu that touches hardware. Bind and close each reset the function; both descriptors are
+closed on every way out, and by the kernel if this process is killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.host.refusals import refused
+from vsmmu.host.uapi import hw_info
+from vsmmu.host.uapi.vfio import bind_iommufd
+from vsmmu.host.vfio import group_node, holders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.host.refusals import Call
+    from vsmmu.host.tree import Tree
+    from vsmmu.host.uapi.hw_info import HwInfo
+
+__all__ = ["IOMMUFD", "Answer", "ask"]
+
+IOMMUFD: Final = "/dev/iommu"
+
+
+class Answer(NamedTuple):
+    """What the kernel said of the IOMMU behind a function.
+
+    :param cmdqv: the answer for Tegra241 CMDQV; None where the kernel has none, or is no SMMUv3.
+    """
+
+    address: str
+    info: HwInfo
+    cmdqv: HwInfo | None
+
+
+def ask(tree: Tree, address: str, node: str, group: int | None) -> Answer:
+    """Take the function for some milliseconds and ask.
+
+    :param node: its device file, such as ``/dev/vfio/devices/vfio0``.
+    :param group: its IOMMU group, to name who holds it if somebody does.
+    :raise VsmmuError: one of :data:`vsmmu.host.refusals.REFUSALS`, or ``kernel-refused``.
+    """
+    with (
+        _opened(tree.path(IOMMUFD), "open iommufd") as iommufd,
+        _opened(tree.path(node), "open device") as device,
+    ):
+        try:
+            dev_id = bind_iommufd(device, iommufd)
+        except OSError as error:
+            detail = _held_by(tree, node, group, error)
+            raise refused("bind", error, address, detail) from None
+        return _answer(address, iommufd, dev_id)
+
+
+def _answer(address: str, iommufd: int, dev_id: int) -> Answer:
+    try:
+        info = hw_info.get_hw_info(iommufd, dev_id)
+        if info.type != hw_info.IOMMU_HW_INFO_TYPE_ARM_SMMUV3:
+            return Answer(address, info, None)
+        return Answer(address, info, _ask_cmdqv(iommufd, dev_id))
+    except OSError as error:
+        raise refused("hw_info", error, address) from None
+
+
+def _ask_cmdqv(iommufd: int, dev_id: int) -> HwInfo | None:
+    try:
+        return hw_info.get_hw_info(iommufd, dev_id, hw_info.IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV)
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return None
+        raise
+
+
+@contextmanager
+def _opened(path: str, call: Call) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise refused(call, error, path) from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _held_by(tree: Tree, node: str, group: int | None, error: OSError) -> str:
+    if error.errno not in (errno.EINVAL, errno.EBUSY, errno.EPERM):
+        return ""
+    nodes = [node] if group is None else [node, group_node(group)]
+    found = holders(tree, nodes)
+    return f"held by {', '.join(map(str, found[:3]))}" if found else ""
