@@ -16,11 +16,11 @@ __all__ = ["hazards_of"]
 
 
 def hazards_of(
-    vsmmus: Sequence[Vsmmu], vsmmu_of: Mapping[str, Vsmmu], early: Mapping[str, Sequence[Endpoint]]
+    vsmmus: Sequence[Vsmmu], vsmmu_of: Mapping[int, Vsmmu], early: Mapping[int, Sequence[Endpoint]]
 ) -> Iterator[Hazard]:
     """All hazards of a VM.
 
-    :param vsmmu_of: vSMMUs by the bus of their root complex.
+    :param vsmmu_of: vSMMUs by their root complex.
     :param early: vfio-pci endpoints that were realized when their root complex had no accelerated vSMMU yet.
     """
     for vsmmu in vsmmus:

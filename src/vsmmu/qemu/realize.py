@@ -14,7 +14,8 @@ from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES, Value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.machine.model import Device, Machine
+    from vsmmu.machine.model import Machine
+    from vsmmu.machine.topology import Bus
     from vsmmu.qemu.settings import VsmmuSettings
     from vsmmu.qemu.versions import Qemu
 
@@ -27,24 +28,25 @@ MAX_VSMMUS: Final = 16
 class Plug(NamedTuple):
     """One ``arm-smmuv3`` about to be realized, and what it meets.
 
-    :param buses: names of all PCI buses that exist.
-    :param roots: those of them that are ``pcie.0`` or a pxb-pcie's.
-    :param taken: root buses that have an SMMU.
+    :param bus: the bus that ``primary-bus`` names; None if it names none, or none that is there.
+    :param ambiguous: whether several buses have that name.
+    :param taken: whether an SMMU is attached to it already.
+    :param bypassed: whether the root complex has ``bypass_iommu=on``.
+    :param cxl: whether the root complex is a pxb-cxl.
     :param present: SMMUs so far.
     :param machine_iommu: what the machine already has (``iommu=smmuv3``, ``virtio-iommu``), or empty.
-    :param bypassed: root buses with ``bypass_iommu=on``.
     """
 
-    device: Device
     settings: VsmmuSettings
     machine: Machine
     qemu: Qemu
-    buses: frozenset[str]
-    roots: frozenset[str]
-    taken: frozenset[str]
+    bus: Bus | None
+    ambiguous: bool
+    taken: bool
+    bypassed: bool
+    cxl: bool
     present: int
     machine_iommu: str
-    bypassed: frozenset[str]
 
 
 class Refusal(NamedTuple):
@@ -92,7 +94,9 @@ def has_acpi(machine: Machine) -> bool:
 
 def _link(plug: Plug) -> Iterator[Refusal]:
     name = plug.settings.primary_bus
-    if name and name not in plug.buses:
+    if plug.ambiguous:
+        yield Refusal("qemu-ambiguous-bus", {"value": name})
+    elif name and plug.bus is None:
         yield Refusal("qemu-no-primary-bus", {"value": name})
 
 
@@ -135,17 +139,16 @@ def _needs_accel(
 
 
 def _attachment(plug: Plug) -> Iterator[Refusal]:
-    name = plug.settings.primary_bus
-    if not name:
+    if plug.bus is None:
         yield Refusal("qemu-unattached", {})
-    elif name not in plug.roots:
+    elif not plug.bus.is_root or plug.cxl:
         yield Refusal("qemu-not-root-complex", {})
-    elif name in plug.taken:
+    elif plug.taken:
         yield Refusal("qemu-second-iommu", {})
 
 
 def _plugging(plug: Plug) -> Iterator[Refusal]:
-    if plug.settings.primary_bus in plug.bypassed:
+    if plug.bypassed:
         yield Refusal("qemu-bypass", {})
     if plug.settings.accel and not has_acpi(plug.machine):
         yield Refusal("qemu-acpi", {})

@@ -75,6 +75,11 @@ _TABLE: Final = (
         "Device '{value}' not found",
         "put the pxb-pcie with id={value} before the arm-smmuv3; QEMU makes key=value devices before JSON ones",
     ),
+    Message(
+        "qemu-ambiguous-bus",
+        "Path '{value}' does not uniquely identify an object",
+        "give every pcie-root-port and pxb-pcie an id: without one its bus may be called {value}, too",
+    ),
     Message("qemu-no-object", "Device '{value}' not found", "add -object iommufd,id={value}"),
     Message(
         "qemu-bus-takes-bridges",

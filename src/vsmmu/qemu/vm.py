@@ -9,12 +9,13 @@ as measured in :mod:`vsmmu.qemu.texts` was held against 11.1.3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
+from vsmmu.machine.drivers import BRIDGES, is_bridge, is_pci, is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
+from vsmmu.machine.topology import Bus, Topology
 from vsmmu.qemu.admission import Admission, Refused, vfio_name
-from vsmmu.qemu.drivers import BRIDGES, CONVENTIONAL, ROOT_COMPLEXES, VFIO, is_pci
 from vsmmu.qemu.hazards import hazards_of
 from vsmmu.qemu.outcome import Answer, Doubt, Failure, Step, Verdict, failure
 from vsmmu.qemu.realize import Plug, refusals
@@ -30,15 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Vm", "start"]
 
-_ROOT: Final = "pcie.0"
-
-
-class _Bus(NamedTuple):
-    """A PCI bus: the root complex's bus that it hangs off, and whether a PCIe-to-PCI bridge lies between."""
-
-    root: str
-    conventional: bool = False
-    cxl: bool = False
+#: The number that stands for the board where a root complex is named by its maker.
+_BOARD: Final = -1
 
 
 class Vm:
@@ -60,13 +54,15 @@ class Vm:
         self.trace: list[Step] = []
         self.vsmmus: list[Vsmmu] = []
         self._admission = Admission(host, qemu, self.doubts)
-        self._buses: dict[str, _Bus] = {_ROOT: _Bus(_ROOT)}
-        self._default_bus = _ROOT
-        self._vsmmu_of: dict[str, Vsmmu] = {}
-        self._early: dict[str, list[Endpoint]] = {}
-        self._emulated: dict[str, str] = {_ROOT: "the default network card"} if machine.default_nic else {}
+        self._topology = Topology.of(machine)
+        # By the number of the device that made the root complex; -1 is the board's pcie.0.
+        self._vsmmu_of: dict[int, Vsmmu] = {}
+        self._early: dict[int, list[Endpoint]] = {}
+        self._emulated: dict[int, str] = _board_cards(machine)
+        self._bypassed: set[int] = {_BOARD} if _bypasses(machine) else set()
+        # Owners of buses that hang off a PCIe-to-PCI bridge: devices there have no requester id of their own.
+        self._conventional: set[int] = set()
         self._machine_iommu = _machine_iommu(machine)
-        self._bypassed = {_ROOT} if _bypasses(machine) else set()
         self._objects = {entry.id for entry in machine.objects}
         self._phase: Phase = "machine"
 
@@ -103,32 +99,26 @@ class Vm:
             self._create_vsmmu(device)
         elif is_pci(device.driver):
             bus = self._bus_of(device)
-            if device.driver in ROOT_COMPLEXES:
-                self._add_bus(device, _Bus(device.id, cxl=device.driver == "pxb-cxl"))
-                if device.text("bypass_iommu") == "on":
-                    self._bypassed.add(device.id)
-            elif device.driver in BRIDGES:
-                self._add_bus(device, _Bus(bus.root, bus.conventional or device.driver in CONVENTIONAL))
+            if is_bridge(device.driver):
+                self._create_bridge(device, bus)
+            elif is_vfio(device.driver):
+                self._create_vfio(device, bus)
             else:
-                self._create_endpoint(device, bus)
+                self._create_emulated(device, bus)
 
-    def _bus_of(self, device: Device) -> _Bus:
-        name = device.text("bus") if "bus" in device.properties else self._default_bus
-        # ``pcie.0/rp1`` is a path; its last part is the bus.
-        bus = self._buses.get(name.rpartition("/")[2])
+    def _bus_of(self, device: Device) -> Bus:
+        bus = self._topology.bus_of(device)
         if bus is None:
-            self._refuse("qemu-no-bus", device.name, device.origin.option, value=name)
-        if bus.root == name and name != _ROOT and device.driver not in BRIDGES:
+            self._refuse("qemu-no-bus", device.name, device.origin.option, value=device.text("bus"))
+        if bus.is_root and bus.owner != _BOARD and not is_bridge(device.driver):
             self._refuse("qemu-bus-takes-bridges", device.name, device.origin.option)
         return bus
 
-    def _add_bus(self, device: Device, bus: _Bus) -> None:
-        if not device.id:
-            return
-        self._buses[device.id] = bus
-        if device.driver in ROOT_COMPLEXES:
-            # QEMU looks for a bus from the newest root complex on.
-            self._default_bus = device.id
+    def _create_bridge(self, device: Device, bus: Bus) -> None:
+        if BRIDGES[device.driver] == "pci" or bus.owner in self._conventional:
+            self._conventional.add(device.number)
+        if device.text("bypass_iommu") == "on":
+            self._bypassed.add(device.number)
 
     def _create_vsmmu(self, device: Device) -> None:
         if self._phase == "hot-plug":
@@ -137,45 +127,49 @@ class Vm:
             settings = read_settings(device, self.machine, self.qemu, self._machine_version())
         except SettingsError as error:
             raise Refused(error.failed) from None
-        for refusal in refusals(self._plug(device, settings)):
+        plug = self._plug(device, settings)
+        for refusal in refusals(plug):
             self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
         vsmmu = Vsmmu(device, settings)
         self.vsmmus.append(vsmmu)
-        self._vsmmu_of[settings.primary_bus] = vsmmu
+        self._vsmmu_of[plug.bus.owner if plug.bus else _BOARD] = vsmmu
         self._note(vsmmu.name, f"realized on {settings.primary_bus}; auto_mode={vsmmu.auto_mode}")
 
     def _plug(self, device: Device, settings: VsmmuSettings) -> Plug:
+        bus = self._topology.primary_bus_of(device)
+        missing = next((entry for entry in self._topology.missing if entry.device is device), None)
         return Plug(
-            device=device,
             settings=settings,
             machine=self.machine,
             qemu=self.qemu,
-            buses=frozenset(self._buses),
-            roots=frozenset(name for name, bus in self._buses.items() if bus.root == name and not bus.cxl),
-            taken=frozenset(self._vsmmu_of),
+            bus=bus,
+            ambiguous=missing is not None and missing.reason == "ambiguous",
+            taken=bus is not None and bus.owner in self._vsmmu_of,
+            bypassed=bus is not None and bus.owner in self._bypassed,
+            cxl=bus is not None and self._driver_of(bus) == "pxb-cxl",
             present=len(self.vsmmus),
             machine_iommu=self._machine_iommu,
-            bypassed=frozenset(self._bypassed),
         )
 
-    def _create_endpoint(self, device: Device, bus: _Bus) -> None:
-        vsmmu = self._vsmmu_of.get(bus.root)
-        if device.driver not in VFIO:
-            if vsmmu is None:
-                self._emulated.setdefault(bus.root, "" if bus.conventional else device.name)
-            elif vsmmu.settings.accel and not bus.conventional:
-                self._refuse("qemu-emulated-endpoint", device.name, device.origin.option)
-            if device.driver == "virtio-iommu-pci":
-                self._machine_iommu = "virtio-iommu"
-            return
-        self._create_vfio(device, bus, vsmmu)
+    def _driver_of(self, bus: Bus) -> str:
+        return "" if bus.owner == _BOARD else self.machine.devices[bus.owner].driver
 
-    def _create_vfio(self, device: Device, bus: _Bus, vsmmu: Vsmmu | None) -> None:
-        accelerated = vsmmu is not None and vsmmu.settings.accel
-        option = device.origin.option
-        backend = device.text("iommufd")
+    def _create_emulated(self, device: Device, bus: Bus) -> None:
+        vsmmu = self._vsmmu_of.get(bus.root_owner)
+        hidden = bus.owner in self._conventional
+        if vsmmu is None and not hidden:
+            self._emulated.setdefault(bus.root_owner, device.name)
+        elif vsmmu is not None and vsmmu.settings.accel and not hidden:
+            self._refuse("qemu-emulated-endpoint", device.name, device.origin.option)
+        if device.driver.startswith("virtio-iommu"):
+            self._machine_iommu = "virtio-iommu"
+
+    def _create_vfio(self, device: Device, bus: Bus) -> None:
+        vsmmu = self._vsmmu_of.get(bus.root_owner)
+        option, backend = device.origin.option, device.text("iommufd")
         if backend and backend.removeprefix("/objects/") not in self._objects:
             self._refuse("qemu-no-object", device.name, option, value=backend)
+        accelerated = vsmmu is not None and vsmmu.settings.accel
         if accelerated and not backend:
             self._refuse("qemu-no-iommufd", device.name, option)
         if not any(device.text(key) for key in ("host", "sysfsdev", "fd")):
@@ -184,10 +178,10 @@ class Vm:
         if vsmmu is None or not accelerated:
             if backend:
                 self._admission.check_vfio_ats(endpoint, self._phase)
-            self._early.setdefault(bus.root, []).append(endpoint)
+            self._early.setdefault(bus.root_owner, []).append(endpoint)
             self._note(device.name, "realized; no accelerated vSMMU on its root complex so far")
             return
-        if bus.conventional:
+        if bus.owner in self._conventional:
             name = vfio_name(device, endpoint.function.address if endpoint.function else None)
             self._refuse("qemu-conventional", device.name, option, vfio=name)
         self._admission.admit(vsmmu, endpoint, self._phase)
@@ -234,6 +228,9 @@ class Vm:
     def hot_plug(self, device: Device) -> Failure | None:
         """``device_add`` into the running VM: None if it is admitted, else what QMP answers."""
         self._phase = "hot-plug"
+        device = device._replace(number=len(self.machine.devices))
+        self.machine = self.machine._replace(devices=(*self.machine.devices, device))
+        self._topology = Topology.of(self.machine)
         try:
             self._create(device)
         except Refused as refused:
@@ -296,6 +293,13 @@ class Vm:
 def start(machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None) -> Verdict:
     """Would QEMU start this VM on this host? See :class:`Vm` for the parameters."""
     return Vm(machine, host, qemu, functions).start()
+
+
+def _board_cards(machine: Machine) -> dict[int, str]:
+    """Network cards that the board puts on pcie.0 before any -device."""
+    if machine.network_cards:
+        return {_BOARD: "the network card of -nic"}
+    return {_BOARD: "the default network card"} if machine.default_nic else {}
 
 
 def _machine_iommu(machine: Machine) -> str:

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What would happen with another value: every alternative is tried in the model of QEMU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vsmmu.machine.edits import Edit
+from vsmmu.qemu.vm import start
+from vsmmu.resolve.resolver import apply_edits
+from vsmmu.resolve.result import Alternative, PropertyResolution, Resolution, VsmmuResolution
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.model import Machine
+    from vsmmu.qemu.outcome import Verdict
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["with_alternatives"]
+
+
+def with_alternatives(
+    resolution: Resolution, machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str]
+) -> Resolution:
+    """The same resolution with :attr:`PropertyResolution.alternatives` filled in.
+
+    Each alternative changes one property of the resolved VM and starts the model again.
+    """
+    resolved = apply_edits(machine, resolution.edits)
+
+    numbers = {device.name: device.number for device in resolved.vsmmus}
+
+    def attempt(device: str, name: str, value: str) -> Verdict:
+        edited = apply_edits(resolved, [Edit(numbers[device], name, value)])
+        return start(edited, host, qemu, functions)
+
+    def explain(vsmmu: VsmmuResolution, entry: PropertyResolution) -> PropertyResolution:
+        tried = tuple(
+            _describe(PROPERTIES[entry.name], entry, value, attempt(vsmmu.device, entry.name, value), vsmmu)
+            for value in _values(PROPERTIES[entry.name], entry)
+        )
+        return msgspec.structs.replace(entry, alternatives=tried)
+
+    vsmmus = tuple(
+        msgspec.structs.replace(vsmmu, properties=tuple(explain(vsmmu, entry) for entry in vsmmu.properties))
+        for vsmmu in resolution.vsmmus
+    )
+    return msgspec.structs.replace(resolution, vsmmus=vsmmus)
+
+
+def _values(entry: Property, chosen: PropertyResolution) -> Iterator[str]:
+    """Every other switch position; for ``ssidsize`` none, one more and the most; and ``auto``."""
+    if entry.name == "ssidsize":
+        current = int(chosen.value) if chosen.value.isdecimal() else 0
+        numbers = sorted({0, current + 1, entry.pinnable[-1]} & set(entry.pinnable))
+    else:
+        numbers = list(entry.pinnable)
+    for value in (*(entry.spell(number) for number in numbers), AUTO):
+        if value != chosen.value:
+            yield value
+
+
+def _describe(
+    entry: Property, chosen: PropertyResolution, value: str, verdict: Verdict, vsmmu: VsmmuResolution
+) -> Alternative:
+    if verdict.failure is not None:
+        return Alternative(
+            value, "refused", f"QEMU would refuse: {verdict.failure.text}", verdict.failure.code
+        )
+    own = [doubt for doubt in verdict.doubts if entry.source in doubt.needs or entry.name in doubt.needs]
+    if own:
+        return Alternative(value, "unknown", f"QEMU could refuse: {own[0].text}", own[0].code)
+    if value == AUTO:
+        taken = verdict.vsmmu(vsmmu.device).values.get(entry.name, "?")
+        told = f"QEMU would take {taken}" if taken not in ("?", AUTO) else "QEMU would find out by itself"
+        return Alternative(value, "starts", f"{told}; not known before the start, not the same on every host")
+    return Alternative(value, "starts", _loss(entry, chosen.value, value))
+
+
+def _loss(entry: Property, chosen: str, value: str) -> str:
+    """What the guest has less (or more) with ``value``."""
+    if entry.is_switch:
+        return f"starts; the guest {'gets' if value == 'on' else 'loses'} {entry.title}"
+    if chosen.isdecimal():
+        more = int(value) > int(chosen)
+        return f"starts; the guest has {'more' if more else 'fewer'} {entry.title} than with {chosen}"
+    return f"starts; {value} {entry.title}"

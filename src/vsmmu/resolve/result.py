@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a resolution says: for each vSMMU and property the value, what was done, by which rule, from what."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from vsmmu.errors import Negative
+from vsmmu.host.evidence import Evidence
+from vsmmu.machine.edits import Edit
+from vsmmu.qemu.outcome import Verdict
+
+__all__ = [
+    "Action",
+    "Alternative",
+    "Policy",
+    "Problem",
+    "PropertyResolution",
+    "Resolution",
+    "Source",
+    "VsmmuResolution",
+]
+
+Policy = Literal["common", "qemu"]
+
+#: *kept*: the user wrote it. *pinned*: an explicit value is written. *deferred*: left to QEMU's auto.
+#: *open*: it cannot be said, and the resolution as a whole is refused.
+Action = Literal["kept", "pinned", "deferred", "open"]
+
+
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One host SMMU's contribution to a value.
+
+    ``value`` is in the property's unit, a range (``44..56``) where only a bound is known, ``unknown``
+    where nothing is; ``word`` is the whole register if it was read.
+    """
+
+    smmu: str
+    field: str
+    bits: str
+    value: str
+    evidence: Evidence
+    word: str = ""
+    functions: tuple[str, ...] = ()
+
+
+class Alternative(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What would happen if the property had another value and everything else stayed."""
+
+    value: str
+    answer: Literal["starts", "refused", "unknown"]
+    effect: str
+    code: str = ""
+
+
+class PropertyResolution(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One property of one vSMMU.
+
+    :param value: in QEMU's spelling; ``auto`` where deferred, empty where open.
+    :param rule: a stable word for the rule that chose it (see :mod:`vsmmu.resolve.rules`).
+    :param why: the rule applied, in a sentence.
+    :param qemu_auto: what QEMU's own ``auto`` would take here; empty if it would not start or does not know.
+    :param alternatives: filled in by :func:`vsmmu.resolve.alternatives.with_alternatives` only.
+    """
+
+    name: str
+    action: Action
+    value: str
+    rule: str
+    why: str
+    sources: tuple[Source, ...] = ()
+    qemu_auto: str = ""
+    alternatives: tuple[Alternative, ...] = ()
+
+
+class VsmmuResolution(msgspec.Struct, frozen=True):
+    """One accelerated vSMMU: what it serves and its properties in the order of the table."""
+
+    device: str
+    primary_bus: str
+    host_smmus: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    properties: tuple[PropertyResolution, ...]
+
+    def property(self, name: str) -> PropertyResolution:
+        """The property called ``name``.
+
+        :raise KeyError: if this QEMU has no such property.
+        """
+        for entry in self.properties:
+            if entry.name == name:
+                return entry
+        raise KeyError(name)
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why nothing may be written; the parts are those of :class:`vsmmu.errors.VsmmuError`."""
+
+    code: str
+    what: str
+    where: str = ""
+    why: str = ""
+    next: str = ""
+
+    def as_error(self) -> Negative:
+        """The same as an exception with exit status 1."""
+        return Negative(self.code, self.what, where=self.where, why=self.why, next=self.next)
+
+
+class Resolution(msgspec.Struct, frozen=True):
+    """The answer for a whole VM.
+
+    ``verdict`` is the model's on the edited VM (null if the edits could not be made out); ``edits`` is
+    empty if nothing has to change; ``notes`` are sentences for people.
+    """
+
+    host: str
+    qemu: str
+    machine_type: str
+    policy: Policy
+    vsmmus: tuple[VsmmuResolution, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    edits: tuple[Edit, ...]
+    verdict: Verdict | None
+
+    def require(self) -> None:
+        """Return only if the values may be written.
+
+        :raise Negative: the first problem; how many more there are is said in its reason.
+        """
+        if not self.problems:
+            return
+        error = self.problems[0].as_error()
+        if len(self.problems) > 1:
+            error.why += f"; {len(self.problems) - 1} more: vsmmu explain shows all"
+        raise error
+
+    def vsmmu(self, device: str) -> VsmmuResolution:
+        """The vSMMU called ``device``.
+
+        :raise KeyError: if there is none.
+        """
+        for entry in self.vsmmus:
+            if entry.device == device:
+                return entry
+        raise KeyError(device)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules that choose a value: what several SMMUs have in common, what can be written down, what is safe.
+
+A rule is a stable word in the answer:
+
+========================  =====================================================================
+``user``                  written by the user; never changed
+``software``              accel=off: QEMU's software SMMU, whatever the host has
+``host``                  what the one host SMMU behind the vSMMU offers
+``meet``                  the most that all host SMMUs behind the vSMMU offer (AND, minimum)
+``clamp``                 the host offers more than can be written: the largest that can
+``first-device``          policy qemu: what the first device's SMMU offers, as QEMU's auto takes it
+``ats-no-endpoint``       the SMMU offers ATS, but no function behind it can use it
+``ats-not-masked``        a function cannot use ATS, and this QEMU would not hide its capability
+``inexpressible``         less than can be written: left to QEMU's auto, which copies the register
+``default``               cmdqv: left to QEMU's auto, which falls back by itself
+``assume-safe``           unknown, and --assume-safe was given
+``unknown``               unknown: refused
+========================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vsmmu.resolve.result import Policy, Source
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vsmmu.host.evidence import Reading
+    from vsmmu.host.facts import Host, HostSmmu
+    from vsmmu.qemu.versions import Qemu
+    from vsmmu.resolve.candidates import Candidate, Served
+
+__all__ = ["Choice", "choose", "choose_cmdqv", "read_sources"]
+
+
+class Choice(NamedTuple):
+    """A rule's decision: a number to pin, ``auto`` to defer, or None if the facts do not settle it."""
+
+    value: Value | None
+    rule: str
+    why: str
+
+
+class Offer(NamedTuple):
+    """What one host SMMU offers for a property, in the property's unit; an interval."""
+
+    smmu: HostSmmu
+    low: int
+    high: int
+    reading: Reading
+
+
+def offers(entry: Property, smmus: Sequence[HostSmmu], host: Host) -> list[Offer]:
+    """Look the property's register field up on every SMMU."""
+    found = []
+    for smmu in smmus:
+        reading = host.read_field(smmu, entry.source) if entry.source else host.read(smmu.cmdqv, "cmdqv")
+        unit = entry.from_code if entry.source else int
+        found.append(Offer(smmu, unit(reading.low), unit(reading.high), reading))
+    return found
+
+
+def read_sources(entry: Property, served: Served, host: Host) -> tuple[Source, ...]:
+    """The evidence for a property, one entry for each host SMMU."""
+    behind: dict[str, list[str]] = {}
+    for candidate in served.candidates:
+        if candidate.smmu is not None and candidate.function is not None:
+            behind.setdefault(candidate.smmu.name, []).append(candidate.function.address)
+    return tuple(
+        Source(
+            smmu=offer.smmu.name,
+            field=offer.reading.key,
+            bits=entry.source_field.bits if entry.source else "",
+            value=_spell(entry, offer),
+            evidence=offer.reading.evidence,
+            word=f"{offer.reading.word:#010x}" if offer.reading.word is not None else "",
+            functions=tuple(behind.get(offer.smmu.name, ())),
+        )
+        for offer in offers(entry, served.smmus, host)
+    )
+
+
+def qemu_auto(entry: Property, served: Served, host: Host) -> str:
+    """What QEMU's own auto takes: the first cold-plugged device's, raw; empty where that is not known."""
+    first = next((candidate for candidate in served.candidates if candidate.device is not None), None)
+    if first is None or first.smmu is None or not entry.source:
+        return ""
+    exact = host.read_field(first.smmu, entry.source).exact
+    return "" if exact is None else entry.spell(entry.from_code(exact))
+
+
+def choose(
+    entry: Property, served: Served, host: Host, qemu: Qemu, policy: Policy, *, assume_safe: bool
+) -> Choice:
+    """The value of one of the four register properties."""
+    found = offers(entry, _smmus_for(policy, served), host)
+    low = min((offer.low for offer in found), default=0)
+    high = min((offer.high for offer in found), default=0)
+    if entry.name == "ats" and policy == "common":
+        limited = _limit_ats(served.candidates, host, qemu)
+        if limited is not None and high > 0:
+            return limited
+    settled = _settle(entry, low, high, served, policy)
+    if settled is not None:
+        return settled
+    if not found:
+        return Choice(None, "unknown", "no host SMMU is known for it")
+    return _unsettled(entry, low, found, assume_safe=assume_safe)
+
+
+def choose_cmdqv(served: Served, host: Host, *, pin: bool, assume_safe: bool) -> Choice:
+    """``cmdqv``: deferred unless asked for, because QEMU's auto falls back by itself on every host."""
+    if not pin:
+        return Choice(AUTO, "default", "QEMU tries it and does without where the host has none")
+    entry = PROPERTIES["cmdqv"]
+    found = offers(entry, served.smmus, host)
+    low = min((offer.low for offer in found), default=0)
+    high = min((offer.high for offer in found), default=1)
+    if low == high:
+        return Choice(low, "host", f"the host {'has' if low else 'has no'} command queues to give away")
+    return _unsettled(entry, 0, found, assume_safe=assume_safe)
+
+
+def _smmus_for(policy: Policy, served: Served) -> Sequence[HostSmmu]:
+    if policy == "qemu":
+        first = next((candidate.smmu for candidate in served.candidates if candidate.smmu), None)
+        return served.smmus[:1] if first is None else (first,)
+    return served.smmus
+
+
+def _settle(entry: Property, low: int, high: int, served: Served, policy: Policy) -> Choice | None:
+    """A choice that holds wherever in ``low``..``high`` the truth lies; None if there is none."""
+    if policy == "qemu" and low == high and low not in entry.pinnable:
+        return Choice(AUTO, "inexpressible", f"QEMU's auto takes {low}, which cannot be written")
+    pin = entry.best_pin(low)
+    if pin != entry.best_pin(high):
+        return None
+    if pin is None:
+        why = f"the host offers at most {high}; the least that can be written is {entry.pinnable[0]}"
+        return Choice(AUTO, "inexpressible", why)
+    offered = entry.spell(low) if low == high else f"at least {entry.spell(low)}"
+    if pin < low:
+        return Choice(pin, "clamp", f"the host offers {offered}; the most that can be written is {pin}")
+    if policy == "qemu":
+        return Choice(pin, "first-device", f"the first device's SMMU offers {offered}")
+    if len(served.smmus) > 1:
+        return Choice(pin, "meet", f"the most that all {len(served.smmus)} host SMMUs offer")
+    return Choice(pin, "host", f"the host SMMU offers {offered}")
+
+
+def _unsettled(entry: Property, low: int, found: Sequence[Offer], *, assume_safe: bool) -> Choice:
+    if assume_safe:
+        best = entry.best_pin(low)
+        value = entry.safe if best is None else best
+        return Choice(value, "assume-safe", f"not known; {entry.spell(value)} asks least of the host")
+    offer = next((item for item in found if item.low != item.high), None)
+    if offer is None:
+        return Choice(None, "unknown", "no host SMMU is known")
+    evidence = offer.reading.evidence
+    detail = f": {evidence.detail}" if evidence.detail else ""
+    key = offer.reading.key
+    return Choice(None, "unknown", f"{key} of {offer.smmu.name} is not known ({evidence.source}{detail})")
+
+
+def _limit_ats(candidates: Sequence[Candidate], host: Host, qemu: Qemu) -> Choice | None:
+    """Off where ATS would be promised in vain, or to a function that must not use it; None otherwise."""
+    if not candidates:
+        return None
+    unusable = [candidate for candidate in candidates if _cannot_use_ats(candidate, host, qemu)]
+    exposed = [candidate for candidate in unusable if not _is_masked(candidate, host, qemu)]
+    if exposed:
+        name = exposed[0].name
+        return Choice(0, "ats-not-masked", f"{name} cannot use ATS, but the guest would see its capability")
+    if len(unusable) == len(candidates):
+        return Choice(0, "ats-no-endpoint", "no function behind it can use ATS")
+    return None
+
+
+def _cannot_use_ats(candidate: Candidate, host: Host, qemu: Qemu) -> bool:
+    """Whether something that is known keeps this function from using ATS, besides the SMMU."""
+    if qemu.has_vfio_ats and candidate.device is not None and candidate.device.text("ats") == "off":
+        return True
+    function = candidate.function
+    if function is None:
+        return False
+    return (
+        host.read(function.ats_not_supported, "ats_not_supported").exact == 1
+        or host.read(function.ats_capability, "ats_capability").exact == 0
+        or host.read(function.root_complex_ats, "root_complex_ats").exact == 0
+    )
+
+
+def _is_masked(candidate: Candidate, host: Host, qemu: Qemu) -> bool:
+    """Whether the guest would not see an ATS capability of this function, as far as is known."""
+    function = candidate.function
+    if function is not None and host.read(function.ats_capability, "ats_capability").exact == 0:
+        return True
+    if not qemu.has_vfio_ats:
+        return False
+    if candidate.device is not None and candidate.device.text("ats") == "off":
+        return True
+    return function is not None and host.read(function.ats_not_supported, "ats_not_supported").exact == 1
+
+
+def _spell(entry: Property, offer: Offer) -> str:
+    if offer.reading.is_unknown:
+        return "unknown"
+    if offer.low == offer.high:
+        return entry.spell(offer.low)
+    return f"{entry.spell(offer.low)}..{entry.spell(offer.high)}"
