@@ -90,16 +90,19 @@ def _cache() -> Cache:
 @_kernel_option
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 def build(kernel: Path | None, dry_run: bool) -> None:
-    """Make what the cache lacks: QEMU, the root file system, the kernel."""
+    """Make what the cache lacks: QEMU, the root file system, the kernel.
+
+    A kernel that is given here is remembered, and used until this is called without.
+    """
     from vsmmu.lab.build import ensure, plan
     from vsmmu.lab.progress import Progress
 
     if dry_run:
-        operations, _ = plan(_cache(), kernel)
+        operations, _ = plan(_cache(), kernel, our_kernel=kernel is None)
         for operation in operations:
             click.echo(f"would {operation.describe()}")
         return
-    ensure(_cache(), kernel, Progress(sys.stderr))
+    ensure(_cache(), kernel, Progress(sys.stderr), our_kernel=kernel is None)
 
 
 @command.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

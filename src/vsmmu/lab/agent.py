@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program that serves commands inside the lab guest, and the frames it speaks.
 
-It runs as process 1 of the guest, from a copy of this one file, so it imports the standard library only;
-the outer side (:mod:`vsmmu.lab.session`) imports the frame format from here, so that there is one of it.
+It runs as process 1 of the guest, from a copy of this one file, so it imports the standard library only, and
+little of that: every import is part of every boot, emulated. The outer side (:mod:`vsmmu.lab.session`)
+imports the frame format from here, so that there is one of it.
 
 Every frame on the virtio-serial port is a header and a payload. The header is big-endian: one byte of kind,
 four of request number (chosen by the outer side, returned in every answer), four of payload length.
@@ -37,9 +38,11 @@ import subprocess
 import sys
 import termios
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Any
 
 __all__ = ["HEADER", "MAX_PAYLOAD", "PORT_NAME", "Decoder", "Frame", "Kind", "encode"]
 
@@ -70,17 +73,20 @@ class Kind(enum.IntEnum):
     EXIT = 19
 
 
-@dataclass(frozen=True, slots=True)
 class Frame:
     """One message on the port."""
 
-    kind: Kind
-    request: int
-    payload: bytes = b""
+    __slots__ = ("kind", "payload", "request")
+
+    def __init__(self, kind: Kind, request: int, payload: bytes = b"") -> None:
+        self.kind = kind
+        self.request = request
+        self.payload = payload
 
     def json(self) -> dict[str, Any]:
         """The payload of a RUN, HELLO or EXIT frame."""
-        return cast("dict[str, Any]", json.loads(self.payload))
+        document: dict[str, Any] = json.loads(self.payload)
+        return document
 
 
 def encode(kind: Kind, request: int, payload: bytes = b"") -> bytes:
@@ -115,18 +121,25 @@ class Decoder:
         return frames
 
 
-@dataclass(slots=True)
 class _Job:
     """A running request."""
 
-    request: int
-    process: subprocess.Popen[bytes]
-    started: float
-    deadline: float | None
-    timed_out: bool = False
-    stdin: bytearray = field(default_factory=bytearray)
-    stdin_ended: bool = False
-    pipes: dict[int, Kind] = field(default_factory=dict)
+    __slots__ = ("deadline", "pipes", "process", "request", "started", "stdin", "stdin_ended", "timed_out")
+
+    def __init__(
+        self, request: int, process: subprocess.Popen[bytes], started: float, timeout: float | None
+    ) -> None:
+        self.request = request
+        self.process = process
+        self.started = started
+        self.deadline = None if timeout is None else started + timeout
+        self.timed_out = False
+        self.stdin = bytearray()
+        self.stdin_ended = False
+        self.pipes: dict[int, Kind] = {}
+        for stream, kind in ((process.stdout, Kind.STDOUT), (process.stderr, Kind.STDERR)):
+            if stream is not None:
+                self.pipes[stream.fileno()] = kind
 
 
 def _start(argv: list[str], env: dict[str, str], cwd: str) -> subprocess.Popen[bytes]:
@@ -254,12 +267,7 @@ class Agent:
             status = _STATUS_NOT_FOUND if isinstance(error, FileNotFoundError) else _STATUS_CANNOT_RUN
             self._exit(frame.request, status, started, error=str(error))
             return
-        timeout = order["timeout"]
-        job = _Job(frame.request, process, started, None if timeout is None else started + timeout)
-        for stream, kind in ((process.stdout, Kind.STDOUT), (process.stderr, Kind.STDERR)):
-            if stream is not None:
-                job.pipes[stream.fileno()] = kind
-        self._jobs[frame.request] = job
+        self._jobs[frame.request] = _Job(frame.request, process, started, order["timeout"])
 
     def _exit(
         self, request: int, status: int, started: float, *, timed_out: bool = False, error: str = ""

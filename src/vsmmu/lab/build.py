@@ -191,7 +191,7 @@ def _write_image(given: Path, image: Path) -> None:
     image.write_bytes(data)
 
 
-def _kernel(cache: Cache, given: Path | None) -> tuple[list[Operation], Path]:
+def _kernel(cache: Cache, given: Path | None, *, ours: bool) -> tuple[list[Operation], Path]:
     """What has to be done for a kernel, and where it will be."""
     recipe = kernel_recipe()
     if given is not None:
@@ -202,20 +202,23 @@ def _kernel(cache: Cache, given: Path | None) -> tuple[list[Operation], Path]:
         return ([] if done else [take]), cache.path(name) / "Image"
     if cache.has(recipe.name):
         return [], cache.path(recipe.name) / "Image"
-    if cache.has(_GIVEN):
+    if cache.has(_GIVEN) and not ours:
         return [], cache.path(_GIVEN).resolve() / "Image"
     return [BuildKernel(cache, recipe)], cache.path(recipe.name) / "Image"
 
 
-def plan(cache: Cache, given_kernel: Path | None = None) -> tuple[list[Operation], Artifacts]:
+def plan(
+    cache: Cache, given_kernel: Path | None = None, *, our_kernel: bool = False
+) -> tuple[list[Operation], Artifacts]:
     """The operations that the cache still needs, in order, and what there will be after them.
 
     :param given_kernel: a prebuilt Image or Image.gz; it is used until one is built from the recipe.
+    :param our_kernel: build the kernel even if another has been given before.
     """
     machine, qemu, guest = outer_machine(), system_qemu(), guest_recipe()
     recipe = tools_recipe(machine.architecture, with_qemu=qemu is None)
     tools = Tools(cache.path(recipe.name) / "tree", machine, qemu)
-    kernel_operations, image = _kernel(cache, given_kernel)
+    kernel_operations, image = _kernel(cache, given_kernel, ours=our_kernel)
 
     operations: list[Operation] = []
     if not cache.has(recipe.name):
@@ -231,9 +234,15 @@ def plan(cache: Cache, given_kernel: Path | None = None) -> tuple[list[Operation
     return operations, Artifacts(tools, cache.path(guest.name) / "rootfs.img", image)
 
 
-def ensure(cache: Cache, given_kernel: Path | None = None, progress: Progress = SILENT) -> Artifacts:
-    """The artifacts, after making what is missing."""
-    operations, artifacts = plan(cache, given_kernel)
+def ensure(
+    cache: Cache,
+    given_kernel: Path | None = None,
+    progress: Progress = SILENT,
+    *,
+    our_kernel: bool = False,
+) -> Artifacts:
+    """The artifacts, after making what is missing; the parameters are those of :func:`plan`."""
+    operations, artifacts = plan(cache, given_kernel, our_kernel=our_kernel)
     for operation in operations:
         with progress.step(operation.describe()):
             operation.apply()

@@ -53,6 +53,10 @@ class LabConfig:
         """The same with more devices."""
         return replace(self, devices=(*self.devices, *devices))
 
+    def with_acpi(self) -> LabConfig:
+        """The same booted through UEFI."""
+        return replace(self, acpi=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Console:
@@ -66,7 +70,8 @@ class Console:
             return ["-chardev", f"file,id=console,path={escape(self.log)}", "-serial", "chardev:console"]
         # signal=off: Ctrl-C is for the prompt. Ctrl-A X ends QEMU.
         terminal = "stdio,id=console,mux=on,signal=off"
-        return ["-chardev", terminal, "-serial", "chardev:console", "-mon", "chardev=console"]
+        monitor = "monitor-hmp,id=monitor,chardev=console"
+        return ["-chardev", terminal, "-serial", "chardev:console", "-object", monitor]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from vsmmu.errors import InputRefused
 from vsmmu.lab import bring, guest, iort_override
-from vsmmu.lab.agent import Kind
+from vsmmu.lab.agent import MAX_PAYLOAD, Kind
 from vsmmu.lab.build import Artifacts, ensure
 from vsmmu.lab.cache import Cache
 from vsmmu.lab.errors import LabFailed, LabTimeout
@@ -90,6 +91,7 @@ class Session:
         self._progress = progress
         self._requests = itertools.count(1)
         self._guest: Guest | None = None
+        self._last_console = ""
 
     def __enter__(self) -> Session:
         artifacts = ensure(self._cache, self.config.kernel, self._progress)
@@ -106,6 +108,7 @@ class Session:
     def close(self) -> None:
         """End the guest."""
         if self._guest is not None:
+            self._last_console = self._guest.console()
             self._guest.close()
             self._guest = None
 
@@ -118,13 +121,18 @@ class Session:
         return self._guest
 
     @property
+    def alive(self) -> bool:
+        """Whether commands can be run: it is entered, not left, and nothing has ended the guest."""
+        return self._guest is not None
+
+    @property
     def boot_seconds(self) -> float:
         """The guest's uptime when it was ready."""
         return float(self._running.hello["boot_seconds"])
 
     def console(self) -> str:
-        """What the guest's firmware and kernel have written to the serial console."""
-        return self._running.console()
+        """What the guest's firmware and kernel have written to the serial console, also after the end."""
+        return self._guest.console() if self._guest is not None else self._last_console
 
     def run(
         self,
@@ -155,29 +163,40 @@ class Session:
         }
         order = {"argv": list(argv), "env": dict(env or {}), "cwd": cwd, "timeout": timeout}
         deadline = time.monotonic() + timeout + _AGENT_PATIENCE
-        try:
-            answer = guest.command(
-                self._running,
-                next(self._requests),
-                json.dumps(order).encode(),
-                stdin,
-                deadline,
-                lambda kind, data: sinks[kind](data),
-            )
-        except TimeoutError:
-            hung = LabTimeout("the emulated host does not answer", why=self._running.console_tail())
-            self.close()
-            raise hung from None
+        answer = self._answer(order, stdin, deadline, lambda kind, data: sinks[kind](data))
         stdout, stderr = b"".join(pieces[Kind.STDOUT]), b"".join(pieces[Kind.STDERR])
         if answer["timed_out"]:
             raise LabTimeout(
-                f"{argv[0]} did not end within {timeout:g} s", why="killed", stdout=stdout, stderr=stderr
+                f"{argv[0]} did not end within {timeout:g} s and was killed",
+                why=f"the console ends with\n{self._running.console_tail()}",
+                stdout=stdout,
+                stderr=stderr,
             )
         if answer["error"]:
             message = f"{argv[0]}: {answer['error']}\n".encode()
             sinks[Kind.STDERR](message)
             stderr = b"".join(pieces[Kind.STDERR])
         return CommandResult(answer["status"], stdout, stderr, answer["seconds"])
+
+    def _answer(
+        self, order: dict[str, Any], stdin: bytes, deadline: float, receive: Callable[[Kind, bytes], None]
+    ) -> dict[str, Any]:
+        """What the agent says at a command's end. If anything goes wrong before, the guest is given up."""
+        encoded = json.dumps(order).encode()
+        if len(encoded) > MAX_PAYLOAD:
+            raise InputRefused(
+                "lab-arguments", f"{order['argv'][0]}: its arguments are too long", why="1 MiB"
+            )
+        running = self._running
+        try:
+            return guest.command(running, next(self._requests), encoded, stdin, deadline, receive)
+        except TimeoutError:
+            hung = LabTimeout("the emulated host does not answer", why=running.console_tail())
+            self.close()
+            raise hung from None
+        except BaseException:
+            self.close()
+            raise
 
     def put(self, files: Mapping[str, Source]) -> None:
         """Hand in files: guest path -> content as bytes, or a file or directory of this machine."""
