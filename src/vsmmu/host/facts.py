@@ -7,7 +7,6 @@ The structs are the format: their JSON Schema is generated, and :mod:`vsmmu.host
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final
 
 import msgspec
@@ -289,13 +288,3 @@ def _facts_of(struct: type[msgspec.Struct]) -> tuple[str, ...]:
 
 _SMMU_FACTS: Final = _facts_of(HostSmmu)
 _FUNCTION_FACTS: Final = _facts_of(HostFunction)
-_ADDRESS: Final = re.compile(r"(?:([0-9a-fA-F]{1,8}):)?([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})\.([0-7])")
-
-
-def normal_address(text: str) -> str | None:
-    """A function's address with the domain written and in lower case; None if ``text`` is no address."""
-    match = _ADDRESS.fullmatch(text)
-    if match is None:
-        return None
-    domain, bus, device, function = match.groups()
-    return f"{int(domain or '0', 16):04x}:{int(bus, 16):02x}:{int(device, 16):02x}.{function}"

@@ -65,7 +65,7 @@ class Journal:
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            descriptor = os.open(self.path, flags, 0o600)
+            descriptor = os.open(self.path, flags, 0o644)
             try:
                 _write_all(descriptor, msgspec.json.encode(step) + b"\n")
                 os.fsync(descriptor)

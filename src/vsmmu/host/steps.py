@@ -207,5 +207,6 @@ def _kernel_refused(error: OSError, path: str, what: str) -> VsmmuError:
         f"cannot {what}",
         where=path,
         why=os.strerror(error.errno or 0),
-        next="see the kernel log: a bridge, a physical function with virtual ones and an incoherent SMMU are refused",
+        next="see the kernel log; vfio refuses bridges, physical functions whose virtual ones are on, and "
+        "all functions behind an incoherent SMMU",
     )

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.host.facts import HostFunction, HostSmmu, Kernel, normal_address
+from vsmmu.host.facts import HostFunction, HostSmmu, Kernel
+from vsmmu.pci import normal_address
 
 if TYPE_CHECKING:
     from vsmmu.host.tree import Tree

@@ -65,11 +65,13 @@ def group_node(group: int) -> str:
 def holders(tree: Tree, nodes: list[str]) -> tuple[Holder, ...]:
     """The processes that have one of ``nodes`` open, other than this one; root sees all of them."""
     wanted = {tree.path(node) for node in nodes}
-    found = []
-    for name in tree.names("/proc"):
-        if name.isdecimal() and int(name) != os.getpid() and wanted & _open_files(tree, name):
-            found.append(Holder(int(name), printable(tree.text(f"/proc/{name}/comm")) or "?"))
-    return tuple(found)
+    me = str(os.getpid())
+    processes = [name for name in tree.names("/proc") if name.isdecimal() and name != me]
+    return tuple(
+        Holder(int(name), printable(tree.text(f"/proc/{name}/comm")) or "?")
+        for name in processes
+        if wanted & _open_files(tree, name)
+    )
 
 
 def _open_files(tree: Tree, process: str) -> set[str]:

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu probe``: ask the running kernel what its SMMUs are, and keep the answer for the other verbs."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from vsmmu.host.facts import Host
+    from vsmmu.host.probe import Outcome, Plan, Report
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  vsmmu probe --dry-run             which functions would be asked, and what that does to them
+  vsmmu probe                       one idle vfio function for each host SMMU
+  vsmmu probe 0000:01:00.0          this one (ATS support is a matter of each function)
+  vsmmu probe --bind 0000:01:00.0   take it from its driver for a moment, then give it back
+
+\b
+Asking binds the function to an iommufd, which resets it. Functions in use are never touched, drivers are
+only changed for --bind, and what an interrupted probe has left is put back by the next. The facts go to
+/run/vsmmu/host.json (or VSMMU_RUN_DIR), where show, resolve and check find them.
+"""
+
+
+@click.command(name="probe", epilog=_EPILOG)
+@click.argument("devices", metavar="[DEVICE]...", nargs=-1)
+@click.option("--bind", multiple=True, metavar="DEVICE", help="Bind this one to vfio-pci for the moment.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format."
+)
+def command(devices: tuple[str, ...], bind: tuple[str, ...], dry_run: bool, output: str) -> None:
+    """Ask the kernel what its SMMUs are: one idle function on a vfio driver for each of them."""
+    from vsmmu.host.tree import Tree
+
+    if dry_run:
+        from vsmmu.host.probe import make_plan
+
+        _print_plan(make_plan(Tree(), devices, bind), output)
+        return
+    from vsmmu.host.probe import probe
+
+    with _termination_undoes():
+        report = probe(Tree(), devices, bind)
+    _print_report(report, output)
+    _raise_first(report)
+
+
+def _print_plan(plan: Plan, output: str) -> None:
+    if output == "json":
+        from vsmmu.host.probe_documents import encode_plan
+
+        click.echo(encode_plan(plan), nl=False)
+        return
+    for number, line in enumerate(plan.describe(), 1):
+        click.echo(f"{number:2}. {line}")
+
+
+def _print_report(report: Report, output: str) -> None:
+    for step in report.undone:
+        click.echo(f"vsmmu: an interrupted probe was undone: {step.describe_undo()}", err=True)
+    if output == "json":
+        from vsmmu.host.files import encode_host
+
+        click.echo(encode_host(report.host), nl=False)
+    else:
+        for outcome in report.outcomes:
+            _print_outcome(report.host, outcome)
+    click.echo(f"vsmmu: wrote {report.facts_path}", err=True)
+
+
+def _print_outcome(host: Host, outcome: Outcome) -> None:
+    if outcome.answer is None:
+        return
+    from vsmmu.host.probe_documents import answer_lines
+
+    for line in answer_lines(host, outcome.answer):
+        click.echo(line)
+
+
+def _raise_first(report: Report) -> None:
+    """Every reason is shown; the first decides the exit status."""
+    errors = [outcome.error for outcome in report.outcomes if outcome.error is not None]
+    errors += [report.stuck] if report.stuck is not None else []
+    for error in errors[1:]:
+        click.echo(f"vsmmu: {error}", err=True)
+    if errors:
+        raise errors[0]
+
+
+@contextlib.contextmanager
+def _termination_undoes() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the probe by an exception, so that drivers are put back on the way out."""
+
+    def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

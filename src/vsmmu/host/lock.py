@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Only one probe at a time on a machine."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.errors import HostLacks, Negative, PermissionRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["PATIENCE", "exclusive"]
+
+#: Seconds to wait for another probe, which takes less than one for each function.
+PATIENCE: Final = 30.0
+_INTERVAL: Final = 0.02
+
+
+@contextmanager
+def exclusive(directory: str, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock of a run directory, which is made if its parent exists. The kernel frees it when we die.
+
+    :raise Negative: ``probe-busy`` after ``patience`` seconds.
+    :raise PermissionRefused: ``no-permission``.
+    :raise HostLacks: ``no-run-directory``.
+    """
+    path = f"{directory}/lock"
+    try:
+        Path(directory).mkdir(mode=0o755, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except PermissionError as error:
+        raise PermissionRefused(
+            "no-permission",
+            "may not probe",
+            where=path,
+            why=os.strerror(error.errno or 0),
+            next="run as root; without, show and resolve use what root has probed",
+        ) from None
+    except OSError as error:
+        raise HostLacks(
+            "no-run-directory", "cannot make the lock file", where=path, why=os.strerror(error.errno or 0)
+        ) from None
+    try:
+        _acquire(descriptor, path, patience)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, path: str, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise Negative(
+                    "probe-busy",
+                    f"another probe has not ended for {patience:.0f} seconds",
+                    where=path,
+                    next="see who holds the file (fuser), and try again",
+                ) from None
+            time.sleep(_INTERVAL)
+        else:
+            return
