@@ -64,6 +64,8 @@ class Cache:
         It is made beside its place and renamed when it is complete. A second caller waits for the first; what
         a killed one has left is removed.
         """
+        if self.has(name):  # Needs no lock, hence no right to write.
+            return self.path(name)
         with self._locked(name):
             if self.has(name):
                 return self.path(name)

@@ -7,13 +7,14 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 __all__ = ["archive"]
 
 _MAGIC = b"070701"
 _TRAILER = "TRAILER!!!"
 _REGULAR = 0o100644
+_EXECUTABLE = 0o100755
 _DIRECTORY = 0o040755
 
 
@@ -31,14 +32,16 @@ def _entry(inode: int, name: str, mode: int, data: bytes) -> bytes:
     return head + _padding(len(head)) + data + _padding(len(data))
 
 
-def archive(files: Mapping[str, bytes]) -> bytes:
+def archive(files: Mapping[str, bytes], executable: Collection[str] = ()) -> bytes:
     """An archive of *files* by their relative path, with the directories that lead to them.
 
     The same files give the same bytes: owner, time and device numbers are zero, the order is by path.
+
+    :param executable: those of the files that can be run.
     """
-    names = {PurePosixPath(name): data for name, data in files.items()}
-    parents = {parent for name in names for parent in name.parents if parent.parts}
+    parents = {parent for name in files for parent in PurePosixPath(name).parents if parent.parts}
     members: list[tuple[str, int, bytes]] = [(str(path), _DIRECTORY, b"") for path in parents]
-    members += [(str(path), _REGULAR, data) for path, data in names.items()]
+    for name, data in files.items():
+        members.append((name, _EXECUTABLE if name in executable else _REGULAR, data))
     body = b"".join(_entry(number, *member) for number, member in enumerate(sorted(members), start=1))
     return body + _entry(0, _TRAILER, 0, b"")

@@ -48,7 +48,7 @@ class Guest:
         boot_timeout: float = 120.0,
     ) -> None:
         self._config = config
-        self._artifacts = artifacts
+        self.artifacts = artifacts
         self._initrd = initrd
         self._boot_timeout = boot_timeout
         self._stack = contextlib.ExitStack()
@@ -90,7 +90,7 @@ class Guest:
         self._stack.close()
 
     def _prepare(self, directory: Path, console: Console, port: int | None) -> Start:
-        return prepare(directory, self._artifacts, console, port, self._initrd)
+        return prepare(directory, self.artifacts, console, port, self._initrd)
 
     def _end(self) -> None:
         self._process.kill()

@@ -182,12 +182,13 @@ def guest_recipe() -> TreeRecipe:
     """The root file system of the lab host: an interpreter, our dependencies, QEMU, firmware, busybox."""
     packages = (
         "busybox-static",
-        "kmod",
         "pciutils",
         "python3",
         "python3-click",
+        "python3-jinja2",
         "python3-lxml",
         "python3-msgspec",
+        "python3-qemu-qmp",
         "python3-rich",
         "qemu-efi-aarch64",
         "qemu-system-arm",

@@ -126,6 +126,11 @@ class Session:
         return self._guest is not None
 
     @property
+    def artifacts(self) -> Artifacts:
+        """What it was started from; the kernel serves for a guest inside the lab, too."""
+        return self._running.artifacts
+
+    @property
     def boot_seconds(self) -> float:
         """The guest's uptime when it was ready."""
         return float(self._running.hello["boot_seconds"])

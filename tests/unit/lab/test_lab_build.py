@@ -189,6 +189,12 @@ def test_an_artifact_is_made_once(tmp_path: Path) -> None:
     assert cache.has("thing")
 
 
+def test_what_is_there_can_be_used_without_the_right_to_write(tmp_path: Path) -> None:
+    (tmp_path / "thing").mkdir()
+    Cache(tmp_path).publish("thing", lambda path: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["thing"]
+
+
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
 

@@ -50,6 +50,11 @@ def test_parents_come_before_what_is_in_them() -> None:
     ]
 
 
+def test_some_can_be_run() -> None:
+    found = members(cpio.archive({"init": b"#!", "data": b""}, executable={"init"}))
+    assert [(name, mode) for name, mode, _ in found] == [("data", 0o100644), ("init", 0o100755)]
+
+
 def test_same_files_give_the_same_bytes() -> None:
     assert cpio.archive({"a": b"1", "b/c": b"2"}) == cpio.archive({"b/c": b"2", "a": b"1"})
 
