@@ -59,7 +59,7 @@ class Command(NamedTuple):
 
 _PLAIN: Final = re.compile(r"[^ \t\n'\"\\$`;&|<>()*?\[{~]+")
 _DOUBLE_PLAIN: Final = re.compile(r"[^\"\\$`]+")
-_PARAMETER: Final = re.compile(r"\$[A-Za-z0-9_@*#?$!-]")
+_PARAMETER: Final = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])")
 _REDIRECTION: Final = re.compile(r"[0-9]*(?:<<<|<<-?|<>|<&|<|>>|>&|>\||>)|&>>?")
 _BRACES: Final = re.compile(r"\{[^ \t\n;]*(?:,|\.\.)[^ \t\n;]*\}")
 _BRACKETS: Final = re.compile(r"\[[^ \t\n;]*\]")
