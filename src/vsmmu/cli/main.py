@@ -15,7 +15,7 @@ import click
 
 from vsmmu.errors import EXIT_BUG, EXIT_OK, VsmmuError
 
-__all__ = ["VERBS", "cli", "main"]
+__all__ = ["VERBS", "answer_in_json", "cli", "main", "run"]
 
 #: Verb -> (module that defines ``command``, one line for the overview). Order is that of the overview.
 VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -90,6 +90,7 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; every outcome becomes an exit status, and nothing a traceback."""
+    _WANTED.clear()
     try:
         result = cli.main(arguments, prog_name="vsmmu", standalone_mode=False)
         sys.stdout.flush()
@@ -108,7 +109,7 @@ def run(arguments: list[str]) -> int:
         # The reader went away (``| head``): point stdout elsewhere, or the interpreter complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception as error:  # noqa: BLE001 - a bug of ours; the user gets one line
+    except Exception as error:
         if os.environ.get("VSMMU_DEBUG"):
             raise
         kind = type(error).__name__
@@ -116,14 +117,17 @@ def run(arguments: list[str]) -> int:
         return EXIT_BUG
 
 
+def answer_in_json() -> None:
+    """Said by ``-o json``: an error, too, is to be a document on stdout."""
+    _WANTED.add("json")
+
+
 def _report(error: VsmmuError) -> None:
     click.echo(f"vsmmu: {error}", err=True)
-    context = click.get_current_context(silent=True)
-    if context is None and "vsmmu.json" in _WANTS_JSON:
-        from vsmmu.cli.documents import error_document
+    if "json" in _WANTED:
+        from vsmmu.cli.documents import encode, error_document
 
-        click.echo(error_document(error), nl=False)
+        click.echo(encode(error_document(error)), nl=False)
 
 
-#: Set by ``-o json``: then an error, too, is a document on stdout.
-_WANTS_JSON: Final[set[str]] = set()
+_WANTED: Final[set[str]] = set()

@@ -15,7 +15,6 @@ from vsmmu.errors import HostLacks, InputRefused, Negative, PermissionRefused, V
 from vsmmu.host.ask import IOMMUFD, Answer, ask
 from vsmmu.host.candidates import Candidate, candidate, choose, objection, objection_to_bind
 from vsmmu.host.discover import discover
-from vsmmu.pci import normal_address
 from vsmmu.host.files import save_host
 from vsmmu.host.journal import Journal, Transaction
 from vsmmu.host.live import FACTS_FILE, saved_facts
@@ -24,6 +23,7 @@ from vsmmu.host.record import carry_over, record
 from vsmmu.host.steps import VFIO_PCI, BindDriver, OverrideDriver, Step, SysfsWriter, UnbindDriver
 from vsmmu.host.steps import current_override as override_of
 from vsmmu.host.vfio import vfio_device
+from vsmmu.pci import normal_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -202,7 +202,7 @@ def _check_there(tree: Tree) -> None:
             "no-iommufd",
             "this host has no iommufd",
             why=f"there is no {tree.path(IOMMUFD)}",
-            next="use a kernel with CONFIG_IOMMUFD (modprobe iommufd); vsmmu doctor tells what else is missing",
+            next="use a kernel with CONFIG_IOMMUFD (modprobe iommufd); vsmmu doctor says what else is missing",
         )
 
 

@@ -116,10 +116,13 @@ class Verdict(msgspec.Struct, frozen=True):
     vsmmus: tuple[VsmmuOutcome, ...]
     trace: tuple[Step, ...]
 
-    @property
-    def is_yes(self) -> bool:
-        """Whether QEMU certainly starts and nothing is known to go wrong later."""
-        return self.answer == "starts" and not any(hazard.refuse for hazard in self.hazards)
+    def startable(self, *, assume_safe: bool = False) -> bool:
+        """Whether QEMU starts and nothing is known to go wrong later.
+
+        :param assume_safe: also say yes where nothing certain speaks against it, but facts are missing.
+        """
+        answers = ("starts", "unknown") if assume_safe else ("starts",)
+        return self.answer in answers and not any(hazard.refuse for hazard in self.hazards)
 
     def vsmmu(self, device: str) -> VsmmuOutcome:
         """The outcome of the vSMMU called ``device``.

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.host.facts import Host, HostFunction, HostSmmu, normal_address
+from vsmmu.host.facts import Host, HostFunction, HostSmmu
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
+from vsmmu.pci import normal_address
 from vsmmu.resolve.result import Problem
 
 if TYPE_CHECKING:

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu check``: would QEMU start this VM on this host, and if not, what would it say?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.qemu.outcome import Failure, Verdict, VsmmuOutcome
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu check --host builtin:gb200 vm.sh
+  vsmmu check --qemu 11.0 --trace < /proc/$(pidof qemu-system-aarch64)/cmdline
+  vsmmu check -o json vm.sh | jq -r .failure.text
+"""
+
+
+@click.command("check", cls=VmCommand, epilog=_EXAMPLES)
+@vm_options
+@click.option("--trace", is_flag=True, help="Show what happens in which phase.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit status tells.")
+@output_option()
+def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
+    """Predict QEMU's verdict on the VM as it is written, with QEMU's own text and the remedy.
+
+    Nothing is resolved: what is auto is left to QEMU, as at a real start. Exit status 0 only if QEMU
+    certainly starts and nothing is known to fail later; --assume-safe accepts what is unknown.
+    """
+    from vsmmu.cli.inputs import read_inputs
+    from vsmmu.qemu.vm import start
+
+    inputs = read_inputs(question)
+    verdict = start(inputs.machine, inputs.host, inputs.qemu, inputs.wishes.functions)
+    startable = verdict.startable(assume_safe=question.assume_safe)
+    if output == "json":
+        from vsmmu.cli.documents import encode, verdict_document
+
+        document = verdict_document(verdict, inputs.host.name, startable=startable)
+        click.echo(encode(document), nl=False)
+    elif not quiet:
+        click.echo("\n".join(_text(verdict, startable=startable, trace=trace)))
+    return 0 if startable else 1
+
+
+def _text(verdict: Verdict, *, startable: bool, trace: bool) -> Iterator[str]:
+    if trace:
+        for step in verdict.trace:
+            yield f"{step.phase:12} {step.device:16} {step.event}"
+        yield ""
+    for vsmmu in verdict.vsmmus:
+        yield from _vsmmu(vsmmu)
+    for doubt in verdict.doubts:
+        yield f"unknown: {', '.join(doubt.needs)} behind {doubt.device}; QEMU could say: {doubt.text}"
+    for hazard in verdict.hazards:
+        yield f"{'refused' if hazard.refuse else 'warning'}: {hazard.device}: {hazard.text} [{hazard.code}]"
+        yield f"  next: {hazard.remedy}"
+    if verdict.failure is not None:
+        yield from _failure(verdict.failure, verdict.qemu)
+    yield _conclusion(verdict, startable=startable)
+
+
+def _vsmmu(vsmmu: VsmmuOutcome) -> Iterator[str]:
+    values = " ".join(f"{name}={value}" for name, value in vsmmu.values.items())
+    host = f", host SMMU {vsmmu.host_smmu}" if vsmmu.host_smmu and not vsmmu.host_smmu.startswith("?") else ""
+    yield f"{vsmmu.device} on {vsmmu.primary_bus}{host}"
+    yield f"  {values}"
+    if vsmmu.registers is not None:
+        words = " ".join(f"{name} {vsmmu.registers[name]}" for name in ("IDR0", "IDR1", "IDR3", "IDR5"))
+        note = f" ({', '.join(vsmmu.uncertain)} may differ)" if vsmmu.uncertain else ""
+        yield f"  the guest sees {words}{note}"
+    for endpoint in vsmmu.endpoints:
+        what = f"{endpoint.device} ({endpoint.function or 'unknown function'})"
+        yield f"  {what}: {'accepted' if endpoint.answer == 'starts' else endpoint.answer}"
+
+
+def _failure(failure: Failure, qemu: str) -> Iterator[str]:
+    yield f"QEMU {qemu} would say ({failure.phase}):"
+    yield click.style(f"  {failure.printed}", fg="red")
+    yield f"  next: {failure.remedy} [{failure.code}]"
+
+
+def _conclusion(verdict: Verdict, *, startable: bool) -> str:
+    if startable and verdict.answer == "unknown":
+        return "verdict: starts, if the unknown facts are as every known host has them"
+    if startable:
+        return "verdict: starts"
+    if verdict.answer == "unknown":
+        return "verdict: unknown (--assume-safe accepts that)"
+    return "verdict: would not start" if verdict.answer == "refused" else "verdict: starts, and fails later"

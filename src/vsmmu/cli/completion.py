@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu completion``: the script that teaches a shell to complete vsmmu's words."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu completion bash > ~/.local/share/bash-completion/completions/vsmmu
+  vsmmu completion zsh > "${fpath[1]}/_vsmmu"
+  vsmmu completion fish > ~/.config/fish/completions/vsmmu.fish
+"""
+
+
+@click.command("completion", epilog=_EXAMPLES)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def command(shell: str) -> int:
+    """Print the completion script for a shell."""
+    from click.shell_completion import get_completion_class
+
+    from vsmmu.cli.main import cli
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101 - click has all three
+    click.echo(kind(cli, {}, "vsmmu", "_VSMMU_COMPLETE").source())
+    return 0

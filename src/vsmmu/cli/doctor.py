@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu doctor``: is this host ready for accelerated vSMMUs, and what to do if not."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from vsmmu.doctor.model import Check
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  vsmmu doctor            every check, one line each, with the remedy where one is needed
+  vsmmu doctor -q         only what should be looked at; nothing if all is well
+  vsmmu doctor -o json    the same for programs (vsmmu.doctor/1)
+
+\b
+PASS   it is so                       FAIL   an accelerated vSMMU cannot work like this
+WARN   it works, less well            SKIP   it could not be found out
+Exit status 1 if a check fails. Nothing is changed, and no function is touched.
+"""
+_COLOURS: Final = {"PASS": "green", "WARN": "yellow", "FAIL": "red", "SKIP": "blue"}
+_WORTH_A_LOOK: Final = ("WARN", "FAIL")
+
+
+@click.command(name="doctor", epilog=_EPILOG)
+@click.option("-q", "--quiet", is_flag=True, help="Only warnings and failures.")
+@click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format."
+)
+@click.pass_context
+def command(context: click.Context, quiet: bool, output: str) -> None:
+    """Is this host ready for accelerated vSMMUs, and what to do if not?"""
+    from vsmmu.doctor.checks import examine
+    from vsmmu.doctor.observe import observe
+
+    checks = examine(observe())
+    shown = tuple(check for check in checks if not quiet or check.status in _WORTH_A_LOOK)
+    if output == "json":
+        from vsmmu.doctor.model import encode_diagnosis
+
+        click.echo(encode_diagnosis(shown), nl=False)
+    else:
+        for check in shown:
+            _print_check(check)
+    if any(check.status == "FAIL" for check in checks):
+        context.exit(1)
+
+
+def _print_check(check: Check) -> None:
+    colour = None if "NO_COLOR" not in os.environ else False
+    mark = click.style(check.status, fg=_COLOURS[check.status])
+    detail = f": {check.detail}" if check.detail else ""
+    click.echo(f"{mark}  {check.title}{detail}", color=colour)
+    if check.remedy:
+        click.echo(f"      next: {check.remedy}")

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documents that ``-o json`` prints: one struct each, from which the shipped JSON Schemas are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from vsmmu.host.facts import Host
+from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
+from vsmmu.resolve.result import Problem, Resolution, VsmmuResolution
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vsmmu.errors import VsmmuError
+    from vsmmu.machine.argv import CommandLine
+
+__all__ = [
+    "DOCUMENTS",
+    "ErrorDocument",
+    "ResolutionDocument",
+    "VerdictDocument",
+    "encode",
+    "error_document",
+    "resolution_document",
+    "schema_of",
+    "verdict_document",
+]
+
+
+class ErrorDocument(msgspec.Struct, frozen=True):
+    """``vsmmu.error/1``: what went wrong, instead of the document that was asked for."""
+
+    schema: Literal["vsmmu.error/1"]
+    code: str
+    what: str
+    where: str
+    why: str
+    next: str
+    exit_status: int
+
+
+class WrittenValue(msgspec.Struct, frozen=True):
+    """One change to the configuration."""
+
+    device: str
+    property: str
+    value: str
+
+
+class ResolutionDocument(msgspec.Struct, frozen=True):
+    """``vsmmu.resolution/1``: the answer of ``resolve`` and ``explain``.
+
+    ``command_line`` is the edited one, word by word; null if there are problems. ``answer`` is the model's
+    verdict on it.
+    """
+
+    schema: Literal["vsmmu.resolution/1"]
+    host: str
+    qemu: str
+    machine_type: str
+    policy: Literal["common", "qemu"]
+    answer: Literal["starts", "refused", "unknown"] | None
+    command_line: list[str] | None
+    written: list[WrittenValue]
+    vsmmus: tuple[VsmmuResolution, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+class VerdictDocument(msgspec.Struct, frozen=True):
+    """``vsmmu.verdict/1``: the answer of ``check``.
+
+    ``startable`` is what the exit status says: QEMU certainly starts, and nothing is known to fail later.
+    """
+
+    schema: Literal["vsmmu.verdict/1"]
+    host: str
+    qemu: str
+    machine_type: str
+    startable: bool
+    answer: Literal["starts", "refused", "unknown"]
+    failure: Failure | None
+    doubts: tuple[Doubt, ...]
+    hazards: tuple[Hazard, ...]
+    vsmmus: tuple[VsmmuOutcome, ...]
+    trace: tuple[Step, ...]
+
+
+#: Name of the schema (without ``vsmmu.`` and version) -> the struct behind it.
+DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
+    "host": Host,
+    "resolution": ResolutionDocument,
+    "verdict": VerdictDocument,
+    "error": ErrorDocument,
+}
+
+
+def encode(document: msgspec.Struct) -> bytes:
+    """The document as indented JSON with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def error_document(error: VsmmuError) -> ErrorDocument:
+    """An error as a document."""
+    return ErrorDocument(
+        schema="vsmmu.error/1",
+        code=error.code,
+        what=error.what,
+        where=error.where,
+        why=error.why,
+        next=error.next,
+        exit_status=error.exit_status,
+    )
+
+
+def resolution_document(resolution: Resolution, line: CommandLine) -> ResolutionDocument:
+    """A resolution as a document, with the edited command line if there is one."""
+    names = {device.number: device.name for device in line.machine().devices}
+    return ResolutionDocument(
+        schema="vsmmu.resolution/1",
+        host=resolution.host,
+        qemu=resolution.qemu,
+        machine_type=resolution.machine_type,
+        policy=resolution.policy,
+        answer=resolution.verdict.answer if resolution.verdict else None,
+        command_line=None if resolution.problems else list(line.edit(resolution.edits).words),
+        written=[WrittenValue(names[edit.device], edit.property, edit.value) for edit in resolution.edits],
+        vsmmus=resolution.vsmmus,
+        problems=resolution.problems,
+        notes=resolution.notes,
+    )
+
+
+def verdict_document(verdict: Verdict, host: str, *, startable: bool) -> VerdictDocument:
+    """A verdict as a document."""
+    return VerdictDocument(
+        schema="vsmmu.verdict/1",
+        host=host,
+        qemu=verdict.qemu,
+        machine_type=verdict.machine_type,
+        startable=startable,
+        answer=verdict.answer,
+        failure=verdict.failure,
+        doubts=verdict.doubts,
+        hazards=verdict.hazards,
+        vsmmus=verdict.vsmmus,
+        trace=verdict.trace,
+    )
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """The JSON Schema of the document called ``name``; see :data:`DOCUMENTS`.
+
+    :raise KeyError: if there is none.
+    """
+    make: Callable[[Any], dict[str, Any]] = msgspec.json.schema
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **make(DOCUMENTS[name])}

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu explain``: why each value, and what the alternatives would do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.host.evidence import Evidence
+    from vsmmu.resolve.result import PropertyResolution, Resolution, Source, VsmmuResolution
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu explain --host builtin:gb200 vm.sh
+  vsmmu explain --qemu 11.0 --host facts.json -o json vm.sh | jq '.vsmmus[].properties[]'
+"""
+
+
+@click.command("explain", cls=VmCommand, epilog=_EXAMPLES)
+@vm_options
+@output_option()
+def command(question: Question, output: str) -> int:
+    """Say for each value where it comes from, by which rule, and what other values would do.
+
+    Each alternative is tried in the model of QEMU. Takes the same VM and options as resolve. Exit status 1
+    if something cannot be resolved.
+    """
+    from vsmmu.cli.inputs import read_inputs
+    from vsmmu.resolve.alternatives import with_alternatives
+    from vsmmu.resolve.resolver import resolve
+
+    inputs = read_inputs(question)
+    machine, host, qemu, wishes = inputs.machine, inputs.host, inputs.qemu, inputs.wishes
+    resolution = resolve(machine, host, qemu, policy=inputs.policy, wishes=wishes)
+    resolution = with_alternatives(resolution, machine, host, qemu, wishes.functions)
+    if output == "json":
+        from vsmmu.cli.documents import encode, resolution_document
+
+        click.echo(encode(resolution_document(resolution, inputs.line)), nl=False)
+    else:
+        click.echo("\n".join(_text(resolution, assumed=question.qemu is None)))
+    return 1 if resolution.problems else 0
+
+
+def _text(resolution: Resolution, *, assumed: bool) -> Iterator[str]:
+    how = " (assumed; --qemu says another)" if assumed else ""
+    yield f"host {resolution.host}, QEMU {resolution.qemu}{how}, {resolution.machine_type}"
+    yield f"policy {resolution.policy}"
+    footnotes: dict[Evidence, int] = {}
+    for vsmmu in resolution.vsmmus:
+        yield from _vsmmu(vsmmu, footnotes)
+    if footnotes:
+        yield ""
+        yield from (f"[{number}] {_evidence(entry)}" for entry, number in footnotes.items())
+    if resolution.notes:
+        yield ""
+        yield from (f"note: {note}" for note in resolution.notes)
+    for problem in resolution.problems:
+        yield ""
+        yield click.style(f"refused: {problem.as_error()}", fg="red")
+    if resolution.verdict is not None and not resolution.problems:
+        yield ""
+        yield _conclusion(resolution)
+
+
+def _conclusion(resolution: Resolution) -> str:
+    values = "with these values" if resolution.edits else "as it is written"
+    known = resolution.verdict is not None and resolution.verdict.answer == "starts"
+    return f"{values}, QEMU {resolution.qemu} starts{'' if known else ' as far as is known'}"
+
+
+def _vsmmu(vsmmu: VsmmuResolution, footnotes: dict[Evidence, int]) -> Iterator[str]:
+    yield ""
+    behind = ", ".join(vsmmu.endpoints) or "no endpoint"
+    yield click.style(f"{vsmmu.device} on {vsmmu.primary_bus}", bold=True) + f" for {behind}"
+    for entry in vsmmu.properties:
+        yield ""
+        yield from _property(entry, footnotes)
+
+
+def _property(entry: PropertyResolution, footnotes: dict[Evidence, int]) -> Iterator[str]:
+    head = f"{entry.name}={entry.value}" if entry.value else f"{entry.name} ?"
+    yield f"  {click.style(f'{head:14}', bold=True)} {entry.action}: {entry.why} ({entry.rule})"
+    for source in entry.sources[:_MOST_SOURCES]:
+        yield _source(source, footnotes)
+    if len(entry.sources) > _MOST_SOURCES:
+        yield f"    and {len(entry.sources) - _MOST_SOURCES} more host SMMUs"
+    if entry.qemu_auto:
+        yield f"    QEMU's own auto: {entry.qemu_auto}"
+    for other in entry.alternatives:
+        effect = other.effect.replace("\n", "; ")
+        yield f"    {entry.name}={other.value}: {effect}"
+
+
+def _source(source: Source, footnotes: dict[Evidence, int]) -> str:
+    word = f" of {source.word}" if source.word else ""
+    where = f" ({', '.join(source.functions[:3])})" if source.functions else ""
+    number = footnotes.setdefault(source.evidence, len(footnotes) + 1)
+    kind = source.evidence.kind
+    return f"    {source.field}{source.bits}{word} = {source.value}: {source.smmu}{where}, {kind} [{number}]"
+
+
+def _evidence(evidence: Evidence) -> str:
+    detail = f": {evidence.detail}" if evidence.detail else ""
+    return f"{evidence.kind}: {evidence.source}{detail}"
+
+
+_MOST_SOURCES = 4

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu schema``: the JSON Schemas of the documents that vsmmu reads and prints."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("schema", epilog="\b\nExample:\n  vsmmu schema host > vsmmu.host-1.schema.json\n")
+@click.argument("name", required=False, metavar="[NAME]")
+def command(name: str | None) -> int:
+    """Print the JSON Schema of a document, or without NAME the names there are."""
+    import json
+
+    from vsmmu.cli.documents import DOCUMENTS, schema_of
+    from vsmmu.errors import UsageError
+
+    if name is None:
+        click.echo("\n".join(DOCUMENTS))
+        return 0
+    if name not in DOCUMENTS:
+        raise UsageError(
+            "no-such-schema",
+            f"no document is called {name!r:.60}",
+            next=f"choose one of: {', '.join(DOCUMENTS)}",
+        )
+    click.echo(json.dumps(schema_of(name), indent=2))
+    return 0

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu show``: a host, its SMMUs, what each offers, and the functions behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vsmmu.cli.options import host_option, output_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vsmmu.host.facts import Host, HostFunction, HostSmmu
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu show --host builtin:gb200
+  vsmmu show --host builtin:qemu-virt --registers
+  vsmmu show 0009:01:00.0 -o json
+  vsmmu show --list                             names of the built-in hosts
+"""
+
+
+@click.command("show", epilog=_EXAMPLES)
+@click.argument("devices", nargs=-1, metavar="[DEVICE]...")
+@host_option
+@click.option("--registers", is_flag=True, help="Show every field of the ID registers that is known.")
+@click.option("--evidence", is_flag=True, help="Show where each value comes from.")
+@click.option("--list", "list_hosts", is_flag=True, help="List the built-in hosts.")
+@output_option()
+def command(
+    devices: tuple[str, ...], host: str, registers: bool, evidence: bool, list_hosts: bool, output: str
+) -> int:
+    """Show the SMMUs of a host and the functions behind them, or only those behind DEVICE.
+
+    DEVICE is a function (0009:01:00.0) or an SMMU (smmu3.0x0000000005000000). A value that is not known is
+    shown as ?, one of which only a bound is known with ≥ or ≤.
+    """
+    if list_hosts:
+        click.echo("\n".join(_builtin_lines()))
+        return 0
+    from vsmmu.cli.inputs import load_host
+
+    facts = load_host(host)
+    if devices:
+        facts = _narrowed(facts, devices)
+    if output == "json":
+        from vsmmu.host.files import encode_host
+
+        click.echo(encode_host(facts), nl=False)
+    else:
+        click.echo("\n".join(_text(facts, registers=registers, evidence=evidence)))
+    return 0
+
+
+def _builtin_lines() -> Iterator[str]:
+    from vsmmu.host.builtin import builtin_host, builtin_names
+
+    for name in builtin_names():
+        yield f"builtin:{name:16} {builtin_host(name).title}"
+
+
+def _narrowed(host: Host, devices: Sequence[str]) -> Host:
+    """The part of the facts that concerns some functions or SMMUs.
+
+    :raise Negative: ``no-such-device``.
+    """
+    import msgspec
+
+    from vsmmu.errors import Negative
+    from vsmmu.pci import normal_address
+
+    functions: list[HostFunction] = []
+    smmus: list[HostSmmu] = []
+    for text in devices:
+        function = host.function(normal_address(text) or text)
+        smmu = host.smmu(function.smmu or "") if function is not None else host.smmu(text)
+        if function is None and smmu is None:
+            raise Negative(
+                "no-such-device",
+                f"host {host.name!r} has no {text!r:.80}",
+                next="vsmmu show lists its SMMUs and functions",
+            )
+        functions += [function] if function is not None else host.behind(smmu) if smmu else []
+        smmus += [smmu] if smmu is not None else []
+    return msgspec.structs.replace(
+        host, smmus=tuple(dict.fromkeys(smmus)), functions=tuple(dict.fromkeys(functions))
+    )
+
+
+def _text(host: Host, *, registers: bool, evidence: bool) -> Iterator[str]:
+    from vsmmu.cli.table import table
+
+    yield f"{host.name}: {host.title}" if host.title else host.name
+    if host.kernel.release:
+        yield f"kernel {host.kernel.release}"
+    yield from (f"made up: {text}" for text in host.synthetic)
+    yield ""
+    yield from table(_COLUMNS, [_smmu_row(host, smmu) for smmu in host.smmus])
+    if host.functions:
+        yield ""
+        yield from table(_FUNCTION_COLUMNS, [_function_row(host, entry) for entry in host.functions])
+    if registers:
+        for smmu in host.smmus:
+            yield from _registers(host, smmu)
+    if evidence:
+        yield ""
+        for name, entry in host.evidence.items():
+            yield f"{name}: {entry.kind}: {entry.source}" + (f"; {entry.detail}" if entry.detail else "")
+
+
+_COLUMNS = ("SMMU", "DEVICE", "NODE", "ATS", "RIL", "SSIDSIZE", "OAS", "CMDQV", "NESTS", "EVIDENCE")
+_FUNCTION_COLUMNS = ("FUNCTION", "SMMU", "DRIVER", "GROUP", "NODE", "ATS", "PASID", "WHAT")
+
+
+def _smmu_row(host: Host, smmu: HostSmmu) -> tuple[str, ...]:
+    from vsmmu.cli.render import spell_fact, spell_reading
+    from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
+
+    readings = [(entry, host.read_field(smmu, entry.source)) for entry in REGISTER_PROPERTIES]
+    kinds = dict.fromkeys(reading.evidence.kind for _, reading in readings)
+    return (
+        smmu.name,
+        smmu.device,
+        "" if smmu.numa_node is None else str(smmu.numa_node),
+        *(spell_reading(entry, reading) for entry, reading in readings),
+        spell_fact(smmu.cmdqv),
+        spell_fact(smmu.nesting),
+        ", ".join(kinds),
+    )
+
+
+def _function_row(host: Host, function: HostFunction) -> tuple[str, ...]:
+    from vsmmu.cli.render import spell_ats, spell_fact
+
+    pasid = spell_fact(function.max_pasid_log2, switch=False)
+    ids = f"{function.vendor}:{function.device}" if function.vendor else ""
+    return (
+        function.address,
+        function.smmu or "none",
+        function.driver,
+        "" if function.iommu_group is None else str(function.iommu_group),
+        "" if function.numa_node is None else str(function.numa_node),
+        spell_ats(host, function),
+        pasid,
+        " ".join(part for part in (ids, function.label) if part),
+    )
+
+
+def _registers(host: Host, smmu: HostSmmu) -> Iterator[str]:
+    from vsmmu.cli.render import spell_field
+    from vsmmu.smmuv3.fields import REGISTERS, fields_of
+
+    yield ""
+    yield smmu.name
+    for name in REGISTERS:
+        register = smmu.registers.get(name)
+        known = [(entry, host.read_field(smmu, entry.key)) for entry in fields_of(name)]
+        known = [(entry, reading) for entry, reading in known if not reading.is_unknown]
+        if register is None and not known:
+            continue
+        yield f"  {name} {register.value if register else '(in part)'}"
+        for entry, reading in known:
+            yield f"    {entry.bits:8} {entry.name:16} {spell_field(entry, reading):20} {entry.title}"
