@@ -114,7 +114,7 @@ def choose(tree: Tree, smmu: HostSmmu, functions: tuple[HostFunction, ...]) -> l
         "no-idle-function",
         "no function behind this SMMU is on a vfio driver",
         where=smmu.name,
-        why=f"{len(functions)} functions are behind it",
+        why=f"{_count(functions)} behind it",
         next="bind one to vfio-pci, or name one that may be taken for a moment: vsmmu probe --bind ADDRESS",
     )
 
@@ -138,6 +138,11 @@ def busy_with(tree: Tree, address: str) -> list[str]:
             elif tree.names(f"/sys/class/block/{name}/holders"):
                 reasons.append(f"{name} is part of another block device")
     return reasons
+
+
+def _count(functions: tuple[HostFunction, ...]) -> str:
+    number = sum(not (entry.class_code or "").startswith(_CLASS_BRIDGE) for entry in functions)
+    return "1 function is" if number == 1 else f"{number} functions are"
 
 
 def _cost(tree: Tree, entry: Candidate) -> tuple[bool, int, str]:

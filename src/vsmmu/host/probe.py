@@ -202,7 +202,7 @@ def _check_there(tree: Tree) -> None:
             "no-iommufd",
             "this host has no iommufd",
             why=f"there is no {tree.path(IOMMUFD)}",
-            next="use a kernel with CONFIG_IOMMUFD (modprobe iommufd); vsmmu doctor says what else is missing",
+            next="use a kernel with CONFIG_IOMMUFD (modprobe iommufd); see also: vsmmu doctor",
         )
 
 

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doctor's answer: one line a check, each with a remedy where one is needed."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+__all__ = ["SCHEMA", "Check", "Diagnosis", "Status", "diagnosis_schema", "encode_diagnosis"]
+
+SCHEMA: Final = "vsmmu.doctor/1"
+Status = Literal["PASS", "WARN", "FAIL", "SKIP"]
+
+
+class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that was looked at.
+
+    ``id`` is stable; ``status`` is FAIL if an accelerated vSMMU cannot work like this, WARN if it works less
+    well or not for everybody, SKIP if it could not be found out. ``remedy`` says what to do about it.
+    """
+
+    id: str
+    title: str
+    status: Status
+    detail: str = ""
+    remedy: str = ""
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """All checks, in the order in which one would mend what fails."""
+
+    schema: str = SCHEMA
+    ready: bool
+    checks: tuple[Check, ...]
+
+
+def encode_diagnosis(checks: tuple[Check, ...]) -> bytes:
+    """The document as indented JSON with a final newline."""
+    ready = all(check.status != "FAIL" for check in checks)
+    return msgspec.json.format(msgspec.json.encode(Diagnosis(ready=ready, checks=checks)), indent=2) + b"\n"
+
+
+def diagnosis_schema() -> dict[str, Any]:
+    """The JSON Schema of ``vsmmu.doctor/1``."""
+    return msgspec.json.schema(Diagnosis)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Look at the machine for the doctor: read files, ask programs for their versions; change nothing."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import zlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.errors import VsmmuError
+from vsmmu.host.candidates import Candidate, candidate
+from vsmmu.host.journal import Journal
+from vsmmu.host.live import describe_age, live_host
+from vsmmu.host.tree import Tree
+
+if TYPE_CHECKING:
+    from vsmmu.host.facts import Host
+
+__all__ = ["DeviceFile", "Observed", "Program", "observe", "parse_config", "parse_version"]
+
+_CONFIG_LIMIT: Final = 4 << 20
+_INTERRUPTS_LIMIT: Final = 8 << 20
+_VERSION: Final = re.compile(r"\b(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?\b")
+_CONFIG_LINE: Final = re.compile(r"^(?:(CONFIG_\w+)=(\S+)|# (CONFIG_\w+) is not set)$", re.MULTILINE)
+_QEMUS: Final = ("qemu-system-aarch64", "/usr/libexec/qemu-kvm")
+_LIBVIRTS: Final = ("virtqemud", "libvirtd")
+_VERSION_SECONDS: Final = 10
+
+
+class DeviceFile(NamedTuple):
+    """A device file and whether this process may open it for reading and writing."""
+
+    path: str
+    exists: bool
+    permitted: bool
+
+
+class Program(NamedTuple):
+    """A program and its version; None if it did not say one."""
+
+    path: str
+    version: tuple[int, int, int] | None
+
+    def __str__(self) -> str:
+        version = ".".join(map(str, self.version)) if self.version else "of unknown version"
+        return f"{self.path} {version}"
+
+
+class Observed(NamedTuple):
+    """What the checks judge.
+
+    :param config: the kernel's configuration, option -> value (``n`` if not set); None if there is none.
+    :param functions: those on a vfio driver.
+    :param nodes: their device files.
+    :param isolated: whether an ITS handles message signalled interrupts; None if that cannot be seen.
+    :param unsafe_allowed: iommufd's allow_unsafe_interrupts; None if iommufd is not loaded.
+    :param interrupted: what an interrupted probe has left to undo.
+    """
+
+    machine: str
+    is_root: bool
+    config: dict[str, str] | None
+    config_source: str
+    host: Host
+    age: str
+    iommufd: DeviceFile
+    kvm: DeviceFile
+    functions: tuple[Candidate, ...]
+    nodes: tuple[DeviceFile, ...]
+    isolated: bool | None
+    unsafe_allowed: bool | None
+    interrupted: tuple[str, ...]
+    qemus: tuple[Program, ...]
+    libvirts: tuple[Program, ...]
+
+
+def observe(root: str = "/", path: str | None = None) -> Observed:
+    """Look at everything.
+
+    :param root: another directory to look below instead of the machine.
+    :param path: where to look for programs; ``PATH`` if None.
+    """
+    tree = Tree(root)
+    host = live_host(root)
+    source, config = _kernel_config(tree, host.kernel.release)
+    functions = tuple(
+        found for entry in host.functions if (found := candidate(tree, entry)).device is not None
+    )
+    return Observed(
+        machine=tree.text("/proc/sys/kernel/arch") or os.uname().machine,
+        is_root=os.geteuid() == 0,
+        config=config,
+        config_source=source,
+        host=host,
+        age=describe_age(host),
+        iommufd=_device_file(tree, "/dev/iommu"),
+        kvm=_device_file(tree, "/dev/kvm"),
+        functions=functions,
+        nodes=tuple(_device_file(tree, entry.device.node) for entry in functions if entry.device),
+        isolated=True if b" ITS-" in (tree.data("/proc/interrupts", _INTERRUPTS_LIMIT) or b"") else None,
+        unsafe_allowed=_parameter(tree, "/sys/module/iommufd/parameters/allow_unsafe_interrupts"),
+        interrupted=_interrupted(tree),
+        qemus=_programs(_QEMUS, path),
+        libvirts=_programs(_LIBVIRTS, path),
+    )
+
+
+def parse_config(text: str) -> dict[str, str]:
+    """A kernel's ``.config``: ``y``, ``m``, a value, or ``n`` for ``is not set``."""
+    return {option or off: value or "n" for option, value, off in _CONFIG_LINE.findall(text)}
+
+
+def parse_version(text: str) -> tuple[int, int, int] | None:
+    """The first version number in what a program said."""
+    match = _VERSION.search(text)
+    return None if match is None else (int(match[1]), int(match[2]), int(match[3] or 0))
+
+
+def _kernel_config(tree: Tree, release: str) -> tuple[str, dict[str, str] | None]:
+    packed = tree.data("/proc/config.gz", _CONFIG_LIMIT)
+    if packed is not None:
+        try:
+            return "/proc/config.gz", parse_config(gzip.decompress(packed).decode("ascii", "replace"))
+        except (OSError, EOFError, zlib.error):
+            pass
+    for path in (
+        f"/boot/config-{release}",
+        f"/usr/lib/modules/{release}/config",
+        f"/lib/modules/{release}/build/.config",
+    ):
+        data = tree.data(path, _CONFIG_LIMIT)
+        if data:
+            return path, parse_config(data.decode("ascii", "replace"))
+    return "", None
+
+
+def _device_file(tree: Tree, path: str) -> DeviceFile:
+    return DeviceFile(path, tree.exists(path), os.access(tree.path(path), os.R_OK | os.W_OK))
+
+
+def _parameter(tree: Tree, path: str) -> bool | None:
+    text = tree.text(path)
+    return None if text is None else text in ("Y", "1")
+
+
+def _interrupted(tree: Tree) -> tuple[str, ...]:
+    try:
+        steps = Journal(f"{tree.run_directory()}/journal").pending()
+    except VsmmuError as error:
+        return (error.what,)
+    return tuple(step.describe_undo() for step in reversed(steps))
+
+
+def _programs(names: tuple[str, ...], path: str | None) -> tuple[Program, ...]:
+    found = [resolved for name in names if (resolved := shutil.which(name, path=path))]
+    return tuple(Program(program, _version(program)) for program in found)
+
+
+def _version(program: str) -> tuple[int, int, int] | None:
+    try:
+        done = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            timeout=_VERSION_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return parse_version(done.stdout[:4096].decode("utf-8", "replace"))
