@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from vsmmu.errors import InputRefused, Negative, VsmmuError
 from vsmmu.machine import limits
 from vsmmu.machine.argv import CommandLine, Edit, read_source, read_words
-from vsmmu.machine.model import Machine
+
+if TYPE_CHECKING:
+    from vsmmu.machine.model import Machine
 
 QEMU = "qemu-system-aarch64"
 
@@ -27,7 +31,7 @@ def refused(*options: str, files: dict[str, bytes] | None = None) -> InputRefuse
     return caught.value
 
 
-# --- which word is the emulator -----------------------------------------------------------------------------------
+# --- which word is the emulator -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_options_only() -> None:
     assert [device.id for device in read_source(text).machine().devices] == ["a"]
 
 
-# --- what the options mean ------------------------------------------------------------------------------------------
+# --- what the options mean ------------------------------------------------------------------------
 
 
 def test_values_that_look_like_options() -> None:
@@ -70,7 +74,10 @@ def test_machine_options_are_merged_and_dashed() -> None:
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        (["-accel", "kvm,kernel_irqchip=on", "-accel", "tcg,thread=multi,kernel-irqchip=off"], ("kvm", "tcg")),
+        (
+            ["-accel", "kvm,kernel_irqchip=on", "-accel", "tcg,thread=multi,kernel-irqchip=off"],
+            ("kvm", "tcg"),
+        ),
         (["-M", "virt,accel=kvm:tcg"], ("kvm", "tcg")),
         (["-M", "accel=tcg", "-enable-kvm"], ("kvm",)),
         (["-enable-kvm", "-M", "accel=tcg"], ("tcg",)),
@@ -150,13 +157,22 @@ def test_drives_on_other_boards_make_no_device() -> None:
 
 
 def test_globals() -> None:
-    described = machine("-global", "a.b=c,d=e", "-global", "property=p,driver=d,value=v", "-global", "a.b.c=d")
-    assert [entry[:3] for entry in described.globals] == [("a", "b", "c,d=e"), ("d", "p", "v"), ("a", "b.c", "d")]
+    described = machine(
+        "-global", "a.b=c,d=e", "-global", "property=p,driver=d,value=v", "-global", "a.b.c=d"
+    )
+    assert [entry[:3] for entry in described.globals] == [
+        ("a", "b", "c,d=e"),
+        ("d", "p", "v"),
+        ("a", "b.c", "d"),
+    ]
 
 
 def test_objects() -> None:
     described = machine("-object", "iommufd,id=i0,fd=3", "-object", '{"qom-type":"x","id":"y","n":[1]}')
-    assert [entry[:3] for entry in described.objects] == [("iommufd", "i0", {"fd": "3"}), ("x", "y", {"n": [1]})]
+    assert [entry[:3] for entry in described.objects] == [
+        ("iommufd", "i0", {"fd": "3"}),
+        ("x", "y", {"n": [1]}),
+    ]
 
 
 def test_json_device_without_a_text_id() -> None:
@@ -165,7 +181,9 @@ def test_json_device_without_a_text_id() -> None:
 
 
 def test_set() -> None:
-    (device,) = machine("-device", "a,id=S,ats=on", "-set", "device.S.ats=a=b,c", "-set", "device.S.new=1").devices
+    (device,) = machine(
+        "-device", "a,id=S,ats=on", "-set", "device.S.ats=a=b,c", "-set", "device.S.new=1"
+    ).devices
     assert device.properties == {"ats": "a=b,c", "new": "1"}
     (device,) = machine("-device", "a,id=S", "-set", "device.S.id=T", "-set", "device.S.driver=b").devices
     assert (device.driver, device.id) == ("b", "T")
@@ -173,7 +191,9 @@ def test_set() -> None:
 
 
 def test_origin() -> None:
-    described = machine("--device", "a,b=1", "-readconfig", "d/a.cfg", files={"d/a.cfg": b'[device]\n\n driver = "x"\n'})
+    described = machine(
+        "--device", "a,b=1", "-readconfig", "d/a.cfg", files={"d/a.cfg": b'[device]\n\n driver = "x"\n'}
+    )
     assert described.devices[0].origin == ("--device a,b=1", "argument 1")
     assert described.devices[1].origin == ("d/a.cfg:3", "d/a.cfg:3")
 
@@ -204,7 +224,7 @@ def test_configuration_file_groups() -> None:
     assert described.default_nic, "only the option -netdev switches it off [measured]"
 
 
-# --- what is refused ------------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -232,7 +252,7 @@ def test_configuration_file_groups() -> None:
         (["-set", "device.S"], "option-syntax", "can't parse"),
         (["-set", "machine.x.y=1"], "option-syntax", "not supported with machine"),
         (["-set", "device.S.a=1"], "option-syntax", 'there is no device "S" defined'),
-        (["-device", '{"driver":"a","id":"S"}', "-set", "device.S.a=1"], "option-syntax", "there is no device"),
+        (["-device", '{"driver":"a","id":"S"}', "-set", "device.S.a=1"], "option-syntax", "no device"),
         (["-device", "id=S"], "driver-missing", "Parameter 'driver' is missing"),
         (["-device", "{}"], "driver-missing", "Parameter 'driver' is missing"),
         (["-device", '{"driver":7}'], "driver-missing", "Parameter 'driver' is missing"),
@@ -240,7 +260,7 @@ def test_configuration_file_groups() -> None:
         (["-device", "a,id="], "bad-id", "Parameter 'id' expects an identifier"),
         (["-device", '{"driver":"a","id":"b/c"}'], "bad-id", "Invalid qdev ID 'b/c'"),
         (["-device", "a,id=S", "-device", "b,id=S"], "duplicate-id", "Duplicate ID 'S' for device"),
-        (["-device", '{"driver":"a","id":"S"}', "-device", "b,id=S"], "duplicate-id", "Duplicate device ID 'S'"),
+        (["-device", '{"driver":"a","id":"S"}', "-device", "b,id=S"], "duplicate-id", "device ID 'S'"),
         (["-device", '{"driver":"a"'], "json-invalid", "premature end of input at character 14"),
         (["-device", '{"a":' * 1000], "json-invalid", "nested more than 64 deep"),
         (["-device", '{"driver":"a","b":1,"b":2}'], "json-invalid", "duplicate key 'b'"),
@@ -267,7 +287,7 @@ def test_refusals(options: list[str], code: str, words: str) -> None:
         (b'[device]\r\n driver = "a"\r\n\r\n', 3),
         (b'[device]\n driver = "' + b"x" * 2000 + b'"\n', 2),
         (b'[device]\n driver = "a\0"\n', 2),
-        (b"[device]\n driver = \"a\n", 2),
+        (b'[device]\n driver = "a\n', 2),
     ],
 )
 def test_configuration_files_that_are_refused(text: bytes, line_number: int) -> None:
@@ -278,7 +298,10 @@ def test_configuration_files_that_are_refused(text: bytes, line_number: int) -> 
 
 def test_configuration_file_limits() -> None:
     assert refused("-readconfig", "a", files={"a": b"\xff"}).code == "not-utf8"
-    assert refused("-readconfig", "a", files={"a": b"#" * (limits.MAX_CONFIG_BYTES + 1)}).code == "input-too-large"
+    assert (
+        refused("-readconfig", "a", files={"a": b"#" * (limits.MAX_CONFIG_BYTES + 1)}).code
+        == "input-too-large"
+    )
     many = ["-readconfig", "a"] * (limits.MAX_CONFIG_FILES + 1)
     assert refused(*many, files={"a": b""}).code == "input-too-large"
     with pytest.raises(InputRefused, match="not at hand"):
@@ -353,7 +376,7 @@ def test_too_many_devices() -> None:
     assert refused(*options).code == "input-too-large"
 
 
-# --- edits ------------------------------------------------------------------------------------------------------------
+# --- edits ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -398,7 +421,9 @@ def test_no_edit_changes_nothing() -> None:
 
 
 def test_edit_of_what_set_wrote() -> None:
-    after = line("-device", "a,id=S,x=0", "-set", "device.S.x=1").edit([Edit(0, "x", "a,b"), Edit(0, "y", "2")])
+    after = line("-device", "a,id=S,x=0", "-set", "device.S.x=1").edit(
+        [Edit(0, "x", "a,b"), Edit(0, "y", "2")]
+    )
     assert after.words[1:] == ("-device", "a,id=S,x=0,y=2", "-set", "device.S.x=a,b")
 
 
@@ -407,7 +432,9 @@ CONFIG = b'[device "S"]\n driver = "a"\n[device "s.0"]\n driver = "a"\n[device]\
 
 def test_edit_of_a_device_in_a_configuration_file() -> None:
     files = {"a.cfg": CONFIG}
-    after = line("-readconfig", "a.cfg", "-S", files=files).edit([Edit(0, "x", "1"), Edit(0, "x", "2"), Edit(0, "y", "3")])
+    after = line("-readconfig", "a.cfg", "-S", files=files).edit(
+        [Edit(0, "x", "1"), Edit(0, "x", "2"), Edit(0, "y", "3")]
+    )
     assert after.words[3:] == ("-S", "-set", "device.S.x=2", "-set", "device.S.y=3")
     again = after.edit([Edit(0, "x", "4")])
     assert again.words[3:] == ("-S", "-set", "device.S.x=4", "-set", "device.S.y=3")
@@ -428,12 +455,14 @@ def test_devices_that_follow_from_other_options_cannot_be_edited() -> None:
 
 
 def test_set_after_the_last_word_of_a_script() -> None:
-    source = read_source(b"qemu-system-arm -readconfig a.cfg \\\n >log # c\n", reader={"a.cfg": CONFIG}.__getitem__)
+    source = read_source(
+        b"qemu-system-arm -readconfig a.cfg \\\n >log # c\n", reader={"a.cfg": CONFIG}.__getitem__
+    )
     after = source.edit([Edit(0, "x", "a b")])
     assert after.render() == "qemu-system-arm -readconfig a.cfg -set 'device.S.x=a b' \\\n >log # c\n"
 
 
-# --- the three forms --------------------------------------------------------------------------------------------------
+# --- the three forms ------------------------------------------------------------------------------
 
 
 def test_render_of_words_is_quoted() -> None:

@@ -45,7 +45,14 @@ def summary(line: CommandLine) -> dict[str, object]:
         "objects": [[entry.qom_type, entry.id, entry.properties] for entry in machine.objects],
         "globals": [list(entry[:3]) for entry in machine.globals],
         "devices": [
-            [device.name, device.driver, device.form, device.properties, topology.root_of(device), device.origin.place]
+            [
+                device.name,
+                device.driver,
+                device.form,
+                device.properties,
+                topology.root_of(device),
+                device.origin.place,
+            ]
             for device in machine.devices
         ],
     }

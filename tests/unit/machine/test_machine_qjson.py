@@ -18,7 +18,10 @@ def values(text: str) -> dict[str, object]:
     [
         ("{}", {}),
         (' {"a" : 1 } ', {"a": 1}),
-        ('{"a":-1,"b":1.5,"c":1e3,"d":true,"e":false,"f":null}', {"a": -1, "b": 1.5, "c": 1000.0, "d": True, "e": False, "f": None}),
+        (
+            '{"a":-1,"b":1.5,"c":1e3,"d":true,"e":false,"f":null}',
+            {"a": -1, "b": 1.5, "c": 1000.0, "d": True, "e": False, "f": None},
+        ),
         ('{"a":[1,[2],{}],"b":[]}', {"a": [1, [2], {}], "b": []}),
         ("{'a':'it\\'s'}", {"a": "it's"}),
         (r'{"a":"\"\\\/\b\f\n\r\t\u00e9"}', {"a": '"\\/\b\f\n\r\té'}),
@@ -78,7 +81,9 @@ def test_depth_is_bounded(opening: str) -> None:
         parse_object('{"a":' + opening * 100_000)
     closing = {"[": "]", '{"a":': "}"}[opening]
     levels = MAX_JSON_DEPTH - 1
-    assert values('{"a":' + opening * (levels - 1) + ("[]" if opening == "[" else "{}") + closing * (levels - 1) + "}")
+    assert values(
+        '{"a":' + opening * (levels - 1) + ("[]" if opening == "[" else "{}") + closing * (levels - 1) + "}"
+    )
 
 
 def test_members_name_their_places() -> None:

@@ -77,7 +77,9 @@ def test_expansions_are_noticed(text: str, what: str) -> None:
     assert word.expansion.what == what
 
 
-@pytest.mark.parametrize("text", ["'$HOME'", "\\$HOME", "'*'", "\\*", "a~", "'{a,b}'", "{a}", '"*?[x]~{a,b}"', "a$", "[x"])
+@pytest.mark.parametrize(
+    "text", ["'$HOME'", "\\$HOME", "'*'", "\\*", "a~", "'{a,b}'", "{a}", '"*?[x]~{a,b}"', "a$", "[x"]
+)
 def test_quoted_is_literal(text: str) -> None:
     ((word,),) = [command.words for command in scan(text, "t")]
     assert word.expansion is None
@@ -111,7 +113,7 @@ def test_what_is_not_closed_is_refused_with_its_place(text: str, where: str) -> 
         ("a,b=1", 5, 5, " x'$\n", "a,b=1\\ x\\'\\$'\n'"),
         ('"a"', 1, 1, '"$`\\', '"a\\"\\$\\`\\\\"'),
         ("'a'", 1, 1, "'", "'a'\\'''"),
-        ("'{\"a\":1}'", 6, 6, ',"b":"c"', "'{\"a\":1,\"b\":\"c\"}'"),
+        ("'{\"a\":1}'", 6, 6, ',"b":"c"', '\'{"a":1,"b":"c"}\''),
         ('"{\\"a\\":1}"', 6, 6, ',"b":"c"', '"{\\"a\\":1,\\"b\\":\\"c\\"}"'),
         ("ab'cd'\"ef\"gh", 1, 7, "X", "aX''\"\"h"),
         ("a,\\\nb=1", 2, 3, "c", "a,\\\nc=1"),

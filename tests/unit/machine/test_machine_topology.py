@@ -50,7 +50,11 @@ def test_ports_and_switches_lead_to_their_root() -> None:
 
 def test_behind() -> None:
     machine, topology = build(
-        PXB, "pcie-root-port,id=r,bus=p", "arm-smmuv3,primary-bus=p", "vfio-pci,host=1:0.0,bus=r", "e1000,bus=pcie.0"
+        PXB,
+        "pcie-root-port,id=r,bus=p",
+        "arm-smmuv3,primary-bus=p",
+        "vfio-pci,host=1:0.0,bus=r",
+        "e1000,bus=pcie.0",
     )
     assert [device.number for device in topology.behind("p")] == [1, 3]
     assert [device.number for device in topology.endpoints_behind("p")] == [3]
@@ -75,13 +79,15 @@ def test_without_bus_a_device_goes_to_the_newest_expander() -> None:
 
 def test_bridges_without_id_count_their_buses_by_type() -> None:
     assert names(
-        "pcie-root-port", "pcie-root-port,id=a", "x3130-upstream,bus=a", "pcie-pci-bridge,id=b", "pcie-pci-bridge",
-        "i82801b11-bridge", "pxb-pcie,bus=pcie.0",
+        "pcie-root-port", "pcie-root-port,id=a", "x3130-upstream,bus=a", "pcie-pci-bridge,id=b",
+        "pcie-pci-bridge", "i82801b11-bridge", "pxb-pcie,bus=pcie.0",
     ) == ["pcie.0", "pcie.0", "a", "pcie.1", "b", "pci.0", "pci.1", "pxb-pcie-bus.0"]  # fmt: skip
 
 
 def test_a_second_pcie_0_on_a_newer_root_complex_takes_over() -> None:
-    machine, topology = build(PXB, "pcie-root-port,bus=p", "e1000,bus=pcie.0", "arm-smmuv3,primary-bus=pcie.0")
+    machine, topology = build(
+        PXB, "pcie-root-port,bus=p", "e1000,bus=pcie.0", "arm-smmuv3,primary-bus=pcie.0"
+    )
     assert topology.root_of(machine.devices[2]) == "p"
     (missing,) = topology.missing
     assert (missing.device.number, missing.reason, missing.bus) == (3, "ambiguous", "pcie.0")
@@ -111,7 +117,12 @@ def test_bus_paths() -> None:
 def test_missing_buses(devices: tuple[str, ...], later: bool) -> None:
     machine, topology = build(*devices)
     (missing,) = topology.missing
-    assert (missing.device, missing.bus, missing.reason, missing.later) == (machine.devices[0], "r", "absent", later)
+    assert (missing.device, missing.bus, missing.reason, missing.later) == (
+        machine.devices[0],
+        "r",
+        "absent",
+        later,
+    )
     assert topology.root_of(machine.devices[0]) is None
 
 
