@@ -227,8 +227,8 @@ def test_splice_is_what_it_says(data: st.DataObject, word: str, new: str) -> Non
 
 FRAGMENTS = st.sampled_from(
     [
-        *b"""qemu-system-aarch64 -device -M -set -global -object -readconfig -accel -drive virt arm-smmuv3 vfio-pci
-    pcie-root-port pxb-pcie , = id bus a device.a.x=1 { } ' " \\ $ # : [ << E ( help unit=1 if=pflash
+        *b"""qemu-system-aarch64 -device -M -set -global -object -readconfig -accel -drive virt arm-smmuv3
+    vfio-pci pcie-root-port pxb-pcie , = id bus a device.a.x=1 { } ' " \\ $ # : [ << E ( help unit=1 if=pflash
     {"driver":"a","id":"b"}""".split(),
         *(b" ", b"\n", b"\r\n", b"\0", b"\xff", b"\xc3\xa9"),
     ]

@@ -34,7 +34,7 @@ def command(question: Question, diff: bool, output: str) -> int:
 
     inputs = read_inputs(question)
     resolution = resolve(inputs.machine, inputs.host, inputs.qemu, policy=inputs.policy, wishes=inputs.wishes)
-    for note in resolution.notes:
+    for note in () if resolution.problems else resolution.notes:
         click.echo(f"vsmmu: note: {note}", err=True)
     if output == "json":
         from vsmmu.cli.documents import encode, resolution_document

@@ -98,7 +98,7 @@ def check_coherent(seen: Observed) -> Check:
     if bad:
         return Check(
             "coherent", title, "FAIL" if len(bad) == len(views) else "WARN", f"not coherent: {_some(bad)}",
-            "vfio cannot use functions behind it; only firmware can change that (COHACC override in the IORT)",
+            "vfio cannot use functions behind it; only firmware can change that (COHACC override, IORT)",
         )  # fmt: skip
     if not views or None in views.values():
         return Check(

@@ -73,6 +73,8 @@ class Session:
     Entering builds what the cache lacks and boots; leaving ends it. The project's sources are in the guest as
     they are at that moment, importable, and ``vsmmu`` is on the path.
 
+    QEMU ends with the thread that entered the session, however that ends.
+
     :param boot_timeout: seconds until the guest must answer.
     :param cache: where the artifacts are; the user's cache if None.
     """

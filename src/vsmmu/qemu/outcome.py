@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from vsmmu.qemu.texts import MESSAGES, Phase
+from vsmmu.qemu.texts import MESSAGES, Message, Phase
 
 if TYPE_CHECKING:
     from vsmmu.smmuv3.registers import IdRegisters
@@ -138,23 +138,31 @@ class Verdict(msgspec.Struct, frozen=True):
 def failure(code: str, device: str, option: str, phase: Phase, **values: object) -> Failure:
     """Fill a row of the table of messages in.
 
-    :param option: what QEMU names in front (``-device arm-smmuv3,...``); empty for messages of the machine.
-    :param values: what the row's placeholders stand for.
+    :param option: what QEMU names in front: ``-device arm-smmuv3,...``, or ``vm.cfg:12`` for a configuration
+        file; empty for messages of the machine.
+    :param values: what the row's placeholders stand for; ``lead`` is what QEMU puts in front of the whole
+        line, such as ``can't apply global ...: ``.
     """
     row = MESSAGES[code]
     text = row.text.format(**values, device=device)
-    prefix = row.prefix.format(**values)
-    # On the command line QEMU names itself and the option; to a device_add it answers with the bare text.
-    named = f"qemu-system-aarch64: {option}: " if option else "qemu-system-aarch64: "
-    place = "" if phase == "hot-plug" else named
+    line = f"{values.get('lead', '')}{row.prefix.format(**values)}{text}"
     return Failure(
         code=code,
         text=text,
-        printed=f"{place}{prefix}{text}",
+        printed=line if phase == "hot-plug" else _printed(row, line, option),
         device=device,
         phase=phase,
         remedy=row.remedy.format(**values, device=device),
     )
+
+
+def _printed(row: Message, line: str, option: str) -> str:
+    """What QEMU writes to stderr (to a device_add it answers with the bare line instead)."""
+    if row.aborts:
+        return line
+    place = f" {option}:" if option.startswith("-") else f"{option}:" if option else ""
+    named = f"qemu-system-aarch64:{place} {line}"
+    return f"{named}\n{row.hint}" if row.hint else named
 
 
 def words(registers: IdRegisters | None) -> dict[str, str] | None:

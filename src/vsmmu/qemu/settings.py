@@ -68,11 +68,15 @@ class _Parser(NamedTuple):
     device: Device
     qemu: Qemu
     phase: Phase
+    lead: str = ""
 
     def refuse(self, code: str, **values: object) -> SettingsError:
         values.setdefault("driver", self.device.driver)
         option = self.device.origin.option if self.phase != "hot-plug" else ""
-        return SettingsError(failure(code, self.device.name, option, self.phase, qemu=self.qemu, **values))
+        failed = failure(
+            code, self.device.name, option, self.phase, lead=self.lead, qemu=self.qemu, **values
+        )
+        return SettingsError(failed)
 
     def enum(self, entry: Property, text: JsonValue) -> Value:
         if not isinstance(text, str):
@@ -111,9 +115,10 @@ def read_settings(
     parser = _Parser(device, qemu, phase)
     values = {name: Setting(value, "default") for name, value in qemu.defaults(machine_version).items()}
     other: dict[str, JsonValue] = {"accel": False, "primary-bus": "", "stage": None}
-    keyval = _Parser(device._replace(form="keyval"), qemu, phase)
     for entry in machine.globals:
         if entry.driver == device.driver:
+            lead = f"can't apply global {entry.driver}.{entry.property}={entry.value}: "
+            keyval = _Parser(device._replace(form="keyval"), qemu, phase, lead)
             _apply(keyval, entry.property, entry.value, "global", values, other)
     for name, value in device.properties.items():
         _apply(parser, name, value, "device", values, other)

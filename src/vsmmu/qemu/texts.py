@@ -26,15 +26,20 @@ class Message(NamedTuple):
 
     :param code: stable; also the error code under which vsmmu reports it.
     :param prefix: what QEMU puts between the option and the text, such as ``vfio 0009:01:00.0: ``.
+    :param hint: what QEMU adds on lines of its own, on the command line but not in QMP.
+    :param aborts: QEMU does not report this but aborts; nothing stands in front of the text.
     """
 
     code: str
     text: str
     remedy: str
     prefix: str = ""
+    hint: str = ""
+    aborts: bool = False
 
 
 _VIOMMU: Final = "vfio {vfio}: Failed to set vIOMMU: "
+_MACHINES: Final = "Use -machine help to list supported machines"
 
 _TABLE: Final = (
     # Options and properties
@@ -42,11 +47,19 @@ _TABLE: Final = (
         "qemu-no-machine",
         "No machine specified, and there is no default",
         "add -M virt",
+        hint=_MACHINES,
     ),
     Message(
         "qemu-machine-type",
         'unsupported machine type: "{value}"',
         "use a virt machine type that QEMU {qemu} has: virt, or virt-X.Y up to virt-{qemu}",
+        hint=_MACHINES,
+    ),
+    Message(
+        "qemu-iommu-value",
+        "Invalid iommu value",
+        "remove iommu= from -machine: arm-smmuv3 takes its place",
+        hint="Valid values are none, smmuv3.",
     ),
     Message(
         "qemu-not-virt",
@@ -84,7 +97,13 @@ _TABLE: Final = (
     Message(
         "qemu-bus-takes-bridges",
         "PCI: Only PCI/PCIe bridges can be plugged into pxb-pcie",
-        "put the device behind a pcie-root-port on that bus, or say bus= where you meant another one",
+        "put the device behind a pcie-root-port on that bus, or say bus= where you meant another one: "
+        "without it, a device goes to the newest pxb-pcie",
+    ),
+    Message(
+        "qemu-pxb-place",
+        "PXB devices can be attached only to root bus",
+        "say bus=pcie.0 for the {driver}",
     ),
     # Realize of arm-smmuv3, in the order of QEMU's checks
     Message(
@@ -94,8 +113,9 @@ _TABLE: Final = (
     ),
     Message(
         "qemu-machine-iommu-abort",
-        "util/error.c:62: error_setv: Assertion `*errp == NULL' failed.",
+        "qemu-system-aarch64: util/error.c:62: error_setv: Assertion `*errp == NULL' failed.",
         "remove iommu= from -machine: arm-smmuv3 takes its place (QEMU aborts instead of saying so)",
+        aborts=True,
     ),
     Message(
         "qemu-kvm",
@@ -176,13 +196,21 @@ _TABLE: Final = (
     ),
     Message(
         "qemu-endpoint-first",
-        "smmuv3_accel_find_add_as: code should not be reached",
+        "ERROR:hw/arm/smmuv3-accel.c:918:smmuv3_accel_find_add_as: code should not be reached",
         "put the arm-smmuv3 before {device}: QEMU aborts when an emulated endpoint comes first",
+        aborts=True,
     ),
     Message(
         "qemu-no-host-device",
         "No provided host device",
         "add host=BDF, sysfsdev= or fd= to the vfio-pci",
+        hint="Use -device vfio-pci,host=DDDD:BB:DD.F or -device vfio-pci,fd=DEVICE_FD "
+        "or -device vfio-pci,sysfsdev=PATH_TO_DEVICE",
+    ),
+    Message(
+        "qemu-fd-without-iommufd",
+        "Use FD passing only with iommufd backend",
+        "add -object iommufd,id=iommufd0 and iommufd=iommufd0 to the vfio-pci",
     ),
     Message(
         "qemu-hw-info-type",
@@ -260,21 +288,31 @@ _TABLE: Final = (
     # After the check
     Message(
         "qemu-cmdqv",
-        "Failed to get hardware info: Operation not supported\nCMDQV requested but not supported",
+        "Failed to get hardware info: Operation not supported",
         "write cmdqv=off or cmdqv=auto: this host's SMMU has no command queues to give away",
         _VIOMMU,
+        hint="CMDQV requested but not supported",
     ),
     Message(
         "qemu-viommu",
-        "Unable to alloc vIOMMU: Operation not supported",
+        "IOMMU_VIOMMU_ALLOC failed: Operation not supported",
         "the host cannot nest: its root complex must be CANWBS in the IORT, or the SMMU must have S2FWB",
         _VIOMMU,
+        # 0x1 is the first function that is bound to the iommufd
+        hint="Unable to alloc vIOMMU: hiodi devid 0x1: ",
     ),
     Message(
         "qemu-conventional",
         "memory listener initialization failed: Region smmuv3-iommu-memory-region-0-0: device 00.00.0 "
         "requires iommu MAP notifier which is not currently supported",
         "put {device} behind a pcie-root-port: a PCIe-to-PCI bridge hides it from the vSMMU",
+        "vfio {vfio}: ",
+    ),
+    Message(
+        "qemu-not-accelerated",
+        "memory listener initialization failed: Region smmuv3-iommu-memory-region-0-0: device 00.00.0 "
+        "requires iommu MAP notifier which is not currently supported",
+        "write accel=on on the arm-smmuv3: without it, it cannot serve functions of the host",
         "vfio {vfio}: ",
     ),
     Message(
@@ -292,8 +330,13 @@ _TABLE: Final = (
     # Hot-plug
     Message(
         "qemu-no-hotplug",
-        "Device 'arm-smmuv3' does not support hotplugging",
-        "give the VM its SMMUs at start: they cannot be added later",
+        "Device '{driver}' does not support hotplugging",
+        "give the VM its {driver} at start: it can be neither added nor removed later",
+    ),
+    Message(
+        "qemu-bus-no-hotplug",
+        "Bus '{value}' does not support hotplugging",
+        "plug into an empty pcie-root-port that was there from the start",
     ),
     Message(
         "qemu-cmdqv-unplug",

@@ -25,6 +25,9 @@ Version = tuple[int, int]
 _FIXED: Final[Mapping[str, Value]] = MappingProxyType({"ats": 0, "ril": 1, "ssidsize": 0, "oas": 44})
 _AUTO: Final[Mapping[str, Value]] = MappingProxyType(dict.fromkeys(_FIXED, AUTO))
 
+#: A release removes the machine types of the release six major versions back (include/hw/boards.h).
+_MAJORS_KEPT: Final = 6
+
 _DIGITS: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?")
 
 
@@ -110,7 +113,7 @@ def parse_version(text: str) -> Qemu:
 def machine_type(name: str, qemu: Qemu) -> MachineType | None:
     """The machine type called ``name``; ``virt`` is the newest that ``qemu`` has.
 
-    None if it is not an Arm ``virt`` machine, or one of a later QEMU: QEMU calls it unsupported.
+    None if it is not an Arm ``virt`` machine, or one that this QEMU does not have yet, or any more.
     """
     if name == "virt":
         return MachineType(qemu.version, f"virt-{qemu}")
@@ -118,4 +121,5 @@ def machine_type(name: str, qemu: Qemu) -> MachineType | None:
     if match is None or name.count(".") != 1:
         return None
     version = (int(match[1]), int(match[2]))
-    return MachineType(version, name) if version <= qemu.version else None
+    oldest = (qemu.version[0] - _MAJORS_KEPT, qemu.version[1])
+    return MachineType(version, name) if oldest < version <= qemu.version else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from vsmmu.machine.drivers import BRIDGES, is_bridge, is_pci, is_vfio
+from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, PORTS, is_bridge, is_pci, is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
 from vsmmu.machine.topology import Bus, Topology
@@ -33,6 +33,9 @@ __all__ = ["Vm", "start"]
 
 #: The number that stands for the board where a root complex is named by its maker.
 _BOARD: Final = -1
+#: What can be neither plugged into a running VM nor taken out.
+_FIXED_DRIVERS: Final = HOST_BRIDGES | {VSMMU_DRIVER}
+_ON_OFF_AUTO: Final = ("on", "off", "auto")
 
 
 class Vm:
@@ -58,10 +61,13 @@ class Vm:
         # By the number of the device that made the root complex; -1 is the board's pcie.0.
         self._vsmmu_of: dict[int, Vsmmu] = {}
         self._early: dict[int, list[Endpoint]] = {}
-        self._emulated: dict[int, str] = _board_cards(machine)
+        # By root complex: an emulated endpoint that was there before any vSMMU, and the maker of its bus.
+        self._emulated: dict[int, tuple[int, str]] = _board_cards(machine)
         self._bypassed: set[int] = {_BOARD} if _bypasses(machine) else set()
         # Owners of buses that hang off a PCIe-to-PCI bridge: devices there have no requester id of their own.
         self._conventional: set[int] = set()
+        self._slots: set[tuple[int, int]] = set()
+        self._bus_numbers: set[int] = set()
         self._machine_iommu = _machine_iommu(machine)
         self._objects = {entry.id for entry in machine.objects}
         self._phase: Phase = "machine"
@@ -90,11 +96,18 @@ class Vm:
         if not name:
             self._refuse("qemu-no-machine", "", "")
         self.machine_type = machine_type(name, self.qemu)
-        if self.machine_type is None:
-            code = "qemu-machine-type" if name.startswith("virt-") else "qemu-not-virt"
-            self._refuse(code, "", "", value=name)
+        if self.machine_type is None and name.startswith("virt-"):
+            self._refuse("qemu-machine-type", "", "", value=name)
+        options = self.machine.machine_options
+        if self.machine_type is not None and options.get("iommu", "none") not in ("none", "smmuv3"):
+            self._refuse("qemu-iommu-value", "", "")
+        if options.get("acpi", "auto") not in _ON_OFF_AUTO:
+            accepted = ", ".join(_ON_OFF_AUTO)
+            self._refuse("qemu-value", "", "", property="acpi", value=options["acpi"], accepted=accepted)
 
     def _create(self, device: Device) -> None:
+        if self._phase == "hot-plug" and device.driver in _FIXED_DRIVERS:
+            self._refuse("qemu-no-hotplug", device.name, "", driver=device.driver)
         if device.driver == VSMMU_DRIVER:
             self._create_vsmmu(device)
         elif is_pci(device.driver):
@@ -110,8 +123,13 @@ class Vm:
         bus = self._topology.bus_of(device)
         if bus is None:
             self._refuse("qemu-no-bus", device.name, device.origin.option, value=device.text("bus"))
-        if bus.is_root and bus.owner != _BOARD and not is_bridge(device.driver):
+        if self._phase == "hot-plug" and bus.is_root:
+            self._refuse("qemu-bus-no-hotplug", device.name, "", value=bus.name)
+        ports_only = bus.is_root and bus.owner != _BOARD
+        if ports_only and (not is_bridge(device.driver) or device.driver in HOST_BRIDGES):
             self._refuse("qemu-bus-takes-bridges", device.name, device.origin.option)
+        if device.driver in HOST_BRIDGES and not bus.is_root and bus.owner not in self._conventional:
+            self._refuse("qemu-pxb-place", device.name, device.origin.option, driver=device.driver)
         return bus
 
     def _create_bridge(self, device: Device, bus: Bus) -> None:
@@ -119,10 +137,24 @@ class Vm:
             self._conventional.add(device.number)
         if device.text("bypass_iommu") == "on":
             self._bypassed.add(device.number)
+        self._take_numbers(device)
+
+    def _take_numbers(self, device: Device) -> None:
+        """Two ports may not share chassis and slot, two expanders not a bus number; all are 0 by default."""
+        if device.driver in HOST_BRIDGES:
+            number = _number(device.text("bus_nr"))
+            if number in self._bus_numbers:
+                self._refuse("qemu-bus-number", device.name, device.origin.option, value=number)
+            self._bus_numbers.add(number)
+        elif device.driver in PORTS:
+            slot = (_number(device.text("chassis")), _number(device.text("slot")))
+            if slot in self._slots:
+                self._refuse("qemu-chassis", device.name, device.origin.option)
+            self._slots.add(slot)
 
     def _create_vsmmu(self, device: Device) -> None:
-        if self._phase == "hot-plug":
-            self._refuse("qemu-no-hotplug", device.name, "")
+        if self.machine_type is None:
+            self._refuse("qemu-not-virt", device.name, device.origin.option)
         try:
             settings = read_settings(device, self.machine, self.qemu, self._machine_version())
         except SettingsError as error:
@@ -158,7 +190,11 @@ class Vm:
         vsmmu = self._vsmmu_of.get(bus.root_owner)
         hidden = bus.owner in self._conventional
         if vsmmu is None and not hidden:
-            self._emulated.setdefault(bus.root_owner, device.name)
+            self._emulated[bus.root_owner] = max(
+                self._emulated.get(bus.root_owner, (_BOARD, device.name)),
+                (bus.owner, device.name),
+                key=lambda entry: entry[0],
+            )
         elif vsmmu is not None and vsmmu.settings.accel and not hidden:
             self._refuse("qemu-emulated-endpoint", device.name, device.origin.option)
         if device.driver.startswith("virtio-iommu"):
@@ -174,15 +210,19 @@ class Vm:
             self._refuse("qemu-no-iommufd", device.name, option)
         if not any(device.text(key) for key in ("host", "sysfsdev", "fd")):
             self._refuse("qemu-no-host-device", device.name, option)
+        if device.text("fd") and not backend:
+            self._refuse("qemu-fd-without-iommufd", device.name, option)
         endpoint = self._endpoint(device)
-        if vsmmu is None or not accelerated:
+        name = vfio_name(device, endpoint.function.address if endpoint.function else None)
+        if vsmmu is not None and not accelerated:
+            self._refuse("qemu-not-accelerated", device.name, option, vfio=name)
+        if vsmmu is None:
             if backend:
                 self._admission.check_vfio_ats(endpoint, self._phase)
             self._early.setdefault(bus.root_owner, []).append(endpoint)
-            self._note(device.name, "realized; no accelerated vSMMU on its root complex so far")
+            self._note(device.name, "realized; no vSMMU on its root complex so far")
             return
         if bus.owner in self._conventional:
-            name = vfio_name(device, endpoint.function.address if endpoint.function else None)
             self._refuse("qemu-conventional", device.name, option, vfio=name)
         self._admission.admit(vsmmu, endpoint, self._phase)
         vsmmu.endpoints.append(endpoint)
@@ -195,13 +235,18 @@ class Vm:
         return Endpoint(device, function, smmu)
 
     def _machine_done(self) -> None:
-        for vsmmu in self.vsmmus:
-            if vsmmu.auto_mode and not vsmmu.auto_finalised:
-                self._refuse("qemu-no-cold-plug", vsmmu.name, "")
+        # Each vSMMU in auto mode and each bus has a notifier, and QEMU calls the newest first [measured].
+        failures: dict[int, tuple[str, str]] = {
+            vsmmu.device.number: ("qemu-no-cold-plug", vsmmu.name)
+            for vsmmu in self.vsmmus
+            if vsmmu.auto_mode and not vsmmu.auto_finalised
+        }
         for root, vsmmu in self._vsmmu_of.items():
-            early = self._emulated.get(root)
-            if vsmmu.settings.accel and early:
-                self._refuse("qemu-endpoint-first", early, "")
+            if vsmmu.settings.accel and root in self._emulated:
+                maker, early = self._emulated[root]
+                failures[maker] = ("qemu-endpoint-first", early)
+        for _, (code, name) in sorted(failures.items(), reverse=True):
+            self._refuse(code, name, "")
         for vsmmu in self.vsmmus:
             self._note(vsmmu.name, f"machine-done: {_summary(vsmmu)}")
 
@@ -229,13 +274,15 @@ class Vm:
         """``device_add`` into the running VM: None if it is admitted, else what QMP answers."""
         self._phase = "hot-plug"
         device = device._replace(number=len(self.machine.devices))
-        self.machine = self.machine._replace(devices=(*self.machine.devices, device))
-        self._topology = Topology.of(self.machine)
+        machine = self.machine._replace(devices=(*self.machine.devices, device))
+        before, self._topology = self._topology, Topology.of(machine)
         try:
             self._create(device)
         except Refused as refused:
+            self._topology = before
             self._note(device.name, f"refused: {refused.failure.text}")
             return refused.failure
+        self.machine = machine
         return None
 
     def unplug(self, name: str) -> Failure | None:
@@ -246,6 +293,9 @@ class Vm:
         :raise KeyError: if no vSMMU has such an endpoint.
         """
         self._phase = "hot-plug"
+        device = self.machine.device(name)
+        if device is not None and device.driver in _FIXED_DRIVERS:
+            return failure("qemu-no-hotplug", name, "", self._phase, driver=device.driver)
         for vsmmu in self.vsmmus:
             for endpoint in vsmmu.endpoints:
                 if endpoint.device.name == name:
@@ -257,11 +307,19 @@ class Vm:
         if vsmmu.cmdqv_active and vsmmu.viommu_owner == name:
             return failure("qemu-cmdqv-unplug", name, "", self._phase)
         vsmmu.endpoints.remove(endpoint)
+        self._forget(endpoint.device)
         if not vsmmu.endpoints:
             vsmmu.viommu_smmu = vsmmu.viommu_owner = vsmmu.attached = ""
             vsmmu.cmdqv_active = False
         self._note(name, "unplugged" + ("" if vsmmu.endpoints else "; the vIOMMU is freed, the values stay"))
         return None
+
+    def _forget(self, device: Device) -> None:
+        """Free the device's id and its bus; an empty place stays, since buses name their makers by number."""
+        devices = list(self.machine.devices)
+        devices[device.number] = device._replace(driver="", id="", properties={})
+        self.machine = self.machine._replace(devices=tuple(devices))
+        self._topology = Topology.of(self.machine)
 
     # What is known at the moment
 
@@ -295,11 +353,21 @@ def start(machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str]
     return Vm(machine, host, qemu, functions).start()
 
 
-def _board_cards(machine: Machine) -> dict[int, str]:
+def _board_cards(machine: Machine) -> dict[int, tuple[int, str]]:
     """Network cards that the board puts on pcie.0 before any -device."""
     if machine.network_cards:
-        return {_BOARD: "the network card of -nic"}
-    return {_BOARD: "the default network card"} if machine.default_nic else {}
+        return {_BOARD: (_BOARD, "the network card of -nic")}
+    return {_BOARD: (_BOARD, "the default network card")} if machine.default_nic else {}
+
+
+def _number(text: str) -> int:
+    """A number as QEMU reads it, 0 if there is none; what is no number is not judged here."""
+    digits = text.lower().removeprefix("0x")
+    base = 16 if digits != text.lower() else 8 if text.startswith("0") else 10
+    try:
+        return int(digits or "0", base)
+    except ValueError:
+        return -1
 
 
 def _machine_iommu(machine: Machine) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.host.facts import Host, HostFunction, HostSmmu
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.pci import normal_address
@@ -14,6 +13,7 @@ from vsmmu.resolve.result import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vsmmu.host.facts import Host, HostFunction, HostSmmu
     from vsmmu.machine.model import Device
     from vsmmu.machine.topology import Topology
 

@@ -79,6 +79,7 @@ def resolve(
             problems += served.problems
             vsmmu = _Vsmmu(device, settings, served)
             resolved.append(_resolve_vsmmu(vsmmu, context, problems))
+            problems += _unknown(vsmmu, resolved[-1].properties)
             edits += _edits(device, settings, resolved[-1].properties)
         else:
             edits += _software_edits(device, settings)
@@ -142,8 +143,6 @@ def _resolve_property(
         return answer("kept", entry.spell(setting.value), "user", f"written by the user ({where})")
     choice = _choose(entry, vsmmu, context)
     if choice.value is None:
-        if served.smmus:
-            problems.append(_unknown(entry, choice, vsmmu))
         return answer("open", "", choice.rule, choice.why)
     if choice.value != AUTO:
         return answer("pinned", entry.spell(choice.value), choice.rule, choice.why)
@@ -187,19 +186,20 @@ def _software_edits(device: Device, settings: VsmmuSettings) -> Iterable[Edit]:
             yield Edit(device.number, name, PROPERTIES[name].spell(value))
 
 
-def _unknown(entry: Property, choice: Choice, vsmmu: _Vsmmu) -> Problem:
-    safe = entry.spell(entry.safe)
-    ways = {
-        "smmu-unnamed": "name the host SMMU: --smmu NAME",
-        "unknown": f"run vsmmu probe on that host; or write {entry.name}=…; or --assume-safe ({safe})",
-    }
-    return Problem(
-        "facts-unknown" if choice.rule == "unknown" else choice.rule,
-        f"{entry.name} of {vsmmu.device.name} cannot be resolved",
-        where=vsmmu.device.origin.place,
-        why=choice.why,
-        next=ways[choice.rule],
-    )
+def _unknown(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution]) -> Iterable[Problem]:
+    """One problem for all properties that stay open for the same kind of reason."""
+    for rule, (code, next_step) in _OPEN.items():
+        found = [entry for entry in properties if entry.action == "open" and entry.rule == rule]
+        if found and vsmmu.served.smmus:
+            names = [entry.name for entry in found]
+            safe = ", ".join(f"{name}={PROPERTIES[name].spell(PROPERTIES[name].safe)}" for name in names)
+            yield Problem(
+                code,
+                f"{', '.join(names)} of {vsmmu.device.name} cannot be resolved",
+                where=vsmmu.device.origin.place,
+                why="; ".join(dict.fromkeys(entry.why for entry in found)),
+                next=next_step.format(safe=safe),
+            )
 
 
 def _inexpressible(entry: Property, choice: Choice, vsmmu: _Vsmmu, qemu: Qemu) -> Problem:
@@ -260,8 +260,17 @@ def _notes(context: _Context, resolved: list[VsmmuResolution], verdict: Verdict)
             if entry.qemu_auto and entry.action == "pinned" and entry.value != entry.qemu_auto:
                 differs = f"{vsmmu.device}: {entry.name}={entry.value}; QEMU's own auto would take"
                 yield f"{differs} {entry.qemu_auto} ({entry.why})"
-    for doubt in verdict.doubts:
-        yield f"not known: {', '.join(doubt.needs)} behind {doubt.device}; QEMU could still say: {doubt.text}"
+    for device in dict.fromkeys(doubt.device for doubt in verdict.doubts):
+        needs = [need for doubt in verdict.doubts if doubt.device == device for need in doubt.needs]
+        yield f"not known behind {device}, so not predicted: {', '.join(needs)} (vsmmu check says more)"
 
 
+#: Rule that leaves a property open -> code of the problem, and what to do.
+_OPEN: Mapping[str, tuple[str, str]] = {
+    "unknown": (
+        "facts-unknown",
+        "run vsmmu probe on that host; or write the values; or --assume-safe ({safe})",
+    ),
+    "smmu-unnamed": ("smmu-unnamed", "name the host SMMU: --smmu NAME, or a function behind it"),
+}
 _ORDER = {name: number for number, name in enumerate(PROPERTIES)}

@@ -162,8 +162,7 @@ def _unsettled(entry: Property, low: int, found: Sequence[Offer], *, assume_safe
         return Choice(None, "unknown", "no host SMMU is known")
     evidence = offer.reading.evidence
     detail = f": {evidence.detail}" if evidence.detail else ""
-    key = offer.reading.key
-    return Choice(None, "unknown", f"{key} of {offer.smmu.name} is not known ({evidence.source}{detail})")
+    return Choice(None, "unknown", f"{offer.reading.key} is not known ({evidence.source}{detail})")
 
 
 def _limit_ats(candidates: Sequence[Candidate], host: Host, qemu: Qemu) -> Choice | None:
