@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything that this repository can do; `make` alone lists it. Nothing but `make lab` and the lab suite needs root.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made-from-lock
+PYTEST := $(BIN)/python -m pytest
+# One worker for the lab, which boots machines; the others share the rest.
+PARALLEL := -n auto --dist loadgroup
+# A prebuilt kernel saves eleven minutes of compiling; without one, the lab builds its own.
+export VSMMU_LAB_KERNEL ?= $(abspath $(lastword $(sort $(wildcard ../shared/lab/Image*))))
+ifeq ($(VSMMU_LAB_KERNEL),)
+unexport VSMMU_LAB_KERNEL
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run test test-fast test-lab lab bench docs docs-update regenerate lock clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+venv: $(STAMP) ## make .venv from the lock (PYTHON=... chooses the interpreter)
+
+$(STAMP): requirements/lock.txt requirements/make-venv pyproject.toml
+	@echo "Making $(VENV) from requirements/lock.txt ..."
+	@requirements/make-venv $(VENV)
+	@touch $@
+
+run: venv ## the main job, on a built-in host: resolve, explain, check
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/main-job.sh
+
+test: venv lab ## every test: lint, fast, lab
+	$(PYTEST) $(PARALLEL)
+
+test-fast: venv ## every test that needs no lab
+	$(PYTEST) $(PARALLEL) -m "not lab"
+
+test-lab: venv lab ## only the lab suite: a real arm64 kernel in QEMU
+	$(PYTEST) -m lab
+
+# Where the lab cannot be built, its tests say so and skip; in CI they fail.
+lab: venv ## build what the lab needs (root, Debian; cached outside the checkout)
+	@$(BIN)/vsmmu lab build $(if $(VSMMU_LAB_KERNEL),--kernel "$(VSMMU_LAB_KERNEL)") || \
+		echo "The lab cannot be built here; the lab suite will say so."
+
+bench: venv ## cold start, throughput, growth: a table, and bench/results.json
+	$(BIN)/python bench/main.py
+
+docs: venv ## the manual as HTML, in docs/_build/html
+	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+docs-update: venv ## run the examples in README.md and docs/ and write down what they print
+	VSMMU_REGENERATE=1 $(PYTEST) -q tests/docs
+	git diff --stat -- README.md docs
+
+regenerate: venv ## write golden files, generated documents and schemas anew; look at the difference
+	-VSMMU_REGENERATE=1 $(PYTEST) -q $(PARALLEL) -m "not lab"
+	git status --short
+
+lock: venv ## pin the newest versions that pyproject.toml allows
+	$(BIN)/python requirements/wanted.py | $(BIN)/pip-compile -q --upgrade --generate-hashes --allow-unsafe \
+		--strip-extras --annotation-style line --no-header --no-emit-index-url --no-emit-find-links \
+		--no-emit-trusted-host -o requirements/lock.txt -
+
+clean: ## remove the environment and everything built (not the lab's cache: vsmmu lab clean)
+	rm -rf $(VENV) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share: how hard hypothesis searches, and that the lab suite runs on one worker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_LAB = Path(__file__).with_name("lab")
+
+# The same examples in every run, so that a red build is red for everybody; `thorough` looks for new ones:
+# HYPOTHESIS_PROFILE=thorough make test-fast
+_COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("default", max_examples=100, derandomize=True, **_COMMON)
+settings.register_profile("thorough", max_examples=2000, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests/lab, and keep every lab test on one xdist worker: the machines fill the processors."""
+    for item in items:
+        if _LAB in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+        if item.get_closest_marker("lab"):
+            item.add_marker(pytest.mark.xdist_group("lab"))
