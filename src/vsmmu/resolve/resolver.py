@@ -197,9 +197,23 @@ def _unknown(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution]) -> Iterabl
                 code,
                 f"{', '.join(names)} of {vsmmu.device.name} cannot be resolved",
                 where=vsmmu.device.origin.place,
-                why="; ".join(dict.fromkeys(entry.why for entry in found)),
+                why=_reasons(rule, found),
                 next=next_step.format(safe=safe),
             )
+
+
+def _reasons(rule: str, properties: Iterable[PropertyResolution]) -> str:
+    """Why several properties stay open, each reason once: their evidence often is the same."""
+    if rule != "unknown":
+        return "; ".join(dict.fromkeys(entry.why for entry in properties))
+    fields: dict[str, list[str]] = {}
+    for entry in properties:
+        for source in entry.sources:
+            evidence = source.evidence
+            keys = fields.setdefault(evidence.detail or evidence.source, [])
+            if source.field not in keys:
+                keys.append(source.field)
+    return "; ".join(f"{', '.join(keys)} not known ({reason})" for reason, keys in fields.items())
 
 
 def _inexpressible(entry: Property, choice: Choice, vsmmu: _Vsmmu, qemu: Qemu) -> Problem:
@@ -269,7 +283,7 @@ def _notes(context: _Context, resolved: list[VsmmuResolution], verdict: Verdict)
 _OPEN: Mapping[str, tuple[str, str]] = {
     "unknown": (
         "facts-unknown",
-        "run vsmmu probe on that host; or write the values; or --assume-safe ({safe})",
+        "vsmmu probe on that host; or write the values; or --assume-safe ({safe})",
     ),
     "smmu-unnamed": ("smmu-unnamed", "name the host SMMU: --smmu NAME, or a function behind it"),
 }
