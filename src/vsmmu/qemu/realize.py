@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES, Value
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,12 +112,14 @@ def _values(plug: Plug) -> Iterator[Refusal]:
     """``smmu_validate_property()``: what the values are, then what they need ``accel=on`` for."""
     value, old = plug.settings.value, not plug.qemu.has_auto
     oas = value("oas")
-    if isinstance(oas, int) and oas not in PROPERTIES["oas"].pinnable:
-        yield Refusal("qemu-oas-not-implemented-11.0" if old else "qemu-oas-not-implemented", {})
     if old:
-        for entry in REGISTER_PROPERTIES:
-            if value(entry.name) == AUTO:
-                yield Refusal("qemu-auto-11.0", {"property": entry.name})
+        for name in ("ats", "ril", "ssidsize"):
+            if value(name) == AUTO:
+                yield Refusal("qemu-auto-11.0", {"property": name})
+        if oas not in (None, *PROPERTIES["oas"].pinnable):
+            yield Refusal("qemu-oas-not-implemented-11.0", {})
+    elif oas not in (AUTO, *PROPERTIES["oas"].pinnable):
+        yield Refusal("qemu-oas-not-implemented", {})
     if not plug.settings.accel:
         yield from _needs_accel(value("ril"), value("ats"), oas, value("ssidsize"), value("cmdqv"), old=old)
 
@@ -148,9 +150,9 @@ def _attachment(plug: Plug) -> Iterator[Refusal]:
 
 
 def _plugging(plug: Plug) -> Iterator[Refusal]:
+    if plug.present >= MAX_VSMMUS:
+        yield Refusal("qemu-too-many", {})
     if plug.bypassed:
         yield Refusal("qemu-bypass", {})
     if plug.settings.accel and not has_acpi(plug.machine):
         yield Refusal("qemu-acpi", {})
-    if plug.present >= MAX_VSMMUS:
-        yield Refusal("qemu-too-many", {})

@@ -101,6 +101,16 @@ _TABLE: Final = (
         "without it, a device goes to the newest pxb-pcie",
     ),
     Message(
+        "qemu-chassis",
+        "Can't add chassis slot, error -16",
+        "give every port a chassis= of its own: without it all of them have 0",
+    ),
+    Message(
+        "qemu-bus-number",
+        "Bus {value} is already in use",
+        "give every pxb-pcie a bus_nr= of its own, with room for the buses behind the one before",
+    ),
+    Message(
         "qemu-pxb-place",
         "PXB devices can be attached only to root bus",
         "say bus=pcie.0 for the {driver}",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, PORTS, is_bridge, is_pci, is_vfio
+from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge, is_pci, is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
 from vsmmu.machine.topology import Bus, Topology
@@ -35,6 +35,8 @@ __all__ = ["Vm", "start"]
 _BOARD: Final = -1
 #: What can be neither plugged into a running VM nor taken out.
 _FIXED_DRIVERS: Final = HOST_BRIDGES | {VSMMU_DRIVER}
+#: Ports that take a place in the table of chassis and slot numbers (pcie_chassis_add_slot()).
+_PORTS: Final = frozenset({"ioh3420", "pcie-root-port", "xio3130-downstream"})
 _ON_OFF_AUTO: Final = ("on", "off", "auto")
 
 
@@ -146,7 +148,7 @@ class Vm:
             if number in self._bus_numbers:
                 self._refuse("qemu-bus-number", device.name, device.origin.option, value=number)
             self._bus_numbers.add(number)
-        elif device.driver in PORTS:
+        elif device.driver in _PORTS:
             slot = (_number(device.text("chassis")), _number(device.text("slot")))
             if slot in self._slots:
                 self._refuse("qemu-chassis", device.name, device.origin.option)
