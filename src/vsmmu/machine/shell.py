@@ -333,4 +333,6 @@ def splice(raw: str, start: int, end: int, new: str) -> str:
         out.append(raw[at : unit.start])
         at = unit.end
     out.append(raw[at:])
+    if not new and end - start == len(units) and all(segment.context == "bare" for segment in segments):
+        out.append("''")  # a word without characters and quotes would be no word
     return "".join(out)

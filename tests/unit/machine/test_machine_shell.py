@@ -123,6 +123,8 @@ def test_what_is_not_closed_is_refused_with_its_place(text: str, where: str) -> 
         ("", 0, 0, "x y", "x\\ y"),
         ("\\ab", 0, 1, "X", "Xb"),
         ("ab", 0, 0, "X", "Xab"),
+        ("a\\;", 0, 2, "", "''"),
+        ("'a'", 0, 1, "", "''"),
     ],
 )
 def test_splice(raw: str, start: int, end: int, new: str, expected: str) -> None:
