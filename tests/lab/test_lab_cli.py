@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from vsmmu.cli.lab import command
 from vsmmu.errors import UsageError
+from vsmmu.lab import LabFailed, LabTimeout
 
 if TYPE_CHECKING:
     from vsmmu.lab import LabConfig
@@ -52,6 +53,26 @@ def test_run_is_the_command_s_status_and_streams(arguments: list[str], tmp_path:
     assert (result.returncode, result.stdout, result.stderr) == (7, b"b=c in", b"err\n")
     assert (tmp_path / "out").read_text() == "handed in"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+@pytest.mark.parametrize("status", [0, 4])
+def test_a_missing_file_does_not_hide_the_command_s_failure(lab_config: LabConfig, status: int) -> None:
+    kernel = ["--kernel", str(lab_config.kernel)] if lab_config.kernel else []
+    call = ["run", *kernel, "--get", "/root/absent:/dev/null", "--", "sh", "-c", f"exit {status}"]
+    result = CliRunner().invoke(command, call)
+    if status:
+        assert result.exit_code == status
+        assert "cannot bring back /root/absent" in result.stderr
+    else:
+        assert isinstance(result.exception, LabFailed)
+
+
+def test_a_timeout_is_an_error_with_status_124(lab_config: LabConfig) -> None:
+    kernel = ["--kernel", str(lab_config.kernel)] if lab_config.kernel else []
+    result = CliRunner().invoke(command, ["run", *kernel, "--timeout", "0.5", "--", "sleep", "600"])
+    assert isinstance(result.exception, LabTimeout)
+    assert result.exception.exit_status == 124
+    assert "sleep did not end within 0.5 s" in str(result.exception)
 
 
 @pytest.mark.parametrize(

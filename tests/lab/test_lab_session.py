@@ -110,7 +110,7 @@ def test_a_batch_goes_in_as_json_and_comes_back_as_json(lab: Session) -> None:
 
 
 def test_a_file_that_is_not_there(lab: Session, tmp_path: Path) -> None:
-    with pytest.raises(LabFailed, match="cat in the lab failed"):
+    with pytest.raises(LabFailed, match="cannot bring back /root/absent"):
         lab.get("/root/absent")
     with pytest.raises(LabFailed):
         lab.download("/root/absent", tmp_path / "absent")

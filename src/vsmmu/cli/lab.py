@@ -105,7 +105,7 @@ def build(kernel: Path | None, dry_run: bool) -> None:
     ensure(_cache(), kernel, Progress(sys.stderr), our_kernel=kernel is None)
 
 
-@command.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@command.command(context_settings={"allow_interspersed_args": False})
 @_machine_options
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True,
               metavar="S", help="Kill COMMAND after so many seconds; exit status 124.")  # fmt: skip
@@ -134,7 +134,8 @@ def run(
 ) -> None:
     """Boot, run COMMAND as root with this project's sources inside, exit with its status.
 
-    The status is 124 if the time was up and 125 if the lab itself failed.
+    The status is 124 if the time was up and 125 if the lab itself failed, or COMMAND succeeded without
+    making what --get names.
     """
     from vsmmu.lab import Session
     from vsmmu.lab.progress import Progress
@@ -155,9 +156,21 @@ def run(
         finally:
             if verbose:
                 _show_console(session)
-        for guest, host in wanted:
-            session.download(guest, Path(host))
+        _bring_back(session, wanted, status)
     sys.exit(status)
+
+
+def _bring_back(session: Session, wanted: list[tuple[str, str]], status: int) -> None:
+    """Fetch what was asked for. After a command that failed, what is missing is only mentioned."""
+    from vsmmu.lab import LabFailed
+
+    for guest, host in wanted:
+        try:
+            session.download(guest, Path(host))
+        except LabFailed as error:
+            if status == 0:
+                raise
+            click.echo(f"vsmmu lab: {error}", err=True)
 
 
 def _out(data: bytes) -> None:

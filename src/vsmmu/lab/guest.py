@@ -113,8 +113,9 @@ class Guest:
         return self._console_log.read_text(errors="replace") if self._console_log.exists() else ""
 
     def console_tail(self) -> str:
-        """The end of it, for a message."""
-        return tail(self._console_log) or "nothing on the console"
+        """The end of it, for a message; empty if there is nothing."""
+        text = tail(self._console_log)
+        return f"the console ends with\n{text}" if text else ""
 
     def exchange(self, out: bytes | memoryview, deadline: float) -> tuple[int, list[Frame]]:
         """Send what can be sent of *out* and receive what has come, waiting until there is either.

@@ -175,7 +175,7 @@ class Session:
         if answer["timed_out"]:
             raise LabTimeout(
                 f"{argv[0]} did not end within {timeout:g} s and was killed",
-                why=f"the console ends with\n{self._running.console_tail()}",
+                why=self._running.console_tail(),
                 stdout=stdout,
                 stderr=stderr,
             )
@@ -207,14 +207,15 @@ class Session:
 
     def put(self, files: Mapping[str, Source]) -> None:
         """Hand in files: guest path -> content as bytes, or a file or directory of this machine."""
-        self._checked(["tar", "-x", "-f", "-", "-C", "/"], stdin=bring.pack(files))
+        data = bring.pack(files)
+        self._checked("cannot hand in files", ["tar", "-x", "-f", "-", "-C", "/"], data)
 
     def get(self, path: str) -> bytes:
         """The content of one file of the guest.
 
         :raise LabFailed: if there is none.
         """
-        return self._checked(["cat", path])
+        return self._checked(f"cannot bring back {path}", ["cat", path])
 
     def get_tree(self, path: str) -> dict[str, bytes]:
         """The files below a directory of the guest, by their path relative to it."""
@@ -235,15 +236,15 @@ class Session:
         isolate = (
             'if [ -d "$1" ]; then exec tar -c -f - -C "$1" .; fi; tar -c -f - -C "${1%/*}/" -- "${1##*/}"'
         )
-        files = bring.unpack(self._checked(["sh", "-c", isolate, "sh", path]))
+        files = bring.unpack(self._checked(f"cannot bring back {path}", ["sh", "-c", isolate, "sh", path]))
         last = Path(path).name
         return {"." if name == last and len(files) == 1 else name: value for name, value in files.items()}
 
-    def _checked(self, argv: Sequence[str], stdin: bytes = b"") -> bytes:
+    def _checked(self, failure: str, argv: Sequence[str], stdin: bytes = b"") -> bytes:
         result = self.run(argv, stdin=stdin)
         if result.status:
             why = result.stderr.decode(errors="replace").strip()
-            raise LabFailed("lab-files", f"{argv[0]} in the lab failed with status {result.status}", why=why)
+            raise LabFailed("lab-files", failure, why=why)
         return result.stdout
 
 
