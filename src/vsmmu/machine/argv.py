@@ -17,7 +17,7 @@ from vsmmu.errors import InputRefused, Negative
 from vsmmu.machine.assemble import Assembly, Reader, assemble
 from vsmmu.machine.edits import Edit, set_in_json, set_in_opts, set_in_set_option
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, decode, refuse_over
-from vsmmu.machine.sources import ArgvSource, NulSource, ShellSource, Source, Splice, emulator_index
+from vsmmu.machine.sources import ArgvSource, NulSource, Source, Splice, emulator_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -149,8 +149,11 @@ def read_source(data: bytes, where: str = "standard input", reader: Reader | Non
     :raise InputRefused: if it is empty, not UTF-8, over a limit, or a quote is not closed.
     """
     refuse_over(len(data), MAX_SOURCE_BYTES, "bytes", where)
-    source = NulSource.parse(data, where) if b"\0" in data else ShellSource(decode(data, where), where)
-    return _checked(source, reader, where)
+    if b"\0" in data:
+        return _checked(NulSource.parse(data, where), reader, where)
+    from vsmmu.machine.script import ShellSource  # with `--` in front of the words nobody needs it
+
+    return _checked(ShellSource(decode(data, where), where), reader, where)
 
 
 def _checked(source: Source, reader: Reader | None, where: str) -> CommandLine:

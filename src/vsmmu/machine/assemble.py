@@ -3,6 +3,9 @@
 
 What QEMU would refuse while it still reads its command line is refused here. What it would only find out when
 it makes the devices (unknown buses, values, properties) is left to those who know a QEMU version.
+
+The parsers of JSON and of configuration files are imported when one is met: a start of the tool is a part
+of a start of a VM.
 """
 
 from __future__ import annotations
@@ -17,10 +20,10 @@ from vsmmu.machine.drafts import DISK_OPTIONS, DeviceList, Draft, Drive, check_i
 from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
 from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origin
 from vsmmu.machine.options import MACHINE_SUGAR, OPTIONS, option_name
-from vsmmu.machine.qjson import JsonError, Member, parse_object
-from vsmmu.machine.readconfig import Section, parse_config
 
 if TYPE_CHECKING:
+    from vsmmu.machine.qjson import Member
+    from vsmmu.machine.readconfig import Section
     from vsmmu.machine.sources import Source
 
 __all__ = ["Assembly", "Reader", "assemble"]
@@ -28,9 +31,10 @@ __all__ = ["Assembly", "Reader", "assemble"]
 #: Gives the bytes of a ``-readconfig`` file for its name as written.
 Reader = Callable[[str], bytes]
 
-# sscanf("%63[^.].%63[^.].%63[^=]%n") and sscanf("%63[^.=].%63[^=]%n"): a field takes all it can.
-_SET: Final = re.compile(r"([^.]{1,63}+)\.([^.]{1,63}+)\.([^=]{1,63}+)=(.*)", re.DOTALL)
-_GLOBAL: Final = re.compile(r"([^.=]{1,63}+)\.([^=]{1,63}+)=(.*)", re.DOTALL)
+# sscanf("%63[^.].%63[^.].%63[^=]%n") and sscanf("%63[^.=].%63[^=]%n"): a field takes all it
+# can. They are compiled when met.
+_SET: Final = r"(?s)([^.]{1,63}+)\.([^.]{1,63}+)\.([^=]{1,63}+)=(.*)"
+_GLOBAL: Final = r"(?s)([^.=]{1,63}+)\.([^=]{1,63}+)=(.*)"
 _NOT_SETTABLE: Final = frozenset({"object", "audiodev", "machine", "smp-opts", "boot-opts"})
 _ASKS: Final = frozenset({"h", "help", "version"})
 
@@ -163,7 +167,7 @@ class _Assembler:
         self.objects.append(MachineObject(qom_type, id, properties, origin))
 
     def global_(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
-        if match := _GLOBAL.match(text):
+        if match := re.match(_GLOBAL, text):
             self.globals.append(Global(match.group(1), match.group(2), match.group(3), origin))
         else:
             self.add_global(keyval.merged(keyval.parse_opts(text)), origin)
@@ -197,6 +201,8 @@ class _Assembler:
         self.devices.add(draft)
 
     def members(self, text: str, origin: Origin) -> list[Member]:
+        from vsmmu.machine.qjson import JsonError, parse_object
+
         try:
             return parse_object(text)
         except JsonError as error:
@@ -208,7 +214,7 @@ class _Assembler:
             ) from None
 
     def set(self, text: str, origin: Origin, word: int) -> None:
-        match = _SET.match(text)
+        match = re.match(_SET, text)
         if match is None:
             raise refusal("option-syntax", "QEMU would not read this", origin, why=f'can\'t parse: "{text}"')
         group, name, key, value = match.groups()
@@ -274,6 +280,8 @@ class _Assembler:
                 origin,
                 next="give vsmmu the command line where the file is",
             )
+        from vsmmu.machine.readconfig import parse_config
+
         self.config_files += 1
         refuse_over(self.config_files, MAX_CONFIG_FILES, "configuration files", "command line")
         for section in parse_config(self.reader(name), name):

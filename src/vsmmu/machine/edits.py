@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vsmmu.machine.keyval import escape, parse_opts
-from vsmmu.machine.qjson import parse_object, quote
 
 if TYPE_CHECKING:
     from vsmmu.machine.sources import Splice
@@ -49,6 +48,8 @@ def set_in_json(text: str, key: str, value: str) -> Splice:
 
     :raise JsonError: if ``text`` is no object.
     """
+    from vsmmu.machine.qjson import parse_object, quote  # most command lines have no JSON
+
     members = parse_object(text)
     for member in members:
         if member.key == key:

@@ -59,12 +59,13 @@ class Command(NamedTuple):
 
 _PLAIN: Final = re.compile(r"[^ \t\n'\"\\$`;&|<>()*?\[{~]+")
 _DOUBLE_PLAIN: Final = re.compile(r"[^\"\\$`]+")
-_PARAMETER: Final = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])")
+# Rare: compiled when met (re keeps them).
+_PARAMETER: Final = r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])"
 _REDIRECTION: Final = re.compile(r"[0-9]*(?:<<<|<<-?|<>|<&|<|>>|>&|>\||>)|&>>?")
-_BRACES: Final = re.compile(r"\{[^ \t\n;]*(?:,|\.\.)[^ \t\n;]*\}")
-_BRACKETS: Final = re.compile(r"\[[^ \t\n;]*\]")
-_HEREDOC_WORD: Final = re.compile(r"[ \t]*(['\"]?)([A-Za-z0-9_.-]+)\1")
-_BARE_SAFE: Final = re.compile(r"[A-Za-z0-9_@%+=:,./-]")
+_BRACES: Final = r"\{[^ \t\n;]*(?:,|\.\.)[^ \t\n;]*\}"
+_BRACKETS: Final = r"\[[^ \t\n;]*\]"
+_HEREDOC_WORD: Final = r"[ \t]*(['\"]?)([A-Za-z0-9_.-]+)\1"
+_BARE_SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
 
 
 def line_and_column(text: str, offset: int) -> str:
@@ -120,7 +121,7 @@ class _Scanner:
     def redirect(self, operator: str) -> None:
         self.at += len(operator)
         if "<<" in operator and operator[-3:] != "<<<":
-            match = _HEREDOC_WORD.match(self.text, self.at)
+            match = re.compile(_HEREDOC_WORD).match(self.text, self.at)
             if match is None:
                 raise _refuse(
                     self.text, self.at, self.where, "a here-document without a delimiter", "name it"
@@ -186,9 +187,9 @@ class _Scanner:
         text, at = self.text, self.at
         if mark in "*?":
             self.note(f"the file name pattern {mark!r}")
-        elif mark == "[" and _BRACKETS.match(text, at):
+        elif mark == "[" and re.compile(_BRACKETS).match(text, at):
             self.note("the file name pattern '[...]'")
-        elif mark == "{" and _BRACES.match(text, at):
+        elif mark == "{" and re.compile(_BRACES).match(text, at):
             self.note("the brace expansion '{...}'")
         elif mark == "~" and (at == start or text[at - 1] == "="):
             self.note("the home directory '~'")
@@ -246,7 +247,7 @@ class _Scanner:
         elif following in ("(", "{") and following:
             self.note("the command '$(...)'" if following == "(" else "the variable '${...}'")
             end = self.closing(at + 1)
-        elif match := _PARAMETER.match(text, at):
+        elif match := re.compile(_PARAMETER).match(text, at):
             self.note(f"the variable {match.group()!r}")
         elif context == "bare" and following in ("'", '"') and following:
             self.note(f"the string $ {following}...{following}".replace("$ ", "$"))
@@ -291,7 +292,7 @@ def _quoted(text: str, context: Context) -> str:
         return text.replace("'", "'\\''")
     if context == "double":
         return "".join("\\" + c if c in '$`"\\' else c for c in text)
-    return "".join(c if _BARE_SAFE.match(c) else "'\n'" if c == "\n" else "\\" + c for c in text)
+    return "".join(c if c in _BARE_SAFE else "'\n'" if c == "\n" else "\\" + c for c in text)
 
 
 class _Unit(NamedTuple):
