@@ -53,8 +53,17 @@ def command(
 
         click.echo(encode_host(facts), nl=False)
     else:
-        click.echo("\n".join(_text(facts, registers=registers, evidence=evidence)))
+        click.echo("\n".join(_text(facts, _age(facts, host), registers=registers, evidence=evidence)))
     return 0
+
+
+def _age(facts: Host, spec: str) -> str:
+    """How old the facts about this machine are; other facts are not about now."""
+    if spec != "live":
+        return ""
+    from vsmmu.host.live import describe_age
+
+    return describe_age(facts)
 
 
 def _builtin_lines() -> Iterator[str]:
@@ -74,8 +83,8 @@ def _narrowed(host: Host, devices: Sequence[str]) -> Host:
     from vsmmu.errors import Negative
     from vsmmu.pci import normal_address
 
-    functions: list[HostFunction] = []
-    smmus: list[HostSmmu] = []
+    functions: dict[str, HostFunction] = {}
+    smmus: dict[str, HostSmmu] = {}
     for text in devices:
         function = host.function(normal_address(text) or text)
         smmu = host.smmu(function.smmu or "") if function is not None else host.smmu(text)
@@ -85,22 +94,27 @@ def _narrowed(host: Host, devices: Sequence[str]) -> Host:
                 f"host {host.name!r} has no {text!r:.80}",
                 next="vsmmu show lists its SMMUs and functions",
             )
-        functions += [function] if function is not None else host.behind(smmu) if smmu else []
-        smmus += [smmu] if smmu is not None else []
-    return msgspec.structs.replace(
-        host, smmus=tuple(dict.fromkeys(smmus)), functions=tuple(dict.fromkeys(functions))
-    )
+        asked = (function,) if function is not None else host.behind(smmu) if smmu is not None else ()
+        functions.update((entry.address, entry) for entry in asked)
+        if smmu is not None:
+            smmus[smmu.name] = smmu
+    return msgspec.structs.replace(host, smmus=tuple(smmus.values()), functions=tuple(functions.values()))
 
 
-def _text(host: Host, *, registers: bool, evidence: bool) -> Iterator[str]:
+def _text(host: Host, age: str, *, registers: bool, evidence: bool) -> Iterator[str]:
     from vsmmu.cli.table import table
 
     yield f"{host.name}: {host.title}" if host.title else host.name
     if host.kernel.release:
         yield f"kernel {host.kernel.release}"
+    if age and host.smmus:
+        yield age
     yield from (f"made up: {text}" for text in host.synthetic)
     yield ""
-    yield from table(_COLUMNS, [_smmu_row(host, smmu) for smmu in host.smmus])
+    if host.smmus:
+        yield from table(_COLUMNS, [_smmu_row(host, smmu) for smmu in host.smmus])
+    else:
+        yield "no SMMUv3 is known on this host (vsmmu doctor says what to look at)"
     if host.functions:
         yield ""
         yield from table(_FUNCTION_COLUMNS, [_function_row(host, entry) for entry in host.functions])

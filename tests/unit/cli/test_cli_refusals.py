@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input and bad options: one clear message, the right exit status, never a traceback."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vsmmu.cli.main import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+VM = ["--", "qemu-system-aarch64", "-M", "virt"]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[bytes], str]:
+    def write(data: bytes) -> str:
+        path = tmp_path / "input"
+        path.write_bytes(data)
+        return str(path)
+
+    return write
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Status and message of a call that must print no answer."""
+    status = run(list(arguments))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    assert len(captured.err) < 2000
+    return status, captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--host", "builtin:nope", *VM], "no-such-builtin"),
+        (["--host", "builtin:../../etc", *VM], "no-such-builtin"),
+        (["--host", "builtin:gb200", "--"], "no-vm"),
+        (["--host", "builtin:gb200", "a-file", *VM], "two-inputs"),
+        (["--host", "-", "-"], "two-inputs"),
+        (["--host", "builtin:gb200", "--qemu", "9.2", *VM], "qemu-version"),
+        (["--host", "builtin:gb200", "--qemu", "1", *VM], "qemu-version"),
+        (["--host", "builtin:gb200", "--machine-type", "virt-11.0", *VM], "machine-type"),
+        (["--host", "builtin:gb200", "--function", "gpu", *VM], "option-form"),
+        (["--host", "builtin:gb200", "--function", "gpu=there", *VM], "address"),
+        (["--host", "builtin:gb200", "--also", "there", *VM], "address"),
+    ],
+)
+def test_contradicting_options_are_a_usage_error(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: str
+) -> None:
+    status, message = refusal(capsys, "resolve", *arguments)
+    assert (status, f"[{code}]" in message) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["no-such-verb"], ["resolve", "--no-such-option"], ["show", "-o", "xml"]]
+)
+def test_unknown_words_are_a_usage_error(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    status, message = refusal(capsys, *arguments)
+    assert status == 2
+    assert "Usage: vsmmu" in message
+
+
+def test_a_missing_file_is_said_with_its_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    missing = str(tmp_path / "nowhere")
+    status, message = refusal(capsys, "resolve", "--host", missing, *VM)
+    assert (status, "[file-missing]" in message, missing in message) == (5, True, True)
+    status, message = refusal(capsys, "resolve", "--host", "builtin:gb200", missing)
+    assert (status, "[file-missing]" in message) == (5, True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"null",
+        b'{"schema":"vsmmu.host/1"}',
+        b'{"schema":"vsmmu.host/2","name":"x"}',
+        b'{"schema":"vsmmu.host/1","name":"x","surprise":1}',
+        b'{"schema":"vsmmu.host/1","name":"\xff"}',
+        b'{"schema":"vsmmu.host/1","name":"x","smmus":[{"name":"a"},{"name":"a"}]}',
+        b"[" * 1_000_000,
+        b'{"schema":"vsmmu.host/1","name":"x","evidence":' + b'{"a":' * 100_000,
+    ],
+)
+def test_malformed_facts_are_refused(
+    capsys: pytest.CaptureFixture[str], file: Callable[[bytes], str], data: bytes
+) -> None:
+    status, message = refusal(capsys, "show", "--host", file(data))
+    assert status == 3
+    assert "[facts-" in message
+
+
+def test_huge_facts_are_refused_unread(
+    capsys: pytest.CaptureFixture[str], file: Callable[[bytes], str]
+) -> None:
+    status, message = refusal(capsys, "show", "--host", file(b" " * (17 << 20)))
+    assert (status, "over 16 MiB" in message) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"qemu-system-aarch64 -name '\xff'",
+        b"qemu-system-aarch64 -name 'never closed",
+        b'qemu-system-aarch64 -device \'{"driver":"arm-smmuv3",\'',
+        b"qemu-system-aarch64 -device '" + b'{"a":' * 10_000 + b"'",
+        b"qemu-system-aarch64 -name " + b"x" * (10 << 20),
+        b"qemu-system-aarch64 -no-such-option",
+        b"qemu-system-aarch64 -device pci-testdev,id=a -device pci-testdev,id=a",
+        b"qemu-system-aarch64 -device pcie-root-port,id=a,bus=b -device pcie-root-port,id=b,bus=a",
+    ],
+)
+@pytest.mark.parametrize("verb", ["resolve", "explain", "check"])
+def test_malformed_command_lines_are_refused(
+    capsys: pytest.CaptureFixture[str], file: Callable[[bytes], str], verb: str, data: bytes
+) -> None:
+    status, message = refusal(capsys, verb, "--host", "builtin:gb200", file(data))
+    assert status == 3
+    assert message.startswith("vsmmu: ")
+
+
+def test_standard_input_is_read_when_no_file_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    status, message = refusal(capsys, "resolve", "--host", "builtin:gb200")
+    assert (status, "[no-vm]" in message) == (2, True)
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    command = [sys.executable, "-m", "vsmmu", "show", "--host", "builtin:gb200", "--registers"]
+    done = subprocess.run(["sh", "-c", '"$@" | true', "sh", *command], capture_output=True, check=False)
+    assert done.stderr == b""
+
+
+def test_a_bug_of_ours_is_one_line_and_status_70(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_name: str) -> None:
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr("vsmmu.host.builtin.builtin_host", fail)
+    monkeypatch.delenv("VSMMU_DEBUG", raising=False)
+    status, message = refusal(capsys, "show", "--host", "builtin:gb200")
+    assert (status, message.startswith("vsmmu: bug: RuntimeError: on purpose")) == (70, True)
+
+
+def test_qemu_can_be_asked_for_its_version(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    binary = tmp_path / "qemu-system-aarch64"
+    binary.write_text("#!/bin/sh\necho 'QEMU emulator version 11.0.2 (Debian 1:11.0.2)'\n")
+    binary.chmod(0o755)
+    assert run(["check", "-o", "json", "--host", "builtin:gb200", "--qemu", str(binary), *VM]) == 0
+    assert '"qemu": "11.0"' in capsys.readouterr().out
+    status, message = refusal(capsys, "check", "--host", "builtin:gb200", "--qemu", "/bin/false", *VM)
+    assert (status, "[qemu-binary]" in message) == (5, True)
+    status, message = refusal(capsys, "check", "--host", "builtin:gb200", "--qemu", str(tmp_path), *VM)
+    assert (status, "[qemu-binary]" in message) == (5, True)

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs as a user calls them: answers on stdout, messages on stderr, a status that means something."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import jsonschema
+import pytest
+
+from vsmmu.cli.documents import DOCUMENTS, schema_of
+from vsmmu.cli.main import VERBS, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMMU = "arm-smmuv3,primary-bus=pcie.1,id=smmuv3.0,accel=on"
+PINNED = f"{SMMU},ats=on,ril=off,ssidsize=20,oas=48"
+BEFORE = (
+    "qemu-system-aarch64 -M virt,accel=kvm,gic-version=3 -cpu host -bios AAVMF.fd -nodefaults "
+    "-object iommufd,id=iommufd0 -device pxb-pcie,id=pcie.1,bus_nr=8,bus=pcie.0 -device "
+).split(" ")[:-1]
+PORT = ["-device", "pcie-root-port,id=rp1,bus=pcie.1,chassis=1"]
+GPU = ["-device", "vfio-pci,id=gpu,host=0009:01:00.0,bus=rp1,iommufd=iommufd0"]
+GB200 = ["--host", "builtin:gb200"]
+
+
+def vm(smmu: str = SMMU, *more: str) -> list[str]:
+    return ["--", *BEFORE, smmu, *PORT, *(more or GPU)]
+
+
+class Answer(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Vsmmu = Callable[..., Answer]
+
+
+@pytest.fixture
+def vsmmu(capsys: pytest.CaptureFixture[str]) -> Vsmmu:
+    def call(*arguments: str) -> Answer:
+        status = run(list(arguments))
+        captured = capsys.readouterr()
+        return Answer(status, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "vm.sh"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+# resolve
+
+
+def test_resolve_gives_the_line_of_the_discussion_letter_for_letter(vsmmu: Vsmmu) -> None:
+    answer = vsmmu("resolve", *GB200, *vm())
+    assert answer == Answer(0, f"{' '.join([*BEFORE, PINNED, *PORT, *GPU])}\n", "")
+
+
+@pytest.mark.parametrize("qemu", ["11.0", "11.1", "11.1.3"])
+@pytest.mark.parametrize("machine", ["virt", "virt-11.0", "virt-10.2"])
+def test_resolve_pins_the_same_for_old_qemu_and_old_machine_types(
+    vsmmu: Vsmmu, qemu: str, machine: str
+) -> None:
+    arguments = [word.replace("virt,", f"{machine},") for word in vm()]
+    assert PINNED in vsmmu("resolve", *GB200, "--qemu", qemu, *arguments).out
+
+
+def test_resolve_keeps_a_script_and_its_comments(vsmmu: Vsmmu, script: Callable[[str], str]) -> None:
+    text = "#!/bin/sh\n# the GPU\nexec " + " \\\n  ".join([*BEFORE, f'"{SMMU}"', *PORT, *GPU]) + "\n"
+    answer = vsmmu("resolve", *GB200, script(text))
+    assert answer.out == text.replace(SMMU, PINNED)
+
+
+def test_resolve_edits_the_json_form(vsmmu: Vsmmu) -> None:
+    device = '{"driver":"arm-smmuv3","primary-bus":"pcie.1","id":"iommu0","accel":true}'
+    port = '{"driver":"pcie-root-port","id":"rp1","bus":"pcie.1","chassis":1}'
+    gpu = '{"driver":"vfio-pci","id":"gpu","host":"0009:01:00.0","bus":"rp1","iommufd":"iommufd0"}'
+    answer = vsmmu("resolve", *GB200, "-o", "nul", "--", *BEFORE, device, "-device", port, "-device", gpu)
+    pinned = device[:-1] + ',"ats":"on","ril":"off","ssidsize":"20","oas":"48"}'
+    assert answer.out.split("\0")[:-1] == [*BEFORE, pinned, "-device", port, "-device", gpu]
+
+
+def test_resolve_keeps_what_the_user_wrote(vsmmu: Vsmmu) -> None:
+    assert (
+        f"{SMMU},ats=off,ril=off,ssidsize=20,oas=48 " in vsmmu("resolve", *GB200, *vm(f"{SMMU},ats=off")).out
+    )
+
+
+def test_resolve_refuses_what_qemu_would_refuse_with_its_text_and_the_remedy(vsmmu: Vsmmu) -> None:
+    answer = vsmmu("resolve", *GB200, *vm(f"{SMMU},ril=on"))
+    assert (answer.status, answer.out) == (1, "")
+    assert "Failed to set vIOMMU: Host SMMUv3 doesn't support Range Invalidation [qemu-ril]" in answer.err
+    assert "next: write ril=off" in answer.err
+
+
+def test_resolve_twice_changes_nothing(vsmmu: Vsmmu) -> None:
+    answer = vsmmu("resolve", *GB200, "--diff", *vm(PINNED))
+    assert answer == Answer(0, "", "")
+
+
+def test_diff_is_one_line_each_way_and_status_1(vsmmu: Vsmmu) -> None:
+    answer = vsmmu("resolve", *GB200, "--diff", *vm())
+    changed = [
+        line for line in answer.out.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")
+    ]
+    assert (answer.status, changed) == (1, [f"-{SMMU}", f"+{PINNED}"])
+
+
+def test_a_vm_without_endpoint_is_resolved_for_a_named_smmu(vsmmu: Vsmmu) -> None:
+    empty = vm(SMMU, "-S")
+    assert PINNED in vsmmu("resolve", *GB200, "--smmu", "0009:01:00.0", *empty).out
+    assert "requires at least one cold-plugged VFIO device" in vsmmu("check", *GB200, *empty).out
+
+
+def test_an_unknown_fact_is_refused_with_the_way_to_get_it(vsmmu: Vsmmu) -> None:
+    arguments = [word.replace("0009:01:00.0", "0000:01:00.0") for word in vm()]
+    answer = vsmmu("resolve", "--host", "builtin:altra", *arguments)
+    assert (answer.status, answer.out) == (1, "")
+    assert "IDR3.RIL not known (kernel 5.4 does not know the feature bit RANGE_INV" in answer.err
+    assert "next: vsmmu probe on that host" in answer.err
+    safe = vsmmu("resolve", "--host", "builtin:altra", "--assume-safe", *arguments)
+    assert f"{SMMU},ats=on,ril=off,ssidsize=0,oas=48 " in safe.out
+
+
+# explain
+
+
+def test_explain_shows_register_bits_source_rule_and_alternatives(vsmmu: Vsmmu) -> None:
+    answer = vsmmu("explain", *GB200, *vm())
+    assert answer.status == 0
+    for text in (
+        "ril=off        pinned: the host SMMU offers off (host)",
+        "IDR3.RIL[10] = off: smmu3.0x0000000005100000 (0009:01:00.0), published [1]",
+        "ril=on: QEMU would refuse: Host SMMUv3 doesn't support Range Invalidation",
+        "[1] published: qemu-devel, March 2026",
+        "with these values, QEMU 11.1 starts",
+    ):
+        assert text in answer.out
+
+
+def test_explain_shows_the_whole_word_where_it_was_read(vsmmu: Vsmmu) -> None:
+    arguments = [word.replace("0009:01:00.0", "0000:00:05.0") for word in vm()]
+    answer = vsmmu("explain", "--host", "builtin:qemu-virt", *arguments)
+    assert "IDR0.ATS[10] of 0x0d44101b = off" in answer.out
+    # That host cannot nest, and the refusal says so.
+    assert answer.status == 1
+    assert "vIOMMU" in answer.out
+
+
+# check
+
+
+def test_check_predicts_a_start_and_what_the_guest_sees(vsmmu: Vsmmu) -> None:
+    answer = vsmmu("check", *GB200, *vm())
+    assert answer.status == 0
+    assert "IDR0 0x0d44141a IDR1 0x02730510 IDR3 0x00001004 IDR5 0x00000075" in answer.out
+    assert answer.out.endswith("verdict: starts\n")
+
+
+def test_check_says_unknown_rather_than_yes(vsmmu: Vsmmu) -> None:
+    arguments = [word.replace("0009:01:00.0", "0000:01:00.0") for word in vm()]
+    answer = vsmmu("check", "--host", "builtin:altra", *arguments)
+    assert answer.status == 1
+    assert "verdict: unknown" in answer.out
+    assert vsmmu("check", "--host", "builtin:altra", "--assume-safe", *arguments).status == 0
+
+
+def test_check_quiet_prints_nothing(vsmmu: Vsmmu) -> None:
+    assert vsmmu("check", "-q", *GB200, *vm(f"{SMMU},ril=on")) == Answer(1, "", "")
+
+
+def test_two_host_smmus_behind_one_vsmmu_are_refused_before_launch(vsmmu: Vsmmu) -> None:
+    second = ["-device", "pcie-root-port,id=rp2,bus=pcie.1,chassis=2",
+              "-device", "vfio-pci,id=gpu2,host=0019:01:00.0,bus=rp2,iommufd=iommufd0"]  # fmt: skip
+    answer = vsmmu("resolve", *GB200, *vm(), *second)
+    assert (answer.status, answer.out) == (1, "")
+    assert "[two-host-smmus]" in answer.err
+    assert "an arm-smmuv3 of its own" in answer.err
+    assert vsmmu("check", *GB200, *vm(), *second).status == 1
+
+
+# show, schema, help, completion
+
+
+def test_show_has_one_line_for_each_smmu_and_function(vsmmu: Vsmmu) -> None:
+    answer = vsmmu("show", *GB200, "0019:01:00.0")
+    lines = [line for line in answer.out.splitlines() if line.startswith(("smmu3", "0019"))]
+    assert [line.split()[0] for line in lines] == ["smmu3.0x0000100005100000", "0019:01:00.0"]
+    assert lines[0].split()[3:7] == ["on", "off", "20", "48"]
+
+
+def test_show_lists_the_builtin_hosts(vsmmu: Vsmmu) -> None:
+    names = [line.split()[0] for line in vsmmu("show", "--list").out.splitlines()]
+    assert {"builtin:gb200", "builtin:gh200", "builtin:gb10", "builtin:altra", "builtin:qemu-virt"} <= set(
+        names
+    )
+
+
+def test_show_of_an_unknown_device_is_a_no(vsmmu: Vsmmu) -> None:
+    answer = vsmmu("show", *GB200, "0001:00:00.0")
+    assert (answer.status, answer.out) == (1, "")
+    assert "[no-such-device]" in answer.err
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_every_verb_has_help_with_examples(vsmmu: Vsmmu, verb: str) -> None:
+    answer = vsmmu("help", verb)
+    assert answer.status == 0
+    assert answer.out.startswith(f"Usage: vsmmu {verb}")
+    assert answer.out == vsmmu(verb, "--help").out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_the_shell(vsmmu: Vsmmu, shell: str) -> None:
+    assert "_VSMMU_COMPLETE" in vsmmu("completion", shell).out
+
+
+# documents
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("resolution", ["resolve", "-o", "json", *GB200, *vm()]),
+        ("resolution", ["resolve", "-o", "json", *GB200, *vm(f"{SMMU},ril=on")]),
+        ("resolution", ["explain", "-o", "json", *GB200, *vm()]),
+        ("verdict", ["check", "-o", "json", *GB200, *vm()]),
+        ("verdict", ["check", "-o", "json", *GB200, *vm(f"{SMMU},ril=on")]),
+        ("host", ["show", "-o", "json", *GB200]),
+        ("error", ["resolve", "-o", "json", "--host", "builtin:nope", *vm()]),
+    ],
+)
+def test_json_is_one_document_that_its_schema_describes(
+    vsmmu: Vsmmu, name: str, arguments: list[str]
+) -> None:
+    document = json.loads(vsmmu(*arguments).out)
+    assert document["schema"] == f"vsmmu.{name}/1"
+    jsonschema.validate(document, schema_of(name))
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTS))
+def test_schemas_are_valid_and_can_be_printed(vsmmu: Vsmmu, name: str) -> None:
+    schema = json.loads(vsmmu("schema", name).out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert name in vsmmu("schema").out.split()
+
+
+def test_the_json_answer_holds_the_edited_command_line(vsmmu: Vsmmu) -> None:
+    document = json.loads(vsmmu("resolve", "-o", "json", *GB200, *vm()).out)
+    assert document["command_line"] == [*BEFORE, PINNED, *PORT, *GPU]
+    assert [entry["value"] for entry in document["written"]] == ["on", "off", "20", "48"]
