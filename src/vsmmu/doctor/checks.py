@@ -289,6 +289,9 @@ def _smmus(seen: Observed) -> list[HostSmmu]:
 
 def _nests(seen: Observed, smmu: HostSmmu) -> str | None:
     """Why this SMMU cannot nest; empty if it can, None if that is not known."""
+    measured = seen.host.read(smmu.nesting, "nesting").exact
+    if measured:
+        return ""
     stages = {key: seen.host.read_field(smmu, key) for key in ("IDR0.S1P", "IDR0.S2P")}
     missing = [key for key, reading in stages.items() if reading.exact == 0]
     if missing:
@@ -298,6 +301,8 @@ def _nests(seen: Observed, smmu: HostSmmu) -> str | None:
     canwbs = {entry.canwbs.value for entry in seen.host.behind(smmu)} - {None}
     if forced == 0 and canwbs == {0}:
         return "neither CANWBS nor S2FWB"
+    if measured == 0:
+        return "the kernel refuses IOMMU_VIOMMU_ALLOC"
     settled = all(reading.exact for reading in stages.values()) and (forced or 1 in canwbs)
     return "" if settled else None
 

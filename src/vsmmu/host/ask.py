@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask the kernel about one function that is on a vfio driver: open, bind, IOMMU_GET_HW_INFO, close.
+"""Ask the kernel about one function that is on a vfio driver: open, bind, ask, close.
+
+Asked are IOMMU_GET_HW_INFO, the same for Tegra241 CMDQV, and whether IOMMU_VIOMMU_ALLOC makes a virtual SMMU.
 
 The only place of vsmmu that touches hardware. Bind and close each reset the function; both descriptors are
 closed on every way out, and by the kernel if this process is killed.
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.host.refusals import refused
 from vsmmu.host.uapi import hw_info
+from vsmmu.host.uapi.iommufd import IOMMU_HWPT_ALLOC_NEST_PARENT, hwpt_alloc, ioas_alloc
+from vsmmu.host.uapi.nesting import viommu_alloc
 from vsmmu.host.uapi.vfio import bind_iommufd
 from vsmmu.host.vfio import group_node, holders
 
@@ -32,12 +36,15 @@ IOMMUFD: Final = "/dev/iommu"
 class Answer(NamedTuple):
     """What the kernel said of the IOMMU behind a function.
 
-    :param cmdqv: the answer for Tegra241 CMDQV; None where the kernel has none, or is no SMMUv3.
+    :param cmdqv: the answer for Tegra241 CMDQV; None where the kernel has none, or for no SMMUv3.
+    :param nesting: the errno of IOMMU_VIOMMU_ALLOC (or of the nesting parent before it), 0 if the kernel made
+        a virtual SMMU for the function; None where that was not tried.
     """
 
     address: str
     info: HwInfo
-    cmdqv: HwInfo | None
+    cmdqv: HwInfo | None = None
+    nesting: int | None = None
 
 
 def ask(tree: Tree, address: str, node: str, group: int | None) -> Answer:
@@ -63,8 +70,8 @@ def _answer(address: str, iommufd: int, dev_id: int) -> Answer:
     try:
         info = hw_info.get_hw_info(iommufd, dev_id)
         if info.type != hw_info.IOMMU_HW_INFO_TYPE_ARM_SMMUV3:
-            return Answer(address, info, None)
-        return Answer(address, info, _ask_cmdqv(iommufd, dev_id))
+            return Answer(address, info)
+        return Answer(address, info, _ask_cmdqv(iommufd, dev_id), _try_nesting(iommufd, dev_id))
     except OSError as error:
         raise refused("hw_info", error, address) from None
 
@@ -76,6 +83,16 @@ def _ask_cmdqv(iommufd: int, dev_id: int) -> HwInfo | None:
         if error.errno == errno.EOPNOTSUPP:
             return None
         raise
+
+
+def _try_nesting(iommufd: int, dev_id: int) -> int:
+    """Make a virtual SMMU as QEMU would; the function is not attached to it, closing the iommufd frees it."""
+    try:
+        parent = hwpt_alloc(iommufd, dev_id, ioas_alloc(iommufd), IOMMU_HWPT_ALLOC_NEST_PARENT)
+        viommu_alloc(iommufd, dev_id, parent)
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
 
 
 @contextmanager

@@ -87,7 +87,8 @@ def _properties(smmu: HostSmmu) -> str:
         for entry in REGISTER_PROPERTIES
         if (name := entry.source_field.register) in registers
     ]
-    return ", ".join([*told, f"cmdqv {'on' if smmu.cmdqv.value else 'off'}"])
+    nesting = {0: "no nesting", 1: "nesting", None: "nesting not known"}[smmu.nesting.value]
+    return ", ".join([*told, f"cmdqv {'on' if smmu.cmdqv.value else 'off'}", nesting])
 
 
 def _function(function: HostFunction) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -99,6 +100,7 @@ def _kept_smmu(smmu: HostSmmu, before: HostSmmu | None) -> HostSmmu:
         hw_info_flags=before.hw_info_flags,
         hw_info_data=before.hw_info_data,
         cmdqv=before.cmdqv,
+        nesting=before.nesting,
     )
 
 
@@ -148,6 +150,7 @@ def _record_smmu(smmu: HostSmmu, answer: Answer, key: str, evidence: dict[str, E
         hw_info_type=kind,
         hw_info_flags=flags,
         cmdqv=cmdqv,
+        nesting=_nesting(answer, key, evidence),
         hw_info_data=words,
     )
 
@@ -184,6 +187,25 @@ def _cmdqv(answer: Answer, key: str, evidence: dict[str, Evidence]) -> tuple[Fac
     )
     evidence[name] = Evidence("measured", source, told)
     return Fact(1, name), words
+
+
+def _nesting(answer: Answer, key: str, evidence: dict[str, Evidence]) -> Fact:
+    """EOPNOTSUPP settles that the kernel does not nest here; any other error says nothing of the SMMU."""
+    name = f"{key} nesting"
+    source = f"IOMMU_VIOMMU_ALLOC on {answer.address}"
+    if answer.nesting == 0:
+        evidence[name] = Evidence("measured", source, "the kernel made a virtual SMMU")
+        return Fact(1, name)
+    if answer.nesting == errno.EOPNOTSUPP:
+        evidence[name] = Evidence(
+            "measured", source, "EOPNOTSUPP: no S1 and S2, an erratum, or neither CANWBS nor S2FWB"
+        )
+        return Fact(0, name)
+    reason = (
+        "not tried" if answer.nesting is None else errno.errorcode.get(answer.nesting, str(answer.nesting))
+    )
+    evidence[name] = Evidence("unknown", source, reason)
+    return Fact(None, name)
 
 
 def _members(structure: type[ctypes.Structure], data: bytes, prefix: str, key: str) -> dict[str, HwInfoFact]:
