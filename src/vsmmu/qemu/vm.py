@@ -49,7 +49,7 @@ class Vm:
     def __init__(
         self, machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None
     ) -> None:
-        self.machine = machine
+        self.machine = machine = _with_globals(machine)
         self.host = host
         self.qemu = qemu
         self.functions = functions or {}
@@ -360,6 +360,22 @@ def _board_cards(machine: Machine) -> dict[int, tuple[int, str]]:
     if machine.network_cards:
         return {_BOARD: (_BOARD, "the network card of -nic")}
     return {_BOARD: (_BOARD, "the default network card")} if machine.default_nic else {}
+
+
+def _with_globals(machine: Machine) -> Machine:
+    """The VM with every ``-global`` written into the devices that it is for, but for those of the vSMMUs,
+    whose settings tell the one from the other.
+    """
+    given = [entry for entry in machine.globals if entry.driver != VSMMU_DRIVER]
+    if not given:
+        return machine
+
+    def widen(device: Device) -> Device:
+        parent = "vfio-pci" if is_vfio(device.driver) else device.driver
+        changed = {entry.property: entry.value for entry in given if entry.driver in (device.driver, parent)}
+        return device._replace(properties={**changed, **device.properties})
+
+    return machine._replace(devices=tuple(widen(device) for device in machine.devices))
 
 
 def _number(text: str) -> int:
