@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vsmmu.errors import VsmmuError
@@ -104,7 +104,6 @@ def check_edit(line: CommandLine, key: str, value: str, which: int) -> CommandLi
     return after
 
 
-@settings(deadline=None)
 @given(st.lists(WORD, min_size=1, max_size=8).filter(any))
 def test_words_come_back(words: list[str]) -> None:
     line = read_words(words)
@@ -113,7 +112,6 @@ def test_words_come_back(words: list[str]) -> None:
     assert [word.value for word in command.words] == words
 
 
-@settings(deadline=None)
 @given(st.lists(WORD, min_size=2, max_size=8).filter(any), st.booleans())
 def test_nul_separated_comes_back(words: list[str], closed: bool) -> None:
     data = ("\0".join(words) + "\0" * closed).encode()
@@ -123,7 +121,6 @@ def test_nul_separated_comes_back(words: list[str], closed: bool) -> None:
         assert read_source(data).render_nul().encode() == data
 
 
-@settings(deadline=None)
 @given(scripts())
 def test_scripts_are_read_and_come_back(script: tuple[str, list[str], list[str]]) -> None:
     text, words, devices = script
@@ -133,7 +130,6 @@ def test_scripts_are_read_and_come_back(script: tuple[str, list[str], list[str]]
     assert len(line.machine().devices) == len(devices)
 
 
-@settings(deadline=None)
 @given(scripts(), KEY, WORD, st.integers(0, 3))
 @example(("qemu-system-aarch64 -device 'a'\\\n", ["qemu-system-aarch64", "-device", "a"], ["a"]), "x", "1", 0)
 def test_an_edit_of_a_script_changes_one_word(
@@ -157,7 +153,6 @@ def test_an_edit_of_a_script_changes_one_word(
     assert len(removed) <= max(len(repr(word)) * 2 for word in words)
 
 
-@settings(deadline=None)
 @given(DEVICES, KEY, WORD, st.integers(0, 3), st.booleans())
 def test_an_edit_of_words_changes_one(
     devices: list[str], key: str, value: str, which: int, nul: bool
@@ -167,7 +162,6 @@ def test_an_edit_of_words_changes_one(
     check_edit(line, key, value, which)
 
 
-@settings(deadline=None)
 @given(DEVICES, st.lists(st.tuples(KEY, WORD), max_size=5))
 def test_edits_together_are_edits_one_by_one(devices: list[str], settings: list[tuple[str, str]]) -> None:
     line = read_words(["qemu-kvm", *[word for device in devices for word in ("-device", device)]])
@@ -179,7 +173,6 @@ def test_edits_together_are_edits_one_by_one(devices: list[str], settings: list[
     assert line.edit(edits).edit(edits).words == line.edit([*edits, *edits]).words
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(KEY, WORD), max_size=5), st.booleans())
 def test_keyval_round_trip(settings: list[tuple[str, str]], comma: bool) -> None:
     text = ",".join(["a", *(f"{key}={escape(value)}" for key, value in settings)]) + "," * comma
@@ -189,7 +182,6 @@ def test_keyval_round_trip(settings: list[tuple[str, str]], comma: bool) -> None
     assert all(text[pair.value_start : pair.end] == escape(pair.value) for pair in pairs)
 
 
-@settings(deadline=None)
 @given(TRICKY)
 def test_every_keyval_string_has_a_reading(text: str) -> None:
     pairs = parse_opts(text, "driver")
@@ -197,7 +189,6 @@ def test_every_keyval_string_has_a_reading(text: str) -> None:
     assert all(0 <= pair.start <= pair.end <= len(text) for pair in pairs)
 
 
-@settings(deadline=None)
 @given(JSON_VALUES, st.booleans())
 def test_json_is_read_as_the_standard_library_does(value: object, ascii_only: bool) -> None:
     text = json.dumps({"a": value}, ensure_ascii=ascii_only)
@@ -206,14 +197,12 @@ def test_json_is_read_as_the_standard_library_does(value: object, ascii_only: bo
     assert text[member.value_start : member.value_end] == json.dumps(value, ensure_ascii=ascii_only)
 
 
-@settings(deadline=None)
 @given(WORD, st.sampled_from("'\""))
 def test_json_quotes(text: str, mark: str) -> None:
     (member,) = parse_object("{" + quote(text, mark) + ":1}")
     assert member.key == text
 
 
-@settings(deadline=None)
 @given(st.data(), TRICKY.filter(bool), TRICKY)
 def test_splice_is_what_it_says(data: st.DataObject, word: str, new: str) -> None:
     raw = data.draw(quoted(word))
@@ -260,13 +249,11 @@ def survive(data: bytes) -> None:
         assert len(str(error)) < 2000
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_never_crash(data: bytes) -> None:
     survive(data)
 
 
-@settings(deadline=None)
 @given(RUBBISH)
 def test_likely_rubbish_never_crashes(data: bytes) -> None:
     survive(data)

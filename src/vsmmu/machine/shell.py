@@ -256,13 +256,15 @@ class _Scanner:
 
     def closing(self, opening: int) -> int:
         """The offset after the bracket that closes the one at ``opening``; quotes in between are skipped."""
-        text, at, depth = self.text, opening, 0
+        text, at, depth, double = self.text, opening, 0, False
         left, right = ("(", ")") if text[opening] == "(" else ("{", "}")
         while at < len(text):
             mark = text[at]
             if mark == "\\":
                 at += 1
-            elif mark == "'":
+            elif mark == '"':
+                double = not double
+            elif mark == "'" and not double:
                 at = text.find("'", at + 1)
                 if at < 0:
                     break

@@ -89,7 +89,11 @@ def emulator_index(words: tuple[str, ...]) -> int | None:
 
 def is_emulator(word: str) -> bool:
     """Whether a word is called like QEMU's system emulators."""
-    return word.rpartition("/")[2].startswith(("qemu-system-", "qemu-kvm")) and not _is_assignment(word)
+    name = word.rpartition("/")[2]
+    if not name.startswith(("qemu-system-", "qemu-kvm")):
+        return False
+    # Neither A=/usr/bin/qemu-kvm nor the whole command in one word, as in sh -c 'qemu-kvm -S'.
+    return not _is_assignment(word) and not any(mark.isspace() for mark in word)
 
 
 def _is_assignment(word: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from vsmmu.errors import InputRefused, Negative, VsmmuError
 from vsmmu.machine import limits
 from vsmmu.machine.argv import CommandLine, Edit, read_source, read_words
+from vsmmu.machine.edits import set_in_json
 
 if TYPE_CHECKING:
     from vsmmu.machine.model import Machine
@@ -42,11 +43,18 @@ def refused(*options: str, files: dict[str, bytes] | None = None) -> InputRefuse
         (["sudo", "-E", "A=b", "qemu-system-arm", "-S"], "qemu-system-arm"),
         (["Q=/x/qemu-system-arm", "exec", "qemu-system-aarch64", "-S"], "qemu-system-aarch64"),
         (["A=b", "./my-qemu", "-S"], "./my-qemu"),
+        (["A=b"], ""),
+        (["A=/x/qemu-kvm"], ""),
         (["-S"], ""),
     ],
 )
 def test_emulator(words: list[str], program: str) -> None:
     assert read_words(words).machine().program == program
+
+
+def test_a_command_inside_a_word_is_not_read() -> None:
+    with pytest.raises(InputRefused, match="no option '-c'"):
+        read_words(["sh", "-c", "qemu-system-arm -device a"]).machine()
 
 
 def test_options_only() -> None:
@@ -59,6 +67,11 @@ def test_options_only() -> None:
 
 def test_values_that_look_like_options() -> None:
     assert machine("-name", "-device", "-append", "-nodefaults").default_nic
+
+
+def test_only_migratable() -> None:
+    assert machine("--only-migratable").only_migratable
+    assert not machine().only_migratable
 
 
 def test_double_dash() -> None:
@@ -103,7 +116,7 @@ def test_options_of_the_first_accelerator_come_first() -> None:
         (["-pflash", "a.fd", "-pflash", "b.fd"], "a.fd"),
         (["-drive", "if=pflash,unit=1,file=v.fd", "-drive", "if=pflash,file=c.fd"], "c.fd"),
         (["-drive", "if=pflash,unit=1,file=v.fd"], ""),
-        (["-drive", "if=pflash,id=x", "-set", "drive.x.file=c.fd"], "c.fd"),
+        (["-drive", "if=pflash,id=x", "-drive", "if=none,id=y", "-set", "drive.x.file=c.fd"], "c.fd"),
         (["-drive", "if=pflash,index=0"], "pflash"),
         (["-drive", "if=pflash,unit=99999999999999999999,file=c.fd"], "c.fd"),
     ],
@@ -415,6 +428,17 @@ def test_edits_are_appended_in_order_and_the_last_counts() -> None:
     assert after.words[-1] == "a,x=3,y=2"
 
 
+def test_edit_of_an_empty_object() -> None:
+    assert set_in_json("{}", "a", "b") == (1, 1, '"a":"b"')
+
+
+def test_device_by_name() -> None:
+    described = machine("-device", "a,id=S", "-device", "b")
+    assert described.device("S") is described.devices[0]
+    assert described.device("b#1") is described.devices[1]
+    assert described.device("c") is None
+
+
 def test_no_edit_changes_nothing() -> None:
     before = line("-device", "a")
     assert before.edit([]).render() == before.render()
@@ -478,6 +502,9 @@ def test_render_words_and_nul() -> None:
     source = read_source(b"qemu-system-arm -name 'a b' # c")
     assert source.render_words() == ("qemu-system-arm", "-name", "a b")
     assert source.render_nul() == "qemu-system-arm\0-name\0a b\0"
+    data = b"qemu-kvm\0-readconfig\0a.cfg\0"
+    nul = read_source(data, reader={"a.cfg": CONFIG}.__getitem__).edit([Edit(0, "x", "1")])
+    assert nul.render().encode() == data + b"-set\0device.S.x=1\0"
     nul = read_source(b"qemu-system-arm\0-device\0a\0")
     assert nul.edit([Edit(0, "b", "1")]).render() == "qemu-system-arm\0-device\0a,b=1\0"
 

@@ -42,6 +42,8 @@ def words(text: str) -> list[list[str]]:
         ('"a $ b"', [["a $ b"]]),
         ("a \\", [["a", "\\"]]),
         ("echo $(a 'b)' (c)) d", [["echo", "$(a 'b)' (c))", "d"]]),
+        ("echo $(a \"it's\" \\) 'x') d", [["echo", "$(a \"it's\" \\) 'x')", "d"]]),
+        ("if [ -e x ]; then a; fi", [["if", "[", "-e", "x", "]"], ["then", "a"], ["fi"]]),
         ("echo ${a:-b c} d", [["echo", "${a:-b c}", "d"]]),
         ("a [ b", [["a", "[", "b"]]),
         ("{ a; }", [["{", "a"], ["}"]]),
