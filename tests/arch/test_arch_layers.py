@@ -22,8 +22,8 @@ IMPURE = {
     "vsmmu.qemu.binary": "asks a QEMU binary for its version",
 }
 FORBIDDEN_MODULES = set(
-    "asyncio ctypes datetime fcntl glob io locale mmap os pathlib platform random select shutil signal socket "
-    "subprocess sys tempfile threading time uuid".split()
+    "asyncio ctypes datetime fcntl glob io locale mmap os pathlib platform random select shutil signal "
+    "socket subprocess sys tempfile threading time uuid".split()
 )
 FORBIDDEN_CALLS = {"open", "print", "input", "breakpoint", "exec", "eval"}
 #: What an emulated host may share with the code that asks a real one.

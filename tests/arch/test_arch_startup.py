@@ -18,8 +18,8 @@ VM = (
 #: Heavy, or never needed to answer from facts; each costs milliseconds that a VM waits. (What click itself
 #: loads cannot be helped: inspect, gettext, uuid.)
 UNWANTED = set(
-    "asyncio dataclasses email http importlib.metadata jinja2 logging lxml pydoc qemu rich socket subprocess tempfile "
-    "unittest vsmmu.doctor vsmmu.host.live vsmmu.host.probe vsmmu.host.uapi vsmmu.lab xml".split()
+    "asyncio dataclasses email http importlib.metadata jinja2 logging lxml pydoc qemu rich socket subprocess "
+    "tempfile unittest vsmmu.doctor vsmmu.host.live vsmmu.host.probe vsmmu.host.uapi vsmmu.lab xml".split()
 )
 PROBE = """
 import sys

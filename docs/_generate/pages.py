@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages of the reference that follow from tables in the code, and the JSON Schemas."""
+
+from __future__ import annotations
+
+import json
+import re
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Any
+
+import click
+from codes import error_codes
+from markdown import code, page, prose, table
+
+from vsmmu.cli.documents import DOCUMENTS, schema_of
+from vsmmu.cli.main import cli
+from vsmmu.errors import VsmmuError
+from vsmmu.host.builtin import builtin_host, builtin_names
+from vsmmu.qemu.compat import BASE, CHECKS
+from vsmmu.qemu.texts import MESSAGES
+from vsmmu.qemu.versions import parse_version
+from vsmmu.resolve import rules
+from vsmmu.smmuv3.fields import REGISTERS, fields_of
+from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vsmmu.host.facts import Host, HostSmmu
+    from vsmmu.smmuv3.properties import Property
+
+__all__ = ["PAGES"]
+
+_WIDTH = 90
+_VERSIONS = ("10.2", "11.0", "11.1")
+
+
+def _commands(command: click.Command, context: click.Context, name: str) -> Iterator[tuple[str, str]]:
+    """The command and all below it, with their help."""
+    own = click.Context(
+        command, parent=context, info_name=name, terminal_width=_WIDTH, max_content_width=_WIDTH
+    )
+    yield own.command_path, command.get_help(own)
+    if isinstance(command, click.Group):
+        for child in command.list_commands(own):
+            found = command.get_command(own, child)
+            if found is not None:
+                yield from _commands(found, own, child)
+
+
+def command_line() -> str:
+    """Every verb with the help that it prints."""
+    root = click.Context(cli, info_name="vsmmu", terminal_width=_WIDTH, max_content_width=_WIDTH)
+    blocks = [f"```text\n{cli.get_help(root)}\n```"]
+    for verb in cli.list_commands(root):
+        command = cli.get_command(root, verb)
+        found = _commands(command, root, verb) if command else ()
+        blocks += [f"## `{path}`\n\n```text\n{text}\n```" for path, text in found]
+    return page("Command line", "What `--help` prints, verb by verb.", *blocks)
+
+
+def errors() -> str:
+    """Exit statuses and error codes."""
+    tree = sorted(VsmmuError.__subclasses__(), key=lambda kind: kind.exit_status)
+    statuses = [
+        ("0", "yes, or done"),
+        *((str(kind.exit_status), _summary(kind)) for kind in tree if kind.__module__ == "vsmmu.errors"),
+        ("70", "a bug of vsmmu; `VSMMU_DEBUG=1` shows where"),
+    ]
+    rows = [
+        (code(name), ", ".join(str(status) for status in kinds), "; or: ".join(code(text) for text in texts))
+        for name, (kinds, texts) in error_codes().items()
+    ]
+    return page(
+        "Exit statuses and error codes",
+        "The exit status says what kind of answer it is, the code in brackets at the end of the message "
+        "which one. Both are stable: scripts may match on them. The sentences are not.",
+        table(("exit status", "meaning"), statuses),
+        "## Error codes of vsmmu",
+        "Words in capitals stand for what is filled in. Refusals that QEMU itself would print have codes "
+        "of their own: see [](qemu-messages.md).",
+        table(("code", "exit status", "says"), rows),
+    )
+
+
+def _summary(kind: type[VsmmuError]) -> str:
+    return prose((kind.__doc__ or "").partition("(exit")[0]).rstrip(". ")
+
+
+def properties() -> str:
+    """The five properties."""
+    rows = [
+        (
+            code(entry.name),
+            entry.title,
+            code(entry.source) + " " + code(entry.source_field.bits) if entry.source else "none",
+            ", ".join(code(text) for text in _short(entry)),
+            ", ".join(code(entry.spell(value)) for value in _ends(entry)),
+            code(entry.spell(entry.safe)),
+        )
+        for entry in PROPERTIES.values()
+    ]
+    defaults = [
+        (code(f"QEMU {version}, {machine}"), *_defaults(version, machine))
+        for version, machine in (("11.0", "virt-11.0"), ("11.1", "virt-11.0"), ("11.1", "virt-11.1"))
+    ]
+    ruled = [
+        (code(name), text) for name, text in re.findall(r"^``([a-z-]+)``\s+(.+)$", rules.__doc__ or "", re.M)
+    ]
+    return page(
+        "Properties",
+        "The properties of `-device arm-smmuv3` that depend on the host, in the order in which vsmmu "
+        "writes them. The same table is what every reader and printer of vsmmu uses.",
+        table(("property", "what it is", "bounded by", "QEMU's parser takes", "can be pinned", "safe"), rows),
+        "*Can be pinned* is what a configuration may say and QEMU then implements; its own `auto` copies "
+        "the register's field as it is, so it can reach values that cannot be written down. *Safe* is what"
+        " `--assume-safe` takes where a fact is unknown.",
+        "## Defaults with `accel=on`",
+        table(("", *(code(name) for name in PROPERTIES)), defaults),
+        "## Rules",
+        "Which rule chose a value is part of the answer (`rule` in JSON, in parentheses in `explain`).",
+        table(("rule", "says"), ruled),
+    )
+
+
+def _short(entry: Property) -> tuple[str, ...]:
+    return ("auto", "0", "…", "20") if entry.name == "ssidsize" else tuple(entry.spellings)
+
+
+def _ends(entry: Property) -> tuple[int, ...]:
+    return (entry.pinnable[0], entry.pinnable[-1])
+
+
+def _defaults(version: str, machine: str) -> Iterator[str]:
+    major, minor = machine.removeprefix("virt-").split(".")
+    known = parse_version(version).defaults((int(major), int(minor)))
+    for entry in PROPERTIES.values():
+        yield code(entry.spell(known[entry.name])) if entry.name in known else "none"
+
+
+def registers() -> str:
+    """The identification registers."""
+    checked = {check.key: check for check in CHECKS}
+    blocks = []
+    for name, offset in REGISTERS.items():
+        rows = [
+            (
+                code(entry.bits),
+                code(entry.name),
+                entry.title,
+                ", ".join(f"{number}: {text}" for number, text in entry.meanings.items()) or "number",
+                _guest(entry.key),
+                checked[entry.key].relation if entry.key in checked else "",
+            )
+            for entry in fields_of(name)
+        ]
+        blocks += [f"## {name} (offset {offset:#04x})",
+                   table(("bits", "field", "what it is", "values", "vSMMU", "compared"), rows)]  # fmt: skip
+    return page(
+        "Registers",
+        "The words that `IOMMU_GET_HW_INFO` returns for an SMMUv3, field by field. *vSMMU* is what an "
+        "accelerated vSMMU shows its guest; *compared* is what the host must be for QEMU to accept it: "
+        "equal, at least or at most that.",
+        *blocks,
+    )
+
+
+def _guest(key: str) -> str:
+    own = next((entry for entry in REGISTER_PROPERTIES if entry.source == key), None)
+    return f"property {code(own.name)}" if own else str(BASE.get(key))
+
+
+def messages() -> str:
+    """QEMU's refusals."""
+    rows = [
+        (code(entry.code), code(f"{entry.prefix}{entry.text}".replace("\n", " / ")), prose(entry.remedy))
+        for entry in MESSAGES.values()
+    ]
+    return page(
+        "QEMU's messages",
+        "Every refusal that the model can predict, with QEMU's own text (words in braces stand for what "
+        "QEMU fills in) and what to do. Each has a test that reaches it.",
+        table(("code", "QEMU prints", "remedy"), rows),
+    )
+
+
+def versions() -> str:
+    """The QEMU versions."""
+    known = [parse_version(version) for version in _VERSIONS]
+    rows = [
+        (text, *("yes" if getattr(qemu, name) else "no" for qemu in known))
+        for name, text in (
+            ("has_accel", "`accel`, `ats`, `ril`, `ssidsize`, `oas`"),
+            ("has_auto", "`auto` is resolved"),
+            ("has_cmdqv", "`cmdqv`"),
+            ("has_vfio_ats", "`ats` of vfio-pci"),
+            ("checks_ats", "compares the host's ATS with the vSMMU's"),
+        )
+    ]
+    return page(
+        "QEMU versions",
+        "What each QEMU release knows of the accelerated SMMUv3. 10.2 has a user-creatable `arm-smmuv3` "
+        "and no `accel`; a release newer than those below is treated as the newest, and the answer says "
+        "so.",
+        table(("", *(f"QEMU {qemu}" for qemu in known)), rows),
+        "What is written when nothing is: [](properties.md).",
+    )
+
+
+def builtin_hosts() -> str:
+    """The hosts that ship with vsmmu."""
+    blocks = []
+    for name in builtin_names():
+        host = builtin_host(name)
+        sources = [(code(key), entry.kind, prose(entry.source), prose(entry.detail))
+                   for key, entry in host.evidence.items()]  # fmt: skip
+        rows = [
+            (code(smmu.name), *(_value(host, smmu, entry) for entry in REGISTER_PROPERTIES))
+            for smmu in host.smmus
+        ]
+        made_up = f"Made up for the example: {prose('; '.join(host.synthetic))}." if host.synthetic else ""
+        blocks += [
+            f"## `builtin:{name}`",
+            f"{prose(host.title)}. {made_up}",
+            table(("SMMU", *(code(entry.name) for entry in REGISTER_PROPERTIES)), rows),
+            table(("evidence", "kind", "source", "detail"), sources),
+        ]
+    return page(
+        "Built-in hosts",
+        "Documented values of real platforms. What is not documented is unknown here, too, and not "
+        "guessed. A built-in host tells what *such* a machine offers; yours may differ, and `vsmmu probe` "
+        "on it settles that.",
+        *blocks,
+    )
+
+
+def _value(host: Host, smmu: HostSmmu, entry: Property) -> str:
+    reading = host.read_field(smmu, entry.source)
+    if reading.low == reading.high:
+        return f"{entry.spell(entry.from_code(reading.low))} ({reading.evidence.kind})"
+    if (reading.low, reading.high) == (0, entry.source_field.limit):
+        return "unknown"
+    return f"{entry.from_code(reading.low)}..{entry.from_code(reading.high)} ({reading.evidence.kind})"
+
+
+def documents() -> str:
+    """The JSON documents, struct by struct."""
+    blocks: list[str] = []
+    seen: set[str] = set()
+    for name in DOCUMENTS:
+        schema = schema_of(name)
+        blocks.append(
+            f"## `vsmmu.{name}/1`\n\n"
+            f"[JSON Schema](schemas/vsmmu.{name}-1.schema.json), or `vsmmu schema {name}`"
+        )
+        first = schema["$ref"].rpartition("/")[2]
+        for title, definition in sorted(schema["$defs"].items(), key=lambda item: item[0] != first):
+            if title not in seen:
+                seen.add(title)
+                blocks += _definition(title, definition)
+    return page(
+        "JSON documents",
+        "`-o json` prints one document; `--host FILE` reads one of the first kind. Members may be added in"
+        " a version; what is there keeps its meaning.",
+        *blocks,
+    )
+
+
+def _definition(title: str, definition: dict[str, Any]) -> Iterator[str]:
+    required = definition.get("required", ())
+    yield f"### {title}"
+    yield _description(definition.get("description", ""))
+    rows = [
+        (code(name), _type(member), "yes" if name in required else "no")
+        for name, member in definition.get("properties", {}).items()
+    ]
+    if rows:
+        yield table(("member", "type", "always there"), rows)
+
+
+def _description(text: str) -> str:
+    """A docstring: paragraphs, then its fields as a list."""
+    paragraphs, _, fields = cleandoc(text).partition("\n:")
+    parts = [prose(part) for part in paragraphs.split("\n\n")]
+    for field in re.split(r"\n:", fields) if fields else ():
+        match = re.fullmatch(r"(?:param )?(\w+)(?: \w+)?:\s*(.*)", field, re.S)
+        if match and field.startswith("param"):
+            parts.append(f"- `{match[1]}`: {prose(match[2])}")
+    return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", "\n\n".join(parts))
+
+
+def _type(member: dict[str, Any]) -> str:
+    if "$ref" in member:
+        return str(member["$ref"].rpartition("/")[2])
+    if "enum" in member:
+        return " or ".join(code(json.dumps(value)) for value in member["enum"])
+    if "anyOf" in member:
+        return " or ".join(_type(option) for option in member["anyOf"])
+    if member.get("type") == "array":
+        return f"list of {_type(member.get('items') or {})}"
+    if member.get("type") == "object":
+        return f"object of {_type(member.get('additionalProperties') or {})}"
+    return str(member.get("description") or member.get("type", "any value"))
+
+
+def _schema(name: str) -> Callable[[], str]:
+    return lambda: json.dumps(schema_of(name), indent=2, ensure_ascii=False) + "\n"
+
+
+#: File below docs/reference -> what makes its content.
+PAGES: dict[str, Callable[[], str]] = {
+    "command-line.md": command_line,
+    "errors.md": errors,
+    "properties.md": properties,
+    "registers.md": registers,
+    "qemu-messages.md": messages,
+    "qemu-versions.md": versions,
+    "builtin-hosts.md": builtin_hosts,
+    "json.md": documents,
+    **{f"schemas/vsmmu.{name}-1.schema.json": _schema(name) for name in DOCUMENTS},
+}

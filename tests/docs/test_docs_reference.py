@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generated pages are what the code says now, and the manual builds without a warning."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from pages import PAGES
+
+from vsmmu.cli.main import VERBS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_generated_page_is_current(name: str) -> None:
+    text, path = PAGES[name](), REFERENCE / name
+    if os.environ.get("VSMMU_REGENERATE"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), "make regenerate"
+
+
+def test_every_verb_is_in_the_command_line_page() -> None:
+    text = (REFERENCE / "command-line.md").read_text(encoding="utf-8")
+    assert [verb for verb in VERBS if f"\n## `vsmmu {verb}`\n" not in text] == []
+
+
+@pytest.mark.parametrize("path", sorted((REFERENCE / "schemas").glob("*.json")), ids=lambda path: path.name)
+def test_schema_is_a_schema(path: Path) -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_manual_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-n",
+        "-d",
+        tmp_path / "trees",
+        "-b",
+        "html",
+    ]
+    result = subprocess.run([*command, DOCS, tmp_path / "html"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    pages = {
+        path.relative_to(DOCS).with_suffix(".html")
+        for path in DOCS.rglob("*.md")
+        if "_build" not in path.parts
+    }
+    assert [page for page in sorted(pages) if not (tmp_path / "html" / page).is_file()] == []
+
+
+def test_links_to_files_of_the_repository_hold() -> None:
+    link = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+    broken = [
+        f"{name}: {target}"
+        for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+        for target in link.findall((ROOT / name).read_text(encoding="utf-8"))
+        if not (ROOT / target).exists()
+    ]
+    assert broken == []
