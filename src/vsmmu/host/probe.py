@@ -107,10 +107,14 @@ def make_plan(tree: Tree, devices: Sequence[str] = (), bind: Sequence[str] = ())
     :param bind: functions to take from their drivers for the moment.
     :raise HostLacks: ``no-iommufd``, ``no-smmu``.
     :raise InputRefused: ``not-an-address``, ``no-such-function``.
+    :raise VsmmuError: ``journal-malformed``, ``journal-failed``.
     """
     _check_there(tree)
-    run = tree.run_directory()
-    pending = Journal(f"{run}/{JOURNAL_FILE}").pending()[::-1]
+    pending = Journal(f"{tree.run_directory()}/{JOURNAL_FILE}").pending()
+    return _plan(tree, devices, bind, tuple(reversed(pending)))
+
+
+def _plan(tree: Tree, devices: Sequence[str], bind: Sequence[str], pending: tuple[AnyStep, ...]) -> Plan:
     host = discover(tree)
     before = saved_facts(tree).host
     host = host if before is None else carry_over(host, before)
@@ -123,7 +127,7 @@ def make_plan(tree: Tree, devices: Sequence[str] = (), bind: Sequence[str] = ())
         targets += [_to_bind(tree, _function(host, device)) for device in bind]
     else:
         targets = _one_for_each_smmu(tree, host)
-    return Plan(host, tuple(pending), tuple(targets), f"{run}/{FACTS_FILE}")
+    return Plan(host, pending, tuple(targets), f"{tree.run_directory()}/{FACTS_FILE}")
 
 
 def probe(
@@ -145,7 +149,7 @@ def probe(
         undone, stuck = _undo_interrupted(journal, writer)
         if stuck is not None and bind:
             raise stuck  # one journal, one change at a time
-        plan = make_plan(tree, devices, bind)
+        plan = _plan(tree, devices, bind, ())
         host = plan.host
         outcomes = []
         for target in plan.targets:
