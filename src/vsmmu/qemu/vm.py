@@ -356,10 +356,10 @@ def start(machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str]
 
 
 def _board_cards(machine: Machine) -> dict[int, tuple[int, str]]:
-    """Network cards that the board puts on pcie.0 before any -device."""
+    """Network cards that the board puts on pcie.0 before any -device; a fragment does not tell of them."""
     if machine.network_cards:
         return {_BOARD: (_BOARD, "the network card of -nic")}
-    return {_BOARD: (_BOARD, "the default network card")} if machine.default_nic else {}
+    return {_BOARD: (_BOARD, "the default network card")} if machine.default_nic and machine.program else {}
 
 
 def _with_globals(machine: Machine) -> Machine:
