@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,11 +15,13 @@ from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu, RegisterFact
 from vsmmu.machine.argv import read_words
 from vsmmu.machine.model import Device, Machine, Origin
-from vsmmu.qemu.outcome import Verdict
 from vsmmu.qemu.settings import read_settings
 from vsmmu.qemu.versions import machine_type, parse_version
 from vsmmu.qemu.vm import Vm
 from vsmmu.smmuv3.properties import PROPERTIES
+
+if TYPE_CHECKING:
+    from vsmmu.qemu.outcome import Verdict
 
 Case = dict[str, Any]
 
