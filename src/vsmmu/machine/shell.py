@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from vsmmu.errors import InputRefused
+from vsmmu.machine.limits import MAX_WORD_BYTES, MAX_WORDS, refuse_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,12 +59,12 @@ class Command(NamedTuple):
 
 
 _PLAIN: Final = re.compile(r"[^ \t\n'\"\\$`;&|<>()*?\[{~]+")
+#: Quoted character by character in the longest way, a word takes four times its size.
+_MAX_RAW_WORD: Final = 4 * MAX_WORD_BYTES
 _DOUBLE_PLAIN: Final = re.compile(r"[^\"\\$`]+")
 # Rare: compiled when met (re keeps them).
 _PARAMETER: Final = r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])"
 _REDIRECTION: Final = re.compile(r"[0-9]*(?:<<<|<<-?|<>|<&|<|>>|>&|>\||>)|&>>?")
-_BRACES: Final = r"\{[^ \t\n;]*(?:,|\.\.)[^ \t\n;]*\}"
-_BRACKETS: Final = r"\[[^ \t\n;]*\]"
 _HEREDOC_WORD: Final = r"[ \t]*(['\"]?)([A-Za-z0-9_.-]+)\1"
 _BARE_SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
 
@@ -88,6 +89,8 @@ class _Scanner:
         self.where = where
         self.at = 0
         self.expansion: Expansion | None = None
+        self.openings: dict[str, int] = {}
+        self.count = 0
         self.heredocs: list[tuple[str, bool]] = []
 
     # --- commands -------------------------------------------------------------------------------------------
@@ -149,8 +152,14 @@ class _Scanner:
 
     def word(self) -> Word:
         start = self.at
+        self.count += 1
+        if self.count > MAX_WORDS:
+            refuse_over(self.count, MAX_WORDS, "words", self.where)
         self.expansion = None
+        self.openings = {}
         segments = self.segments()
+        if self.openings:
+            self.note_brackets(segments)
         return Word("".join([segment.value for segment in segments]), start, self.at, self.expansion)
 
     def segments(self) -> list[Segment]:
@@ -165,6 +174,8 @@ class _Scanner:
             mark = text[self.at]
             if mark in " \t\n;&|<>()":
                 break
+            if self.at - start > _MAX_RAW_WORD:
+                refuse_over(self.at - start, _MAX_RAW_WORD, "characters in one word", self.where)
             if mark == "'":
                 out.append(self.single_quoted())
             elif mark == '"':
@@ -179,20 +190,29 @@ class _Scanner:
                 self.at += 1
         return out
 
-    def note(self, what: str) -> None:
+    def note(self, what: str, at: int | None = None) -> None:
         if self.expansion is None:
-            self.expansion = Expansion(self.at, what)
+            self.expansion = Expansion(self.at if at is None else at, what)
 
     def note_pattern(self, mark: str, start: int) -> None:
         text, at = self.text, self.at
         if mark in "*?":
             self.note(f"the file name pattern {mark!r}")
-        elif mark == "[" and re.compile(_BRACKETS).match(text, at):
-            self.note("the file name pattern '[...]'")
-        elif mark == "{" and re.compile(_BRACES).match(text, at):
-            self.note("the brace expansion '{...}'")
-        elif mark == "~" and (at == start or text[at - 1] == "="):
-            self.note("the home directory '~'")
+        elif mark == "~":
+            if at == start or text[at - 1] == "=":
+                self.note("the home directory '~'")
+        else:
+            self.openings.setdefault(mark, at)
+
+    def note_brackets(self, segments: list[Segment]) -> None:
+        """Brackets mean something only in pairs, unquoted; the first opening and the last closing one tell."""
+        bare = "".join([s.value for s in segments if s.context == "bare" and s.end - s.start == len(s.value)])
+        for mark, at in self.openings.items():
+            inside = bare[bare.index(mark) : bare.rfind("]" if mark == "[" else "}") + 1]
+            if mark == "[" and inside:
+                self.note("the file name pattern '[...]'", at)
+            elif "," in inside or ".." in inside:
+                self.note("the brace expansion '{...}'", at)
 
     def single_quoted(self) -> Segment:
         end = self.text.find("'", self.at + 1)

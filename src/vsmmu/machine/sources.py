@@ -93,7 +93,7 @@ def is_emulator(word: str) -> bool:
     if not name.startswith(("qemu-system-", "qemu-kvm")):
         return False
     # Neither A=/usr/bin/qemu-kvm nor the whole command in one word, as in sh -c 'qemu-kvm -S'.
-    return not _is_assignment(word) and not any(mark.isspace() for mark in word)
+    return not _is_assignment(word) and not any(mark.isspace() for mark in name)
 
 
 def _is_assignment(word: str) -> bool:

@@ -144,14 +144,16 @@ class Topology:
         else:
             bus = Bus(name, device.number, on.root, on.root_owner, on.owner)
         self.buses.append(bus)
-        self._named.setdefault(name, []).append(bus)
         self._bridge_bus[device.number] = bus
+        known = self._named.setdefault(name, [])
+        known.append(bus)
+        if len(known) > 1:
+            # What `bus=` finds comes first; more than three of a name cannot be.
+            known.sort(key=self._walk_order)
 
     def _find(self, name: str) -> Bus | None:
         found = self._named.get(name)
-        if not found:
-            return None
-        return found[0] if len(found) == 1 else min(found, key=self._walk_order)
+        return found[0] if found else None
 
     def _walk_order(self, bus: Bus) -> tuple[int, ...]:
         """Where QEMU's search comes past a bus: parents before children, newer before older."""

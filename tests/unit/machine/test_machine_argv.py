@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -382,6 +384,27 @@ def test_words_that_are_refused() -> None:
         with pytest.raises(InputRefused) as caught:
             read_words(words)
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "unit", ["{", "{,", "[", "$(", "${", "`", "'", '"', "\\", "1", "a=", "<<a ", ",", "#", "\\\n", "a\n"]
+)
+def test_two_mebibytes_of_anything_are_soon_done(unit: str) -> None:
+    size = limits.MAX_SOURCE_BYTES // len(unit)
+    start = time.process_time()
+    with contextlib.suppress(InputRefused):
+        read_source((unit * size).encode()).machine()
+    assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize("unit", ["{", "[", ",", "=", '"', "\\", '{"a":', "[1,", '"a":1,', "a=,", "9"])
+def test_long_words_are_soon_done(unit: str) -> None:
+    size = limits.MAX_WORD_BYTES // len(unit) - 8
+    start = time.process_time()
+    for text in ("a," + unit * size, '{"a":' + unit * size, '{"a":"' + unit * size):
+        with contextlib.suppress(InputRefused):
+            machine("-device", text)
+    assert time.process_time() - start < 10
 
 
 def test_too_many_devices() -> None:

@@ -69,6 +69,8 @@ def test_words(text: str, expected: list[list[str]]) -> None:
         ("file=~/x", "the home directory '~'"),
         ('{"a":1,"b":2}', "the brace expansion '{...}'"),
         ("{1..3}", "the brace expansion '{...}'"),
+        ("{'x y',a}", "the brace expansion '{...}'"),
+        ("[a'b c']", "the file name pattern '[...]'"),
         ("$'a'", "the string $'...'"),
         ("$1", "the variable '$1'"),
     ],
@@ -80,7 +82,22 @@ def test_expansions_are_noticed(text: str, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["'$HOME'", "\\$HOME", "'*'", "\\*", "a~", "'{a,b}'", "{a}", '"*?[x]~{a,b}"', "a$", "[x"]
+    "text",
+    [
+        "'$HOME'",
+        "\\$HOME",
+        "'*'",
+        "\\*",
+        "a~",
+        "'{a,b}'",
+        "{a}",
+        "{a\\,b}",
+        "{'a,b'}",
+        "}a,b{",
+        '"*?[x]~{a,b}"',
+        "a$",
+        "[x",
+    ],
 )
 def test_quoted_is_literal(text: str) -> None:
     ((word,),) = [command.words for command in scan(text, "t")]
