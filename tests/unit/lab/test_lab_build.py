@@ -90,7 +90,7 @@ def test_a_given_kernel_is_unpacked_remembered_and_later_superseded(cache: Cache
     [
         (b"MZ" + bytes(100), "lab-kernel-not-image"),
         (b"", "lab-kernel-not-image"),
-        (gzip.compress(IMAGE)[:-4], "lab-kernel-damaged"),
+        (gzip.compress(IMAGE, mtime=0)[:-4], "lab-kernel-damaged"),
         (None, "lab-kernel-unreadable"),
     ],
 )
