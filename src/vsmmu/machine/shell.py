@@ -205,7 +205,7 @@ class _Scanner:
             self.openings.setdefault(mark, at)
 
     def note_brackets(self, segments: list[Segment]) -> None:
-        """Brackets mean something only in pairs, unquoted; the first opening and the last closing one tell."""
+        """Brackets mean something only in pairs, unquoted: the first opening one and the last closing one."""
         bare = "".join([s.value for s in segments if s.context == "bare" and s.end - s.start == len(s.value)])
         for mark, at in self.openings.items():
             inside = bare[bare.index(mark) : bare.rfind("]" if mark == "[" else "}") + 1]
