@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every message of QEMU that the model knows has a VM that gets it, and every hazard one that has it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from examples import Q10_2, Q11_0, Q11_1, device, function, host, options, port, smmu, vfio, vm
+from vsmmu.machine.argv import read_words
+from vsmmu.qemu import hazards
+from vsmmu.qemu.realize import MAX_VSMMUS
+from vsmmu.qemu.texts import MESSAGES
+from vsmmu.qemu.vm import Vm, start
+
+if TYPE_CHECKING:
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.model import Machine
+    from vsmmu.qemu.outcome import Failure
+    from vsmmu.qemu.versions import Qemu
+
+PINNED = "ats=off,ril=on,ssidsize=0,oas=44"
+V1 = vfio("0000:01:00.0", 1)
+
+
+class Scene(NamedTuple):
+    """A VM, and what becomes of it: ``then`` is plugged, or with a minus unplugged, once it runs."""
+
+    machine: Machine
+    on: Host = host()
+    qemu: Qemu = Q11_1
+    then: str = ""
+
+    def play(self) -> Failure:
+        running = Vm(self.machine, self.on, self.qemu)
+        failure = running.start().failure
+        if self.then:
+            assert failure is None, failure
+            last = self.then
+            failure = running.unplug(last[1:]) if last[0] == "-" else running.hot_plug(device(last))
+        assert failure is not None
+        return failure
+
+
+def many(count: int) -> str:
+    return " ".join(
+        f"-device pxb-pcie,id=p{n},bus_nr={20 + 4 * n},bus=pcie.0 -device arm-smmuv3,primary-bus=p{n}"
+        for n in range(count)
+    )
+
+
+def software(values: str = "", *, head: str = "-M virt") -> Machine:
+    """A VM whose one vSMMU is not accelerated."""
+    return options(f"{head} -device arm-smmuv3,primary-bus=pcie.0,{values or 'accel=off'}")
+
+
+def bare(values: str, head: str = "-M virt -accel kvm -bios firmware.fd -nodefaults") -> Machine:
+    return options(f"{head} -device arm-smmuv3,accel=on,{values}")
+
+
+SCENES = {
+    "qemu-no-machine": Scene(options("-device arm-smmuv3")),
+    "qemu-machine-type": Scene(options("-M virt-11.2")),
+    "qemu-iommu-value": Scene(options("-M virt,iommu=auto")),
+    "qemu-not-virt": Scene(options("-M sbsa-ref -device arm-smmuv3")),
+    "qemu-no-property": Scene(vm(), qemu=Q10_2),
+    "qemu-value": Scene(vm("ssidsize=21")),
+    "qemu-json-type": Scene(options("-M virt -device", shlex.quote('{"driver":"arm-smmuv3","oas":44}'))),
+    "qemu-bool": Scene(vm("accel=maybe")),
+    "qemu-no-bus": Scene(vm("", "-device pcie-root-port,id=rp1,bus=nope")),
+    "qemu-no-primary-bus": Scene(bare("primary-bus=nope")),
+    "qemu-ambiguous-bus": Scene(
+        options("-M virt -device pcie-root-port -device arm-smmuv3,primary-bus=pcie.0")
+    ),
+    "qemu-no-object": Scene(vm("", port(1), V1.replace("iommufd=i0", "iommufd=nope"))),
+    "qemu-bus-takes-bridges": Scene(vm("", "-device virtio-net-pci,bus=pcie.1")),
+    "qemu-chassis": Scene(vm("", port(1), port(1).replace("rp1", "rp2"))),
+    "qemu-bus-number": Scene(vm("", "-device pxb-pcie,id=q,bus_nr=0x8,bus=pcie.0")),
+    "qemu-pxb-place": Scene(vm("", port(1), "-device pxb-pcie,id=q,bus_nr=20,bus=rp1")),
+    "qemu-machine-iommu": Scene(software(head="-M virt,iommu=smmuv3")),
+    "qemu-machine-iommu-abort": Scene(options("-M virt,iommu=smmuv3 -device arm-smmuv3,accel=on")),
+    "qemu-kvm": Scene(options("-M virt -bios firmware.fd -device arm-smmuv3,primary-bus=pcie.0,accel=on")),
+    "qemu-oas-not-implemented": Scene(vm("oas=52")),
+    "qemu-oas-not-implemented-11.0": Scene(vm("oas=52"), qemu=Q11_0),
+    "qemu-auto-11.0": Scene(vm("ril=auto"), qemu=Q11_0),
+    "qemu-ril-accel": Scene(software("ril=off")),
+    "qemu-ats-accel": Scene(software("ats=on")),
+    "qemu-oas-accel": Scene(software("oas=48")),
+    "qemu-oas-accel-11.0": Scene(software("oas=48"), qemu=Q11_0),
+    "qemu-ssidsize-accel": Scene(software("ssidsize=1")),
+    "qemu-ssidsize-accel-11.0": Scene(software("ssidsize=1"), qemu=Q11_0),
+    "qemu-cmdqv-accel": Scene(software("cmdqv=on")),
+    "qemu-stage": Scene(vm("stage=2")),
+    "qemu-only-migratable": Scene(vm(head="-M virt -only-migratable")),
+    "qemu-unattached": Scene(bare("id=s")),
+    "qemu-not-root-complex": Scene(
+        options("-M virt -device pcie-root-port,id=rp1 -device arm-smmuv3,primary-bus=rp1")
+    ),
+    "qemu-second-iommu": Scene(vm("", "-device arm-smmuv3,primary-bus=pcie.1")),
+    "qemu-bypass": Scene(
+        bare("primary-bus=pcie.0", "-M virt,default-bus-bypass-iommu=on -accel kvm -bios fw")
+    ),
+    "qemu-acpi": Scene(bare("primary-bus=pcie.0", "-M virt -accel kvm")),
+    "qemu-too-many": Scene(options("-M virt", many(MAX_VSMMUS + 1))),
+    "qemu-emulated-endpoint": Scene(vm("", port(1), "-device e1000e,bus=rp1")),
+    "qemu-no-iommufd": Scene(vm("", port(1), V1.replace("iommufd=i0,", ""))),
+    "qemu-endpoint-first": Scene(
+        bare(f"primary-bus=pcie.0,{PINNED}", "-M virt -accel kvm -bios fw -nodefaults -device e1000e")
+    ),
+    "qemu-no-host-device": Scene(vm("", port(1), V1.replace("host=0000:01:00.0,", ""))),
+    "qemu-fd-without-iommufd": Scene(options("-M virt -nodefaults -device vfio-pci,fd=9,id=v")),
+    "qemu-hw-info-type": Scene(vm(), host(smmu(hw_info_type=0))),
+    "qemu-stlevel": Scene(vm(), host(smmu(IDR0_ST_LEVEL=0))),
+    "qemu-ttendian": Scene(vm(), host(smmu(IDR0_TTENDIAN=3))),
+    "qemu-ttf": Scene(vm(), host(smmu(IDR0_TTF=1))),
+    "qemu-sidsize": Scene(vm(), host(smmu(IDR1_SIDSIZE=15))),
+    "qemu-ssidsize": Scene(vm("ssidsize=20"), host(smmu(ssidsize=19))),
+    "qemu-ril": Scene(vm("ril=on"), host(smmu(ril=0))),
+    "qemu-oas": Scene(vm("oas=48"), host(smmu(oas=44))),
+    "qemu-ats": Scene(vm("ats=on"), host(smmu(ats=0))),
+    "qemu-gran4k": Scene(vm(), host(smmu(IDR5_GRAN4K=0))),
+    "qemu-gran16k": Scene(vm(), host(smmu(IDR5_GRAN16K=0))),
+    "qemu-gran64k": Scene(vm(), host(smmu(IDR5_GRAN64K=0))),
+    "qemu-cmdqv": Scene(vm("cmdqv=on")),
+    "qemu-viommu": Scene(vm(), host(smmu(nesting=0))),
+    "qemu-conventional": Scene(vm(PINNED, "-device pcie-pci-bridge,id=rp1,bus=pcie.1", f"{V1},addr=1")),
+    "qemu-not-accelerated": Scene(vm(vsmmu="accel=off")),
+    "qemu-vfio-ats": Scene(vm("", port(1), f"{V1},ats=on"), host(smmu(), function(ats_not_supported=1))),
+    "qemu-no-cold-plug": Scene(vm("", port(1))),
+    "qemu-no-hotplug": Scene(vm(PINNED, port(1)), then="arm-smmuv3,primary-bus=pcie.0"),
+    "qemu-bus-no-hotplug": Scene(vm(PINNED, port(1)), then="e1000e,bus=pcie.0"),
+    "qemu-cmdqv-unplug": Scene(vm(), host(smmu(cmdqv=1)), then="-v1"),
+}
+
+
+def test_every_message_has_a_scene() -> None:
+    assert set(SCENES) == set(MESSAGES)
+
+
+@pytest.mark.parametrize("code", SCENES)
+def test_the_message_is_reached_and_tells_what_to_do(code: str) -> None:
+    failure = SCENES[code].play()
+    assert failure.code == code
+    assert failure.remedy
+    assert not re.search(r"[{}]", failure.remedy + failure.text)
+
+
+@pytest.mark.parametrize("code", [code for code, scene in SCENES.items() if not scene.then])
+def test_a_start_that_is_refused_is_no_yes(code: str) -> None:
+    scene = SCENES[code]
+    verdict = start(scene.machine, scene.on, scene.qemu)
+    assert verdict.answer == "refused"
+    assert not verdict.startable(assume_safe=True)
+    assert verdict.trace[-1].event.startswith("refused: ")
+
+
+@pytest.mark.parametrize("code", [code for code, row in MESSAGES.items() if row.hint])
+def test_a_hint_follows_on_lines_of_its_own(code: str) -> None:
+    failure = SCENES[code].play()
+    assert failure.printed.endswith(f"{failure.text}\n{MESSAGES[code].hint}")
+
+
+@pytest.mark.parametrize("code", [code for code, row in MESSAGES.items() if row.aborts])
+def test_where_qemu_aborts_nothing_stands_in_front(code: str) -> None:
+    failure = SCENES[code].play()
+    assert failure.printed == failure.text
+
+
+@pytest.mark.parametrize(
+    ("text", "bad"),
+    [("oas=44,ssidsize=x,ats=y,ril=z", "ril"), ("ats=y,ssidsize=x", "ats"), ("ats=y,foo=1", "ats")],
+)
+def test_of_two_wrong_properties_the_first_in_qemus_hash_table_is_reported(text: str, bad: str) -> None:
+    failure = start(vm(text), host(), Q11_1).failure
+    assert failure is not None
+    assert f"'{bad}'" in failure.text
+
+
+def test_a_wrong_global_is_named_in_front() -> None:
+    machine = options("-M virt -global arm-smmuv3.ats=maybe -device arm-smmuv3,primary-bus=pcie.0")
+    failure = start(machine, host(), Q11_1).failure
+    assert failure is not None
+    assert failure.text == "Parameter 'ats' does not accept value 'maybe'"
+    assert failure.printed == (
+        "qemu-system-aarch64: -device arm-smmuv3,primary-bus=pcie.0: "
+        f"can't apply global arm-smmuv3.ats=maybe: {failure.text}"
+    )
+
+
+def test_a_device_of_a_configuration_file_is_named_by_its_line() -> None:
+    text = b'[device "S0"]\n  driver = "arm-smmuv3"\n'
+    machine = read_words(
+        ["qemu-system-aarch64", "-M", "virt", "-readconfig", "vm.cfg"], lambda _: text
+    ).machine()
+    failure = start(machine, host(), Q11_1).failure
+    assert failure is not None
+    assert failure.printed == "qemu-system-aarch64:vm.cfg:2: SMMU is not attached to any PCI bus!"
+
+
+@pytest.mark.parametrize("wish", ["on", "off", "auto", "yes"])
+def test_the_board_takes_acpi_as_on_off_or_auto(wish: str) -> None:
+    failure = start(vm(head=f"-M virt,acpi={wish}"), host(), Q11_1).failure
+    assert (failure.code if failure else "") == {"off": "qemu-acpi", "yes": "qemu-value"}.get(wish, "")
+
+
+@pytest.mark.parametrize(
+    ("options_of_kvm", "answer"),
+    [
+        ("-accel kvm", "starts"),
+        ("-enable-kvm", "starts"),
+        ("-M accel=kvm:tcg", "starts"),
+        ("-accel kvm,kernel-irqchip=off", "qemu-kvm"),
+        ("-accel kvm -M kernel-irqchip=off", "qemu-kvm"),
+        ("-accel tcg", "qemu-kvm"),
+        ("", "qemu-kvm"),
+    ],
+)
+def test_acceleration_needs_kvm_with_its_interrupt_controller(options_of_kvm: str, answer: str) -> None:
+    machine = options(
+        f"-M virt {options_of_kvm} -bios firmware.fd -nodefaults -object iommufd,id=i0",
+        "-device arm-smmuv3,primary-bus=pcie.0,accel=on -device vfio-pci,host=0000:01:00.0,iommufd=i0",
+    )
+    verdict = start(machine, host(), Q11_1)
+    assert (verdict.failure.code if verdict.failure else verdict.answer) == answer
+
+
+# --- hazards ------------------------------------------------------------------------------------------------
+
+TWO = host(
+    smmu("a"),
+    smmu("b"),
+    function("0000:01:00.0", "a"),
+    function("0000:02:00.0", "b"),
+    function("0000:03:00.0", "a"),
+)
+HAZARDS = {
+    "two-host-smmus": vm("", port(1), V1, port(2), vfio("0000:02:00.0", 2)),
+    "two-iommufds": vm(
+        "", "-object iommufd,id=i1", port(1), V1, port(2), vfio("0000:03:00.0", 2).replace("=i0", "=i1")
+    ),
+    "ats-not-offered": vm("ats=off"),
+    "endpoint-before-vsmmu": options(
+        "-M virt -accel kvm -bios fw -nodefaults -object iommufd,id=i0 -device pcie-root-port,id=rp1",
+        f"{V1} -device arm-smmuv3,primary-bus=pcie.0,accel=on,{PINNED}",
+    ),
+}
+
+
+@pytest.mark.parametrize("code", HAZARDS)
+def test_the_hazard_is_seen_although_qemu_starts(code: str) -> None:
+    verdict = start(HAZARDS[code], TWO, Q11_1)
+    assert verdict.answer == "starts"
+    [hazard] = verdict.hazards
+    assert hazard.code == code
+    assert hazard.remedy
+    assert verdict.startable() is not hazard.refuse
+
+
+def test_every_hazard_has_a_vm() -> None:
+    source = (hazards.__loader__.get_data(hazards.__file__)).decode()  # type: ignore[union-attr]
+    codes = set(re.findall(r'Hazard\(\s*"([a-z-]+)"', source))
+    assert codes == set(HAZARDS)
