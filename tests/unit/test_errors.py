@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors: exit statuses, one line for people, all parts for programs."""
+
+from __future__ import annotations
+
+import pytest
+
+from vsmmu.errors import (
+    EXIT_BUG,
+    HostLacks,
+    InputRefused,
+    Negative,
+    PermissionRefused,
+    UsageError,
+    VsmmuError,
+)
+
+STATUSES = {Negative: 1, UsageError: 2, InputRefused: 3, PermissionRefused: 4, HostLacks: 5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), STATUSES.items(), ids=lambda value: getattr(value, "__name__", value)
+)
+def test_the_kind_of_error_is_the_exit_status(kind: type[VsmmuError], status: int) -> None:
+    assert kind("some-code", "something").exit_status == status
+
+
+def test_every_kind_has_a_status_of_its_own() -> None:
+    assert set(VsmmuError.__subclasses__()) == set(STATUSES)
+    assert VsmmuError("some-code", "something").exit_status == EXIT_BUG
+
+
+@pytest.mark.parametrize(
+    ("parts", "shown"),
+    [
+        ({}, "it failed [some-code]"),
+        ({"where": "line 3"}, "line 3: it failed [some-code]"),
+        ({"why": "no memory"}, "it failed: no memory [some-code]"),
+        ({"next": "try again"}, "it failed [some-code]\n  next: try again"),
+        (
+            {"where": "line 3", "why": "no memory", "next": "try again"},
+            "line 3: it failed: no memory [some-code]\n  next: try again",
+        ),
+    ],
+)
+def test_an_error_says_what_where_why_and_what_next(parts: dict[str, str], shown: str) -> None:
+    assert str(Negative("some-code", "it failed", **parts)) == shown
+
+
+def test_programs_get_every_part_under_its_name() -> None:
+    error = InputRefused("some-code", "it failed", where="line 3", why="no memory", next="try again")
+    assert error.as_dict() == {
+        "code": "some-code",
+        "what": "it failed",
+        "where": "line 3",
+        "why": "no memory",
+        "next": "try again",
+        "exit_status": 3,
+    }
