@@ -8,16 +8,19 @@ from typing import Final
 
 __all__ = ["normal_address"]
 
-_ADDRESS: Final = re.compile(r"(?:([0-9A-Fa-f]{1,8}):)?([0-9A-Fa-f]{1,2}):([01]?[0-9A-Fa-f])\.([0-7])")
+_ADDRESS: Final = re.compile(r"(?:([0-9A-Fa-f]{1,16}):)?([0-9A-Fa-f]{1,16}):([0-9A-Fa-f]{1,16})\.([0-7])")
 
 
 def normal_address(text: str) -> str | None:
     """A PCI address in full and in lower case, ``dddd:bb:dd.f``; the domain is 0 if it is left out.
 
-    None if ``text`` is no PCI address.
+    None if ``text`` is no PCI address. A domain may have more than four digits (as Intel's VMD has); QEMU
+    takes such a one by ``sysfsdev`` only.
     """
     match = _ADDRESS.fullmatch(text)
     if match is None:
         return None
-    domain, bus, device, function = match.groups("0")
-    return f"{int(domain, 16):04x}:{int(bus, 16):02x}:{int(device, 16):02x}.{function}"
+    domain, bus, slot = (int(part or "0", 16) for part in match.group(1, 2, 3))
+    if domain > 0xFFFFFFFF or bus > 0xFF or slot > 0x1F:
+        return None
+    return f"{domain:04x}:{bus:02x}:{slot:02x}.{match.group(4)}"

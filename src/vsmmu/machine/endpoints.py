@@ -3,32 +3,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from vsmmu.machine.drivers import is_vfio
+from vsmmu.pci import normal_address
 
 if TYPE_CHECKING:
     from vsmmu.machine.model import Device
 
-__all__ = ["host_address", "normalise_address"]
-
-_ADDRESS: Final = re.compile(r"(?:([0-9A-Fa-f]{1,16}):)?([0-9A-Fa-f]{1,16}):([0-9A-Fa-f]{1,16})\.([0-7])")
-
-
-def normalise_address(text: str) -> str | None:
-    """A PCI address in full, lower case ``dddd:bb:dd.f``; the domain is 0 if it is left out.
-
-    None if ``text`` is no PCI address. A domain may have more than four digits (as Intel's VMD has); QEMU
-    takes such a one by ``sysfsdev`` only.
-    """
-    match = _ADDRESS.fullmatch(text)
-    if match is None:
-        return None
-    domain, bus, slot = (int(part or "0", 16) for part in match.group(1, 2, 3))
-    if domain > 0xFFFFFFFF or bus > 0xFF or slot > 0x1F:
-        return None
-    return f"{domain:04x}:{bus:02x}:{slot:02x}.{match.group(4)}"
+__all__ = ["host_address"]
 
 
 def host_address(device: Device) -> str | None:
@@ -41,5 +24,5 @@ def host_address(device: Device) -> str | None:
         return None
     path = device.text("sysfsdev")
     if path:
-        return normalise_address(path.rstrip("/").rpartition("/")[2])
-    return normalise_address(device.text("host"))
+        return normal_address(path.rstrip("/").rpartition("/")[2])
+    return normal_address(device.text("host"))

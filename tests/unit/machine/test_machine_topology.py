@@ -10,10 +10,11 @@ import pytest
 from vsmmu.errors import InputRefused
 from vsmmu.machine.argv import read_words
 from vsmmu.machine.drivers import BRIDGES, is_bridge, is_pci, is_vfio
-from vsmmu.machine.endpoints import host_address, normalise_address
+from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.limits import MAX_DEVICES
 from vsmmu.machine.model import Device, Machine, Origin
 from vsmmu.machine.topology import Topology
+from vsmmu.pci import normal_address
 
 
 def build(*devices: str, options: tuple[str, ...] = ()) -> tuple[Machine, Topology]:
@@ -231,7 +232,7 @@ def test_driver_kinds() -> None:
     ],
 )
 def test_addresses(text: str, address: str | None) -> None:
-    assert normalise_address(text) == address
+    assert normal_address(text) == address
 
 
 @pytest.mark.parametrize(
