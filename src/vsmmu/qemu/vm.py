@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host
     from vsmmu.qemu.texts import Phase
 
-__all__ = ["Vm", "start"]
+__all__ = ["Vm", "start", "with_globals"]
 
 #: The number that stands for the board where a root complex is named by its maker.
 _BOARD: Final = -1
@@ -49,7 +49,7 @@ class Vm:
     def __init__(
         self, machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None
     ) -> None:
-        self.machine = machine = _with_globals(machine)
+        self.machine = machine = with_globals(machine)
         self.host = host
         self.qemu = qemu
         self.functions = functions or {}
@@ -362,7 +362,7 @@ def _board_cards(machine: Machine) -> dict[int, tuple[int, str]]:
     return {_BOARD: (_BOARD, "the default network card")} if machine.default_nic and machine.program else {}
 
 
-def _with_globals(machine: Machine) -> Machine:
+def with_globals(machine: Machine) -> Machine:
     """The VM with every ``-global`` written into the devices that it is for, but for those of the vSMMUs,
     whose settings tell the one from the other.
     """

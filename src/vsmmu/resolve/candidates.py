@@ -144,7 +144,8 @@ def _add_named(
 ) -> None:
     address = normal_address(named)
     function = host.function(address) if address else None
-    smmu = host.smmu(function.smmu or "") if function is not None else host.smmu(named)
+    behind = named if function is None else function.smmu
+    smmu = host.smmu(behind) if behind else None
     if smmu is None:
         names = ", ".join(entry.name for entry in host.smmus[:8]) or "none"
         problems.append(

@@ -13,7 +13,7 @@ from vsmmu.machine.edits import Edit
 from vsmmu.machine.topology import Topology
 from vsmmu.qemu.settings import Setting, SettingsError, VsmmuSettings, read_settings
 from vsmmu.qemu.versions import MachineType, Qemu, machine_type
-from vsmmu.qemu.vm import start
+from vsmmu.qemu.vm import start, with_globals
 from vsmmu.resolve.candidates import Served, Wishes, served_by
 from vsmmu.resolve.result import Action, Policy, Problem, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.resolve.rules import Choice, choose, choose_cmdqv, qemu_auto, read_sources
@@ -65,7 +65,7 @@ def resolve(
     # The newest machine type stands in for one that QEMU does not have; the model refuses it below.
     kind = machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, f"virt-{qemu}")
     context = _Context(machine, host, qemu, kind, policy, wishes)
-    topology = Topology.of(machine)
+    topology = Topology.of(with_globals(machine))
     problems: list[Problem] = []
     resolved: list[VsmmuResolution] = []
     edits: list[Edit] = []
@@ -163,9 +163,9 @@ def _choose(entry: Property, vsmmu: _Vsmmu, context: _Context) -> Choice:
     if served.candidates or len(served.smmus) < 2:
         return ask(served)
     # Nothing says which host SMMU the functions to come sit behind: it must not matter.
-    each = {ask(served._replace(smmus=(smmu,))) for smmu in served.smmus}
+    each = [ask(served._replace(smmus=(smmu,))) for smmu in served.smmus]
     if len({choice.value for choice in each}) == 1:
-        return each.pop()
+        return each[0]
     why = f"the {len(served.smmus)} host SMMUs differ, and no endpoint says which one this vSMMU serves"
     return Choice(None, "smmu-unnamed", why)
 
@@ -265,7 +265,7 @@ def _problems_of(verdict: Verdict, known: list[Problem], wishes: Wishes) -> Iter
 def _notes(context: _Context, resolved: list[VsmmuResolution], verdict: Verdict) -> Iterable[str]:
     if not context.machine.vsmmus:
         yield "there is no arm-smmuv3 device in this VM: nothing to resolve"
-    elif not resolved:
+    elif not resolved and verdict.failure is None:
         yield "no arm-smmuv3 device of this VM has accel=on: nothing depends on the host"
     if not context.qemu.modelled:
         yield f"QEMU {context.qemu} is newer than what was looked at: the rules of the newest known are used"

@@ -5,7 +5,6 @@ A rule is a stable word in the answer:
 
 ========================  =====================================================================
 ``user``                  written by the user; never changed
-``software``              accel=off: QEMU's software SMMU, whatever the host has
 ``host``                  what the one host SMMU behind the vSMMU offers
 ``meet``                  the most that all host SMMUs behind the vSMMU offer (AND, minimum)
 ``clamp``                 the host offers more than can be written: the largest that can
@@ -16,6 +15,7 @@ A rule is a stable word in the answer:
 ``default``               cmdqv: left to QEMU's auto, which falls back by itself
 ``assume-safe``           unknown, and --assume-safe was given
 ``unknown``               unknown: refused
+``smmu-unnamed``          no endpoint and no ``--smmu``, and the host's SMMUs differ: refused
 ========================  =====================================================================
 """
 
