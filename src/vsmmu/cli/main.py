@@ -25,6 +25,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "show": ("vsmmu.cli.show", "Show a host: its SMMUs and what each offers."),
     "probe": ("vsmmu.cli.probe", "Ask the kernel what the host's SMMUs are."),
     "doctor": ("vsmmu.cli.doctor", "Is this host ready, and what to do if not?"),
+    "emulate": ("vsmmu.cli.emulate", "Run a program against another host's kernel interface."),
     "lab": ("vsmmu.cli.lab", "An emulated Arm host with a real kernel, to try all of this in."),
     "schema": ("vsmmu.cli.schema", "Print the JSON Schema of an answer."),
     "completion": ("vsmmu.cli.completion", "Print the completion script for a shell."),

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One emulated call: how its argument structure comes in and goes out, by the kernel's rules."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from vsmmu.emulate.errno_error import KernelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vsmmu.emulate.memory import Memory
+
+__all__ = ["Answered", "Caller", "Record", "copy_struct", "members", "reserved"]
+
+
+_RESERVED: Final = "__reserved"
+
+
+class Caller(NamedTuple):
+    """The process that makes the call.
+
+    :param open_file: token of the open file behind one of its descriptors, and the node's name; raises EBADF.
+    :param give: puts a descriptor into it and closes ours; its number there.
+    """
+
+    pid: int
+    memory: Memory
+    open_file: Callable[[int], tuple[int, str] | None]
+    give: Callable[[int], int]
+
+
+class Answered(Exception):
+    """The call fails with this errno, and yet its structure is written back."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Record:
+    """What the trace says of a call beside its result."""
+
+    __slots__ = ("argument", "device", "name", "result")
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.device = ""
+        self.argument: Mapping[str, Any] = {}
+        self.result: Mapping[str, Any] = {}
+
+
+def copy_struct(memory: Memory, address: int, size: int, known: int) -> bytes:
+    """copy_struct_from_user(): ``size`` bytes of a structure of which ``known`` have a meaning.
+
+    A shorter one is filled with zeros; in a longer one, what is beyond must be zero.
+
+    :raise KernelError: EFAULT; E2BIG: something is beyond.
+    """
+    data = memory.read(address, min(size, known)).ljust(known, b"\0")
+    beyond, place = size - known, address + known
+    while beyond > 0:
+        piece = memory.read(place, min(beyond, 4096))
+        if piece.strip(b"\0"):
+            raise KernelError(errno.E2BIG)
+        beyond, place = beyond - len(piece), place + len(piece)
+    return data
+
+
+def members(structure: ctypes.Structure) -> dict[str, Any]:
+    """The members of a structure for the trace; arrays as lists, reserved ones left out."""
+    shown: dict[str, Any] = {}
+    for name, *_ in structure._fields_:
+        if not name.startswith(("__", "_type", "pad")):
+            value = getattr(structure, name)
+            shown[name] = list(value) if isinstance(value, ctypes.Array) else value
+    return shown
+
+
+def reserved(structure: ctypes.Structure) -> bool:
+    """Whether the member ``__reserved`` is set (inside a class Python would mangle its name)."""
+    value = getattr(structure, _RESERVED)
+    return any(value) if isinstance(value, ctypes.Array) else bool(value)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which open files of the program are ours, and when the last descriptor of one is closed.
+
+An emulated device file is an ordinary one of the kernel's: ``/dev/zero`` for iommufd (it can be mapped) and
+``/dev/null`` for vfio devices, bind-mounted under the name that the program opens. So opening, duplicating,
+passing and inheriting descriptors needs no emulation, and costs nothing. What tells such open files apart is
+an open file description lock (fcntl(2), F_OFD_SETLK) on a byte that no other has: it goes wherever the
+descriptor goes, /proc/PID/fdinfo shows it, and the kernel removes it with the last descriptor.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.emulate.errno_error import KernelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["IOMMU_STAND_IN", "VFIO_STAND_IN", "OpenFile", "OpenFiles"]
+
+#: What is opened in truth.
+IOMMU_STAND_IN: Final = "/dev/zero"
+VFIO_STAND_IN: Final = "/dev/null"
+
+# fcntl(2); struct flock of 64-bit machines.
+_F_OFD_GETLK, _F_OFD_SETLK = 36, 37
+_FLOCK: Final = struct.Struct("=hh4xqqi4x")
+_LOCK: Final = re.compile(rb"^lock:\s+\d+: OFDLCK\s+ADVISORY\s+(?:READ|WRITE)\s+\S+ \S+ (\d+) ", re.MULTILINE)
+_NODE: Final = re.compile(r"(?:^|/)dev/(iommu|vfio/devices/(?:noiommu-)?vfio\d+)$")
+_SYS_PIDFD_GETFD: Final = 438
+
+
+class OpenFile(NamedTuple):
+    """One open file description of an emulated node.
+
+    :param token: the byte that it holds the lock on.
+    :param node: ``iommu``, or the name of a vfio device such as ``vfio0``.
+    """
+
+    token: int
+    node: str
+
+
+class OpenFiles:
+    """All open files of the program that are ours."""
+
+    def __init__(self) -> None:
+        self._files: dict[int, OpenFile] = {}
+        # Other programs may lock bytes of the same two files, though hardly these.
+        self._next = secrets.randbits(61)
+        self._probes = {
+            "iommu": os.open(IOMMU_STAND_IN, os.O_RDWR | os.O_CLOEXEC),
+            "vfio": os.open(VFIO_STAND_IN, os.O_RDWR | os.O_CLOEXEC),
+        }
+
+    def close(self) -> None:
+        """Let go of the stand-ins."""
+        for descriptor in self._probes.values():
+            os.close(descriptor)
+        self._probes.clear()
+
+    def find(self, pid: int, descriptor: int) -> OpenFile | None:
+        """What ``descriptor`` is in process ``pid``; None if it is none of ours.
+
+        :raise KernelError: EBADF if it is not open.
+        """
+        token = self._token(pid, descriptor)
+        known = self._files.get(token) if token is not None else None
+        return known if known is not None else self._adopt(pid, descriptor)
+
+    def closed(self) -> Iterator[OpenFile]:
+        """The files whose last descriptor has been closed since the last time; they are forgotten."""
+        for token, file in list(self._files.items()):
+            if not self._is_held(file):
+                del self._files[token]
+                yield file
+
+    def _token(self, pid: int, descriptor: int) -> int | None:
+        try:
+            file = os.open(f"/proc/{pid}/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            raise KernelError(errno.EBADF) from None
+        try:
+            match = _LOCK.search(os.read(file, 4096))
+        except OSError:
+            raise KernelError(errno.EBADF) from None
+        finally:
+            os.close(file)
+        return int(match[1]) if match else None
+
+    def _adopt(self, pid: int, descriptor: int) -> OpenFile | None:
+        """A file that was opened through one of our nodes gets its lock now."""
+        try:
+            path = os.readlink(f"/proc/{pid}/fd/{descriptor}")  # noqa: PTH115 - a magic link
+        except OSError:
+            raise KernelError(errno.EBADF) from None
+        match = _NODE.search(path)
+        if match is None:
+            return None
+        node = match[1].rpartition("/")[2]
+        ours = duplicate(pid, descriptor)
+        try:
+            if os.fstat(ours).st_rdev != os.fstat(self._probe(node)).st_rdev:
+                return None
+            file = OpenFile(self._next, node)
+            _lock(ours, file.token)
+        finally:
+            os.close(ours)
+        self._next += 1
+        self._files[file.token] = file
+        return file
+
+    def _probe(self, node: str) -> int:
+        return self._probes["iommu" if node == "iommu" else "vfio"]
+
+    def _is_held(self, file: OpenFile) -> bool:
+        wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, file.token, 1, 0)
+        found = fcntl.fcntl(self._probe(file.node), _F_OFD_GETLK, wanted)
+        return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
+
+
+def duplicate(pid: int, descriptor: int) -> int:
+    """A descriptor of ours for the open file of another process (pidfd_getfd(2)).
+
+    :raise KernelError: EBADF if it cannot be had.
+    """
+    from vsmmu.emulate.libc import syscall
+
+    try:
+        process = os.pidfd_open(_leader(pid))
+    except OSError:
+        raise KernelError(errno.EBADF) from None
+    try:
+        return syscall(_SYS_PIDFD_GETFD, process, descriptor, 0)
+    except OSError:
+        raise KernelError(errno.EBADF) from None
+    finally:
+        os.close(process)
+
+
+def _leader(thread: int) -> int:
+    """The process of a thread: a pidfd is of a process, notifications name threads."""
+    with open(f"/proc/{thread}/status", "rb") as status:  # noqa: PTH123 - on the path of a call
+        match = re.search(rb"^Tgid:\s+(\d+)", status.read(), re.MULTILINE)
+    return int(match[1]) if match else thread
+
+
+def _lock(descriptor: int, token: int) -> None:
+    for kind in (fcntl.F_RDLCK, fcntl.F_WRLCK):
+        try:
+            fcntl.fcntl(descriptor, _F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, token, 1, 0))
+        except OSError as error:
+            # A shared lock needs a file that is open for reading, an exclusive one for writing.
+            if error.errno != errno.EBADF:
+                raise
+        else:
+            return
+    raise KernelError(errno.EBADF)

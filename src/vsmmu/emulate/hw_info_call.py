@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""IOMMU_GET_HW_INFO as the kernel answers it.
+
+Source: iommufd_get_hw_info() in drivers/iommu/iommufd/device.c, arm_smmu_hw_info() in
+drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3-iommufd.c, tegra241_cmdqv_hw_info(); Linux 7.3.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+from vsmmu.emulate.calls import reserved
+from vsmmu.emulate.errno_error import KernelError
+from vsmmu.emulate.objects import Context, DeviceObject
+from vsmmu.host.uapi import hw_info as uapi
+
+if TYPE_CHECKING:
+    from vsmmu.emulate.calls import Caller
+    from vsmmu.emulate.hardware import Smmu
+
+__all__ = ["get_hw_info"]
+
+
+def get_hw_info(context: Context, argument: Any, caller: Caller) -> None:
+    """Fill ``argument`` and the buffer that it points to.
+
+    :raise KernelError: EOPNOTSUPP, ENOENT, EFAULT.
+    """
+    if argument.flags & ~uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE or reserved(argument):
+        raise KernelError(errno.EOPNOTSUPP)
+    wanted = argument.in_data_type if argument.flags & uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE else 0
+    device = context.get(argument.dev_id, DeviceObject)
+    kind, data = _data(device.smmu, wanted)
+    # A short buffer gets the beginning, a long one is filled with zeros.
+    if argument.data_len:
+        caller.memory.write(argument.data_uptr, data[: argument.data_len].ljust(argument.data_len, b"\0"))
+    argument.data_len = len(data)
+    argument.out_data_type = kind
+    argument.out_max_pasid_log2 = device.function.pasid_log2
+    argument.out_capabilities = device.function.capabilities
+
+
+def _data(smmu: Smmu, wanted: int) -> tuple[int, bytes]:
+    kind, data = smmu.hw_info
+    if wanted in (uapi.IOMMU_HW_INFO_TYPE_DEFAULT, kind):
+        return kind, data
+    if wanted == uapi.IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV and smmu.cmdqv is not None:
+        return wanted, bytes(uapi.iommu_hw_info_tegra241_cmdqv(0, *smmu.cmdqv))
+    if kind == uapi.IOMMU_HW_INFO_TYPE_NONE:
+        # A driver without the operation: the type that was asked for is not looked at.
+        return kind, b""
+    raise KernelError(errno.EOPNOTSUPP)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An I/O address space: which ranges exist and what is mapped; no memory is pinned or looked at.
+
+Source: drivers/iommu/iommufd/io_pagetable.c of Linux 7.3.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from vsmmu.emulate.errno_error import KernelError
+
+__all__ = ["AddressSpace"]
+
+_PAGE: Final = 4096
+_LAST: Final = (1 << 64) - 1
+#: Where the kernel lets interrupts through: MSI_IOVA_BASE in drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.c.
+_MSI: Final = (0x08000000, 0x080FFFFF)
+
+
+class AddressSpace:
+    """The mappings of one IOAS."""
+
+    def __init__(self) -> None:
+        # Start -> last address, for mappings that do not overlap.
+        self._mapped: dict[int, int] = {}
+        # Output bits of the page tables in it; none before the first device.
+        self._widths: list[int] = []
+        self.has_file_pages_only = True
+
+    def add_table(self, bits: int) -> None:
+        """A page table that reaches ``bits`` of address joins: it limits what can be mapped."""
+        self._widths.append(bits)
+
+    def remove_table(self, bits: int) -> None:
+        """It leaves."""
+        self._widths.remove(bits)
+
+    @property
+    def alignment(self) -> int:
+        """What addresses must be multiples of."""
+        return _PAGE if self._widths else 1
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """The usable addresses, each range with its last."""
+        if not self._widths:
+            return [(0, _LAST)]
+        return [(0, _MSI[0] - 1), (_MSI[1] + 1, (1 << min(self._widths)) - 1)]
+
+    def map(self, start: int, length: int, *, fixed: bool) -> int:
+        """Map ``length`` bytes at ``start``, or anywhere; where it is.
+
+        :raise KernelError: EINVAL: no such addresses; EEXIST: something is mapped there; ENOSPC: no room.
+        """
+        if not length or (fixed and (start | length) % self.alignment):
+            raise KernelError(errno.EINVAL)
+        if start + length - 1 > _LAST:
+            raise KernelError(errno.EOVERFLOW)
+        if not fixed:
+            start = self._free(length)
+        last = start + length - 1
+        if not any(low <= start and last <= high for low, high in self.ranges()):
+            raise KernelError(errno.EINVAL)
+        if any(start <= mapped_last and mapped <= last for mapped, mapped_last in self._mapped.items()):
+            raise KernelError(errno.EEXIST)
+        self._mapped[start] = last
+        return start
+
+    def unmap(self, start: int, length: int) -> int:
+        """Unmap whole mappings inside a range; how many bytes.
+
+        :raise KernelError: ENOENT: a mapping reaches beyond the range, or there is none.
+        """
+        if start == 0 and length == _LAST:
+            unmapped = sum(last - first + 1 for first, last in self._mapped.items())
+            self._mapped.clear()
+            return unmapped
+        if not length:
+            raise KernelError(errno.EINVAL)
+        end = start + length - 1
+        if end > _LAST:
+            raise KernelError(errno.EOVERFLOW)
+        hit = {first: last for first, last in self._mapped.items() if first <= end and start <= last}
+        if not hit or any(first < start or last > end for first, last in hit.items()):
+            raise KernelError(errno.ENOENT)
+        for first in hit:
+            del self._mapped[first]
+        return sum(last - first + 1 for first, last in hit.items())
+
+    def check_mapped(self, start: int, length: int) -> None:
+        """See that a range is mapped without holes.
+
+        :raise KernelError: ENOENT if it is not.
+        """
+        if not length:
+            raise KernelError(errno.EINVAL)
+        place = start
+        while place < start + length:
+            last = next((last for first, last in self._mapped.items() if first <= place <= last), None)
+            if last is None:
+                raise KernelError(errno.ENOENT)
+            place = last + 1
+
+    def _free(self, length: int) -> int:
+        for low, high in self.ranges():
+            start = -(-low // _PAGE) * _PAGE
+            for first, last in sorted(self._mapped.items()):
+                if start + length - 1 < first:
+                    break
+                start = max(start, -(-(last + 1) // _PAGE) * _PAGE)
+            if start + length - 1 <= high:
+                return start
+        raise KernelError(errno.ENOSPC)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is mapped."""
+        return not self._mapped

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another process' memory, for the time of one system call: what copy_from_user() is to the kernel."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Self
+
+from vsmmu.emulate.errno_error import KernelError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Memory", "ProcessMemory"]
+
+
+class Memory:
+    """What a call may do with its caller's memory; :class:`ProcessMemory` is the real one."""
+
+    def read(self, address: int, length: int) -> bytes:
+        """``length`` bytes.
+
+        :raise KernelError: EFAULT if not all of them are there.
+        """
+        raise NotImplementedError
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write ``data``.
+
+        :raise KernelError: EFAULT if it does not fit into mapped memory.
+        """
+        raise NotImplementedError
+
+
+class ProcessMemory(Memory):
+    """The memory of a waiting process, by /proc/PID/mem.
+
+    Opened for one call at a time: a descriptor would go on to mean the old memory after an exec. Unlike the
+    kernel's own copies it can write to pages that are mapped read-only.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._file = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _opened(self) -> int:
+        if self._file < 0:
+            try:
+                self._file = os.open(f"/proc/{self._pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+            except OSError:
+                raise KernelError(errno.EFAULT) from None
+        return self._file
+
+    def read(self, address: int, length: int) -> bytes:
+        """See :meth:`Memory.read`."""
+        try:
+            data = os.pread(self._opened(), length, address)
+        except (OSError, OverflowError):
+            raise KernelError(errno.EFAULT) from None
+        if len(data) != length:
+            raise KernelError(errno.EFAULT)
+        return data
+
+    def write(self, address: int, data: bytes) -> None:
+        """See :meth:`Memory.write`."""
+        try:
+            done = os.pwrite(self._opened(), data, address)
+        except (OSError, OverflowError):
+            raise KernelError(errno.EFAULT) from None
+        if done != len(data):
+            raise KernelError(errno.EFAULT)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the program is to see in /dev and /sys: plain data, from the hardware.
+
+Paths and contents are those of a real kernel (Documentation/ABI/testing/{sysfs-bus-pci,sysfs-class-iommu,
+sysfs-kernel-iommu_groups}); only what programs of this field read is there. Attributes do nothing when they
+are written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from vsmmu.emulate.config_space import SIZE
+
+if TYPE_CHECKING:
+    from vsmmu.emulate.hardware import Function, Hardware, Smmu
+
+__all__ = ["EXCLUSIVE", "Node", "function_nodes", "tree"]
+
+_PCI: Final = "/sys/bus/pci"
+#: Directories of which the host's own content is hidden.
+EXCLUSIVE: Final = (
+    "/dev/vfio",
+    "/sys/bus/pci",
+    "/sys/class/iommu",
+    "/sys/class/vfio-dev",
+    "/sys/kernel/iommu_groups",
+)
+
+
+class Node(NamedTuple):
+    """One entry: a directory, a file with content, a link with a target, or the stand-in for a device."""
+
+    kind: Literal["directory", "file", "link", "device"]
+    content: bytes = b""
+
+    @classmethod
+    def text(cls, text: str) -> Node:
+        """A file with one line."""
+        return cls("file", text.encode() + b"\n")
+
+    @classmethod
+    def link(cls, target: str) -> Node:
+        """A symbolic link."""
+        return cls("link", target.encode())
+
+
+_DIRECTORY: Final = Node("directory")
+
+
+def tree(hardware: Hardware, vfio_number: str) -> dict[str, Node]:
+    """Everything, by absolute path; parents that are not named are directories.
+
+    :param vfio_number: ``major:minor`` of the stand-in for vfio devices.
+    """
+    nodes: dict[str, Node] = {"/dev/iommu": Node("device", b"iommu")}
+    for directory in (*EXCLUSIVE, "/dev/vfio/devices", f"{_PCI}/devices", f"{_PCI}/drivers/vfio-pci"):
+        nodes[directory] = _DIRECTORY
+    for smmu in hardware.smmus.values():
+        nodes.update(_smmu_nodes(smmu))
+    for function in hardware.functions.values():
+        nodes.update(function_nodes(function, vfio_number))
+    return nodes
+
+
+def _smmu_nodes(smmu: Smmu) -> dict[str, Node]:
+    name, base = smmu.name, f"/sys/devices/platform/{_platform(smmu)}"
+    return {
+        f"/sys/class/iommu/{name}": Node.link(f"../../devices/platform/{_platform(smmu)}/iommu/{name}"),
+        f"{base}/iommu/{name}/device": Node.link(f"../../../{_platform(smmu)}"),
+        f"{base}/iommu/{name}/devices": _DIRECTORY,
+        f"{base}/numa_node": Node.text(_number(smmu.facts.numa_node)),
+    }
+
+
+def _platform(smmu: Smmu) -> str:
+    return smmu.facts.device or f"{smmu.name.removeprefix('smmu3.0x').lstrip('0') or '0'}.iommu"
+
+
+def function_nodes(function: Function, vfio_number: str) -> dict[str, Node]:
+    """The entries of one function."""
+    address = function.address
+    base = directory_of(address)
+    up = "../" * 4
+    identity = function.config.read(0, 12)
+    vendor, device = identity[0:2][::-1].hex(), identity[2:4][::-1].hex()
+    class_code = identity[9:12][::-1].hex()
+    nodes = {
+        f"{_PCI}/devices/{address}": Node.link(f"../../..{base.removeprefix('/sys')}"),
+        f"{base}/vendor": Node.text(f"0x{vendor}"),
+        f"{base}/device": Node.text(f"0x{device}"),
+        f"{base}/class": Node.text(f"0x{class_code}"),
+        f"{base}/numa_node": Node.text(_number(function.facts.numa_node)),
+        f"{base}/config": Node("file", function.config.read(0, SIZE)),
+        f"{base}/driver_override": Node.text("(null)"),
+        f"{base}/resource": Node("file", b"0x0000000000000000 0x0000000000000000 0x0000000000000000\n" * 13),
+        f"{base}/subsystem": Node.link(f"{up}bus/pci"),
+        f"{base}/driver": Node.link(f"{up}bus/pci/drivers/{function.driver}"),
+        f"{_PCI}/drivers/{function.driver}/{address}": Node.link(f"{up}..{base}"),
+        f"{base}/uevent": Node.text(
+            f"DRIVER={function.driver}\nPCI_CLASS={class_code.lstrip('0').upper()}\n"
+            f"PCI_ID={vendor.upper()}:{device.upper()}\nPCI_SLOT_NAME={address}"
+        ),
+    }
+    if function.facts.virtual_functions is not None:
+        nodes[f"{base}/sriov_numvfs"] = Node.text(str(function.facts.virtual_functions))
+    if function.facts.physical_function is not None:
+        nodes[f"{base}/physfn"] = Node.link(f"../{function.facts.physical_function}")
+    nodes.update(_iommu_nodes(function, base, up))
+    if function.node:
+        nodes.update(_vfio_nodes(function, base, vfio_number))
+    return nodes
+
+
+def _iommu_nodes(function: Function, base: str, up: str) -> dict[str, Node]:
+    nodes: dict[str, Node] = {}
+    if function.smmu is not None:
+        smmu = function.smmu
+        platform = f"platform/{_platform(smmu)}/iommu/{smmu.name}"
+        nodes[f"{base}/iommu"] = Node.link(f"../../{platform}")
+        nodes[f"/sys/devices/{platform}/devices/{function.address}"] = Node.link(
+            f"{up}..{base.removeprefix('/sys/devices')}"
+        )
+    if function.group is not None:
+        group = f"/sys/kernel/iommu_groups/{function.group}"
+        nodes[f"{base}/iommu_group"] = Node.link(f"{up}kernel/iommu_groups/{function.group}")
+        nodes[f"{group}/devices/{function.address}"] = Node.link(f"{up}..{base}")
+        nodes[f"{group}/type"] = Node.text("DMA")
+    return nodes
+
+
+def _vfio_nodes(function: Function, base: str, vfio_number: str) -> dict[str, Node]:
+    name = function.node
+    return {
+        f"{base}/vfio-dev/{name}/dev": Node.text(vfio_number),
+        f"/sys/class/vfio-dev/{name}": Node.link(f"../..{base.removeprefix('/sys')}/vfio-dev/{name}"),
+        f"/dev/vfio/devices/{name}": Node("device", b"vfio"),
+    }
+
+
+def directory_of(address: str) -> str:
+    """A function's directory: directly on the root bus of its domain, whatever its bus number."""
+    domain, bus, _ = address.split(":")
+    return f"/sys/devices/pci{domain}:{bus}/{address}"
+
+
+def _number(number: int | None) -> str:
+    return str(-1 if number is None else number)
