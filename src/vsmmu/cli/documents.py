@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from vsmmu.fleet.documents import BaselineDocument
 from vsmmu.host.facts import Host
 from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
 from vsmmu.resolve.result import Problem, Resolution, VsmmuResolution
@@ -94,6 +95,7 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "host": Host,
     "resolution": ResolutionDocument,
     "verdict": VerdictDocument,
+    "baseline": BaselineDocument,
     "error": ErrorDocument,
 }
 

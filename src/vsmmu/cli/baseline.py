@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu baseline``: the values that hold on all of these hosts, and which hosts cost what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vsmmu.cli.fleet_inputs import FleetQuestion, fleet_options
+from vsmmu.cli.options import output_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.fleet.documents import BaselineDocument, PoolBaseline, Step
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu baseline builtin:gh200 builtin:gb200
+  vsmmu baseline -o json facts/ > pool.json && vsmmu resolve --baseline pool.json vm.sh
+  vsmmu baseline --pool kernel hosts.jsonl
+  vsmmu baseline --device 10de:2941 -o libvirt facts/
+  kubectl get nodefeatures -A -o json | vsmmu baseline -
+"""
+
+
+@click.command("baseline", epilog=_EXAMPLES)
+@fleet_options
+@click.option(
+    "--assume-safe", is_flag=True, help="Keep hosts of which not even the least values are known to fit."
+)
+@output_option("qemu", "libvirt")
+def command(question: FleetQuestion, assume_safe: bool, output: str) -> int:
+    """Say which values hold on all hosts, and without which hosts more would.
+
+    HOST is a facts file, a directory of them, JSON Lines (one host a line), a list of NodeFeatures as
+    kubectl prints it, - for standard input, live, or builtin:NAME. Exit status 1 if there are hosts on which
+    no written values make a VM start; these are named, and the values hold on the others.
+    """
+    from vsmmu.cli.fleet_inputs import report_rejects, take_census
+    from vsmmu.cli.inputs import load_qemu
+    from vsmmu.fleet.baseline import baseline_document
+    from vsmmu.fleet.census import Census, pool_key
+    from vsmmu.fleet.classes import parse_selection
+    from vsmmu.fleet.records import RecordReader
+
+    qemu = load_qemu(question.qemu)
+    selection = parse_selection(question.device)
+    reader = RecordReader(selection)
+    census = Census(pool_key(question.pool), latest=question.latest)
+    take_census(reader, census, question.hosts, strict=question.strict)
+    report_rejects(census)
+    document = baseline_document(census, reader.classes, qemu, str(selection), assume_safe=assume_safe)
+    if output == "json":
+        from vsmmu.cli.documents import encode
+
+        click.echo(encode(document), nl=False)
+    else:
+        lines = {"qemu": _qemu, "libvirt": _libvirt}.get(output, _text)(document)
+        click.echo("\n".join(lines))
+    return 0 if all(pool.holds for pool in document.pools) else 1
+
+
+def _qemu(document: BaselineDocument) -> Iterator[str]:
+    for pool in document.pools:
+        yield f"{pool.pool}\t{pool.device}" if len(document.pools) > 1 else pool.device
+
+
+def _libvirt(document: BaselineDocument) -> Iterator[str]:
+    for pool in document.pools:
+        if len(document.pools) > 1:
+            yield f"<!-- {pool.pool.replace('--', '- -')} -->"
+        yield pool.libvirt or "<!-- no values hold -->"
+
+
+def _text(document: BaselineDocument) -> Iterator[str]:
+    for number, pool in enumerate(document.pools):
+        if number:
+            yield ""
+        yield from _pool(pool, document.qemu)
+
+
+def _pool(pool: PoolBaseline, qemu: str) -> Iterator[str]:
+    title = f"pool {pool.pool}: " if pool.pool else ""
+    yield f"{title}{_hosts(pool.hosts)} of {_plural(len(pool.classes), 'class', 'classes')}, QEMU {qemu}"
+    if pool.values:
+        lost = sum(entry.hosts for entry in pool.left_out)
+        where = "all of them" if pool.holds else f"all but {_hosts(lost)}"
+        yield f"  {click.style(pool.device, bold=True)} holds on {where}"
+    else:
+        yield "  no values hold: on none of them would a VM with written values start"
+    for step in pool.steps:
+        if step.property != "cmdqv":
+            yield f"  {_step(step)}"
+    for entry in pool.left_out:
+        yield f"  left out: {_hosts(entry.hosts)} {_names(entry.names, entry.hosts)}: {entry.reason}"
+        yield f"    class {entry.kind} [{entry.code}]"
+    unproven = sum(entry.hosts for entry in pool.unproven)
+    if unproven:
+        needs = dict.fromkeys(need for entry in pool.unproven for need in entry.needs)
+        yield f"  not proven on {_hosts(unproven)}, where this is not known: {', '.join(needs)}"
+
+
+def _step(step: Step) -> str:
+    cost = f"{_hosts(step.hosts)} {_names(step.names, step.hosts)}"
+    text = f"without {cost} {step.property}={step.value} would hold"
+    if step.unknown == step.hosts:
+        return f"{text} (not known there; vsmmu probe says)"
+    return f"{text} (not known on {step.unknown} of them)" if step.unknown else text
+
+
+def _names(names: tuple[str, ...], count: int) -> str:
+    shown = ", ".join(names[:3])
+    return f"({shown}, ...)" if count > 3 else f"({shown})"
+
+
+def _hosts(count: int) -> str:
+    return _plural(count, "host", "hosts")
+
+
+def _plural(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"

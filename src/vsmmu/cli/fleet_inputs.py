@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From HOST arguments to records: files, directories, JSON Lines, standard input, Kubernetes lists.
+
+Records are read one at a time. One that is wrong is named and counted, and the others go on; ``--strict``
+stops at the first.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from functools import update_wrapper
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+
+import click
+
+from vsmmu.errors import HostLacks, InputRefused, PermissionRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from vsmmu.fleet.census import Census
+    from vsmmu.fleet.records import RecordReader
+
+__all__ = ["FleetQuestion", "fleet_options", "report_rejects", "take_census"]
+
+_MAX_RECORD: Final = 16 << 20
+#: A Kubernetes list comes as one document, so it has to be held whole; 20,000 nodes are about 200 MiB.
+_MAX_DOCUMENT: Final = 256 << 20
+_BUFFER: Final = 1 << 20
+_SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson"})
+_LINES: Final = frozenset({".jsonl", ".ndjson"})
+#: What ends the reading even without ``--strict``: going on would only make it worse.
+_FATAL: Final = frozenset({"too-many-classes", "too-many-pools"})
+#: An indented document begins with a line no longer than this.
+_SHORT: Final = 256
+_SHOW_PROGRESS_FROM: Final = 8 << 20
+_STEP: Final = 1000
+
+
+class FleetQuestion(NamedTuple):
+    """What the user asked about a fleet, as given."""
+
+    hosts: tuple[str, ...]
+    pool: str | None
+    device: str | None
+    qemu: str | None
+    strict: bool
+    latest: bool
+
+
+def fleet_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of verbs about many hosts; the verb gets one :class:`FleetQuestion`."""
+
+    def invoke(**given: Any) -> Any:
+        mine = {name: given.pop(name) for name in FleetQuestion._fields}
+        return function(FleetQuestion(**mine), **given)
+
+    update_wrapper(invoke, function)
+    for decorate in reversed(_OPTIONS):
+        invoke = decorate(invoke)
+    return invoke
+
+
+def take_census(
+    reader: RecordReader,
+    census: Census,
+    hosts: tuple[str, ...],
+    *,
+    strict: bool,
+    note: Callable[[Any], object] | None = None,
+) -> None:
+    """Read every record of every source into ``census``.
+
+    :param note: called with each record that was counted.
+    :raise InputRefused: ``no-records``; with ``strict`` whatever is wrong with the first wrong record.
+    :raise HostLacks: a source that was named does not exist.
+    """
+    read, add = reader.read, census.add
+    for data, where, source in _records(hosts, census, strict=strict):
+        try:
+            record = read(data, where)
+            add(record, source)
+        except InputRefused as error:
+            if strict or error.code in _FATAL:
+                raise
+            census.rejects.add(error)
+            continue
+        if note is not None:
+            note(record)
+    if not census.records:
+        detail = census.rejects.examples[0] if census.rejects.examples else ""
+        raise InputRefused(
+            "no-records",
+            "there are no facts about any host in it",
+            where=", ".join(hosts)[:200],
+            why=detail,
+            next="give facts files, directories of them, JSON Lines, or builtin:NAME",
+        )
+
+
+def report_rejects(census: Census) -> None:
+    """Say on stderr which records were left out."""
+    rejects = census.rejects
+    for text in rejects.examples[:5]:
+        click.echo(f"vsmmu: left out: {text}", err=True)
+    if rejects.count > 5:
+        click.echo(f"vsmmu: left out: {rejects.count - 5} more records", err=True)
+    if census.replaced:
+        click.echo(
+            f"vsmmu: note: {census.replaced} older records of the same hosts are not counted", err=True
+        )
+
+
+def _records(hosts: tuple[str, ...], census: Census, *, strict: bool) -> Iterator[tuple[bytes, str, str]]:
+    """Each record with its place and the source that it came from."""
+    with _progress(hosts) as advance:
+        for spec in hosts:
+            if spec == "live" or spec.startswith("builtin:"):
+                from vsmmu.cli.inputs import load_host
+                from vsmmu.host.files import encode_host
+
+                yield encode_host(load_host(spec)), spec, spec
+            elif spec == "-":
+                yield from _stream(sys.stdin.buffer, "standard input", spec, advance)
+            elif Path(spec).is_dir():
+                for path in _files(Path(spec)):
+                    source = path.stem if path.suffix in _LINES else path.parent.name
+                    try:
+                        yield from _file(path, source, advance)
+                    except (HostLacks, PermissionRefused) as error:
+                        if strict:
+                            raise
+                        census.rejects.add(error)
+            else:
+                yield from _file(Path(spec), Path(spec).stem, advance)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in directory.rglob("*")
+        if path.suffix in _SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _file(path: Path, source: str, advance: Callable[[int], None]) -> Iterator[tuple[bytes, str, str]]:
+    try:
+        with path.open("rb", buffering=_BUFFER) as stream:
+            yield from _stream(stream, str(path), source, advance, lines=path.suffix in _LINES)
+    except PermissionError as error:
+        raise PermissionRefused(
+            "file-permission", "may not read facts", where=str(path), why=str(error.strerror)
+        ) from None
+    except OSError as error:
+        raise HostLacks(
+            "file-missing", "cannot read facts", where=str(path), why=str(error.strerror)
+        ) from None
+
+
+def _stream(
+    stream: IO[bytes], where: str, source: str, advance: Callable[[int], None], *, lines: bool = False
+) -> Iterator[tuple[bytes, str, str]]:
+    """The records of one file: a line each, or one document over many lines."""
+    first = stream.readline(_MAX_RECORD + 1)
+    if not lines and len(first) <= _SHORT and not _is_complete(first):
+        yield from _document(first, stream, where, source)
+        return
+    items = _items(first)
+    if items is not None:
+        for number, item in enumerate(items, 1):
+            yield item, f"{where} item {number}", source
+        first = stream.readline(_MAX_RECORD + 1)
+    number = size = 0
+    line = first
+    while line:
+        number += 1
+        size += len(line)
+        if number % _STEP == 0:
+            advance(size)
+            size = 0
+        if len(line) > _MAX_RECORD:
+            _skip_line(line, stream)
+            line = b'"longer than a record may be"'
+        if line != b"\n":
+            yield line, f"{where}:{number}", source
+        line = stream.readline(_MAX_RECORD + 1)
+    advance(size)
+
+
+def _is_complete(line: bytes) -> bool:
+    import msgspec
+
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _items(line: bytes) -> Iterator[bytes] | None:
+    """The items of a list that stands on one line; None if it is a record."""
+    if not line.startswith(b"[") and b'"items":' not in line:
+        return None
+    from vsmmu.fleet.records import split_list
+
+    return split_list(line)
+
+
+def _document(first: bytes, stream: IO[bytes], where: str, source: str) -> Iterator[tuple[bytes, str, str]]:
+    from vsmmu.fleet.records import split_list
+
+    data = first + stream.read(_MAX_DOCUMENT + 1 - len(first))
+    if len(data) > _MAX_DOCUMENT:
+        raise InputRefused(
+            "facts-too-large",
+            f"the document is over {_MAX_DOCUMENT >> 20} MiB",
+            where=where,
+            next="make JSON Lines of it: jq -c '.items[]'",
+        )
+    items = split_list(data)
+    if items is None:
+        yield data, where, source
+        return
+    for number, item in enumerate(items, 1):
+        yield item, f"{where} item {number}", source
+
+
+def _skip_line(line: bytes, stream: IO[bytes]) -> None:
+    while line and not line.endswith(b"\n"):
+        line = stream.readline(_BUFFER)
+
+
+def _progress(hosts: tuple[str, ...]) -> AbstractContextManager[Callable[[int], None]]:
+    """A bar on stderr, if that is a terminal and there is much to read."""
+    total = 0
+    for spec in hosts:
+        path = Path(spec)
+        try:
+            paths = _files(path) if path.is_dir() else [path]
+            total += sum(entry.stat().st_size for entry in paths)
+        except OSError:
+            continue
+    if total < _SHOW_PROGRESS_FROM or not sys.stderr.isatty():
+        return nullcontext(lambda _size: None)
+    from vsmmu.cli.progress_bar import byte_bar
+
+    return byte_bar("reading facts", total)
+
+
+_OPTIONS: Final[tuple[Any, ...]] = (
+    click.argument("hosts", nargs=-1, required=True, metavar="HOST..."),
+    click.option(
+        "--pool",
+        metavar="LABEL",
+        help="Group the hosts: by kernel, title, source (file), or a label of the Kubernetes node.",
+    ),
+    click.option(
+        "--device",
+        metavar="VENDOR[:DEVICE]",
+        help="Only count SMMUs behind which there is such a PCI function, as in 10de:2941.",
+    ),
+    click.option("--qemu", metavar="VERSION|BINARY", help="Which QEMU will run there.  [default: 11.1]"),
+    click.option("--strict", is_flag=True, help="Stop at the first record that is wrong."),
+    click.option(
+        "--latest",
+        is_flag=True,
+        help="Of several records of one host count the latest (keeps all names in memory).",
+    ),
+)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one host SMMU can do for a VM, as a canonical value with a short fingerprint.
+
+A :class:`Capability` holds, for each of :data:`KEYS`, the interval in which the truth lies. These are the
+fields that QEMU's accelerated vSMMU compares or copies, and the facts on which the kernel's nesting depends;
+names, addresses, kernels, dates and sources of evidence are left out, so that equal machines are equal.
+
+The fingerprint is the first 12 hex digits of the SHA-256 of the canonical text (UTF-8, no final newline)::
+
+    smmu/1 IDR0.S2P=1 IDR0.S1P=1 ... IDR5.OAS=5 ... IIDR.ProductID=? cmdqv=? nesting=1 ...
+
+with the keys in the order of :data:`KEYS`, each value as a decimal number, ``LOW..HIGH`` where only bounds
+are known, ``?`` where nothing is. Order and spelling never change; another set of keys would be ``smmu/2``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
+from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
+from vsmmu.smmuv3.fields import FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from vsmmu.smmuv3.properties import Property
+
+__all__ = ["FACT_LIMITS", "KEYS", "Capability", "Interval", "capability_of", "fingerprint", "host_with"]
+
+_FIELD_KEYS: Final = (
+    "IDR0.S2P", "IDR0.S1P", "IDR0.TTF", "IDR0.ATS", "IDR0.TTENDIAN", "IDR0.ST_LEVEL",
+    "IDR1.SIDSIZE", "IDR1.SSIDSIZE", "IDR3.FWB", "IDR3.RIL",
+    "IDR5.OAS", "IDR5.GRAN4K", "IDR5.GRAN16K", "IDR5.GRAN64K", "IIDR.ProductID",
+)  # fmt: skip
+#: Facts that are no register field -> the largest value they can have.
+FACT_LIMITS: Final[Mapping[str, int]] = MappingProxyType(
+    {"cmdqv": 1, "nesting": 1, "coherent": 1, "hw_info_type": 0xFFFFFFFF, "canwbs": 1}
+)
+#: Everything that a capability holds, in the order of the canonical text.
+KEYS: Final = (*_FIELD_KEYS, *FACT_LIMITS)
+_LIMITS: Final = tuple([FIELDS[key].limit for key in _FIELD_KEYS] + list(FACT_LIMITS.values()))
+_PLACES: Final = {key: place for place, key in enumerate(KEYS)}
+_DIGITS: Final = 12
+
+
+class Interval(NamedTuple):
+    """The smallest and the largest value that the evidence allows."""
+
+    low: int
+    high: int
+
+    @property
+    def exact(self) -> int | None:
+        """The value, if the evidence settles it."""
+        return self.low if self.low == self.high else None
+
+
+class Capability(NamedTuple):
+    """The intervals of one SMMU in the order of :data:`KEYS`; hashable, and equal for equal SMMUs."""
+
+    intervals: tuple[Interval, ...]
+
+    def get(self, key: str) -> Interval:
+        """The interval of one key, as register code or fact.
+
+        :raise KeyError: if a capability has no such key.
+        """
+        return self.intervals[_PLACES[key]]
+
+    def offer(self, entry: Property) -> Interval:
+        """What the SMMU offers for a property, in the property's unit."""
+        low, high = self.get(entry.source or entry.name)
+        return Interval(entry.from_code(low), entry.from_code(high)) if entry.source else Interval(low, high)
+
+    @property
+    def canonical(self) -> str:
+        """The text of which the fingerprint is a hash."""
+        words = (
+            f"{key}={_spell(interval, limit)}"
+            for key, interval, limit in zip(KEYS, self.intervals, _LIMITS, strict=True)
+        )
+        return f"smmu/1 {' '.join(words)}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that stand for this capability in every version of vsmmu."""
+        return fingerprint(self.canonical)
+
+
+def fingerprint(text: str) -> str:
+    """The first 12 hex digits of the SHA-256 of ``text``."""
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def capability_of(host: Host, smmu: HostSmmu, behind: Iterable[HostFunction]) -> Capability:
+    """What ``smmu`` can do, as far as the facts say.
+
+    :param behind: the functions whose root complexes count (CANWBS).
+    """
+    intervals = []
+    for key in _FIELD_KEYS:
+        reading = host.read_field(smmu, key)
+        intervals.append(Interval(reading.low, reading.high))
+    for key in ("cmdqv", "nesting", "coherent", "hw_info_type"):
+        reading = host.read(getattr(smmu, key), key, FACT_LIMITS[key])
+        intervals.append(Interval(reading.low, reading.high))
+    snoops = [host.read(function.canwbs, "canwbs") for function in behind]
+    low = min((reading.low for reading in snoops), default=0)
+    intervals.append(Interval(low, max((reading.high for reading in snoops), default=1)))
+    return Capability(tuple(intervals))
+
+
+def host_with(capability: Capability, addresses: Iterable[str], name: str = "") -> Host:
+    """A host with one SMMU of this capability and these functions behind it, to ask the model about."""
+    facts = {key: _fact(capability.get(key), limit) for key, limit in zip(KEYS, _LIMITS, strict=True)}
+    smmu = HostSmmu(
+        name="smmu",
+        fields={key: facts[key] for key in _FIELD_KEYS if facts[key] is not UNKNOWN},
+        cmdqv=facts["cmdqv"],
+        nesting=facts["nesting"],
+        coherent=facts["coherent"],
+        hw_info_type=facts["hw_info_type"],
+    )
+    functions = tuple(HostFunction(entry, smmu="smmu", canwbs=facts["canwbs"]) for entry in addresses)
+    return Host(
+        schema=SCHEMA,
+        name=name or capability.fingerprint,
+        smmus=(smmu,),
+        functions=functions,
+        evidence={"class": Evidence("inferred", "the class of the host's SMMU")},
+    )
+
+
+def _fact(interval: Interval, limit: int) -> Fact:
+    if interval.low == interval.high:
+        return Fact(interval.low, "class")
+    if interval.low > 0:
+        return Fact(interval.low, "class", "at-least")
+    return Fact(interval.high, "class", "at-most") if interval.high < limit else UNKNOWN
+
+
+def _spell(interval: Interval, limit: int) -> str:
+    if interval.low == interval.high:
+        return str(interval.low)
+    return "?" if interval == (0, limit) else f"{interval.low}..{interval.high}"

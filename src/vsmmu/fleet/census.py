@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Count a fleet: how many hosts of which class in which pool, with some names of each, and what drifted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from vsmmu.errors import InputRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vsmmu.errors import VsmmuError
+    from vsmmu.fleet.records import Record
+
+__all__ = ["ALL", "Census", "Group", "Move", "Rejects", "pool_key"]
+
+#: The name of the pool of all hosts, where nobody asked for pools.
+ALL: Final = ""
+_MOST_POOLS: Final = 10_000
+_MOST_EXAMPLES: Final = 20
+
+
+class Move(NamedTuple):
+    """Hosts were of one class and are of another: positions of both in the reader's classes."""
+
+    before: int
+    after: int
+
+
+_Key = TypeVar("_Key", int, Move)
+
+
+class Group:
+    """The hosts of one class in one pool: how many, and the first names."""
+
+    __slots__ = ("count", "names")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.names: list[str] = []
+
+
+class Rejects:
+    """Records that could not be used: how many, and what was wrong with the first."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.examples: list[str] = []
+
+    def add(self, error: VsmmuError) -> None:
+        """Note one."""
+        self.count += 1
+        if len(self.examples) < _MOST_EXAMPLES:
+            self.examples.append(str(error).partition("\n")[0])
+
+
+class Census:
+    """Counts records; memory does not grow with their number (but see ``before`` and ``latest``).
+
+    :param pool_of: the pool of a record, see :func:`pool_key`.
+    :param keep: how many names to keep for each class and pool.
+    :param before: earlier class of each host by name, to see what moved.
+    :param latest: of several records of one host count only that with the latest ``taken_at``; this keeps
+        every name in memory.
+    """
+
+    def __init__(
+        self,
+        pool_of: Callable[[Record, str], str],
+        keep: int = 20,
+        before: Mapping[str, int] | None = None,
+        *,
+        latest: bool = False,
+    ) -> None:
+        self.pools: dict[str, dict[int, Group]] = {}
+        self.moves: dict[Move, Group] = {}
+        self.records = 0
+        self.replaced = 0
+        self.rejects = Rejects()
+        self._pool_of = pool_of
+        self._keep = keep
+        self._before = before
+        self._latest: dict[str, tuple[str, str, int]] | None = {} if latest else None
+
+    def add(self, record: Record, source: str) -> None:
+        """Count one record.
+
+        :raise InputRefused: ``too-many-pools``.
+        """
+        pool = self._pool_of(record, source)
+        if self._latest is not None and not self._is_latest(record, pool):
+            return
+        self.records += 1
+        self._count(self._pool(pool), record.kind, record.name)
+        if self._before is not None:
+            earlier = self._before.get(record.name, record.kind)
+            if earlier != record.kind:
+                self._count(self.moves, Move(earlier, record.kind), record.name)
+
+    def _pool(self, name: str) -> dict[int, Group]:
+        groups = self.pools.get(name)
+        if groups is None:
+            if len(self.pools) >= _MOST_POOLS:
+                raise InputRefused(
+                    "too-many-pools",
+                    f"there are more than {_MOST_POOLS} pools",
+                    next="group by something that hosts share",
+                )
+            groups = self.pools[name] = {}
+        return groups
+
+    def _count(self, groups: dict[_Key, Group], key: _Key, name: str) -> None:
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = Group()
+        group.count += 1
+        if group.count <= self._keep:
+            group.names.append(name)
+
+    def _is_latest(self, record: Record, pool: str) -> bool:
+        assert self._latest is not None  # noqa: S101 - the caller asked
+        known = self._latest.get(record.name)
+        if known is not None:
+            self.replaced += 1
+            taken_at, old_pool, old_kind = known
+            if record.taken_at < taken_at:
+                return False
+            self._take_back(old_pool, old_kind, record.name)
+        self._latest[record.name] = (record.taken_at, pool, record.kind)
+        return True
+
+    def _take_back(self, pool: str, kind: int, name: str) -> None:
+        groups = self.pools[pool]
+        group = groups[kind]
+        group.count -= 1
+        self.records -= 1
+        if name in group.names:
+            group.names.remove(name)
+        if not group.count:
+            del groups[kind]
+
+
+def pool_key(label: str | None) -> Callable[[Record, str], str]:
+    """The function that says to which pool a record belongs.
+
+    :param label: ``kernel``, ``title``, ``source`` (the argument or file that it came from) or the name of a
+        label of the node; None puts all into one pool.
+    """
+    if label is None:
+        return lambda _record, _source: ALL
+    if label == "source":
+        return lambda _record, source: source
+    if label == "kernel":
+        return lambda record, _source: record.kernel or "?"
+    if label == "title":
+        return lambda record, _source: record.title or "?"
+    name: str = label
+    return lambda record, _source: record.labels.get(name, "?")

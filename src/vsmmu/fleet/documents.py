@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The answers about fleets as documents; plain structs, so that naming them loads nothing else."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = ["BaselineDocument", "LeftOut", "PoolBaseline", "Step", "Unproven"]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """Without these hosts a property could have this larger value.
+
+    ``unknown`` of the ``hosts`` are only in the way because the fact is not known; ``names`` are the first.
+    """
+
+    property: str
+    value: str
+    hosts: int
+    unknown: int
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """Hosts on which no written values make an accelerated vSMMU start, or not as far as is known."""
+
+    kind: str
+    hosts: int
+    names: tuple[str, ...]
+    code: str
+    reason: str
+
+
+class Unproven(msgspec.Struct, frozen=True):
+    """Hosts that start as far as is known; ``needs`` are the facts that would prove it."""
+
+    kind: str
+    hosts: int
+    needs: tuple[str, ...]
+
+
+class PoolBaseline(msgspec.Struct, frozen=True):
+    """The baseline of one pool; ``pool`` is empty where hosts were not grouped.
+
+    ``values`` are in QEMU's spelling, empty if no host is left; ``holds`` says that they hold on every host.
+    ``device`` and ``libvirt`` are the same to paste. ``cmdqv`` is among the values, and not to be pasted,
+    because QEMU's own auto falls back on every host.
+    """
+
+    pool: str
+    hosts: int
+    classes: tuple[str, ...]
+    holds: bool
+    values: dict[str, str]
+    device: str
+    libvirt: str
+    steps: tuple[Step, ...]
+    left_out: tuple[LeftOut, ...]
+    unproven: tuple[Unproven, ...]
+
+
+class BaselineDocument(msgspec.Struct, frozen=True):
+    """``vsmmu.baseline/1``: the answer of ``baseline``, which ``resolve --baseline`` takes."""
+
+    schema: Literal["vsmmu.baseline/1"]
+    qemu: str
+    selection: str
+    hosts: int
+    refused: int
+    refusals: tuple[str, ...]
+    pools: tuple[PoolBaseline, ...]

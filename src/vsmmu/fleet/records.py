@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the bytes of one record to what a fleet needs of it: a name, a date, a class.
+
+A record is a document ``vsmmu.host/1``, or a Kubernetes ``NodeFeature`` that carries one. Most hosts of a
+fleet have the same SMMUs, functions and evidence, byte for byte, so these three are only cut out, and looked
+up among those seen before: the work that is left for a host of a known kind is a tenth of reading it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from vsmmu.errors import InputRefused
+from vsmmu.fleet.classes import EVERYTHING, HostClass, Selection, class_of
+from vsmmu.host.facts import SCHEMA, Kernel, Name
+from vsmmu.host.files import decode_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vsmmu.host.facts import Host
+
+__all__ = ["FACTS_ELEMENT", "MAX_CLASSES", "Record", "RecordReader", "split_list"]
+
+#: The element of a NodeFeature's attributes in which ``vsmmu label`` carries the facts.
+FACTS_ELEMENT: Final = "vsmmu.host"
+#: More kinds of hosts than this are not a fleet but noise (or an attack on memory).
+MAX_CLASSES: Final = 20_000
+_NODE_NAME: Final = "nfd.node.kubernetes.io/node-name"
+_MAX_KNOWN: Final = 4096
+_MAX_KNOWN_BYTES: Final = 64 << 20
+_NO_LABELS: Final[Mapping[str, str]] = {}
+_NOTHING: Final = msgspec.Raw(b"")
+
+
+class Record(NamedTuple):
+    """One host as one record states it.
+
+    :param kind: position of its class in :attr:`RecordReader.classes`.
+    :param host: all facts, if they had to be read in full; None where another host has the same.
+    """
+
+    name: str
+    taken_at: str
+    kernel: str
+    title: str
+    kind: int
+    labels: Mapping[str, str]
+    host: Host | None
+
+
+class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The members of ``vsmmu.host/1``, with the large ones uncut."""
+
+    schema: str
+    name: Name
+    title: str = ""
+    taken_at: Name = ""
+    kernel: Kernel = Kernel()
+    synthetic: msgspec.Raw = _NOTHING
+    smmus: msgspec.Raw = _NOTHING
+    functions: msgspec.Raw = _NOTHING
+    evidence: msgspec.Raw = _NOTHING
+
+
+class _Attributes(msgspec.Struct, frozen=True):
+    elements: dict[str, str] = {}
+
+
+class _Features(msgspec.Struct, frozen=True):
+    attributes: dict[str, _Attributes] = {}
+
+
+class _Spec(msgspec.Struct, frozen=True):
+    features: _Features = _Features()
+    labels: dict[str, str] = {}
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    name: str = ""
+    labels: dict[str, str] = {}
+
+
+class _NodeFeature(msgspec.Struct, frozen=True):
+    """``nfd.k8s-sigs.io/v1alpha1`` NodeFeature, as far as it matters here; the rest is skipped."""
+
+    kind: str
+    metadata: _Metadata = _Metadata()
+    spec: _Spec = _Spec()
+
+
+class _List(msgspec.Struct, frozen=True):
+    kind: str
+    items: list[msgspec.Raw]
+
+
+class RecordReader:
+    """Reads records and keeps the classes that it met.
+
+    Memory is bounded by the number of kinds of hosts, not by the number of hosts.
+    """
+
+    def __init__(self, selection: Selection = EVERYTHING) -> None:
+        self.classes: list[HostClass] = []
+        self._selection = selection
+        self._numbers: dict[str, int] = {}
+        self._known: dict[tuple[bytes, bytes, bytes], int] = {}
+        self._known_bytes = 0
+
+    def read(self, data: bytes, where: str) -> Record:
+        """Read one record.
+
+        :param where: its place, for errors.
+        :raise InputRefused: it is no such record, contradicts itself, or is one kind of host too many.
+        """
+        try:
+            head = _DECODE_HEAD(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._read_other(data, where)
+        key = (bytes(head.smmus), bytes(head.functions), bytes(head.evidence))
+        kind = self._known.get(key, -1)
+        if kind < 0 or head.schema != SCHEMA:
+            return self._read_new(data, where, key)
+        return Record(head.name, head.taken_at, head.kernel.release, head.title, kind, _NO_LABELS, None)
+
+    def _read_new(self, data: bytes, where: str, key: tuple[bytes, bytes, bytes]) -> Record:
+        host = decode_host(data, where)
+        record = self._record(host, _NO_LABELS, where)
+        size = sum(map(len, key))
+        if len(self._known) >= _MAX_KNOWN or self._known_bytes + size > _MAX_KNOWN_BYTES:
+            self._known.clear()
+            self._known_bytes = 0
+        self._known[key] = record.kind
+        self._known_bytes += size
+        return record
+
+    def _read_other(self, data: bytes, where: str) -> Record:
+        """A NodeFeature, or something wrong, which the strict reader puts into words."""
+        try:
+            feature = _DECODE_FEATURE(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._record(decode_host(data, where), _NO_LABELS, where)
+        if feature.kind != "NodeFeature":
+            raise _refuse(where, f"a {feature.kind!r:.60} carries no facts", "give NodeFeatures")
+        labels = {**feature.metadata.labels, **feature.spec.labels}
+        node = labels.get(_NODE_NAME) or feature.metadata.name
+        for attributes in feature.spec.features.attributes.values():
+            facts = attributes.elements.get(FACTS_ELEMENT)
+            if facts is not None:
+                record = self.read(facts.encode(), f"{where} (node {node!r:.80})")
+                return record._replace(name=node or record.name, labels=labels)
+        raise _refuse(
+            where,
+            f"the NodeFeature of {node!r:.80} carries no {FACTS_ELEMENT}",
+            "write it on the node with: vsmmu label --write FILE",
+        )
+
+    def _record(self, host: Host, labels: Mapping[str, str], where: str) -> Record:
+        kind = self._number(class_of(host, self._selection), where)
+        return Record(host.name, host.taken_at, host.kernel.release, host.title, kind, labels, host)
+
+    def _number(self, kind: HostClass, where: str) -> int:
+        known = self._numbers.get(kind.fingerprint)
+        if known is not None:
+            return known
+        if len(self.classes) >= MAX_CLASSES:
+            raise InputRefused(
+                "too-many-classes",
+                f"these hosts are of more than {MAX_CLASSES} different kinds",
+                where=where,
+                next="are these facts about hosts? give fewer records, or narrow with --device",
+            )
+        self.classes.append(kind)
+        self._numbers[kind.fingerprint] = len(self.classes) - 1
+        return len(self.classes) - 1
+
+
+def split_list(data: bytes) -> Iterator[bytes] | None:
+    """The items of a Kubernetes list (``kubectl get nodefeatures -o json``) or of a JSON array; None if
+    ``data`` is neither.
+    """
+    for decode in (_DECODE_LIST, _DECODE_ARRAY):
+        try:
+            found = decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        return (bytes(item) for item in (found.items if isinstance(found, _List) else found))
+    return None
+
+
+def _refuse(where: str, what: str, next_step: str) -> InputRefused:
+    return InputRefused("no-facts", what, where=where, next=next_step)
+
+
+_DECODE_HEAD: Final = msgspec.json.Decoder(_Head).decode
+_DECODE_FEATURE: Final = msgspec.json.Decoder(_NodeFeature).decode
+_DECODE_LIST: Final = msgspec.json.Decoder(_List).decode
+_DECODE_ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
