@@ -68,7 +68,12 @@ class Admission:
         self._check_compatible(vsmmu, endpoint, phase)
         if not vsmmu.viommu_smmu:
             self._alloc_viommu(vsmmu, endpoint, phase)
-        self.check_vfio_ats(endpoint, phase)
+        try:
+            self.check_vfio_ats(endpoint, phase)
+        except Refused:
+            if not vsmmu.endpoints:
+                vsmmu.free_viommu()
+            raise
         vsmmu.attached = "abort" if vsmmu.gbpa_abort else "bypass"
 
     def check_vfio_ats(self, endpoint: Endpoint, phase: Phase) -> None:

@@ -87,6 +87,11 @@ class Vsmmu:
                 frozen[entry.name] = Frozen(code, code)
         return frozen
 
+    def free_viommu(self) -> None:
+        """The last endpoint is gone: the next one may sit behind another host SMMU."""
+        self.viommu_smmu = self.viommu_owner = self.attached = ""
+        self.cmdqv_active = False
+
     def spelled(self) -> dict[str, str]:
         """The five values after what has happened so far, as QEMU would spell them."""
         spelled: dict[str, str] = {}

@@ -16,6 +16,7 @@ from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
 from vsmmu.machine.topology import Bus, Topology
 from vsmmu.qemu.admission import Admission, Refused, vfio_name
+from vsmmu.qemu.board import ON_OFF_AUTO, PciNumbers, board_card, bypasses_iommu, machine_iommu, with_globals
 from vsmmu.qemu.hazards import hazards_of
 from vsmmu.qemu.outcome import Answer, Doubt, Failure, Step, Verdict, failure
 from vsmmu.qemu.realize import Plug, refusals
@@ -29,15 +30,12 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host
     from vsmmu.qemu.texts import Phase
 
-__all__ = ["Vm", "start", "with_globals"]
+__all__ = ["Vm", "start"]
 
 #: The number that stands for the board where a root complex is named by its maker.
 _BOARD: Final = -1
 #: What can be neither plugged into a running VM nor taken out.
 _FIXED_DRIVERS: Final = HOST_BRIDGES | {VSMMU_DRIVER}
-#: Ports that take a place in the table of chassis and slot numbers (pcie_chassis_add_slot()).
-_PORTS: Final = frozenset({"ioh3420", "pcie-root-port", "xio3130-downstream"})
-_ON_OFF_AUTO: Final = ("on", "off", "auto")
 
 
 class Vm:
@@ -64,13 +62,13 @@ class Vm:
         self._vsmmu_of: dict[int, Vsmmu] = {}
         self._early: dict[int, list[Endpoint]] = {}
         # By root complex: an emulated endpoint that was there before any vSMMU, and the maker of its bus.
-        self._emulated: dict[int, tuple[int, str]] = _board_cards(machine)
-        self._bypassed: set[int] = {_BOARD} if _bypasses(machine) else set()
+        card = board_card(machine)
+        self._emulated: dict[int, tuple[int, str]] = {_BOARD: (_BOARD, card)} if card else {}
+        self._bypassed: set[int] = {_BOARD} if bypasses_iommu(machine) else set()
         # Owners of buses that hang off a PCIe-to-PCI bridge: devices there have no requester id of their own.
         self._conventional: set[int] = set()
-        self._slots: set[tuple[int, int]] = set()
-        self._bus_numbers: set[int] = set()
-        self._machine_iommu = _machine_iommu(machine)
+        self._numbers = PciNumbers()
+        self._machine_iommu = machine_iommu(machine)
         self._objects = {entry.id for entry in machine.objects}
         self._phase: Phase = "machine"
 
@@ -103,8 +101,8 @@ class Vm:
         options = self.machine.machine_options
         if self.machine_type is not None and options.get("iommu", "none") not in ("none", "smmuv3"):
             self._refuse("qemu-iommu-value", "", "")
-        if options.get("acpi", "auto") not in _ON_OFF_AUTO:
-            accepted = ", ".join(_ON_OFF_AUTO)
+        if options.get("acpi", "auto") not in ON_OFF_AUTO:
+            accepted = ", ".join(ON_OFF_AUTO)
             self._refuse("qemu-value", "", "", property="acpi", value=options["acpi"], accepted=accepted)
 
     def _create(self, device: Device) -> None:
@@ -139,20 +137,9 @@ class Vm:
             self._conventional.add(device.number)
         if device.text("bypass_iommu") == "on":
             self._bypassed.add(device.number)
-        self._take_numbers(device)
-
-    def _take_numbers(self, device: Device) -> None:
-        """Two ports may not share chassis and slot, two expanders not a bus number; all are 0 by default."""
-        if device.driver in HOST_BRIDGES:
-            number = _number(device.text("bus_nr"))
-            if number in self._bus_numbers:
-                self._refuse("qemu-bus-number", device.name, device.origin.option, value=number)
-            self._bus_numbers.add(number)
-        elif device.driver in _PORTS:
-            slot = (_number(device.text("chassis")), _number(device.text("slot")))
-            if slot in self._slots:
-                self._refuse("qemu-chassis", device.name, device.origin.option)
-            self._slots.add(slot)
+        taken = self._numbers.take(device)
+        if taken is not None:
+            self._refuse(taken.code, device.name, device.origin.option, value=taken.value)
 
     def _create_vsmmu(self, device: Device) -> None:
         if self.machine_type is None:
@@ -311,8 +298,7 @@ class Vm:
         vsmmu.endpoints.remove(endpoint)
         self._forget(endpoint.device)
         if not vsmmu.endpoints:
-            vsmmu.viommu_smmu = vsmmu.viommu_owner = vsmmu.attached = ""
-            vsmmu.cmdqv_active = False
+            vsmmu.free_viommu()
         self._note(name, "unplugged" + ("" if vsmmu.endpoints else "; the vIOMMU is freed, the values stay"))
         return None
 
@@ -353,49 +339,6 @@ class Vm:
 def start(machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None) -> Verdict:
     """Would QEMU start this VM on this host? See :class:`Vm` for the parameters."""
     return Vm(machine, host, qemu, functions).start()
-
-
-def _board_cards(machine: Machine) -> dict[int, tuple[int, str]]:
-    """Network cards that the board puts on pcie.0 before any -device; a fragment does not tell of them."""
-    if machine.network_cards:
-        return {_BOARD: (_BOARD, "the network card of -nic")}
-    return {_BOARD: (_BOARD, "the default network card")} if machine.default_nic and machine.program else {}
-
-
-def with_globals(machine: Machine) -> Machine:
-    """The VM with every ``-global`` written into the devices that it is for, but for those of the vSMMUs,
-    whose settings tell the one from the other.
-    """
-    given = [entry for entry in machine.globals if entry.driver != VSMMU_DRIVER]
-    if not given:
-        return machine
-
-    def widen(device: Device) -> Device:
-        parent = "vfio-pci" if is_vfio(device.driver) else device.driver
-        changed = {entry.property: entry.value for entry in given if entry.driver in (device.driver, parent)}
-        return device._replace(properties={**changed, **device.properties})
-
-    return machine._replace(devices=tuple(widen(device) for device in machine.devices))
-
-
-def _number(text: str) -> int:
-    """A number as QEMU reads it, 0 if there is none; what is no number is not judged here."""
-    digits = text.lower().removeprefix("0x")
-    base = 16 if digits != text.lower() else 8 if text.startswith("0") else 10
-    try:
-        return int(digits or "0", base)
-    except ValueError:
-        return -1
-
-
-def _machine_iommu(machine: Machine) -> str:
-    value = machine.machine_options.get("iommu", "")
-    return f"iommu={value}" if value not in ("", "none") else ""
-
-
-def _bypasses(machine: Machine) -> bool:
-    options = machine.machine_options
-    return "on" in (options.get("default-bus-bypass-iommu"), options.get("default_bus_bypass_iommu"))
 
 
 def _summary(vsmmu: Vsmmu) -> str:

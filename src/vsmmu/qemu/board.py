@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ``virt`` board and the PCI core bring along besides the SMMUs: cards, numbers, defaults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.machine.drivers import HOST_BRIDGES, is_vfio
+from vsmmu.machine.model import VSMMU_DRIVER
+
+if TYPE_CHECKING:
+    from vsmmu.machine.model import Device, Machine
+
+__all__ = ["ON_OFF_AUTO", "PciNumbers", "board_card", "bypasses_iommu", "machine_iommu", "with_globals"]
+
+ON_OFF_AUTO: Final = ("on", "off", "auto")
+#: Ports that take a place in the table of chassis and slot numbers (pcie_chassis_add_slot()).
+_PORTS: Final = frozenset({"ioh3420", "pcie-root-port", "xio3130-downstream"})
+
+
+class PciNumbers:
+    """The numbers that no two bridges may share: chassis and slot of a port, bus number of an expander.
+
+    All of them are 0 where nothing is written.
+    """
+
+    class Taken(NamedTuple):
+        """A row of the table of messages, with the value for its placeholder."""
+
+        code: str
+        value: int
+
+    def __init__(self) -> None:
+        self._slots: set[tuple[int, int]] = set()
+        self._buses: set[int] = set()
+
+    def take(self, bridge: Device) -> Taken | None:
+        """Enter a bridge; the reason to refuse it if another one has its number."""
+        if bridge.driver in HOST_BRIDGES:
+            bus = _number(bridge.text("bus_nr"))
+            if bus in self._buses:
+                return self.Taken("qemu-bus-number", bus)
+            self._buses.add(bus)
+        elif bridge.driver in _PORTS:
+            slot = (_number(bridge.text("chassis")), _number(bridge.text("slot")))
+            if slot in self._slots:
+                return self.Taken("qemu-chassis", slot[0])
+            self._slots.add(slot)
+        return None
+
+
+def _number(text: str) -> int:
+    """A number as QEMU reads it, 0 if there is none; what is no number is not judged here."""
+    digits = text.lower().removeprefix("0x")
+    base = 16 if digits != text.lower() else 8 if text.startswith("0") else 10
+    try:
+        return int(digits or "0", base)
+    except ValueError:
+        return -1
+
+
+def board_card(machine: Machine) -> str:
+    """The network card that the board puts on pcie.0 before any -device; empty if there is none.
+
+    A fragment, without the emulator in front, does not tell whether QEMU would add its default card.
+    """
+    if machine.network_cards:
+        return "the network card of -nic"
+    return "the default network card" if machine.default_nic and machine.program else ""
+
+
+def with_globals(machine: Machine) -> Machine:
+    """The VM with every ``-global`` written into the devices that it is for.
+
+    Those of the vSMMUs stay where they are, because their settings tell the one from the other.
+    """
+    given = [entry for entry in machine.globals if entry.driver != VSMMU_DRIVER]
+    if not given:
+        return machine
+
+    def widen(device: Device) -> Device:
+        parent = "vfio-pci" if is_vfio(device.driver) else device.driver
+        changed = {entry.property: entry.value for entry in given if entry.driver in (device.driver, parent)}
+        return device._replace(properties={**changed, **device.properties})
+
+    return machine._replace(devices=tuple(widen(device) for device in machine.devices))
+
+
+def machine_iommu(machine: Machine) -> str:
+    """What ``-machine iommu=`` has already put there, as QEMU calls it; empty if nothing."""
+    value = machine.machine_options.get("iommu", "")
+    return f"iommu={value}" if value not in ("", "none") else ""
+
+
+def bypasses_iommu(machine: Machine) -> bool:
+    """Whether ``pcie.0`` as a whole goes around an IOMMU."""
+    options = machine.machine_options
+    return "on" in (options.get("default-bus-bypass-iommu"), options.get("default_bus_bypass_iommu"))
