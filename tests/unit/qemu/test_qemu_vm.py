@@ -160,6 +160,15 @@ def test_a_refused_device_leaves_its_id_free() -> None:
     assert running.hot_plug(device(text)) == running.hot_plug(device(text))
 
 
+def test_a_device_that_is_refused_late_leaves_no_viommu_behind() -> None:
+    running = started(vm(PINNED, *EMPTY), host(smmu(), function(ats_not_supported=1)))
+    failure = running.hot_plug(device("vfio-pci,host=0000:01:00.0,bus=rp1,iommufd=i0,id=h,ats=on"))
+    assert failure is not None
+    assert failure.code == "qemu-vfio-ats"
+    assert only(running).viommu_smmu == ""
+    assert only(running).attached == ""
+
+
 @pytest.mark.parametrize("driver", ["arm-smmuv3", "pxb-pcie"])
 def test_a_vsmmu_and_its_root_complex_are_there_from_the_start(driver: str) -> None:
     running = started(vm())
