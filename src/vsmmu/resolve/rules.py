@@ -98,8 +98,10 @@ def choose(
 ) -> Choice:
     """The value of one of the four register properties."""
     found = offers(entry, _smmus_for(policy, served), host)
-    low = min((offer.low for offer in found), default=0)
-    high = min((offer.high for offer in found), default=0)
+    if not found:
+        return Choice(None, "unknown", "no host SMMU is known for it")
+    low = min(offer.low for offer in found)
+    high = min(offer.high for offer in found)
     if entry.name == "ats" and policy == "common":
         limited = _limit_ats(served.candidates, host, qemu)
         if limited is not None and high > 0:
@@ -107,8 +109,6 @@ def choose(
     settled = _settle(entry, low, high, served, policy)
     if settled is not None:
         return settled
-    if not found:
-        return Choice(None, "unknown", "no host SMMU is known for it")
     return _unsettled(entry, low, found, assume_safe=assume_safe)
 
 
