@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PCI controllers and addresses of a domain: which bus has which name, and what sits where.
+
+A controller's *index* is the ``bus`` of the addresses behind it and the ``pciBus`` of an ``<iommu>``; its
+name on QEMU's command line is ``pci.INDEX`` (``pcie.0`` for the root), or an alias that starts with ``ua-``.
+"""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.errors import InputRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from vsmmu.machine.domain.tree import Element
+    from vsmmu.machine.model import JsonValue
+
+__all__ = [
+    "EXPANDER",
+    "ROOT_PORT",
+    "Address",
+    "Controller",
+    "address_of",
+    "alias_of",
+    "number",
+    "read_controllers",
+]
+
+EXPANDER: Final = "pcie-expander-bus"
+ROOT_PORT: Final = "pcie-root-port"
+ROOTS: Final = frozenset({"pcie-root", "pci-root"})
+_DRIVERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "dmi-to-pci-bridge": "i82801b11-bridge",
+        "pci-bridge": "pci-bridge",
+        EXPANDER: "pxb-pcie",
+        "pci-expander-bus": "pxb",
+        ROOT_PORT: "pcie-root-port",
+        "pcie-switch-downstream-port": "xio3130-downstream",
+        "pcie-switch-upstream-port": "x3130-upstream",
+        "pcie-to-pci-bridge": "pcie-pci-bridge",
+    }
+)
+_ALIAS: Final = re.compile(r"ua-[A-Za-z0-9_-]{1,255}")
+_NUMBER: Final = re.compile(r"\s*(?:0[xX]([0-9a-fA-F]{1,8})|([0-9]{1,10}))\s*")
+_MAX_CONTROLLERS: Final = 4096
+
+
+class Address(NamedTuple):
+    """A guest PCI address; ``bus`` is the index of a controller."""
+
+    bus: int
+    slot: int
+    function: int
+
+    @property
+    def addr(self) -> str:
+        """As libvirt writes QEMU's ``addr``."""
+        return f"{self.slot:#x}" + (f".{self.function:#x}" if self.function else "")
+
+
+class Controller(NamedTuple):
+    """One PCI controller.
+
+    :param name: its bus on QEMU's command line.
+    :param driver: QEMU's; empty for the root, which the board makes.
+    """
+
+    element: Element
+    number: int
+    model: str
+    name: str
+    driver: str
+    address: Address | None
+    properties: Mapping[str, JsonValue]
+
+
+def number(text: str) -> int | None:
+    """A number as libvirt writes it in addresses, decimal or ``0x``; None if it is none."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    return int(match[1], 16) if match[1] else int(match[2])
+
+
+def alias_of(element: Element, default: str) -> str:
+    """The device's id on the command line: a user alias (``ua-...``), else libvirt's own."""
+    alias = element.value("alias", "name")
+    return alias if _ALIAS.fullmatch(alias) else default
+
+
+def address_of(element: Element) -> Address | None:
+    """The guest address; None if libvirt has yet to choose one, or it is no PCI address.
+
+    :raise InputRefused: ``domain-address``, if a part of it is no number.
+    """
+    found = element.find("address")
+    if found is None or found.get("type") != "pci" or not found.get("bus") + found.get("slot"):
+        return None
+    parts = [number(found.get(name, "0")) for name in ("bus", "slot", "function")]
+    limits = (_MAX_CONTROLLERS, 0x1F, 7)
+    if any(part is None or part > limit for part, limit in zip(parts, limits, strict=True)):
+        raise InputRefused(
+            "domain-address",
+            f"the PCI address of <{element.name}> is not one",
+            where=f"line {found.line}",
+            next="write bus='0x01' slot='0x00' function='0x0'",
+        )
+    bus, slot, function = (part or 0 for part in parts)
+    return Address(bus, slot, function)
+
+
+def read_controllers(elements: Iterable[Element]) -> dict[int, Controller]:
+    """The PCI controllers by index, in that order; the root is there even if it is not written.
+
+    :raise InputRefused: ``domain-controller``: an index that is none or occurs twice.
+    """
+    found: dict[int, Controller] = {}
+    written = [element for element in elements if element.get("type") == "pci"]
+    numbers = _bus_numbers(written)
+    following = 0
+    for element in written:
+        text = element.get("index")
+        index = number(text) if text else following
+        if index is None or index in found or index > _MAX_CONTROLLERS:
+            raise InputRefused(
+                "domain-controller",
+                f"index {text!r:.40} of a PCI controller is {'taken' if index in found else 'no number'}",
+                where=f"line {element.line}",
+                next="give every PCI controller an index of its own",
+            )
+        following = index + 1
+        found[index] = _controller(element, index, numbers)
+    return dict(sorted(found.items()))
+
+
+def _controller(element: Element, index: int, numbers: Mapping[int, int]) -> Controller:
+    model = element.get("model")
+    root = model in ROOTS
+    address = None if root else address_of(element)
+    name = f"pcie.{index}" if root and model == "pcie-root" else f"pci.{index}"
+    properties: dict[str, JsonValue] = {}
+    if model in (EXPANDER, "pci-expander-bus"):
+        properties["bus_nr"] = numbers[element.start]
+        node = number(element.value("target/node"))
+        if node is not None:
+            properties["numa_node"] = node
+    elif model in (ROOT_PORT, "pcie-switch-downstream-port"):
+        default = (address.slot << 3) + address.function if address is not None else 0
+        port, chassis = (number(element.value("target", key)) for key in ("port", "chassis"))
+        properties["port"] = default if port is None else port
+        properties["chassis"] = index if chassis is None else chassis
+    elif model == "pci-bridge":
+        chassis = number(element.value("target", "chassisNr"))
+        properties["chassis_nr"] = index if chassis is None else chassis
+    return Controller(
+        element, index, model, alias_of(element, name), _DRIVERS.get(model, ""), address, properties
+    )
+
+
+def _bus_numbers(elements: Iterable[Element]) -> dict[int, int]:
+    """``busNr`` of the expanders by offset; libvirt chooses missing ones: 2 below the lowest, from 254."""
+    numbers: dict[int, int] = {}
+    open_ones: list[Element] = []
+    for element in elements:
+        if element.get("model") in (EXPANDER, "pci-expander-bus"):
+            written = number(element.value("target", "busNr"))
+            if written is None:
+                open_ones.append(element)
+            else:
+                numbers[element.start] = written
+    for element in open_ones:
+        numbers[element.start] = min(numbers.values(), default=256) - 2
+    return numbers

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A libvirt domain: read it, ask what VM it describes, set properties of its vSMMUs, write it back.
+
+Nothing but the attributes in question changes, not a byte of the rest::
+
+    domain = read_domain_xml(data, "vm.xml")
+    smmu = domain.machine().vsmmus[0]
+    sys.stdout.buffer.write(domain.edit([Edit(smmu.number, "ats", "on")]).data)
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.errors import Negative
+from vsmmu.machine.domain.iommu import DRAFT_MODELS, DRIVER_ORDER, SMMUV3, Iommu
+from vsmmu.machine.domain.reader import Reading, read_domain
+from vsmmu.machine.domain.spans import Change, Splice, apply, change_tag
+from vsmmu.machine.domain.tree import parse
+from vsmmu.smmuv3.properties import AUTO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from vsmmu.machine.domain.tree import Element
+    from vsmmu.machine.edits import Edit
+    from vsmmu.machine.model import Machine
+
+__all__ = ["DomainXml", "read_domain_xml"]
+
+_BETWEEN_TAGS: Final = re.compile(r"(?<=>)(?=<)")
+
+
+class DomainXml:
+    """A domain, immutable; made by :func:`read_domain_xml`.
+
+    :ivar data: the text, byte for byte.
+    :ivar where: what it is called in errors.
+    """
+
+    def __init__(self, data: bytes, where: str) -> None:
+        self.data = data
+        self.where = where
+
+    @cached_property
+    def root(self) -> Element:
+        """The ``<domain>`` element."""
+        return parse(self.data, self.where)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """Everything that was read out of it."""
+        return read_domain(self.root)
+
+    def machine(self) -> Machine:
+        """The VM that libvirt would start, with misspelt and ``auto`` attributes as they are meant.
+
+        :raise InputRefused: for text that is no domain, and addresses that are none.
+        """
+        return self.reading.machine
+
+    def edit(self, edits: Iterable[Edit]) -> DomainXml:
+        """The same with properties set, and every SMMUv3 in libvirt's own words.
+
+        That is: misspelt attributes get their names, and ``auto``, which libvirt refuses, becomes an absent
+        attribute. Both happen without any edit, too.
+
+        :raise Negative: ``not-editable``, for a device that is no ``<iommu>``.
+        """
+        wanted: dict[int, dict[str, str]] = {}
+        for edit in edits:
+            if edit.device not in self.reading.pluggable:
+                raise Negative(
+                    "not-editable",
+                    f"{edit.property}={edit.value} cannot be given to this device in domain XML",
+                    where=self.machine().devices[edit.device].origin.place,
+                    next="only an <iommu model='smmuv3'> with pciBus has these attributes",
+                )
+            iommu = self.reading.pluggable[edit.device]
+            wanted.setdefault(iommu.element.start, {})[edit.property] = edit.value
+        changes: dict[int, Change] = {}
+        for iommu in self.reading.iommus:
+            if iommu.is_smmuv3:
+                changes |= _changes(iommu, wanted.get(iommu.element.start, {}))
+        return self._changed(changes)
+
+    def accelerate(self, iommus: Iterable[Iommu]) -> DomainXml:
+        """The same with ``accel='on'`` on these; each must have ``pciBus``."""
+        changes = {
+            iommu.driver.start: Change({"accel": "on"}) for iommu in iommus if iommu.driver is not None
+        }
+        return self._changed(changes)
+
+    def render(self) -> str:
+        """The text."""
+        return self.data.decode("utf-8")
+
+    def lines(self) -> list[str]:
+        """The text's lines, ends kept; one tag a line if it is all one line (as KubeVirt writes it)."""
+        text = self.render()
+        if text.rstrip("\r\n").count("\n") < 2:
+            return _BETWEEN_TAGS.sub("\n", text).split("\n")
+        return text.splitlines(keepends=True)
+
+    def _changed(self, changes: Mapping[int, Change]) -> DomainXml:
+        splices: list[Splice] = []
+        for start, change in changes.items():
+            splices += change_tag(self.data, start, change, DRIVER_ORDER)
+        if not splices:
+            return self
+        edited = DomainXml(apply(self.data, splices), self.where)
+        _verify(self.root, edited.root, changes)
+        return edited
+
+
+def read_domain_xml(data: bytes, where: str) -> DomainXml:
+    """A domain from its text; it is parsed at once.
+
+    :raise InputRefused: as :func:`vsmmu.machine.domain.tree.parse`.
+    """
+    domain = DomainXml(data, where)
+    domain.root  # noqa: B018 - to refuse what is no domain here, and not at first use
+    return domain
+
+
+def _changes(iommu: Iommu, wanted: Mapping[str, str]) -> dict[int, Change]:
+    changes: dict[int, Change] = {}
+    if iommu.element.get("model") in DRAFT_MODELS:
+        changes[iommu.element.start] = Change({"model": SMMUV3})
+    if iommu.driver is None:
+        return changes
+    written = iommu.driver.attributes
+    renames: dict[str, str] = {}
+    drop: set[str] = set()
+    for entry in iommu.misspelt:
+        if entry.known and entry.known not in written and entry.known not in renames.values():
+            renames[entry.written] = entry.known
+        elif entry.known:
+            drop.add(entry.written)
+    final = {**iommu.settings, **wanted}
+    gone = {name for name, value in final.items() if value == AUTO}
+    drop |= {name for name in written if renames.get(name, name) in gone}
+    values = {name: value for name, value in wanted.items() if value != AUTO}
+    renames = {old: new for old, new in renames.items() if old not in drop}
+    if renames or drop or values:
+        changes[iommu.driver.start] = Change(values, renames, frozenset(drop))
+    return changes
+
+
+def _verify(before: Element, after: Element, changes: Mapping[int, Change]) -> None:
+    """Hold the edited tree against the old one: nothing else may differ, or the editor has a bug."""
+    pairs = [(before, after)]
+    while pairs:
+        old, new = pairs.pop()
+        change = changes.get(old.start, Change())
+        expected = {
+            change.renames.get(name, name): value
+            for name, value in old.attributes.items()
+            if name not in change.drop
+        }
+        same = (old.name, old.text, len(old.children)) == (new.name, new.text, len(new.children))
+        if not same or new.attributes != {**expected, **change.values}:
+            raise RuntimeError(f"editing changed <{old.name}> at line {old.line} in another way than meant")
+        pairs += zip(old.children, new.children, strict=True)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``<iommu>``: libvirt's attributes as one table, what was meant by others, and what libvirt makes of them.
+
+libvirt 12.8 drops an attribute that it does not know without a word, so a misspelt one is the common mistake:
+KubeVirt wrote ``ssidSize`` for months. Sources: ``domaincommon.rng`` and the binaries of libvirt 12.8.0.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.smmuv3.properties import PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vsmmu.machine.domain.tree import Element
+
+__all__ = ["DRIVER_ORDER", "OTHER_MODELS", "SMMUV3", "Iommu", "Spelling", "is_integer", "read_iommu"]
+
+SMMUV3: Final = "smmuv3"
+#: The attributes of ``<driver>`` for smmuv3, in the order in which libvirt writes them.
+DRIVER_ORDER: Final = ("pciBus", "accel", "cmdqv", "ats", "ril", "ssidsize", "oas")
+#: Attributes that libvirt knows, for other models.
+OTHER_MODELS: Final = frozenset(
+    "intremap caching_mode eim iotlb aw_bits dma_translation xtsup pt granule passthrough "
+    "scalable_mode svm pasid".split()
+)
+#: Names out of drafts that were never merged -> what they are called now; empty if nothing took their place.
+DRAFT_NAMES: Final[Mapping[str, str]] = {
+    **{old: entry.name for entry in PROPERTIES.values() for old in entry.old_spellings},
+    "parentIdx": "pciBus",
+    "identifier": "",
+    "vpasidCapOffset": "",
+}
+DRAFT_MODELS: Final[Mapping[str, str]] = {"smmuv3Dev": SMMUV3}
+_INTEGER: Final = re.compile(r"\s*[+-]?\d{1,10}\s*")
+_SQUEEZED: Final = {name.lower(): name for name in DRIVER_ORDER}
+
+
+class Spelling(NamedTuple):
+    """An attribute as written and as libvirt calls it; ``known`` is empty if libvirt has none like it."""
+
+    written: str
+    known: str
+
+
+class Iommu(NamedTuple):
+    """One ``<iommu>``.
+
+    :param model: what is meant: a draft's name for smmuv3 is smmuv3.
+    :param settings: what is meant by the attributes of ``<driver>``, by libvirt's names; an integer is in
+        decimal, ``ssidsize='-1'`` (libvirt's *unset*) is left out.
+    :param misspelt: attributes that libvirt drops, in document order.
+    """
+
+    element: Element
+    driver: Element | None
+    model: str
+    settings: Mapping[str, str]
+    misspelt: tuple[Spelling, ...]
+
+    @property
+    def is_smmuv3(self) -> bool:
+        """Whether an SMMUv3 is meant."""
+        return self.model == SMMUV3
+
+    @property
+    def pci_bus(self) -> str:
+        """Index of the controller that it is attached to; empty for the SMMU of the whole machine."""
+        return self.settings.get("pciBus", "")
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether it shall be accelerated."""
+        return self.settings.get("accel") == "on"
+
+
+def read_iommu(element: Element) -> Iommu:
+    """Read an ``<iommu>`` as it is meant."""
+    model = element.get("model")
+    driver = element.find("driver")
+    written = driver.attributes if driver is not None else {}
+    settings: dict[str, str] = {}
+    misspelt: list[Spelling] = []
+    for name, value in written.items():
+        known = _known(name)
+        if known != name:
+            misspelt.append(Spelling(name, known))
+        if known and (known == name or known not in written):
+            value = value.strip() if is_integer(value) else value
+            if not (known in ("ssidsize", "oas") and is_integer(value) and int(value) == -1):
+                settings[known] = str(int(value)) if is_integer(value) else value
+    smmuv3 = DRAFT_MODELS.get(model, model) == SMMUV3
+    return Iommu(element, driver, SMMUV3 if smmuv3 else model, settings, tuple(misspelt) if smmuv3 else ())
+
+
+def is_integer(text: str) -> bool:
+    """Whether libvirt reads it as an integer."""
+    return _INTEGER.fullmatch(text) is not None
+
+
+def _known(name: str) -> str:
+    """Libvirt's name for what is written as ``name``; empty if there is none."""
+    if name in DRIVER_ORDER:
+        return name
+    if name in DRAFT_NAMES:
+        return DRAFT_NAMES[name]
+    return _SQUEEZED.get(name.lower().replace("_", "").replace("-", ""), "")

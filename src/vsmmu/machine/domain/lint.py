@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Look a domain through for what libvirt lets pass and QEMU refuses or ignores; needs no host.
+
+The rules are rows of :data:`vsmmu.machine.domain.lint_rules.RULES`; this module finds where they apply.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, ROOTS, number
+from vsmmu.machine.domain.iommu import DRAFT_MODELS, OTHER_MODELS, Iommu, is_integer
+from vsmmu.machine.domain.lint_rules import RULES, Severity
+from vsmmu.machine.domain.lint_versions import LATEST_LIBVIRT, LATEST_QEMU, Version, missing_features
+from vsmmu.machine.drivers import is_bridge, is_vfio
+from vsmmu.machine.topology import Topology
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.machine.domain.document import DomainXml
+    from vsmmu.machine.domain.reader import Reading
+    from vsmmu.machine.domain.tree import Element
+
+__all__ = ["Finding", "lint"]
+
+_QEMU_NAMESPACE: Final = "http://libvirt.org/schemas/domain/qemu/1.0 "
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is wrong, in the words of its rule; ``line`` is that of the element."""
+
+    code: str
+    severity: Severity
+    line: int
+    element: str
+    what: str
+    consequence: str
+    remedy: str
+
+
+def lint(
+    domain: DomainXml, libvirt: Version = LATEST_LIBVIRT, qemu: Version = LATEST_QEMU
+) -> tuple[Finding, ...]:
+    """Everything that the rules find, by line.
+
+    :param libvirt: the version that will define the domain.
+    :param qemu: the version that will run it.
+    """
+    reading = domain.reading
+    smmus = [entry for entry in reading.iommus if entry.is_smmuv3]
+    found: list[Finding] = []
+    for iommu in smmus:
+        found += _spelling(iommu)
+        found += _values(iommu)
+        found += _bus(iommu, reading)
+    if smmus:
+        found += _several(smmus, reading)
+        found += _machine(smmus, reading)
+    found += _iommufd(reading.root)
+    if any(entry.accelerated and entry.pci_bus for entry in smmus):
+        found += _behind(reading)
+    for element, rule, values in missing_features(reading, smmus, libvirt, qemu):
+        found.append(_finding(rule, element, **values))
+    return tuple(sorted(found, key=lambda entry: entry.line))
+
+
+def _finding(code: str, element: Element, **values: object) -> Finding:
+    rule = RULES[code]
+    return Finding(
+        code,
+        rule.severity,
+        element.line,
+        element.name.rpartition(" ")[2],
+        rule.what.format(**values),
+        rule.consequence.format(**values),
+        rule.remedy.format(**values),
+    )
+
+
+def _spelling(iommu: Iommu) -> Iterator[Finding]:
+    model = iommu.element.get("model")
+    if model in DRAFT_MODELS:
+        yield _finding("model-draft", iommu.element, written=model)
+    for entry in iommu.misspelt:
+        element = iommu.driver or iommu.element
+        if entry.known:
+            yield _finding("attribute-misspelt", element, written=entry.written, known=entry.known)
+        elif entry.written in OTHER_MODELS:
+            instead = ": PASID bits are ssidsize" if entry.written == "pasid" else ""
+            yield _finding("attribute-of-other-model", element, written=entry.written, instead=instead)
+        else:
+            yield _finding("attribute-unknown", element, written=f"{entry.written:.60}")
+
+
+def _values(iommu: Iommu) -> Iterator[Finding]:
+    settings, element = iommu.settings, iommu.driver or iommu.element
+    for name, value in settings.items():
+        switch = name == "accel" or (name in PROPERTIES and PROPERTIES[name].is_switch)
+        valid = value in ("on", "off") if switch else is_integer(value)
+        if value == AUTO:
+            yield _finding("value-auto", element, name=name)
+        elif not valid:
+            accepted = "'on' or 'off'" if switch else "an integer"
+            yield _finding("value-refused", element, name=name, value=f"{value:.60}", accepted=accepted)
+        elif name in ("oas", "ssidsize") and int(value) not in PROPERTIES[name].pinnable:
+            yield _finding(f"{name}-range", element, value=value)
+    dependent = [name for name in PROPERTIES if name in settings and settings[name] != AUTO]
+    if dependent and settings.get("accel") != "on":
+        yield _finding("accel-missing", element, names=", ".join(dependent))
+
+
+def _bus(iommu: Iommu, reading: Reading) -> Iterator[Finding]:
+    element = iommu.driver or iommu.element
+    if not iommu.pci_bus:
+        if iommu.accelerated:
+            yield _finding("accel-without-pcibus", element)
+        return
+    expanders = [str(entry.number) for entry in reading.controllers.values() if entry.model == EXPANDER]
+    known = f" (here: {', '.join(expanders[:8])})" if expanders else ""
+    index = number(iommu.pci_bus)
+    controller = reading.controllers.get(index) if index is not None else None
+    if index is not None and controller is None and index != 0:
+        yield _finding("pcibus-missing", element, value=iommu.pci_bus, known=known)
+    elif controller is not None and controller.model != EXPANDER and controller.model not in ROOTS:
+        model = controller.model
+        yield _finding("pcibus-no-expander", element, value=iommu.pci_bus, model=model, known=known)
+
+
+def _several(smmus: list[Iommu], reading: Reading) -> Iterator[Finding]:
+    first_at: dict[str, int] = {}
+    for iommu in smmus:
+        element = iommu.driver or iommu.element
+        if iommu.pci_bus and first_at.setdefault(iommu.pci_bus, element.line) != element.line:
+            first = first_at[iommu.pci_bus]
+            yield _finding("pcibus-twice", element, value=iommu.pci_bus, first=first)
+    if len(reading.iommus) > 1:
+        for iommu in reading.iommus:
+            if not iommu.is_smmuv3:
+                yield _finding("iommu-models-mixed", iommu.element, model=iommu.model)
+        for at, iommu in enumerate(smmus):
+            if not iommu.pci_bus:
+                yield _finding("iommu-without-pcibus", iommu.element, effect=_vanishing(at, smmus))
+
+
+def _vanishing(at: int, smmus: list[Iommu]) -> str:
+    if at > 0:
+        return "libvirt accepts it and leaves it out: it vanishes"
+    if any(iommu.pci_bus for iommu in smmus):
+        refusal = "virt machine already has iommu=smmuv3 set. Doesn't support incompatible iommus"
+        return f"libvirt writes iommu=smmuv3 and the devices, and QEMU refuses: {refusal}"
+    return "libvirt accepts it and makes one SMMU of them all"
+
+
+def _machine(smmus: list[Iommu], reading: Reading) -> Iterator[Finding]:
+    root, machine = reading.root, reading.machine
+    kind = root.find("os/type")
+    arch = kind.get("arch") if kind is not None else ""
+    if arch not in ("", "aarch64") or not machine.machine_type.startswith("virt"):
+        place = kind or root
+        yield _finding("machine-not-virt", place, machine=machine.machine_type, arch=arch or "no arch")
+    if not any(iommu.accelerated for iommu in smmus):
+        return
+    if root.get("type") != "kvm":
+        yield _finding("no-kvm", root, value=root.get("type"))
+    if root.find("features/acpi") is None:
+        yield _finding(
+            "no-acpi", root.find("features") or root, value="<features><acpi/>", remedy="<features><acpi/>"
+        )
+    if not machine.firmware:
+        yield _finding(
+            "no-acpi", root.find("os") or root, value="a firmware", remedy="<os firmware='efi'> or a <loader>"
+        )
+    prefix = _QEMU_NAMESPACE
+    for argument in root.all(f"{prefix}commandline"):
+        if any("arm-smmuv3" in child.get("value") for child in argument.children):
+            yield _finding("commandline-smmu", argument)
+
+
+def _iommufd(root: Element) -> Iterator[Finding]:
+    for count, element in enumerate(root.all("iommufd")):
+        if count > 0:
+            yield _finding("iommufd-twice", element)
+        if element.get("fdgroup") and element.get("enabled") != "yes":
+            yield _finding("iommufd-fdgroup", element)
+
+
+def _behind(reading: Reading) -> Iterator[Finding]:
+    machine = reading.machine
+    topology = Topology.of(machine)
+    roots = {
+        bus.name
+        for device in machine.vsmmus
+        if reading.pluggable[device.number].accelerated
+        and (bus := topology.primary_bus_of(device)) is not None
+    }
+    for root in sorted(roots):
+        for device in topology.endpoints_behind(root):
+            element = reading.elements[device.number]
+            if not is_vfio(device.driver):
+                if element not in reading.unplaced:
+                    yield _finding("emulated-behind-accel", element, name=f"{device.driver} ({device.name})")
+            elif not device.text("iommufd"):
+                yield _finding("hostdev-without-iommufd", element, name=device.name)
+    for device in machine.devices:
+        element = reading.elements[device.number]
+        if is_vfio(device.driver) and element in reading.unplaced:
+            yield _finding("hostdev-without-address", element, name=device.name)
+    yield from _unplaced(reading, topology, roots)
+    for controller in reading.controllers.values():
+        address = controller.address
+        if controller.model == EXPANDER and address is not None and address.bus != 0:
+            yield _finding("expander-place", controller.element, value=address.bus)
+
+
+def _unplaced(reading: Reading, topology: Topology, roots: set[str]) -> Iterator[Finding]:
+    """Emulated devices without address, if libvirt might put one behind an accelerated SMMU."""
+    machine = reading.machine
+    emulated = [
+        reading.elements[device.number]
+        for device in machine.devices
+        if not is_vfio(device.driver)
+        and not is_bridge(device.driver)
+        and reading.elements[device.number] in reading.unplaced
+    ]
+    used = {device.text("bus") for device in machine.devices}
+    free = [
+        device
+        for device in machine.devices
+        if device.driver == ROOT_PORT and topology.root_of(device) in roots and device.id not in used
+    ]
+    if emulated and free:
+        yield _finding("address-missing", emulated[0], count=len(emulated))

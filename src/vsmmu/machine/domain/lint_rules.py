@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - sentences of libvirt and QEMU are not ours to break
+"""What libvirt lets through, drops or refuses late: one row a rule, with its consequence and the remedy.
+
+Held against libvirt 12.8.0 and QEMU 11.1.3; the code is stable, scripts match on it. docs/reference/domain-lint.md is
+made from this table.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["RULES", "Rule", "Severity"]
+
+#: *error*: it does not start, or not as written. *warning*: it starts, and may surprise.
+Severity = Literal["error", "warning"]
+
+
+class Rule(NamedTuple):
+    """One rule; ``what``, ``consequence`` and ``remedy`` have ``{}`` places for values."""
+
+    code: str
+    severity: Severity
+    what: str
+    consequence: str
+    remedy: str
+
+
+_TABLE: Final = (
+    # Spelling: what libvirt's parser drops or refuses
+    Rule(
+        "attribute-misspelt",
+        "error",
+        "libvirt knows no attribute {written}; {known} is meant",
+        "libvirt drops it without a word (only --validate refuses), and QEMU takes its default",
+        "write {known}, or let vsmmu resolve write it",
+    ),
+    Rule(
+        "attribute-unknown",
+        "warning",
+        "libvirt knows no attribute {written}",
+        "libvirt drops it without a word (only --validate refuses)",
+        "remove it",
+    ),
+    Rule(
+        "attribute-of-other-model",
+        "error",
+        "{written} is an attribute of another IOMMU model",
+        "libvirt refuses or ignores it for smmuv3",
+        "remove it{instead}",
+    ),
+    Rule(
+        "model-draft",
+        "error",
+        "model {written!r} is a name out of a draft of libvirt",
+        "libvirt refuses the domain",
+        "write model='smmuv3'",
+    ),
+    Rule(
+        "value-auto",
+        "error",
+        "{name}='auto' is no value that libvirt knows",
+        "libvirt refuses the domain: Invalid value for attribute '{name}' in element 'driver': 'auto'.",
+        "leave {name} out, or let vsmmu resolve pin it",
+    ),
+    Rule(
+        "value-refused",
+        "error",
+        "{name}={value!r} is not {accepted}",
+        "libvirt refuses the domain: Invalid value for attribute '{name}' in element 'driver': '{value}'.",
+        "write {accepted}",
+    ),
+    # Values
+    Rule(
+        "oas-range",
+        "error",
+        "oas={value!r} is not implemented",
+        "libvirt accepts it, QEMU refuses: QEMU SMMUv3 model only implements auto, 44 bit, or 48 bit OAS.",
+        "write oas='44' or oas='48', or remove oas and let vsmmu resolve it",
+    ),
+    Rule(
+        "ssidsize-range",
+        "error",
+        "ssidsize={value!r} is out of range",
+        "libvirt accepts it, QEMU refuses: Parameter 'ssidsize' does not accept value '{value}'",
+        "write 0 to 20, or remove ssidsize and let vsmmu resolve it",
+    ),
+    Rule(
+        "accel-missing",
+        "error",
+        "{names} without accel='on'",
+        "libvirt refuses: accel must be enabled for iommu model 'smmuv3' when setting ats, ril, ssidsize, oas, or cmdqv",
+        "add accel='on', or remove {names}",
+    ),
+    # Where the SMMU sits
+    Rule(
+        "accel-without-pcibus",
+        "error",
+        "accel='on' without pciBus",
+        "libvirt drops accel without a word and makes the software SMMU of the whole machine",
+        "add pciBus='INDEX' of the pcie-expander-bus that the host devices are behind",
+    ),
+    Rule(
+        "pcibus-missing",
+        "error",
+        "pciBus={value!r} is the index of no PCI controller",
+        "libvirt defines the domain and cannot start it: Could not find a suitable controller for smmuv3",
+        "name the index of a pcie-expander-bus{known}",
+    ),
+    Rule(
+        "pcibus-no-expander",
+        "error",
+        "pciBus={value!r} is a {model}",
+        "libvirt accepts it, QEMU refuses: SMMU should be attached to a default PCIe root complex(pcie.0) or a pxb-pcie based root complex",
+        "name the index of a pcie-expander-bus{known}, or 0",
+    ),
+    Rule(
+        "pcibus-twice",
+        "error",
+        "two SMMUs have pciBus={value!r}; the first is at line {first}",
+        "libvirt accepts it, QEMU refuses: An iommu is already attached to this bus",
+        "give each SMMU a pcie-expander-bus of its own",
+    ),
+    Rule(
+        "iommu-without-pcibus",
+        "error",
+        "one of several SMMUs has no pciBus",
+        "{effect}",
+        "give every <iommu> a pciBus",
+    ),
+    Rule(
+        "iommu-models-mixed",
+        "error",
+        "<iommu> of model {model!r} beside smmuv3",
+        "libvirt refuses: IOMMU model smmuv3 must be specified for multiple IOMMU definitions",
+        "remove one of them",
+    ),
+    # What is behind an accelerated SMMU
+    Rule(
+        "hostdev-without-iommufd",
+        "error",
+        "{name} is behind an accelerated SMMU and does not use iommufd",
+        "libvirt accepts it, QEMU refuses: vfio-pci endpoint devices without an iommufd backend not allowed when using arm-smmuv3,accel=on",
+        "add <driver iommufd='yes'/> to it, or <iommufd enabled='yes'/> to the domain",
+    ),
+    Rule(
+        "hostdev-without-address",
+        "error",
+        "{name} has no guest address",
+        "libvirt chooses one when the domain is defined, perhaps not behind the SMMU that is meant",
+        "add <address type='pci' bus='INDEX of its root port'/>, or resolve the output of virsh dumpxml",
+    ),
+    Rule(
+        "address-missing",
+        "warning",
+        "{count} emulated devices have no guest address, and a root port behind an accelerated SMMU is free",
+        "libvirt may put one there when the domain is defined, and QEMU refuses that",
+        "resolve the output of virsh dumpxml, which has all addresses",
+    ),
+    Rule(
+        "emulated-behind-accel",
+        "error",
+        "{name} is emulated and sits behind an accelerated SMMU",
+        "libvirt accepts it, QEMU refuses: Emulated endpoint devices are not allowed when using arm-smmuv3,accel=on",
+        "move it to a root port on bus 0",
+    ),
+    Rule(
+        "expander-place",
+        "error",
+        "a pcie-expander-bus sits on bus {value}",
+        "libvirt refuses it: an expander can be plugged only into the root bus",
+        "give it an address on bus 0",
+    ),
+    # The machine
+    Rule(
+        "machine-not-virt",
+        "error",
+        "an SMMUv3 on {machine} ({arch})",
+        "libvirt refuses: IOMMU device: 'smmuv3' is only supported with ARM Virt machines",
+        "use arch='aarch64' machine='virt'",
+    ),
+    Rule(
+        "no-kvm",
+        "error",
+        "accel='on' in a domain of type {value!r}",
+        "libvirt accepts it, QEMU refuses: SMMUv3 accel=on requires KVM with kernel-irqchip=on support",
+        "write <domain type='kvm'>",
+    ),
+    Rule(
+        "no-acpi",
+        "error",
+        "accel='on' without {value}",
+        "libvirt accepts it, QEMU refuses: SMMUv3 with accel=on not supported for DT",
+        "add {remedy}",
+    ),
+    Rule(
+        "iommufd-fdgroup",
+        "error",
+        "fdgroup in an <iommufd> that is not enabled",
+        "libvirt refuses: Setting 'fdgroup' when 'iommufd' is disabled is not supported.",
+        "add enabled='yes', or remove fdgroup",
+    ),
+    Rule(
+        "iommufd-twice",
+        "error",
+        "a second <iommufd>",
+        "libvirt refuses: only one 'iommufd' element is supported",
+        "remove one",
+    ),
+    Rule(
+        "commandline-smmu",
+        "warning",
+        "<qemu:commandline> brings an arm-smmuv3 of its own",
+        "neither libvirt nor vsmmu look at it here",
+        "write it as <iommu model='smmuv3'>; libvirt 12.7 knows all of its properties",
+    ),
+    # Versions
+    Rule(
+        "libvirt-too-old",
+        "error",
+        "{feature} needs libvirt {needed}, this is {version}",
+        "an older libvirt drops it without a word",
+        "use libvirt {needed} or later",
+    ),
+    Rule(
+        "qemu-too-old",
+        "error",
+        "{feature} needs QEMU {needed}, this is {version}",
+        "libvirt refuses, or QEMU does not find the property",
+        "use QEMU {needed} or later",
+    ),
+    Rule(
+        "defaults-fixed",
+        "warning",
+        "{names} not written, and {version} has fixed defaults (ats=off ril=on ssidsize=0 oas=44)",
+        "the same XML makes another guest than with QEMU 11.1 and machine virt-11.1, where they are auto",
+        "let vsmmu resolve pin them",
+    ),
+)  # fmt: skip
+
+#: Every rule by its code.
+RULES: Final[Mapping[str, Rule]] = MappingProxyType({rule.code: rule for rule in _TABLE})

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which versions of libvirt and QEMU know what a domain uses, and what they take for what it leaves out."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.errors import UsageError
+from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from vsmmu.machine.domain.iommu import Iommu
+    from vsmmu.machine.domain.reader import Reading
+    from vsmmu.machine.domain.tree import Element
+
+__all__ = ["LATEST_LIBVIRT", "LATEST_QEMU", "Version", "missing_features", "parse_libvirt_version"]
+
+Version = tuple[int, int]
+#: What the rules were held against.
+LATEST_LIBVIRT: Final[Version] = (12, 8)
+LATEST_QEMU: Final[Version] = (11, 1)
+_AUTO_SINCE: Final[Version] = (11, 1)
+_VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?")
+_MACHINE: Final = re.compile(r"virt-(\d{1,3})\.(\d{1,3})")
+
+
+class _Feature(NamedTuple):
+    """Something a domain may use, and the first versions that have it; None where none is needed.
+
+    From the libvirt news of 11.10, 12.1, 12.2 and the documentation of 12.7; QEMU 10.2, 11.0, 11.1.
+    """
+
+    name: str
+    libvirt: Version | None
+    qemu: Version | None
+
+
+_PLUGGABLE: Final = _Feature("<iommu> with pciBus", (11, 10), (10, 2))
+_ACCEL: Final = _Feature("accel, ats, ril, ssidsize, oas and cmdqv", (12, 7), (11, 0))
+_CMDQV: Final = _Feature("cmdqv", (12, 7), (11, 1))
+_HOSTDEV_IOMMUFD: Final = _Feature("<driver iommufd='yes'/>", (12, 1), None)
+_DOMAIN_IOMMUFD: Final = _Feature("<iommufd enabled='yes'/>", (12, 2), None)
+
+
+def parse_libvirt_version(text: str) -> Version:
+    """``12.8`` or ``12.8.0``.
+
+    :raise UsageError: ``libvirt-version``.
+    """
+    match = _VERSION.fullmatch(text)
+    if match is None:
+        raise UsageError("libvirt-version", f"{text!r:.60} is no libvirt version", next="give one as 12.8")
+    return int(match[1]), int(match[2])
+
+
+def missing_features(
+    reading: Reading, smmus: Sequence[Iommu], libvirt: Version, qemu: Version
+) -> Iterator[tuple[Element, str, dict[str, object]]]:
+    """Element, rule and values for everything that these versions lack."""
+    for element, feature in _used(reading, smmus):
+        for program, needed, version in (
+            ("libvirt", feature.libvirt, libvirt),
+            ("qemu", feature.qemu, qemu),
+        ):
+            if needed is not None and version < needed:
+                values: dict[str, object] = {
+                    "feature": feature.name,
+                    "needed": _spell(needed),
+                    "version": _spell(version),
+                }
+                yield element, f"{program}-too-old", values
+    yield from _fixed_defaults(reading, smmus, qemu)
+
+
+def _used(reading: Reading, smmus: Iterable[Iommu]) -> Iterator[tuple[Element, _Feature]]:
+    for iommu in smmus:
+        element = iommu.driver or iommu.element
+        if iommu.pci_bus:
+            yield element, _PLUGGABLE
+        if set(iommu.settings) - {"pciBus", "cmdqv"}:
+            yield element, _ACCEL
+        if iommu.settings.get("cmdqv", AUTO) != AUTO:
+            yield element, _CMDQV
+    for hostdev in reading.hostdevs:
+        if hostdev.element.value("driver", "iommufd") == "yes":
+            yield hostdev.element, _HOSTDEV_IOMMUFD
+    whole = reading.root.find("iommufd")
+    if whole is not None and whole.get("enabled") == "yes":
+        yield whole, _DOMAIN_IOMMUFD
+
+
+def _fixed_defaults(
+    reading: Reading, smmus: Iterable[Iommu], qemu: Version
+) -> Iterator[tuple[Element, str, dict[str, object]]]:
+    machine = reading.machine.machine_type
+    match = _MACHINE.fullmatch(machine)
+    kept = (int(match[1]), int(match[2])) if match else qemu
+    if min(qemu, kept) < _AUTO_SINCE:
+        version = f"QEMU {_spell(qemu)}" if qemu < _AUTO_SINCE else machine
+        for iommu in smmus:
+            names = [
+                entry.name
+                for entry in REGISTER_PROPERTIES
+                if iommu.settings.get(entry.name, AUTO) == AUTO and iommu.accelerated and iommu.pci_bus
+            ]
+            if names:
+                fixed: dict[str, object] = {"names": ", ".join(names), "version": version}
+                yield iommu.driver or iommu.element, "defaults-fixed", fixed
+
+
+def _spell(version: Version) -> str:
+    return f"{version[0]}.{version[1]}"

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changing attributes of start tags in the text itself, so that every other byte stays as it was."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["Attribute", "Change", "Splice", "apply", "attributes_at", "change_tag"]
+
+_NAME: Final = re.compile(rb"<[^\s/>]+")
+_ATTRIBUTE: Final = re.compile(rb"(\s+)([^\s=/>]+)(\s*=\s*)(?:\"([^\"]*)\"|'([^']*)')")
+_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", '"': "&quot;", "'": "&apos;", "\n": "&#10;", "\t": "&#9;"}
+
+
+class Splice(NamedTuple):
+    """Replace the bytes ``start``..``end`` by ``text``."""
+
+    start: int
+    end: int
+    text: bytes
+
+
+class Attribute(NamedTuple):
+    """One attribute in a start tag.
+
+    :param lead: the white space in front of it, at ``start``.
+    :param name_start: where its name begins.
+    :param value_start: where its value begins, behind the quotation mark.
+    :param end: behind the closing quotation mark.
+    """
+
+    name: str
+    lead: bytes
+    start: int
+    name_start: int
+    value_start: int
+    end: int
+    quote: bytes
+
+
+class Change(NamedTuple):
+    """What one start tag shall become.
+
+    :param values: attribute -> new value; absent ones are added.
+    :param renames: attribute -> its new name; applied together with ``values``, which use the new names.
+    :param drop: attributes to remove.
+    """
+
+    values: Mapping[str, str] = {}
+    renames: Mapping[str, str] = {}
+    drop: frozenset[str] = frozenset()
+
+
+def attributes_at(data: bytes, start: int) -> tuple[list[Attribute], int]:
+    """The attributes of the start tag at ``start``, and where its last one (or its name) ends.
+
+    The text must be well-formed: a parser has read it before.
+    """
+    name = _NAME.match(data, start)
+    if name is None:
+        raise ValueError(f"no start tag at byte {start}")
+    found: list[Attribute] = []
+    at = name.end()
+    while match := _ATTRIBUTE.match(data, at):
+        at = match.end()
+        value = 4 if match[4] is not None else 5
+        found.append(
+            Attribute(
+                match[2].decode(),
+                match[1],
+                match.start(),
+                match.start(2),
+                match.start(value),
+                at,
+                data[at - 1 : at],
+            )
+        )
+    return found, at
+
+
+def change_tag(data: bytes, start: int, change: Change, order: Sequence[str]) -> list[Splice]:
+    """The replacements that change the start tag at ``start``.
+
+    :param order: where new attributes go: behind the last one that precedes them here, else behind all; with
+        the white space and the quotation marks of that neighbour.
+    """
+    attributes, end = attributes_at(data, start)
+    splices: list[Splice] = []
+    placed: dict[str, Attribute] = {}
+    for entry in attributes:
+        name = change.renames.get(entry.name, entry.name)
+        if entry.name in change.drop:
+            splices.append(Splice(entry.start, entry.end, b""))
+            continue
+        placed[name] = entry
+        if name != entry.name:
+            splices.append(Splice(entry.name_start, entry.name_start + len(entry.name), name.encode()))
+        if name in change.values:
+            splices.append(Splice(entry.value_start, entry.end - 1, _escape(change.values[name])))
+    new = [name for name in order if name in change.values and name not in placed]
+    ranks = {name: rank for rank, name in enumerate(order)}
+    for name in new:
+        before = [entry for key, entry in placed.items() if ranks.get(key, len(order)) < ranks[name]]
+        neighbour = max(before or list(placed.values()), key=lambda entry: entry.end, default=None)
+        lead, quote = (b" ", b"'") if neighbour is None else (neighbour.lead, neighbour.quote)
+        at = end if neighbour is None else neighbour.end
+        text = lead + name.encode() + b"=" + quote + _escape(change.values[name]) + quote
+        splices.append(Splice(at, at, text))
+    return splices
+
+
+def apply(data: bytes, splices: Iterable[Splice]) -> bytes:
+    """The text after all replacements; those at the same place stay in their order."""
+    out: list[bytes] = []
+    at = 0
+    for splice in sorted(splices, key=lambda entry: entry.start):
+        out += [data[at : splice.start], splice.text]
+        at = splice.end
+    return b"".join([*out, data[at:]])
+
+
+def _escape(value: str) -> bytes:
+    return "".join([_ESCAPES.get(character, character) for character in value]).encode()
