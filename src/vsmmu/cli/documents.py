@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from vsmmu.fleet.documents import BaselineDocument
+from vsmmu.fleet.documents import BaselineDocument, ComparisonDocument, PlacementDocument
 from vsmmu.host.facts import Host
 from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
 from vsmmu.resolve.result import Problem, Resolution, VsmmuResolution
@@ -96,6 +96,8 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "resolution": ResolutionDocument,
     "verdict": VerdictDocument,
     "baseline": BaselineDocument,
+    "comparison": ComparisonDocument,
+    "placement": PlacementDocument,
     "error": ErrorDocument,
 }
 

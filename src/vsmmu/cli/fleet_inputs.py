@@ -15,16 +15,17 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from vsmmu.errors import HostLacks, InputRefused, PermissionRefused
+from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from vsmmu.fleet.census import Census
-    from vsmmu.fleet.records import RecordReader
+    from vsmmu.fleet.records import Record, RecordReader
+    from vsmmu.host.facts import Host
 
-__all__ = ["FleetQuestion", "fleet_options", "report_rejects", "take_census"]
+__all__ = ["FleetQuestion", "fleet_options", "report_rejects", "single_host", "take_census"]
 
 _MAX_RECORD: Final = 16 << 20
 #: A Kubernetes list comes as one document, so it has to be held whole; 20,000 nodes are about 200 MiB.
@@ -99,6 +100,32 @@ def take_census(
             why=detail,
             next="give facts files, directories of them, JSON Lines, or builtin:NAME",
         )
+
+
+def single_host(spec: str) -> Host:
+    """The one host that a source states.
+
+    :raise UsageError: ``many-hosts``.
+    :raise InputRefused: malformed facts.
+    :raise HostLacks: no such file.
+    """
+    from vsmmu.fleet.census import Census, pool_key
+    from vsmmu.fleet.records import RecordReader
+
+    found: list[Host] = []
+    census = Census(pool_key(None))
+
+    def note(record: Record) -> None:
+        if found or record.host is None:
+            raise UsageError(
+                "many-hosts",
+                f"{spec} states more than one host",
+                next="give a file with one; jq -c 'select(.name == \"NODE\")' cuts one out of JSON Lines",
+            )
+        found.append(record.host)
+
+    take_census(RecordReader(), census, (spec,), strict=True, note=note)
+    return found[0]
 
 
 def report_rejects(census: Census) -> None:

@@ -26,6 +26,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "probe": ("vsmmu.cli.probe", "Ask the kernel what the host's SMMUs are."),
     "doctor": ("vsmmu.cli.doctor", "Is this host ready, and what to do if not?"),
     "emulate": ("vsmmu.cli.emulate", "Run a program against another host's kernel interface."),
+    "compare": ("vsmmu.cli.compare", "Would what runs on one host run on another?"),
     "baseline": ("vsmmu.cli.baseline", "Say which values hold on all hosts of a pool."),
     "lab": ("vsmmu.cli.lab", "An emulated Arm host with a real kernel, to try all of this in."),
     "schema": ("vsmmu.cli.schema", "Print the JSON Schema of an answer."),

@@ -7,7 +7,20 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["BaselineDocument", "LeftOut", "PoolBaseline", "Step", "Unproven"]
+__all__ = [
+    "BaselineDocument",
+    "Change",
+    "ClassPlacement",
+    "ComparisonDocument",
+    "FieldComparison",
+    "LeftOut",
+    "PlacementDocument",
+    "PoolBaseline",
+    "Relation",
+    "SmmuComparison",
+    "Step",
+    "Unproven",
+]
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -72,3 +85,77 @@ class BaselineDocument(msgspec.Struct, frozen=True):
     refused: int
     refusals: tuple[str, ...]
     pools: tuple[PoolBaseline, ...]
+
+
+#: libvirt's vocabulary of ``hypervisor-cpu-compare``, and *unknown* where facts are missing.
+Relation = Literal["identical", "superset", "incompatible", "unknown"]
+
+
+class FieldComparison(msgspec.Struct, frozen=True):
+    """One property or fact of two SMMUs; ``LOW..HIGH`` where only bounds are known, else ``?``."""
+
+    field: str
+    a: str
+    b: str
+    verdict: Relation
+
+
+class SmmuComparison(msgspec.Struct, frozen=True):
+    """One kind of SMMU of A and the SMMU of B that comes closest; ``b`` is empty if B has none."""
+
+    a: str
+    a_smmus: tuple[str, ...]
+    b: str
+    b_smmus: tuple[str, ...]
+    verdict: Relation
+    fields: tuple[FieldComparison, ...]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What differs between two states of one host; empty where something was not there."""
+
+    where: str
+    what: str
+    before: str
+    after: str
+
+
+class ComparisonDocument(msgspec.Struct, frozen=True):
+    """``vsmmu.comparison/1``: the answer of ``compare A B``.
+
+    ``verdict`` says what B is to A: *identical* and *superset* mean that what runs on A runs on B.
+    ``changes`` are told where both are the same host.
+    """
+
+    schema: Literal["vsmmu.comparison/1"]
+    a: str
+    b: str
+    qemu: str
+    verdict: Relation
+    smmus: tuple[SmmuComparison, ...]
+    changes: tuple[Change, ...]
+
+
+class ClassPlacement(msgspec.Struct, frozen=True):
+    """Would the VM start on hosts of this class?"""
+
+    kind: str
+    pool: str
+    hosts: int
+    names: tuple[str, ...]
+    answer: Literal["starts", "refused", "unknown"]
+    code: str
+    reason: str
+
+
+class PlacementDocument(msgspec.Struct, frozen=True):
+    """``vsmmu.placement/1``: the answer of ``compare --for VM``; ``fitting`` of the ``hosts`` can run it."""
+
+    schema: Literal["vsmmu.placement/1"]
+    vm: str
+    qemu: str
+    hosts: int
+    fitting: int
+    refused: int
+    refusals: tuple[str, ...]
+    classes: tuple[ClassPlacement, ...]

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu compare``: would what runs on one host run on another; which hosts can run a VM; what drifted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vsmmu.cli.fleet_inputs import FleetQuestion, fleet_options
+from vsmmu.cli.options import output_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.fleet.documents import ComparisonDocument, PlacementDocument
+    from vsmmu.fleet.records import Record, RecordReader
+    from vsmmu.machine.model import Machine
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu compare builtin:gb200 builtin:gh200        would what runs on gb200 run on gh200?
+  vsmmu compare monday/node7.json friday/node7.json           what changed on node7
+  vsmmu compare --for vm.sh facts/                 which hosts can run this VM?
+  vsmmu compare --for vm.sh -o hosts hosts.jsonl | sort
+"""
+_COLORS = {"identical": "green", "superset": "green", "incompatible": "red", "unknown": "yellow"}
+
+
+@click.command("compare", epilog=_EXAMPLES)
+@fleet_options
+@click.option("--for", "vm", metavar="VM", help="Ask which hosts can run this VM (a QEMU command line).")
+@click.option("--all", "every", is_flag=True, help="Show the fields that are identical, too.")
+@click.option("--assume-safe", is_flag=True, help="Accept hosts on which it starts as far as is known.")
+@output_option("hosts")
+def command(question: FleetQuestion, vm: str | None, every: bool, assume_safe: bool, output: str) -> int:
+    """Compare two hosts, A with B, or with --for a VM with many hosts.
+
+    B is identical to A, a superset of it, or incompatible: some VM that runs on A fails on B. If A and B are
+    two states of the same host, every change is listed. Exit status 0 if what runs on A runs on B (with
+    --for: if every host can run the VM), 1 if not or if it is not known.
+    """
+    from vsmmu.cli.inputs import load_qemu
+
+    qemu = load_qemu(question.qemu)
+    if vm is not None:
+        return _place(question, _read_vm(vm), vm, qemu, output, assume_safe=assume_safe)
+    document = _compare(question, qemu, output)
+    if output == "json":
+        from vsmmu.cli.documents import encode
+
+        click.echo(encode(document), nl=False)
+    else:
+        click.echo("\n".join(_comparison(document, every=every)))
+    return 0 if document.verdict in ("identical", "superset") else 1
+
+
+def _compare(question: FleetQuestion, qemu: Qemu, output: str) -> ComparisonDocument:
+    from vsmmu.cli.fleet_inputs import single_host
+    from vsmmu.errors import UsageError
+    from vsmmu.fleet.classes import parse_selection
+    from vsmmu.fleet.comparison import compare_hosts
+
+    if len(question.hosts) != 2 or output == "hosts":
+        raise UsageError(
+            "two-hosts",
+            "compare takes two hosts",
+            why=f"{len(question.hosts)} given",
+            next="vsmmu compare A B; or which of many hosts can run a VM: vsmmu compare --for VM HOST...",
+        )
+    first, second = (single_host(spec) for spec in question.hosts)
+    return compare_hosts(first, second, parse_selection(question.device), qemu)
+
+
+def _comparison(document: ComparisonDocument, *, every: bool) -> Iterator[str]:
+    from vsmmu.cli.table import table
+
+    yield f"A {document.a}, B {document.b}, QEMU {document.qemu}"
+    for pair in document.smmus:
+        yield ""
+        yield f"A: {_smmus(pair.a_smmus)}, class {pair.a}"
+        yield f"B: {_smmus(pair.b_smmus)}, class {pair.b}" if pair.b else "B: no SMMU is known"
+        fields = [field for field in pair.fields if every or field.verdict != "identical"]
+        if fields:
+            yield from table(("FIELD", "A", "B", "B IS"), [(f.field, f.a, f.b, f.verdict) for f in fields])
+    if document.changes:
+        yield ""
+        rows = [(entry.where or "host", entry.what, entry.before, entry.after) for entry in document.changes]
+        yield from table(("CHANGED", "WHAT", "BEFORE", "NOW"), rows)
+    yield ""
+    yield f"B is {click.style(document.verdict, fg=_COLORS[document.verdict])}{_MEANING[document.verdict]}"
+
+
+_MEANING = {
+    "identical": " to A",
+    "superset": ": what runs on A runs on B",
+    "incompatible": ": a VM that runs on A can fail on B",
+    "unknown": ": the facts do not settle it (vsmmu probe on B)",
+}
+
+
+def _smmus(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _read_vm(path: str) -> Machine:
+    from vsmmu.host.files import read_bounded
+    from vsmmu.machine.argv import read_source
+    from vsmmu.machine.files import read_config_file
+    from vsmmu.machine.limits import MAX_SOURCE_BYTES
+
+    data = read_bounded(path, MAX_SOURCE_BYTES, "command line")
+    return read_source(data, "standard input" if path == "-" else path, read_config_file).machine()
+
+
+def _place(
+    question: FleetQuestion, machine: Machine, vm: str, qemu: Qemu, output: str, *, assume_safe: bool
+) -> int:
+    from vsmmu.cli.fleet_inputs import report_rejects, take_census
+    from vsmmu.fleet.census import Census, pool_key
+    from vsmmu.fleet.classes import parse_selection
+    from vsmmu.fleet.comparison import placement
+    from vsmmu.fleet.records import RecordReader
+
+    reader = RecordReader(parse_selection(question.device))
+    census = Census(pool_key(question.pool), latest=question.latest)
+    note = _Printer(reader, machine, qemu, assume_safe=assume_safe) if output == "hosts" else None
+    take_census(reader, census, question.hosts, strict=question.strict, note=note)
+    report_rejects(census)
+    document = placement(machine, vm, census, reader.classes, qemu, assume_safe=assume_safe)
+    if output == "json":
+        from vsmmu.cli.documents import encode
+
+        click.echo(encode(document), nl=False)
+    elif output == "text":
+        click.echo("\n".join(_placement(document)))
+    return 0 if document.fitting == document.hosts else 1
+
+
+class _Printer:
+    """Print the name of each host that can run the VM, as it is read."""
+
+    def __init__(self, reader: RecordReader, machine: Machine, qemu: Qemu, *, assume_safe: bool) -> None:
+        self._reader = reader
+        self._machine = machine
+        self._qemu = qemu
+        self._good = ("starts", "unknown") if assume_safe else ("starts",)
+        self._fits: dict[int, bool] = {}
+
+    def __call__(self, record: Record) -> None:
+        fits = self._fits.get(record.kind)
+        if fits is None:
+            from vsmmu.fleet.fit import fit_of
+
+            fit = fit_of(self._machine, self._reader.classes[record.kind], self._qemu)
+            fits = self._fits[record.kind] = fit.answer in self._good
+        if fits:
+            click.echo(record.name)
+
+
+def _placement(document: PlacementDocument) -> Iterator[str]:
+    from vsmmu.cli.table import table
+
+    pools = any(entry.pool for entry in document.classes)
+    rows = [
+        (
+            *((entry.pool,) if pools else ()),
+            entry.kind,
+            f"{entry.hosts}",
+            entry.answer,
+            ",".join(entry.names[:3]) + (",..." if entry.hosts > 3 else ""),
+            entry.reason,
+        )
+        for entry in document.classes
+    ]
+    yield from table((*(("POOL",) if pools else ()), "CLASS", "HOSTS", "VM", "NAMES", "WHY"), rows)
+    yield ""
+    yield f"{document.fitting:,} of {document.hosts:,} hosts can run it, by the model of QEMU {document.qemu}"
