@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,6 +103,8 @@ def read_bounded(path: str, limit: int, what: str) -> bytes:
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
+    import tempfile  # reading facts, which is on the path of a VM's start, does not need it
+
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(descriptor, "wb") as stream:  # noqa: PTH123 - a descriptor
