@@ -14,7 +14,7 @@ unexport VSMMU_LAB_KERNEL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test test-fast test-lab lab bench docs docs-update regenerate lock clean
+.PHONY: help venv run test test-fast test-lab lab bench docs docs-update regenerate schemas lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -44,7 +44,10 @@ lab: venv ## build what the lab needs (root, Debian; cached outside the checkout
 	@$(BIN)/vsmmu lab build $(if $(VSMMU_LAB_KERNEL),--kernel "$(VSMMU_LAB_KERNEL)") || \
 		echo "The lab cannot be built here; the lab suite will say so."
 
-bench: venv ## cold start, throughput, growth: a table, and bench/results.json
+# virt-xml is what a start is compared with; without it (and without root to install it) that column is empty.
+bench: venv ## cold start, throughput, growth: a table, and build/bench.json
+	@command -v virt-xml >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+		apt-get install -q -y --no-install-recommends virtinst >/dev/null
 	$(BIN)/python bench/main.py
 
 docs: venv ## the manual as HTML, in docs/_build/html
@@ -58,6 +61,10 @@ docs-update: venv ## run the examples in README.md and docs/ and write down what
 regenerate: venv ## write golden files, generated documents and schemas anew; look at the difference
 	-VSMMU_REGENERATE=1 $(PYTEST) -q $(PARALLEL) -m "not lab"
 	git status --short
+
+schemas: venv ## write the JSON Schemas and the generated pages of the reference
+	VSMMU_REGENERATE=1 $(PYTEST) -q tests/docs/test_docs_reference.py -k generated
+	git status --short docs/reference
 
 lock: venv ## pin the newest versions that pyproject.toml allows
 	$(BIN)/python requirements/wanted.py | $(BIN)/pip-compile -q --upgrade --generate-hashes --allow-unsafe \

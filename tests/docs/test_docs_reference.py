@@ -78,9 +78,7 @@ def test_links_to_files_of_the_repository_hold() -> None:
 def test_tests_that_the_manual_names_exist() -> None:
     text = (DOCS / "explanation" / "requirements.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
-    assert {row for row in re.findall(r"^\| (S\d+) \|", text, re.M)} == {
-        f"S{number}" for number in range(1, 12)
-    }
+    assert set(re.findall(r"^\| (S\d+) \|", text, re.M)) == {f"S{number}" for number in range(1, 12)}
     missing = [
         f"{file}::{test}"
         for file, test in named

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measuring programs and functions: CPU time, medians, interleaved, so that a busy moment hits all alike."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["Cost", "best_of", "compare", "rate"]
+
+
+class Cost(NamedTuple):
+    """Seconds: CPU time (user and system) and wall time."""
+
+    cpu: float
+    wall: float
+
+
+def _run(command: Sequence[str], stdin: bytes) -> Cost:
+    """Run a program to its end, with the CPU time of it and of its children."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stderr is not None
+        child.stdin.write(stdin)
+        child.stdin.close()
+        message = child.stderr.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.perf_counter() - started
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)}: status {child.returncode}: {message.decode()}")
+    return Cost(usage.ru_utime + usage.ru_stime, wall)
+
+
+def compare(commands: Mapping[str, tuple[Sequence[str], bytes]], runs: int) -> dict[str, Cost]:
+    """The median cost of each command (with its standard input); they take turns."""
+    costs: dict[str, list[Cost]] = {name: [] for name in commands}
+    for turn in range(runs + 1):
+        for name, (command, stdin) in commands.items():
+            cost = _run(command, stdin)
+            if turn:  # the first turn fills caches
+                costs[name].append(cost)
+    return {
+        name: Cost(median(cost.cpu for cost in seen), median(cost.wall for cost in seen))
+        for name, seen in costs.items()
+    }
+
+
+def rate(function: Callable[[], object], seconds: float = 2.0) -> float:
+    """How often the function can be called in a second of CPU time."""
+    count, started = 0, time.process_time()
+    while (elapsed := time.process_time() - started) < seconds:
+        function()
+        count += 1
+    return count / elapsed
+
+
+def best_of(function: Callable[[], object], runs: int = 5) -> float:
+    """The CPU seconds of the quickest of some calls."""
+    times = []
+    for _ in range(runs):
+        started = time.process_time()
+        function()
+        times.append(time.process_time() - started)
+    return min(times)
