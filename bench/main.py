@@ -59,8 +59,8 @@ def host_with(addresses: list[str]) -> Host:
 
 def cold_start(runs: int) -> dict[str, Cost]:
     """A start of vsmmu beside one of its bare interpreter, and of virt-xml."""
-    # The binary itself, not the shim of a version manager, which costs more than vsmmu does; and with the same
-    # site-packages: others may run code at every start.
+    # The binary itself, not the shim of a version manager, which costs more than vsmmu does; and with our own
+    # site-packages: those of others may run code at every start.
     python = sys.executable
     script = str(Path(sys.executable).with_name("vsmmu"))
     question = ["--host", "builtin:gb200", "--", *vm(["0009:01:00.0"])]
