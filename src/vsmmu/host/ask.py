@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.host.refusals import refused
+from vsmmu.host.sysfs import group_members
 from vsmmu.host.uapi import hw_info
 from vsmmu.host.uapi.iommufd import IOMMU_HWPT_ALLOC_NEST_PARENT, hwpt_alloc, ioas_alloc
 from vsmmu.host.uapi.nesting import viommu_alloc
 from vsmmu.host.uapi.vfio import bind_iommufd
-from vsmmu.host.vfio import group_node, holders
+from vsmmu.host.vfio import group_node, holders, vfio_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +111,10 @@ def _opened(path: str, call: Call) -> Iterator[int]:
 def _held_by(tree: Tree, node: str, group: int | None, error: OSError) -> str:
     if error.errno not in (errno.EINVAL, errno.EBUSY, errno.EPERM):
         return ""
-    nodes = [node] if group is None else [node, group_node(group)]
+    nodes = [node]
+    if group is not None:
+        nodes.append(group_node(group))
+        devices = [vfio_device(tree, member) for member in group_members(tree, group)]
+        nodes += [device.node for device in devices if device]
     found = holders(tree, nodes)
     return f"held by {', '.join(map(str, found[:3]))}" if found else ""

@@ -188,7 +188,7 @@ def _ask_first(tree: Tree, host: Host, choices: tuple[str, ...]) -> Answer:
             if device is None or function is None:
                 raise Negative("device-gone", "the function has left its vfio driver", where=address)
             return ask(tree, address, device.node, function.iommu_group)
-        except Negative as error:
+        except (Negative, PermissionRefused) as error:
             first = first or error
     raise first or Negative("no-idle-function", "there is nothing to ask")
 

@@ -54,15 +54,15 @@ _GROUP_IN_USE: Final = _Refusal(
     Negative,
     "group-in-use",
     "the function's IOMMU group is in use",
-    "a member is held through /dev/vfio/GROUP or by its own driver",
-    "shut that VM down, or bind all members of the group to vfio-pci",
+    "it is open through vfio's older interface, /dev/vfio/GROUP",
+    "shut that VM down, or probe a function of another group behind the same SMMU",
 )
 _BIND_REFUSED: Final = _Refusal(
     PermissionRefused,
     "bind-refused",
     "the kernel does not give the function to an iommufd",
-    "a member of its group belongs to another process, or its interrupts are not isolated",
-    "shut down the VM that holds a group member; without an ITS see iommufd.allow_unsafe_interrupts",
+    "a member of its group belongs to another process or to its own driver, or interrupts are not isolated",
+    "free the whole group; on a host without an ITS see iommufd.allow_unsafe_interrupts",
 )
 _NOT_AN_IOMMUFD: Final = _Refusal(
     HostLacks,
