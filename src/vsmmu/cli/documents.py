@@ -9,6 +9,7 @@ import msgspec
 
 from vsmmu.fleet.documents import BaselineDocument, ComparisonDocument, PlacementDocument
 from vsmmu.host.facts import Host
+from vsmmu.plan.model import Plan
 from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
 from vsmmu.resolve.result import Problem, Resolution, VsmmuResolution
 
@@ -98,6 +99,7 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "baseline": BaselineDocument,
     "comparison": ComparisonDocument,
     "placement": PlacementDocument,
+    "plan": Plan,
     "error": ErrorDocument,
 }
 

@@ -22,6 +22,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "resolve": ("vsmmu.cli.resolve", "Pin what is auto to values that fit the host."),
     "explain": ("vsmmu.cli.explain", "Say why each value, and what others would do."),
     "check": ("vsmmu.cli.check", "Would QEMU start this VM here, and if not, why?"),
+    "plan": ("vsmmu.cli.plan", "Lay a VM out for functions of the host."),
     "show": ("vsmmu.cli.show", "Show a host: its SMMUs and what each offers."),
     "probe": ("vsmmu.cli.probe", "Ask the kernel what the host's SMMUs are."),
     "doctor": ("vsmmu.cli.doctor", "Is this host ready, and what to do if not?"),

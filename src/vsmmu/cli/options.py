@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
-__all__ = ["Question", "VmCommand", "host_option", "output_option", "vm_options"]
+__all__ = ["Question", "VmCommand", "given_words", "host_option", "output_option", "vm_options"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _WORDS: Final = "vsmmu.words"
@@ -31,6 +31,12 @@ class VmCommand(click.Command):
         return ["[OPTIONS]", "[FILE | -- QEMU-COMMAND...]"]
 
 
+def given_words(ctx: click.Context) -> tuple[str, ...] | None:
+    """The words after ``--`` of a :class:`VmCommand`; None if there is no ``--``."""
+    words: tuple[str, ...] | None = ctx.meta.get(_WORDS)
+    return words
+
+
 class Question(NamedTuple):
     """What the user asked, as given: nothing is read yet."""
 
@@ -39,6 +45,7 @@ class Question(NamedTuple):
     host: str
     qemu: str | None
     machine_type: str | None
+    libvirt: str | None
     policy: str
     functions: tuple[str, ...]
     also: tuple[str, ...]
@@ -78,7 +85,7 @@ def vm_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def invoke(**given: Any) -> Any:
         mine = {name: given.pop(name) for name in Question._fields if name != "words"}
-        words = click.get_current_context().meta.get(_WORDS)
+        words = given_words(click.get_current_context())
         return function(Question(words=words, **mine), **given)
 
     update_wrapper(invoke, function)  # also carries the verb's own options, which click keeps there
@@ -116,6 +123,11 @@ _VM_OPTIONS: Final[tuple[Callable[..., Any], ...]] = (
         "--machine-type",
         metavar="virt-X.Y",
         help="The machine type, where the command line does not say it.",
+    ),
+    click.option(
+        "--libvirt",
+        metavar="VERSION",
+        help="Which libvirt will define the domain, where the VM is domain XML.  [default: 12.8]",
     ),
     click.option(
         "--policy",

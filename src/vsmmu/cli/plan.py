@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu plan``: a topology for functions of a host, as QEMU arguments, libvirt XML or a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from vsmmu.cli.options import VmCommand, host_option, output_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.plan.model import Plan
+    from vsmmu.resolve.result import Policy
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu plan --host builtin:gb200 0009:01:00.0 0019:01:00.0
+  vsmmu plan 0009:01:00.0 -- qemu-system-aarch64 -M virt ...       the whole command line
+  vsmmu plan --spare 2 smmu3.0x0000000005100000                    ports for functions to come
+  vsmmu plan -o xml --first-index 5 0009:01:00.0                   for virsh edit
+  vsmmu plan -o svg 0009:01:00.0 0019:01:00.0 > plan.svg
+"""
+
+
+class _PlanCommand(VmCommand):
+    """The usage line: devices first, the VM to add them to after ``--``."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The usage line, with the form that click cannot know."""
+        return ["[OPTIONS]", "DEVICE...", "[-- QEMU-COMMAND...]"]
+
+
+class _Asked(NamedTuple):
+    """The options as given."""
+
+    host: str
+    qemu: str | None
+    machine_type: str | None
+    policy: str
+    spare: int
+    assume_safe: bool
+    pin_cmdqv: bool
+
+
+@click.command("plan", cls=_PlanCommand, epilog=_EXAMPLES)
+@click.argument("devices", nargs=-1, required=True, metavar="DEVICE...")
+@host_option
+@click.option(
+    "--qemu",
+    metavar="VERSION|BINARY",
+    help="Which QEMU will run it: 11.0, 11.1, or a binary.  [default: 11.1]",
+)
+@click.option("--machine-type", metavar="virt-X.Y", help="The machine type, if no command line says it.")
+@click.option("--policy", type=click.Choice(["common", "qemu"]), default="common", show_default=True,
+              help="How values are chosen, as for resolve.")  # fmt: skip
+@click.option("--spare", type=click.IntRange(0, 255), default=0, metavar="N",
+              help="Leave N ports for hot-plug behind each vSMMU.")  # fmt: skip
+@click.option("--assume-safe", is_flag=True, help="Where a fact is unknown take what asks least.")
+@click.option("--pin-cmdqv", is_flag=True, help="Pin cmdqv, too, instead of leaving it to QEMU.")
+@click.option("--first-index", type=click.IntRange(1, 255), default=1, metavar="N", show_default=True,
+              help="With -o xml: index of the first new controller, one more than the domain's last.")  # fmt: skip
+@output_option("nul", "xml", "tree", "svg")
+def command(devices: tuple[str, ...], first_index: int, output: str, **given: Any) -> int:
+    """Lay a VM out for functions of the host.
+
+    Each host SMMU gets a pxb-pcie and an arm-smmuv3 with resolved values, each function a root port; bus
+    numbers, chassis and ids do not collide.
+
+    DEVICE is a function (0009:01:00.0), or an SMMU (smmu3.0x0000000005100000) for a vSMMU whose functions
+    all come by hot-plug. With a QEMU command after --, the whole command line comes out, else the arguments
+    to be added to one. Nothing comes out that QEMU would refuse, as far as the facts tell.
+    """
+    from vsmmu.cli.options import given_words
+
+    plan = _plan(devices, given_words(click.get_current_context()), _Asked(**given))
+    for companion in plan.companions:
+        click.echo(f"vsmmu: note: {companion.text}", err=True)
+    for note in plan.notes:
+        click.echo(f"vsmmu: note: {note}", err=True)
+    click.echo(_render(plan, output, first_index), nl=False)
+    return 0
+
+
+def _plan(devices: tuple[str, ...], words: tuple[str, ...] | None, asked: _Asked) -> Plan:
+    from vsmmu.cli.inputs import load_host, load_qemu
+    from vsmmu.errors import UsageError
+    from vsmmu.machine.files import read_config_file
+    from vsmmu.plan.planner import Order, plan
+    from vsmmu.resolve.candidates import Wishes
+
+    if words is not None and not words:
+        raise UsageError("no-vm", "nothing stands after --", next="write the QEMU command there")
+    policy: Policy = "qemu" if asked.policy == "qemu" else "common"
+    return plan(
+        Order(devices, asked.spare, words or (), asked.machine_type or ""),
+        load_host(asked.host),
+        load_qemu(asked.qemu),
+        policy=policy,
+        wishes=Wishes(assume_safe=asked.assume_safe, pin_cmdqv=asked.pin_cmdqv),
+        reader=read_config_file,
+    )
+
+
+def _render(plan: Plan, output: str, first_index: int) -> str:
+    if output == "json":
+        from vsmmu.cli.documents import encode
+
+        return encode(plan).decode()
+    if output == "xml":
+        from vsmmu.plan.libvirt import devices_xml
+
+        return devices_xml(plan, first_index)
+    if output in ("tree", "svg"):
+        from vsmmu.cli.picture import draw
+        from vsmmu.plan.boxes import plan_box
+
+        return draw(plan_box(plan), output, f"PCI topology of a VM on {plan.host}")
+    words = plan.arguments if plan.command_line is None else plan.command_line
+    if output == "nul":
+        return "".join(f"{word}\0" for word in words)
+    return "\n".join(_text(plan)) + "\n"
+
+
+def _text(plan: Plan) -> Iterator[str]:
+    from vsmmu.machine.sources import shell_quote
+
+    if plan.command_line is not None:
+        yield " ".join(shell_quote(word) for word in plan.command_line)
+        return
+    pairs = zip(plan.arguments[::2], plan.arguments[1::2], strict=True)
+    lines = [f"{option} {shell_quote(value)}" for option, value in pairs]
+    yield from (f"{line} \\" for line in lines[:-1])
+    yield lines[-1]

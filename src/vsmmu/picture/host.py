@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host as boxes: its sockets, on each its SMMUs, behind each its functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vsmmu.picture.box import Box
+from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from vsmmu.host.evidence import Reading
+    from vsmmu.host.facts import Host, HostFunction, HostSmmu
+    from vsmmu.smmuv3.properties import Property
+
+__all__ = ["host_box"]
+
+
+def host_box(host: Host) -> Box:
+    """The host with everything that is known to sit on it; functions without an SMMU come last."""
+    nodes = dict.fromkeys(smmu.numa_node for smmu in host.smmus)
+    if len(nodes) > 1:
+        places = [
+            Box(
+                "no NUMA node known" if node is None else f"NUMA node {node}",
+                inside=tuple(_smmu(host, smmu) for smmu in host.smmus if smmu.numa_node == node),
+                shade="place",
+            )
+            for node in nodes
+        ]
+    else:
+        places = [_smmu(host, smmu) for smmu in host.smmus]
+    outside = tuple(_function(function) for function in host.functions if function.smmu is None)
+    if outside:
+        places.append(Box("behind no SMMUv3", inside=outside, shade="open"))
+    return Box(host.name, (host.title,) if host.title else (), tuple(places), "place")
+
+
+def _smmu(host: Host, smmu: HostSmmu) -> Box:
+    offers = " ".join(
+        f"{entry.name}={_offer(entry, host.read_field(smmu, entry.source))}" for entry in REGISTER_PROPERTIES
+    )
+    inside = tuple(_root_complexes(host.behind(smmu)))
+    return Box(smmu.name, (offers,), inside, "strong")
+
+
+def _root_complexes(functions: Iterable[HostFunction]) -> Iterator[Box]:
+    """One box for each PCI domain behind an SMMU: on Arm servers a domain is a root complex."""
+    domains: dict[str, list[HostFunction]] = {}
+    for function in functions:
+        domains.setdefault(function.address.partition(":")[0], []).append(function)
+    for domain, members in domains.items():
+        yield Box(f"PCI domain {domain}", inside=tuple(_function(member) for member in members))
+
+
+def _function(function: HostFunction) -> Box:
+    ids = f"{function.vendor}:{function.device}" if function.vendor and function.device else ""
+    lines = [" ".join(part for part in (ids, function.label) if part), function.driver]
+    return Box(function.address, tuple(line for line in lines if line))
+
+
+def _offer(entry: Property, reading: Reading) -> str:
+    if reading.exact is not None:
+        return entry.spell(entry.from_code(reading.exact))
+    if reading.is_unknown:
+        return "?"
+    bound = reading.low if reading.low > 0 else reading.high
+    return f"{'≥' if reading.low > 0 else '≤'}{entry.spell(entry.from_code(bound))}"

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan as boxes: the host's nodes and SMMUs, and in each what the VM gets of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vsmmu.picture.box import Box
+
+if TYPE_CHECKING:
+    from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
+
+__all__ = ["plan_box"]
+
+
+def plan_box(plan: Plan) -> Box:
+    """The whole plan; host SMMUs on several NUMA nodes are put together by node."""
+    nodes = dict.fromkeys(vsmmu.host_node for vsmmu in plan.vsmmus)
+    inside = [
+        Box(
+            "no NUMA node known" if node is None else f"host NUMA node {node}",
+            inside=tuple(_host_smmu(vsmmu) for vsmmu in plan.vsmmus if vsmmu.host_node == node),
+            shade="place",
+        )
+        for node in nodes
+    ]
+    shown = inside if len(nodes) > 1 else inside[0].inside
+    return Box(f"VM on {plan.host}", (f"QEMU {plan.qemu}, {plan.machine_type}",), tuple(shown), "place")
+
+
+def _host_smmu(vsmmu: PlannedVsmmu) -> Box:
+    node = "" if vsmmu.numa_node is None else f", guest node {vsmmu.numa_node}"
+    buses = f"buses {vsmmu.first_bus}-{vsmmu.last_bus}{node}"
+    values = " ".join(f"{entry.name}={entry.value}" for entry in vsmmu.properties if entry.value != "auto")
+    guest = Box(
+        f"{vsmmu.id} on {vsmmu.expander}",
+        (values, buses),
+        tuple(_port(port) for port in vsmmu.ports),
+        "strong",
+    )
+    return Box(vsmmu.host_smmu, ("host SMMU",), (guest,), "place")
+
+
+def _port(port: PlannedPort) -> Box:
+    if not port.function:
+        return Box(port.id, (f"chassis {port.chassis}", "free for hot-plug"), shade="open")
+    return Box(port.id, (f"chassis {port.chassis}", f"{port.device}: {port.function}"))

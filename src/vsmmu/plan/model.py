@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plan says: for each host SMMU an expander, a vSMMU and its ports, and what goes with them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from vsmmu.qemu.outcome import Answer
+from vsmmu.resolve.result import PropertyResolution
+
+__all__ = ["Companion", "Plan", "PlannedPort", "PlannedVsmmu"]
+
+
+class PlannedPort(msgspec.Struct, frozen=True):
+    """One ``pcie-root-port``.
+
+    :param chassis: unique among all ports of the VM, so that the slot may stay 0.
+    :param address: slot and function on the expander's bus (``3`` or ``3.1``); empty where QEMU may choose.
+    :param device: id of the ``vfio-pci`` in it; empty for a spare port.
+    :param function: the host function; empty for a spare port.
+    """
+
+    id: str
+    chassis: int
+    address: str = ""
+    device: str = ""
+    function: str = ""
+
+
+class PlannedVsmmu(msgspec.Struct, frozen=True):
+    """One host SMMU's share of the VM.
+
+    :param id: of the ``arm-smmuv3``.
+    :param host_smmu: the kernel's name of the SMMU that it stands for.
+    :param host_node: the NUMA node of that SMMU; None if it is not known or the host has none.
+    :param expander: id of the ``pxb-pcie``, which is the name of its bus, too.
+    :param first_bus: its ``bus_nr``.
+    :param last_bus: the last bus number that the plan counts on; the range itself ends before the next
+        expander's.
+    :param numa_node: the guest's NUMA node; None if the guest has none that fits.
+    :param properties: the values with their reasons, as ``vsmmu explain`` gives them.
+    :param registers: the ID registers that the guest will read; None where a fact is missing.
+    """
+
+    id: str
+    host_smmu: str
+    host_node: int | None
+    expander: str
+    first_bus: int
+    last_bus: int
+    numa_node: int | None
+    ports: tuple[PlannedPort, ...]
+    properties: tuple[PropertyResolution, ...] = ()
+    registers: dict[str, str] | None = None
+
+    @property
+    def endpoints(self) -> tuple[PlannedPort, ...]:
+        """The ports that hold a function from the start."""
+        return tuple(port for port in self.ports if port.function)
+
+    def value(self, name: str) -> str:
+        """A property as it is written; empty if it is not."""
+        return next((entry.value for entry in self.properties if entry.name == name), "")
+
+
+class Companion(msgspec.Struct, frozen=True):
+    """A function that was not asked for and is concerned all the same.
+
+    :param reason: *same-group*: the kernel gives IOMMU groups away as a whole, so no driver of the host may
+        hold it. *same-device*: another function of one device, such as a GPU's audio.
+    """
+
+    function: str
+    of: str
+    reason: Literal["same-group", "same-device"]
+    text: str
+
+
+class Plan(msgspec.Struct, frozen=True, tag_field="schema", tag="vsmmu.plan/1"):
+    """A topology that the model of QEMU has started; ``vsmmu.plan/1`` as it stands.
+
+    :param iommufd: id of the iommufd object, and whether the VM had it already.
+    :param form: how the devices are written: JSON if the VM's other devices are, so that ours come last.
+    :param arguments: the words to be added to QEMU's command line, values included.
+    :param command_line: the whole command line, if there was one to add to.
+    """
+
+    host: str
+    qemu: str
+    machine_type: str
+    answer: Answer
+    iommufd: str
+    iommufd_present: bool
+    form: Literal["keyval", "json"]
+    vsmmus: tuple[PlannedVsmmu, ...]
+    companions: tuple[Companion, ...]
+    notes: tuple[str, ...]
+    arguments: tuple[str, ...]
+    command_line: tuple[str, ...] | None

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan a topology: choose it, write it, and have it resolved and started like any other VM.
+
+The values come from the resolver and the verdict from the model of QEMU, on the very words that are handed
+out; nothing of either is computed here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from vsmmu.errors import Negative
+from vsmmu.machine.argv import CommandLine, read_words
+from vsmmu.machine.drivers import is_vfio
+from vsmmu.machine.endpoints import host_address
+from vsmmu.machine.topology import Topology
+from vsmmu.plan.arguments import arguments
+from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
+from vsmmu.plan.numa import guest_nodes, node_for
+from vsmmu.plan.numbers import (
+    SLOTS,
+    Names,
+    bus_count,
+    chassis_numbers,
+    free_slots,
+    has_json_devices,
+    place,
+    taken_ranges,
+)
+from vsmmu.plan.selection import Share, companions, shares, unready
+from vsmmu.qemu.realize import MAX_VSMMUS
+from vsmmu.resolve.candidates import Wishes
+from vsmmu.resolve.resolver import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.assemble import Reader
+    from vsmmu.machine.model import Machine
+    from vsmmu.qemu.versions import Qemu
+    from vsmmu.resolve.result import Policy, Resolution
+
+__all__ = ["MAX_SPARE", "Order", "plan"]
+
+#: More spare ports than bus numbers are certainly a mistake.
+MAX_SPARE: Final = 255
+_FUNCTIONS: Final = 8
+_NOTHING: Final = ("-nodefaults",)
+
+
+class Order(NamedTuple):
+    """What is to be planned.
+
+    :param devices: function addresses; a name of an SMMU gives a vSMMU without endpoint.
+    :param spare: ports for hot-plug behind each vSMMU; a vSMMU without endpoint gets at least one.
+    :param words: the VM's command line, emulator included; empty if arguments to add are wanted.
+    :param machine_type: of a VM whose command line does not say it; empty for the newest.
+    """
+
+    devices: tuple[str, ...]
+    spare: int = 0
+    words: tuple[str, ...] = ()
+    machine_type: str = ""
+
+
+class _Vm(NamedTuple):
+    """The VM to which the plan is added."""
+
+    machine: Machine
+    topology: Topology
+    words: tuple[str, ...]
+
+
+def plan(
+    order: Order,
+    host: Host,
+    qemu: Qemu,
+    *,
+    policy: Policy = "common",
+    wishes: Wishes | None = None,
+    reader: Reader | None = None,
+) -> Plan:
+    """Plan expanders, vSMMUs and ports for functions of ``host``.
+
+    :param wishes: as for :func:`vsmmu.resolve.resolver.resolve`; which SMMU a vSMMU is for is added.
+    :param reader: gives the content of ``-readconfig`` files of the command line.
+    :return: a plan that the model of QEMU starts, as far as the facts tell.
+    :raise Negative: for devices that the host does not have, limits that are exceeded, values that cannot
+        be resolved, and whatever QEMU would refuse.
+    :raise InputRefused: for a command line that cannot be read.
+    """
+    machine = read_words(order.words or _NOTHING, reader).machine()
+    vm = _Vm(machine, Topology.of(machine), order.words)
+    given = {address for device in machine.devices if (address := host_address(device)) is not None}
+    chosen = shares(order.devices, host, given)
+    _check_limits(chosen, vm)
+    json = has_json_devices(machine.devices)
+    names = Names(machine, vm.topology)
+    present = next((entry.id for entry in machine.objects if entry.qom_type == "iommufd"), "")
+    iommufd = present or names.take("iommufd", 0)
+    vsmmus = _lay_out(chosen, order.spare, vm, names)
+    added = arguments(vsmmus, iommufd, iommufd_present=bool(present), json=json)
+    line = read_words((*order.words, *added), reader)
+    resolution, line = _resolve(line, order, host, qemu, policy, wishes, vsmmus)
+    start = len(order.words)
+    return Plan(
+        host=host.name,
+        qemu=str(qemu),
+        machine_type=resolution.machine_type,
+        answer=resolution.verdict.answer if resolution.verdict else "unknown",
+        iommufd=iommufd,
+        iommufd_present=bool(present),
+        form="json" if json else "keyval",
+        vsmmus=tuple(_with_values(vsmmu, resolution) for vsmmu in vsmmus),
+        companions=tuple(companions(chosen, host, given)),
+        notes=(*resolution.notes, *unready(chosen), *_notes(vsmmus, vm, host)),
+        arguments=line.words[start : start + len(added)],
+        command_line=line.words if order.words else None,
+    )
+
+
+def _check_limits(chosen: Sequence[Share], vm: _Vm) -> None:
+    present = len(vm.machine.vsmmus)
+    if present + len(chosen) > MAX_VSMMUS:
+        raise Negative(
+            "too-many-vsmmus",
+            f"functions behind {len(chosen)} host SMMUs need {len(chosen)} vSMMUs",
+            why=f"a VM can have {MAX_VSMMUS}" + (f", and this one has {present}" if present else ""),
+            next="give the VM functions behind fewer host SMMUs",
+        )
+    free = free_slots(vm.machine, vm.topology)
+    if len(chosen) > free:
+        raise Negative(
+            "no-slots",
+            f"{len(chosen)} pxb-pcie need a slot each on pcie.0",
+            why=f"{free} of {SLOTS} are free",
+            next="move devices from pcie.0 behind a port, or put several into one slot (multifunction=on)",
+        )
+
+
+def _lay_out(chosen: Sequence[Share], spare: int, vm: _Vm, names: Names) -> tuple[PlannedVsmmu, ...]:
+    counts = [len(share.functions) + (spare or (0 if share.functions else 1)) for share in chosen]
+    starts, widths = _number_buses(counts, vm)
+    nodes = guest_nodes(vm.words, vm.machine)
+    chassis = chassis_numbers(vm.machine)
+    found = []
+    for share, count, first, width in zip(chosen, counts, starts, widths, strict=True):
+        expander = names.take("pcie.", 1)
+        vsmmu = PlannedVsmmu(
+            id=names.take("smmuv3.", 0),
+            host_smmu=share.smmu.name,
+            host_node=share.smmu.numa_node,
+            expander=expander,
+            first_bus=first,
+            last_bus=first + width - 1,
+            numa_node=node_for(share.smmu.numa_node, nodes),
+            ports=tuple(_port(share, index, count, next(chassis, 0), names) for index in range(count)),
+        )
+        found.append(vsmmu)
+    if any(port.chassis == 0 for vsmmu in found for port in vsmmu.ports):
+        raise Negative("no-chassis", "there are not enough chassis numbers for all ports", why="QEMU has 255")
+    return tuple(found)
+
+
+def _number_buses(counts: Sequence[int], vm: _Vm) -> tuple[list[int], list[int]]:
+    """First bus numbers and widths: with a number in reserve for each port if there is room, else without."""
+    total = bus_count(vm.machine)
+    for reserve in (1, 0):
+        widths = [1 + count * (1 + reserve) for count in counts]
+        starts = place(widths, taken_ranges(vm.machine, vm.topology, reserve), total)
+        if starts is not None:
+            return starts, widths
+    small = "; highmem=off leaves only 16" if total < 256 else ""
+    raise Negative(
+        "no-bus-numbers",
+        f"{sum(counts)} ports behind {len(counts)} pxb-pcie need {sum(counts) + len(counts)} bus numbers",
+        why=f"the machine has {total} in all, and the VM as it is takes some of them{small}",
+        next="plan fewer functions or spare ports" + (", or remove highmem=off" if small else ""),
+    )
+
+
+def _port(share: Share, index: int, count: int, chassis: int, names: Names) -> PlannedPort:
+    # A bus has 32 slots; more ports share slots as functions of one device, each with its own hot-plug.
+    address = f"{index // _FUNCTIONS:x}.{index % _FUNCTIONS}" if count > SLOTS else ""
+    port = PlannedPort(names.take("rp", 1), chassis, address)
+    if index >= len(share.functions):
+        return port
+    function = share.functions[index].address
+    return msgspec.structs.replace(port, device=names.take("vfio", 0), function=function)
+
+
+def _resolve(
+    line: CommandLine,
+    order: Order,
+    host: Host,
+    qemu: Qemu,
+    policy: Policy,
+    wishes: Wishes | None,
+    vsmmus: tuple[PlannedVsmmu, ...],
+) -> tuple[Resolution, CommandLine]:
+    machine = line.machine()
+    if order.machine_type and not machine.machine_type:
+        machine = machine._replace(machine_type=order.machine_type)
+    asked = wishes or Wishes()
+    named = {vsmmu.id: vsmmu.host_smmu for vsmmu in vsmmus}
+    asked = asked._replace(smmu={**asked.smmu, **named})
+    resolution = resolve(machine, host, qemu, policy=policy, wishes=asked)
+    resolution.require()
+    return resolution, line.edit(resolution.edits)
+
+
+def _with_values(vsmmu: PlannedVsmmu, resolution: Resolution) -> PlannedVsmmu:
+    properties = resolution.vsmmu(vsmmu.id).properties
+    registers = resolution.verdict.vsmmu(vsmmu.id).registers if resolution.verdict else None
+    return msgspec.structs.replace(vsmmu, properties=properties, registers=registers)
+
+
+def _notes(vsmmus: Sequence[PlannedVsmmu], vm: _Vm, host: Host) -> Iterator[str]:
+    nodes = guest_nodes(vm.words, vm.machine)
+    for vsmmu in vsmmus if nodes else ():
+        if vsmmu.host_node is not None and vsmmu.numa_node is None:
+            yield (
+                f"{vsmmu.expander} has no numa_node: no NUMA node of the guest stands for node "
+                f"{vsmmu.host_node} of the host (-numa node,nodeid={vsmmu.host_node},memdev=... would)"
+            )
+    several = {vsmmu.host_node for vsmmu in vsmmus if vsmmu.host_node is not None}
+    if vm.words and not nodes and len(several) > 1:
+        yield (
+            f"the functions sit on {len(several)} NUMA nodes of the host and the guest has none: "
+            "with -numa node,... it would know"
+        )
+    served = _served(vm, host)
+    for vsmmu in vsmmus:
+        if vsmmu.host_smmu in served:
+            first = served[vsmmu.host_smmu]
+            yield f"{first} stands for {vsmmu.host_smmu} already; {vsmmu.id} is a second vSMMU for it"
+
+
+def _served(vm: _Vm, host: Host) -> dict[str, str]:
+    """Host SMMU -> the vSMMU of the VM as it is that stands for it."""
+    served: dict[str, str] = {}
+    for vsmmu in vm.machine.vsmmus:
+        bus = vm.topology.primary_bus_of(vsmmu)
+        for device in vm.topology.endpoints_behind(bus.name) if bus is not None else ():
+            function = host.function(host_address(device) or "") if is_vfio(device.driver) else None
+            if function is not None and function.smmu:
+                served.setdefault(function.smmu, vsmmu.name)
+    return served

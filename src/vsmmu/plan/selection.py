@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was asked for: functions and SMMUs of the host, grouped by the SMMU that translates them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vsmmu.errors import Negative
+from vsmmu.pci import normal_address
+from vsmmu.plan.model import Companion
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from vsmmu.host.facts import Host, HostFunction, HostSmmu
+
+__all__ = ["Share", "companions", "shares", "unready"]
+
+
+class Share(NamedTuple):
+    """One host SMMU and the functions behind it that were asked for; none means ports only."""
+
+    smmu: HostSmmu
+    functions: tuple[HostFunction, ...]
+
+
+def shares(devices: Sequence[str], host: Host, given: Collection[str] = ()) -> tuple[Share, ...]:
+    """Group devices by host SMMU, in the order in which each SMMU first comes up.
+
+    :param devices: function addresses, or names of SMMUs for which there is no function yet.
+    :param given: addresses that the VM has already.
+    :raise Negative: ``no-such-device``, ``no-smmu-behind``, ``already-given``.
+    """
+    found: dict[str, dict[str, HostFunction]] = {}
+    smmus: dict[str, HostSmmu] = {}
+    for text in devices:
+        function = host.function(normal_address(text) or text)
+        smmu = _smmu_of(function, host) if function is not None else host.smmu(text)
+        if smmu is None:
+            raise _no_such_device(text, host)
+        if function is not None and function.address in given:
+            raise Negative(
+                "already-given",
+                f"this VM has {function.address} already",
+                next="leave it out of the plan, or out of the command line",
+            )
+        smmus[smmu.name] = smmu
+        behind = found.setdefault(smmu.name, {})
+        if function is not None:
+            behind[function.address] = function
+    return tuple(Share(smmus[name], tuple(functions.values())) for name, functions in found.items())
+
+
+def _smmu_of(function: HostFunction, host: Host) -> HostSmmu:
+    smmu = host.smmu(function.smmu) if function.smmu else None
+    if smmu is None:
+        raise Negative(
+            "no-smmu-behind",
+            f"{function.address} does not sit behind an SMMUv3 of host {host.name!r}",
+            why="an accelerated vSMMU stands for the SMMU that translates the function",
+            next="vsmmu show lists the functions and their SMMUs",
+        )
+    return smmu
+
+
+def _no_such_device(text: str, host: Host) -> Negative:
+    known = ", ".join(function.address for function in host.functions[:6])
+    return Negative(
+        "no-such-device",
+        f"host {host.name!r} has no {text!r:.80}",
+        why=f"it knows {known}{', ...' if len(host.functions) > 6 else ''}"
+        if known
+        else "it has no functions",
+        next="name a function or an SMMU: vsmmu show lists them",
+    )
+
+
+def companions(chosen: Sequence[Share], host: Host, given: Collection[str] = ()) -> Iterator[Companion]:
+    """Functions that are concerned by giving the chosen ones away, and are not given themselves."""
+    mine = [function for share in chosen for function in share.functions]
+    taken = {function.address for function in mine} | set(given)
+    for other in host.functions:
+        if other.address in taken:
+            continue
+        group = next((one for one in mine if _same_group(one, other)), None)
+        if group is not None:
+            yield Companion(
+                other.address,
+                group.address,
+                "same-group",
+                f"{_called(other)} is in IOMMU group {other.iommu_group} with {group.address}: the host must "
+                "let go of it, too (bind it to vfio-pci, or to no driver), whether the guest gets it or not",
+            )
+            continue
+        device = next((one for one in mine if _same_device(one, other)), None)
+        if device is not None:
+            yield Companion(
+                other.address,
+                device.address,
+                "same-device",
+                f"{_called(other)} is another function of the device of {device.address}; "
+                "they usually go together: name both, or leave it to the host knowingly",
+            )
+
+
+def _called(function: HostFunction) -> str:
+    return f"{function.address} ({function.label})" if function.label else function.address
+
+
+def _same_group(one: HostFunction, other: HostFunction) -> bool:
+    return one.iommu_group is not None and one.iommu_group == other.iommu_group
+
+
+def _same_device(one: HostFunction, other: HostFunction) -> bool:
+    # Virtual functions share slot numbers with their neighbours, and are devices of their own.
+    virtual = one.physical_function or other.physical_function
+    return not virtual and one.address.rpartition(".")[0] == other.address.rpartition(".")[0]
+
+
+def unready(chosen: Sequence[Share]) -> Iterator[str]:
+    """Functions that a driver of the host holds, so that QEMU could not have them now."""
+    for share in chosen:
+        for function in share.functions:
+            driver = function.driver.replace("_", "-")
+            if driver and not driver.endswith("vfio-pci"):
+                yield (
+                    f"{function.address} is bound to {function.driver}: QEMU needs it bound to vfio-pci "
+                    "(or a variant of it)"
+                )
