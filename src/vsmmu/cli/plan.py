@@ -63,7 +63,7 @@ class _Asked(NamedTuple):
 @click.option("--assume-safe", is_flag=True, help="Where a fact is unknown take what asks least.")
 @click.option("--pin-cmdqv", is_flag=True, help="Pin cmdqv, too, instead of leaving it to QEMU.")
 @click.option("--first-index", type=click.IntRange(1, 255), default=1, metavar="N", show_default=True,
-              help="With -o xml: index of the first new controller, one more than the domain's last.")  # fmt: skip
+              help="With -o xml: index of the first new controller, the domain's last plus one.")  # fmt: skip
 @output_option("nul", "xml", "tree", "svg")
 def command(devices: tuple[str, ...], first_index: int, output: str, **given: Any) -> int:
     """Lay a VM out for functions of the host.

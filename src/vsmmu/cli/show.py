@@ -21,6 +21,7 @@ Examples:
   vsmmu show --host builtin:gb200
   vsmmu show --host builtin:qemu-virt --registers
   vsmmu show 0009:01:00.0 -o json
+  vsmmu show -o svg > host.svg                  sockets, SMMUs, functions as a picture
   vsmmu show --list                             names of the built-in hosts
 """
 
@@ -31,7 +32,7 @@ Examples:
 @click.option("--registers", is_flag=True, help="Show every field of the ID registers that is known.")
 @click.option("--evidence", is_flag=True, help="Show where each value comes from.")
 @click.option("--list", "list_hosts", is_flag=True, help="List the built-in hosts.")
-@output_option()
+@output_option("tree", "svg")
 def command(
     devices: tuple[str, ...], host: str, registers: bool, evidence: bool, list_hosts: bool, output: str
 ) -> int:
@@ -52,6 +53,11 @@ def command(
         from vsmmu.host.files import encode_host
 
         click.echo(encode_host(facts), nl=False)
+    elif output in ("tree", "svg"):
+        from vsmmu.cli.picture import draw
+        from vsmmu.picture.host import host_box
+
+        click.echo(draw(host_box(facts), output, f"SMMUs and functions of {facts.name}"), nl=False)
     else:
         click.echo("\n".join(_text(facts, _age(facts, host), registers=registers, evidence=evidence)))
     return 0
