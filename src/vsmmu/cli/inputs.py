@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vsmmu.cli.options import Question
     from vsmmu.host.facts import Host
     from vsmmu.machine.model import Machine
+    from vsmmu.resolve.candidates import Ceiling
     from vsmmu.resolve.result import Policy
 
 __all__ = ["Inputs", "load_host", "read_inputs"]
@@ -132,7 +133,14 @@ def _wishes(question: Question) -> Wishes:
         assume_safe=question.assume_safe,
         allow_mixed=question.allow_mixed,
         pin_cmdqv=question.pin_cmdqv,
+        ceiling=_ceiling(question.baseline) if question.baseline else None,
     )
+
+
+def _ceiling(spec: str) -> Ceiling:
+    from vsmmu.cli.baseline_file import read_baseline
+
+    return read_baseline(spec)
 
 
 def _pair(text: str, option: str, form: str) -> tuple[str, str]:

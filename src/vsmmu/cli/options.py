@@ -53,6 +53,7 @@ class Question(NamedTuple):
     assume_safe: bool
     allow_mixed: bool
     pin_cmdqv: bool
+    baseline: str | None = None
 
 
 def host_option(function: _Function) -> _Function:
@@ -165,6 +166,11 @@ _VM_OPTIONS: Final[tuple[Callable[..., Any], ...]] = (
         "--allow-mixed",
         is_flag=True,
         help="Let one vSMMU stand for two host SMMUs (QEMU starts, attaching fails later).",
+    ),
+    click.option(
+        "--baseline",
+        metavar="FILE[#POOL]",
+        help="Take no more than all hosts of a pool offer: what vsmmu baseline -o json printed.",
     ),
     click.option("--pin-cmdqv", is_flag=True, help="Pin cmdqv, too, instead of leaving it to QEMU."),
 )

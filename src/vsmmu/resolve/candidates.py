@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Device
     from vsmmu.machine.topology import Topology
 
-__all__ = ["Candidate", "Served", "Wishes", "served_by"]
+__all__ = ["Candidate", "Ceiling", "Served", "Wishes", "served_by"]
+
+
+class Ceiling(NamedTuple):
+    """A baseline: more than this is not wanted, whatever the host offers.
+
+    :param name: the pool, or the file that it came from.
+    :param hosts: how many hosts stand behind it.
+    :param values: the most for each property, in the property's unit.
+    """
+
+    name: str
+    hosts: int
+    values: Mapping[str, int]
 
 
 class Wishes(NamedTuple):
@@ -29,6 +42,7 @@ class Wishes(NamedTuple):
     :param assume_safe: take the safe value where a fact is unknown.
     :param allow_mixed: let one vSMMU serve two host SMMUs (QEMU starts, attaching fails later).
     :param pin_cmdqv: also write cmdqv.
+    :param ceiling: a baseline that the values must not exceed.
     """
 
     functions: Mapping[str, str] = {}
@@ -37,6 +51,7 @@ class Wishes(NamedTuple):
     assume_safe: bool = False
     allow_mixed: bool = False
     pin_cmdqv: bool = False
+    ceiling: Ceiling | None = None
 
     def also_for(self, vsmmu: str) -> tuple[str, ...]:
         """The functions to come behind ``vsmmu``."""

@@ -17,7 +17,14 @@ from vsmmu.qemu.versions import MachineType, Qemu, machine_type
 from vsmmu.qemu.vm import start
 from vsmmu.resolve.candidates import Served, Wishes, served_by
 from vsmmu.resolve.result import Action, Policy, Problem, PropertyResolution, Resolution, VsmmuResolution
-from vsmmu.resolve.rules import Choice, choose, choose_cmdqv, qemu_auto, read_sources
+from vsmmu.resolve.rules import (
+    Choice,
+    ceiling_source,
+    choose,
+    choose_cmdqv,
+    qemu_auto,
+    read_sources,
+)
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property
 
 if TYPE_CHECKING:
@@ -133,13 +140,17 @@ def _resolve_vsmmu(vsmmu: _Vsmmu, context: _Context, problems: list[Problem]) ->
 def _resolve_property(
     entry: Property, setting: Setting, vsmmu: _Vsmmu, context: _Context, problems: list[Problem]
 ) -> PropertyResolution:
-    host, served = context.host, vsmmu.served
+    host, served, most = context.host, vsmmu.served, _most(entry, context)
 
     def answer(action: Action, value: str, rule: str, why: str) -> PropertyResolution:
         sources, auto = read_sources(entry, served, host), qemu_auto(entry, served, host)
+        if action != "open" and context.wishes.ceiling is not None and most is not None:
+            sources += (ceiling_source(entry, context.wishes.ceiling, most),)
         return PropertyResolution(entry.name, action, value, rule, why, sources, auto)
 
     if setting.written != "default" and setting.value != AUTO:
+        if most is not None and setting.value > most:
+            problems.append(_exceeded(entry, setting.value, most, vsmmu))
         where = "-global" if setting.written == "global" else vsmmu.device.origin.place
         return answer("kept", entry.spell(setting.value), "user", f"written by the user ({where})")
     choice = _choose(entry, vsmmu, context)
@@ -153,13 +164,31 @@ def _resolve_property(
     return answer("deferred", AUTO, choice.rule, choice.why)
 
 
+def _most(entry: Property, context: _Context) -> int | None:
+    """What the baseline allows; None without one."""
+    ceiling = context.wishes.ceiling
+    return None if ceiling is None else ceiling.values.get(entry.name)
+
+
+def _exceeded(entry: Property, value: int, most: int, vsmmu: _Vsmmu) -> Problem:
+    written, allowed = f"{entry.name}={entry.spell(value)}", f"{entry.name}={entry.spell(most)}"
+    return Problem(
+        "baseline-exceeded",
+        f"{vsmmu.device.name} has {written}, the baseline allows {allowed}",
+        where=vsmmu.device.origin.place,
+        why="some hosts of the baseline would refuse this VM",
+        next=f"write {allowed}, or leave {entry.name} out and let it be resolved",
+    )
+
+
 def _choose(entry: Property, vsmmu: _Vsmmu, context: _Context) -> Choice:
-    host, served, wishes = context.host, vsmmu.served, context.wishes
+    host, served, wishes, most = context.host, vsmmu.served, context.wishes, _most(entry, context)
+    safe = wishes.assume_safe
     if not entry.source:
-        return choose_cmdqv(served, host, pin=wishes.pin_cmdqv, assume_safe=wishes.assume_safe)
+        return choose_cmdqv(served, host, pin=wishes.pin_cmdqv, assume_safe=safe, most=most)
 
     def ask(part: Served) -> Choice:
-        return choose(entry, part, host, context.qemu, context.policy, assume_safe=wishes.assume_safe)
+        return choose(entry, part, host, context.qemu, context.policy, assume_safe=safe, most=most)
 
     if served.candidates or len(served.smmus) < 2:
         return ask(served)

@@ -8,6 +8,7 @@ A rule is a stable word in the answer:
 ``host``                  what the one host SMMU behind the vSMMU offers
 ``meet``                  the most that all host SMMUs behind the vSMMU offer (AND, minimum)
 ``clamp``                 the host offers more than can be written: the largest that can
+``baseline``              the host offers more than --baseline allows
 ``first-device``          policy qemu: what the first device's SMMU offers, as QEMU's auto takes it
 ``ats-no-endpoint``       the SMMU offers ATS, but no function behind it can use it
 ``ats-not-masked``        a function cannot use ATS, and this QEMU would not hide its capability
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from vsmmu.host.evidence import Evidence
 from vsmmu.resolve.result import Policy, Source
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
 
@@ -32,9 +34,9 @@ if TYPE_CHECKING:
     from vsmmu.host.evidence import Reading
     from vsmmu.host.facts import Host, HostSmmu
     from vsmmu.qemu.versions import Qemu
-    from vsmmu.resolve.candidates import Candidate, Served
+    from vsmmu.resolve.candidates import Candidate, Ceiling, Served
 
-__all__ = ["Choice", "choose", "choose_cmdqv", "read_sources"]
+__all__ = ["Choice", "ceiling_source", "choose", "choose_cmdqv", "read_sources"]
 
 
 class Choice(NamedTuple):
@@ -84,6 +86,13 @@ def read_sources(entry: Property, served: Served, host: Host) -> tuple[Source, .
     )
 
 
+def ceiling_source(entry: Property, ceiling: Ceiling, most: int) -> Source:
+    """The baseline as one more source of a value."""
+    hosts = f"{ceiling.hosts} host{'' if ceiling.hosts == 1 else 's'}"
+    evidence = Evidence("inferred", f"vsmmu baseline of {hosts}", ceiling.name)
+    return Source(f"baseline {ceiling.name}", entry.name, "", entry.spell(most), evidence)
+
+
 def qemu_auto(entry: Property, served: Served, host: Host) -> str:
     """What QEMU's own auto takes: the first cold-plugged device's, raw; empty where that is not known."""
     first = next((candidate for candidate in served.candidates if candidate.device is not None), None)
@@ -94,9 +103,19 @@ def qemu_auto(entry: Property, served: Served, host: Host) -> str:
 
 
 def choose(
-    entry: Property, served: Served, host: Host, qemu: Qemu, policy: Policy, *, assume_safe: bool
+    entry: Property,
+    served: Served,
+    host: Host,
+    qemu: Qemu,
+    policy: Policy,
+    *,
+    assume_safe: bool,
+    most: int | None = None,
 ) -> Choice:
-    """The value of one of the four register properties."""
+    """The value of one of the four register properties.
+
+    :param most: what a baseline allows; None if there is none.
+    """
     found = offers(entry, _smmus_for(policy, served), host)
     if not found:
         return Choice(None, "unknown", "no host SMMU is known for it")
@@ -107,12 +126,27 @@ def choose(
         if limited is not None and high > 0:
             return limited
     settled = _settle(entry, low, high, served, policy)
+    if (
+        most is not None
+        and most < high
+        and (settled is None or settled.value == AUTO or settled.value > most)
+    ):
+        capped = _settle(entry, min(low, most), most, served, policy)
+        if capped is not None and capped.value == most:
+            return _limited(entry, most, low, high)
     if settled is not None:
         return settled
     return _unsettled(entry, low, found, assume_safe=assume_safe)
 
 
-def choose_cmdqv(served: Served, host: Host, *, pin: bool, assume_safe: bool) -> Choice:
+def _limited(entry: Property, most: int, low: int, high: int) -> Choice:
+    offered = f"offers {entry.spell(low)}" if low == high else "may offer more"
+    return Choice(most, "baseline", f"the host {offered}, the baseline allows {entry.spell(most)}")
+
+
+def choose_cmdqv(
+    served: Served, host: Host, *, pin: bool, assume_safe: bool, most: int | None = None
+) -> Choice:
     """``cmdqv``: deferred unless asked for, because QEMU's auto falls back by itself on every host."""
     if not pin:
         return Choice(AUTO, "default", "QEMU tries it and does without where the host has none")
@@ -120,6 +154,8 @@ def choose_cmdqv(served: Served, host: Host, *, pin: bool, assume_safe: bool) ->
     found = offers(entry, served.smmus, host)
     low = min((offer.low for offer in found), default=0)
     high = min((offer.high for offer in found), default=1)
+    if most == 0 and high > 0:
+        return _limited(entry, most, low, high)
     if low == high:
         return Choice(low, "host", f"the host {'has' if low else 'has no'} command queues to give away")
     return _unsettled(entry, 0, found, assume_safe=assume_safe)

@@ -15,7 +15,7 @@ from vsmmu.host.facts import SCHEMA, Host
 from vsmmu.qemu.versions import Qemu, parse_version
 from vsmmu.resolve import candidates, resolver, rules
 from vsmmu.resolve.alternatives import with_alternatives
-from vsmmu.resolve.candidates import Wishes
+from vsmmu.resolve.candidates import Ceiling, Wishes
 from vsmmu.resolve.resolver import apply_edits, resolve
 from vsmmu.smmuv3.fields import oas_code
 
@@ -57,6 +57,7 @@ RULES = {
     "host": Case("oas", "48"),
     "meet": Case("oas", "44", TWO, vm("", *V1, *V2), wishes=Wishes(allow_mixed=True)),
     "clamp": Case("ssidsize", "20", host(smmu(ssidsize=21))),
+    "baseline": Case("oas", "44", wishes=Wishes(ceiling=Ceiling("pool", 3, {"oas": 44}))),
     "first-device": Case("oas", "48", TWO, vm("", *V1), policy="qemu"),
     "ats-no-endpoint": Case("ats", "off", host(smmu(), function(**CANNOT["the kernel says no"]))),
     "ats-not-masked": Case("ats", "off", host(smmu(), function(**CANNOT["the root complex has no ATS"]))),
@@ -179,6 +180,9 @@ PROBLEMS = {
         "-M virt -accel kvm -bios fw -nodefaults -object iommufd,id=i0", port(1, "pcie.0"), vfio(A, 1),
         "-device arm-smmuv3,primary-bus=pcie.0,id=s,accel=on",
     )),
+    "baseline-exceeded": Case(
+        "oas", "48", machine=vm("oas=48"), wishes=Wishes(ceiling=Ceiling("pool", 3, {"oas": 44}))
+    ),
     "no-such-device": Case("oas", "48", wishes=Wishes(also={"t": (A,)})),
     "qemu-acpi": Case("oas", "48", machine=vm(head="-M virt,acpi=off")),
 }  # fmt: skip
