@@ -153,8 +153,8 @@ def test_a_shared_group(ready: FakeHost) -> None:
 
 @pytest.mark.parametrize(
     ("memory", "features", "status", "word"),
-    [(4, 0x01088705, "PASS", ""), (0, 0x01088705, "FAIL", "neither CANWBS nor S2FWB"),
-     (0, 0x01888705, "PASS", ""), (4, 0x01088505, "FAIL", "no IDR0.S1P"), (4, 0x01088305, "FAIL", "IDR0.S2P")],
+    [(4, 0x01088705, "PASS", ""), (0, 0x01088705, "FAIL", "neither CANWBS"),
+     (0, 0x01888705, "PASS", ""), (4, 0x01088505, "FAIL", "no IDR0.S1P"), (4, 0x01088305, "FAIL", "S2P")],
 )  # fmt: skip
 def test_nesting_as_inferred(ready: FakeHost, memory: int, features: int, status: str, word: str) -> None:
     ready.write(IORT, table(smmu(), root(memory=memory)))
