@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask the model of QEMU what a run will do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vsmmu.conformance.cases import READ, Expected, ExpectedStep, Run, Step
+from vsmmu.machine.argv import read_words
+from vsmmu.machine.model import Device, Origin
+from vsmmu.qemu.versions import LATEST, Qemu
+from vsmmu.qemu.vm import Vm
+
+if TYPE_CHECKING:
+    from vsmmu.host.facts import Host
+    from vsmmu.qemu.outcome import Failure, Verdict
+
+__all__ = ["predict", "starts"]
+
+_MASKED = "host kernel reports ATS unsupported; ATS capability will be masked"
+
+
+def starts(argv: tuple[str, ...], host: Host, qemu: Qemu = LATEST) -> bool:
+    """Whether the model says that this starts."""
+    return Vm(read_words(argv).machine(), host, qemu).start().answer == "starts"
+
+
+def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
+    """What the model says of a run and its steps."""
+    vm = Vm(read_words(run.argv).machine(), host, qemu)
+    verdict = vm.start()
+    failure = verdict.failure
+    steps = tuple(_step(vm, step) for step in run.steps) if verdict.answer == "starts" else ()
+    return Expected(
+        answer=verdict.answer,
+        text=failure.printed if failure else "",
+        code=failure.code if failure else "",
+        possible=tuple(doubt.text for doubt in verdict.doubts),
+        registers=_registers(verdict),
+        uncertain=tuple(vsmmu.uncertain for vsmmu in verdict.vsmmus),
+        warnings=_warnings(vm) if verdict.answer == "starts" and not run.steps else (),
+        steps=steps,
+    )
+
+
+def _step(vm: Vm, step: Step) -> ExpectedStep:
+    failed: Failure | None = None
+    if step.do == "reset":
+        vm.reset()
+    elif step.do == "add":
+        failed = vm.hot_plug(_device(step.device))
+    else:
+        failed = vm.unplug(step.device["id"])
+    return ExpectedStep(
+        error=failed.printed if failed else "",
+        registers=_registers(vm.verdict()),
+        code=failed.code if failed else "",
+    )
+
+
+def _device(properties: dict[str, Any]) -> Device:
+    rest = {name: value for name, value in properties.items() if name not in ("driver", "id")}
+    return Device(0, properties["driver"], properties.get("id", ""), rest, "json", Origin("", "device_add"))
+
+
+def _registers(verdict: Verdict) -> tuple[dict[str, str] | None, ...]:
+    return tuple(
+        None if vsmmu.registers is None else {name: vsmmu.registers[name] for name in READ}
+        for vsmmu in verdict.vsmmus
+    )
+
+
+def _warnings(vm: Vm) -> tuple[str, ...]:
+    """Whether vfio-pci says that it hides the ATS capability; said only where there is one to hide."""
+    masked = False
+    for vsmmu in vm.vsmmus:
+        for endpoint in vsmmu.endpoints:
+            wish = endpoint.device.text("ats") or "auto"
+            function = endpoint.function
+            capability = function is not None and function.ats_capability.value == 1
+            masked = masked or (endpoint.ats_visible is False and capability and wish == "auto")
+    return (_MASKED if masked else f"!{_MASKED}",)
