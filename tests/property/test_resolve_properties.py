@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a resolution promises on any host, known well or badly, for any VM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import strategies
+from strategies import hosts, qemus, vms, wishes
+from vsmmu.qemu.settings import read_settings
+from vsmmu.qemu.versions import Qemu, machine_type
+from vsmmu.qemu.vm import start
+from vsmmu.resolve.alternatives import with_alternatives
+from vsmmu.resolve.candidates import Wishes
+from vsmmu.resolve.resolver import apply_edits, resolve
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES
+
+if TYPE_CHECKING:
+    from vsmmu.host.facts import Host, HostSmmu
+    from vsmmu.resolve.result import Policy, Resolution
+
+#: Hosts on which there is something to resolve, and some on which nothing can start.
+LIKELY = st.one_of(hosts(fit=True, most=1), hosts(fit=True), hosts(known=True, fit=True), hosts())
+POLICIES = st.sampled_from(["common", "qemu"])
+
+
+def values(resolution: Resolution) -> list[dict[str, str]]:
+    return [{entry.name: entry.value for entry in vsmmu.properties} for vsmmu in resolution.vsmmus]
+
+
+def number(name: str, text: str) -> int | None:
+    """A value in the property's own unit; None for auto and what stays open."""
+    value = PROPERTIES[name].spellings.get(text, AUTO)
+    return None if value == AUTO else value  # type: ignore[return-value]
+
+
+@given(on=LIKELY, vm=vms(least=1), qemu=qemus, policy=POLICIES, wish=wishes())
+def test_what_is_written_passes_the_model(
+    on: Host, vm: strategies.Vm, qemu: Qemu, policy: Policy, wish: Wishes
+) -> None:
+    resolution = resolve(vm.machine, on, qemu, policy=policy, wishes=wish)
+    assume(not resolution.problems)
+    written = vm.command.edit(resolution.edits)
+    verdict = start(written.machine(), on, qemu, wish.functions)
+    assert verdict.answer == ("unknown" if verdict.doubts else "starts")
+    assert verdict == resolution.verdict
+
+
+@given(on=LIKELY, vm=vms(least=1), qemu=qemus, policy=POLICIES, wish=wishes())
+def test_a_second_resolution_changes_nothing(
+    on: Host, vm: strategies.Vm, qemu: Qemu, policy: Policy, wish: Wishes
+) -> None:
+    first = resolve(vm.machine, on, qemu, policy=policy, wishes=wish)
+    assume(not first.problems)
+    again = resolve(vm.command.edit(first.edits).machine(), on, qemu, policy=policy, wishes=wish)
+    assert again.edits == ()
+    assert again.problems == ()
+    assert values(again) == values(first)
+
+
+@given(on=hosts(), vm=vms(least=1), qemu=qemus, wish=wishes())
+def test_common_does_not_depend_on_the_order_of_endpoints(
+    on: Host, vm: strategies.Vm, qemu: Qemu, wish: Wishes
+) -> None:
+    turned = vm._replace(vsmmus=tuple((text, addresses[::-1]) for text, addresses in vm.vsmmus))
+    one, other = (resolve(each.machine, on, qemu, wishes=wish) for each in (vm, turned))
+    assert values(one) == values(other)
+    deferred = any(entry.action == "deferred" for vsmmu in one.vsmmus for entry in vsmmu.properties[:4])
+    kept = any(entry.action == "kept" for vsmmu in one.vsmmus for entry in vsmmu.properties)
+    # What is left to QEMU is the first device's, and what is kept may fail on either; else the answer is one.
+    if not deferred and not kept:
+        assert {problem.code for problem in one.problems} == {problem.code for problem in other.problems}
+
+
+@given(on=hosts(known=True), vm=vms(least=1, fixed=True), qemu=qemus)
+def test_common_never_exceeds_what_any_endpoint_offers(on: Host, vm: strategies.Vm, qemu: Qemu) -> None:
+    resolution = resolve(vm.machine, on, qemu, wishes=Wishes(allow_mixed=True))
+    for (_, addresses), vsmmu in zip(vm.vsmmus, resolution.vsmmus, strict=True):
+        for entry in REGISTER_PROPERTIES:
+            chosen = number(entry.name, vsmmu.property(entry.name).value)
+            for address in addresses if chosen is not None else ():
+                function = on.function(address)
+                assert function is not None
+                smmu = on.smmu(function.smmu or "")
+                assert smmu is not None
+                assert chosen <= entry.from_code(on.read_field(smmu, entry.source).low)  # type: ignore[operator]
+
+
+@given(on=hosts(), vm=vms(), qemu=qemus, policy=POLICIES, wish=wishes())
+def test_what_the_user_wrote_survives(
+    on: Host, vm: strategies.Vm, qemu: Qemu, policy: Policy, wish: Wishes
+) -> None:
+    machine = vm.machine
+    resolution = resolve(machine, on, qemu, policy=policy, wishes=wish)
+    edited = apply_edits(machine, resolution.edits)
+    for before, after in zip(machine.vsmmus, edited.vsmmus, strict=True):
+        for name, text in before.properties.items():
+            assert text == "auto" or after.properties[name] == text
+    assert [device for device in machine.devices if device not in machine.vsmmus] == [
+        device for device in edited.devices if device not in edited.vsmmus
+    ]
+
+
+@given(on=hosts(), vm=vms(), qemu=qemus, wish=wishes())
+def test_only_what_is_auto_or_absent_is_edited(on: Host, vm: strategies.Vm, qemu: Qemu, wish: Wishes) -> None:
+    machine = vm.machine
+    kind = machine_type(machine.machine_type, qemu)
+    assume(kind is not None)
+    assert kind is not None
+    for edit in resolve(machine, on, qemu, wishes=wish).edits:
+        device = machine.devices[edit.device]
+        setting = read_settings(device, machine, qemu, kind.version).values[edit.property]
+        assert setting.value == AUTO or setting.written == "default"
+
+
+@st.composite
+def a_better_smmu(draw: st.DrawFn, smmu: HostSmmu) -> HostSmmu:
+    """The same SMMU with one of the four fields raised."""
+    entry = draw(st.sampled_from(REGISTER_PROPERTIES))
+    fact = smmu.fields[entry.source]
+    assert fact.value is not None
+    more = draw(st.integers(fact.value, entry.source_field.limit))
+    raised = {**smmu.fields, entry.source: msgspec.structs.replace(fact, value=more)}
+    return msgspec.structs.replace(smmu, fields=raised)
+
+
+@given(on=hosts(known=True), vm=vms(least=1, fixed=True), data=st.data())
+def test_a_more_capable_host_never_yields_less(on: Host, vm: strategies.Vm, data: st.DataObject) -> None:
+    which = data.draw(st.integers(0, len(on.smmus) - 1))
+    better = data.draw(a_better_smmu(on.smmus[which]))
+    raised = msgspec.structs.replace(on, smmus=(*on.smmus[:which], better, *on.smmus[which + 1 :]))
+    wish = Wishes(allow_mixed=True)
+    for less, more in zip(
+        values(resolve(vm.machine, on, strategies.examples.Q11_1, wishes=wish)),
+        values(resolve(vm.machine, raised, strategies.examples.Q11_1, wishes=wish)),
+        strict=True,
+    ):
+        for name in less:
+            # What is left to QEMU is less than the least that can be written.
+            assert (number(name, less[name]) or 0) <= (number(name, more[name]) or 0)
+
+
+@given(on=hosts(fit=True, known=True, most=1), vm=vms(most=1, least=1, fixed=True), policy=POLICIES)
+def test_on_one_known_host_smmu_everything_starts(on: Host, vm: strategies.Vm, policy: Policy) -> None:
+    resolution = resolve(vm.machine, on, strategies.examples.Q11_1, policy=policy)
+    assert resolution.problems == ()
+    assert resolution.verdict is not None
+    assert resolution.verdict.startable()
+
+
+@given(on=hosts(), vm=vms(most=2), qemu=qemus, wish=wishes())
+def test_alternatives_are_told_for_whatever_was_chosen(
+    on: Host, vm: strategies.Vm, qemu: Qemu, wish: Wishes
+) -> None:
+    resolution = resolve(vm.machine, on, qemu, wishes=wish)
+    told = with_alternatives(resolution, vm.machine, on, qemu, wish.functions)
+    assert values(told) == values(resolution)
+    for vsmmu in told.vsmmus:
+        for entry in vsmmu.properties:
+            tried = [alternative.value for alternative in entry.alternatives]
+            assert entry.value not in tried
+            assert len(set(tried)) == len(tried)
+
+
+@given(on=hosts(), vm=vms(), qemu=qemus, wish=wishes())
+def test_the_same_question_has_the_same_answer(on: Host, vm: strategies.Vm, qemu: Qemu, wish: Wishes) -> None:
+    one, other = (resolve(vm.machine, on, qemu, wishes=wish) for _ in range(2))
+    assert msgspec.json.encode(one) == msgspec.json.encode(other)
