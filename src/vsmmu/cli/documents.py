@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from vsmmu.fleet.documents import BaselineDocument, ComparisonDocument, PlacementDocument
+from vsmmu.fleet.documents import (
+    BaselineDocument,
+    ComparisonDocument,
+    PlacementDocument,
+    ReportDocument,
+)
 from vsmmu.host.facts import Host
+from vsmmu.machine.argv import CommandLine
+from vsmmu.machine.domain.lint_rules import Finding
 from vsmmu.plan.model import Plan
 from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
 from vsmmu.resolve.result import Problem, Resolution, VsmmuResolution
@@ -17,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vsmmu.errors import VsmmuError
-    from vsmmu.machine.argv import CommandLine
+    from vsmmu.machine.domain.document import DomainXml
+    from vsmmu.machine.model import Machine
 
 __all__ = [
     "DOCUMENTS",
@@ -55,8 +63,8 @@ class WrittenValue(msgspec.Struct, frozen=True):
 class ResolutionDocument(msgspec.Struct, frozen=True):
     """``vsmmu.resolution/1``: the answer of ``resolve`` and ``explain``.
 
-    ``command_line`` is the edited one, word by word; null if there are problems. ``answer`` is the model's
-    verdict on it.
+    ``command_line`` is the edited one, word by word, ``domain`` the edited libvirt domain; both are null if
+    there are problems, else one is there. ``answer`` is the model's verdict on it.
     """
 
     schema: Literal["vsmmu.resolution/1"]
@@ -66,6 +74,7 @@ class ResolutionDocument(msgspec.Struct, frozen=True):
     policy: Literal["common", "qemu"]
     answer: Literal["starts", "refused", "unknown"] | None
     command_line: list[str] | None
+    domain: str | None
     written: list[WrittenValue]
     vsmmus: tuple[VsmmuResolution, ...]
     problems: tuple[Problem, ...]
@@ -76,6 +85,7 @@ class VerdictDocument(msgspec.Struct, frozen=True):
     """``vsmmu.verdict/1``: the answer of ``check``.
 
     ``startable`` is what the exit status says: QEMU certainly starts, and nothing is known to fail later.
+    ``findings`` are what the rules for libvirt domains found; an error among them means a no.
     """
 
     schema: Literal["vsmmu.verdict/1"]
@@ -89,6 +99,7 @@ class VerdictDocument(msgspec.Struct, frozen=True):
     hazards: tuple[Hazard, ...]
     vsmmus: tuple[VsmmuOutcome, ...]
     trace: tuple[Step, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 #: Name of the schema (without ``vsmmu.`` and version) -> the struct behind it.
@@ -99,6 +110,7 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "baseline": BaselineDocument,
     "comparison": ComparisonDocument,
     "placement": PlacementDocument,
+    "report": ReportDocument,
     "plan": Plan,
     "error": ErrorDocument,
 }
@@ -122,9 +134,12 @@ def error_document(error: VsmmuError) -> ErrorDocument:
     )
 
 
-def resolution_document(resolution: Resolution, line: CommandLine) -> ResolutionDocument:
-    """A resolution as a document, with the edited command line if there is one."""
-    names = {device.number: device.name for device in line.machine().devices}
+def resolution_document(
+    resolution: Resolution, machine: Machine, edited: CommandLine | DomainXml | None
+) -> ResolutionDocument:
+    """A resolution as a document, with the edited VM if there is one."""
+    names = {device.number: device.name for device in machine.devices}
+    domain = None if edited is None or isinstance(edited, CommandLine) else edited.render()
     return ResolutionDocument(
         schema="vsmmu.resolution/1",
         host=resolution.host,
@@ -132,7 +147,8 @@ def resolution_document(resolution: Resolution, line: CommandLine) -> Resolution
         machine_type=resolution.machine_type,
         policy=resolution.policy,
         answer=resolution.verdict.answer if resolution.verdict else None,
-        command_line=None if resolution.problems else list(line.edit(resolution.edits).words),
+        command_line=list(edited.words) if isinstance(edited, CommandLine) else None,
+        domain=domain,
         written=[WrittenValue(names[edit.device], edit.property, edit.value) for edit in resolution.edits],
         vsmmus=resolution.vsmmus,
         problems=resolution.problems,
@@ -140,7 +156,9 @@ def resolution_document(resolution: Resolution, line: CommandLine) -> Resolution
     )
 
 
-def verdict_document(verdict: Verdict, host: str, *, startable: bool) -> VerdictDocument:
+def verdict_document(
+    verdict: Verdict, host: str, *, startable: bool, findings: tuple[Finding, ...] = ()
+) -> VerdictDocument:
     """A verdict as a document."""
     return VerdictDocument(
         schema="vsmmu.verdict/1",
@@ -154,6 +172,7 @@ def verdict_document(verdict: Verdict, host: str, *, startable: bool) -> Verdict
         hazards=verdict.hazards,
         vsmmus=verdict.vsmmus,
         trace=verdict.trace,
+        findings=findings,
     )
 
 

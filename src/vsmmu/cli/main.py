@@ -29,6 +29,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "emulate": ("vsmmu.cli.emulate", "Run a program against another host's kernel interface."),
     "compare": ("vsmmu.cli.compare", "Would what runs on one host run on another?"),
     "baseline": ("vsmmu.cli.baseline", "Say which values hold on all hosts of a pool."),
+    "report": ("vsmmu.cli.report", "Show many hosts: classes, what holds them back, drift."),
     "lab": ("vsmmu.cli.lab", "An emulated Arm host with a real kernel, to try all of this in."),
     "schema": ("vsmmu.cli.schema", "Print the JSON Schema of an answer."),
     "completion": ("vsmmu.cli.completion", "Print the completion script for a shell."),

@@ -32,13 +32,14 @@ _Key = TypeVar("_Key", int, Move)
 
 
 class Group:
-    """The hosts of one class in one pool: how many, and the first names."""
+    """The hosts of one class in one pool: how many, and of the first their names and topologies."""
 
-    __slots__ = ("count", "names")
+    __slots__ = ("count", "names", "topologies")
 
     def __init__(self) -> None:
         self.count = 0
         self.names: list[str] = []
+        self.topologies: list[int] = []
 
 
 class Rejects:
@@ -75,6 +76,8 @@ class Census:
     ) -> None:
         self.pools: dict[str, dict[int, Group]] = {}
         self.moves: dict[Move, Group] = {}
+        #: Some title of the hosts of each class.
+        self.titles: dict[int, str] = {}
         self.records = 0
         self.replaced = 0
         self.rejects = Rejects()
@@ -92,11 +95,11 @@ class Census:
         if self._latest is not None and not self._is_latest(record, pool):
             return
         self.records += 1
-        self._count(self._pool(pool), record.kind, record.name)
+        self._count(self._pool(pool), record.kind, record)
         if self._before is not None:
             earlier = self._before.get(record.name, record.kind)
             if earlier != record.kind:
-                self._count(self.moves, Move(earlier, record.kind), record.name)
+                self._count(self.moves, Move(earlier, record.kind), record)
 
     def _pool(self, name: str) -> dict[int, Group]:
         groups = self.pools.get(name)
@@ -110,13 +113,15 @@ class Census:
             groups = self.pools[name] = {}
         return groups
 
-    def _count(self, groups: dict[_Key, Group], key: _Key, name: str) -> None:
+    def _count(self, groups: dict[_Key, Group], key: _Key, record: Record) -> None:
         group = groups.get(key)
         if group is None:
             group = groups[key] = Group()
+            self.titles.setdefault(record.kind, record.title)
         group.count += 1
         if group.count <= self._keep:
-            group.names.append(name)
+            group.names.append(record.name)
+            group.topologies.append(record.topology)
 
     def _is_latest(self, record: Record, pool: str) -> bool:
         assert self._latest is not None  # noqa: S101 - the caller asked
@@ -136,7 +141,8 @@ class Census:
         group.count -= 1
         self.records -= 1
         if name in group.names:
-            group.names.remove(name)
+            at = group.names.index(name)
+            del group.names[at], group.topologies[at]
         if not group.count:
             del groups[kind]
 

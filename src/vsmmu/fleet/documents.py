@@ -17,6 +17,10 @@ __all__ = [
     "PlacementDocument",
     "PoolBaseline",
     "Relation",
+    "ReportClass",
+    "ReportDocument",
+    "ReportHost",
+    "ReportMove",
     "SmmuComparison",
     "Step",
     "Unproven",
@@ -159,3 +163,63 @@ class PlacementDocument(msgspec.Struct, frozen=True):
     refused: int
     refusals: tuple[str, ...]
     classes: tuple[ClassPlacement, ...]
+
+
+class ReportClass(msgspec.Struct, frozen=True):
+    """One class of hosts in a report.
+
+    ``values`` are what is known of each property in QEMU's spelling, ``answer`` whether an accelerated vSMMU
+    with the least values starts there, ``holds_back`` the properties of which other hosts could have more.
+    ``fields`` has one mapping for each kind of SMMU, from key to value.
+    """
+
+    kind: str
+    title: str
+    hosts: int
+    pools: tuple[str, ...]
+    values: dict[str, str]
+    answer: Literal["starts", "refused", "unknown"]
+    reason: str
+    holds_back: tuple[str, ...]
+    smmus: tuple[str, ...]
+    fields: tuple[dict[str, str], ...]
+
+
+class ReportHost(msgspec.Struct, frozen=True):
+    """One of the hosts that a report names; ``topology`` is the number of its picture, -1 without one."""
+
+    name: str
+    pool: str
+    kind: str
+    topology: int
+
+
+class ReportMove(msgspec.Struct, frozen=True):
+    """Hosts that changed class since the earlier facts, and the fields that differ."""
+
+    before: str
+    after: str
+    hosts: int
+    names: tuple[str, ...]
+    fields: tuple[FieldComparison, ...]
+
+
+class ReportDocument(msgspec.Struct, frozen=True):
+    """``vsmmu.report/1``: the answer of ``report``.
+
+    ``named`` are at most a few hundred hosts of each class; ``hosts`` counts all.
+    """
+
+    schema: Literal["vsmmu.report/1"]
+    title: str
+    made_at: str
+    qemu: str
+    selection: str
+    hosts: int
+    refused: int
+    refusals: tuple[str, ...]
+    compared: bool
+    pools: tuple[PoolBaseline, ...]
+    classes: tuple[ReportClass, ...]
+    moves: tuple[ReportMove, ...]
+    named: tuple[ReportHost, ...]

@@ -30,6 +30,9 @@ FACTS_ELEMENT: Final = "vsmmu.host"
 MAX_CLASSES: Final = 20_000
 _NODE_NAME: Final = "nfd.node.kubernetes.io/node-name"
 _MAX_KNOWN: Final = 4096
+#: Pictures are for people: nobody looks at more, or at a larger one.
+_MOST_TOPOLOGIES: Final = 64
+_MOST_FUNCTIONS: Final = 256
 _MAX_KNOWN_BYTES: Final = 64 << 20
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _NOTHING: Final = msgspec.Raw(b"")
@@ -39,6 +42,8 @@ class Record(NamedTuple):
     """One host as one record states it.
 
     :param kind: position of its class in :attr:`RecordReader.classes`.
+    :param topology: position in :attr:`RecordReader.topologies` of a host with the same SMMUs and functions;
+        -1 if there are too many different ones.
     :param host: all facts, if they had to be read in full; None where another host has the same.
     """
 
@@ -48,6 +53,7 @@ class Record(NamedTuple):
     title: str
     kind: int
     labels: Mapping[str, str]
+    topology: int
     host: Host | None
 
 
@@ -104,10 +110,12 @@ class RecordReader:
 
     def __init__(self, selection: Selection = EVERYTHING) -> None:
         self.classes: list[HostClass] = []
+        self.topologies: list[Host] = []
         self._selection = selection
         self._numbers: dict[str, int] = {}
-        self._known: dict[tuple[bytes, bytes, bytes], int] = {}
+        self._known: dict[tuple[bytes, bytes, bytes], tuple[int, int]] = {}
         self._known_bytes = 0
+        self._shapes: dict[object, int] = {}
 
     def read(self, data: bytes, where: str) -> Record:
         """Read one record.
@@ -120,10 +128,11 @@ class RecordReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._read_other(data, where)
         key = (bytes(head.smmus), bytes(head.functions), bytes(head.evidence))
-        kind = self._known.get(key, -1)
-        if kind < 0 or head.schema != SCHEMA:
+        known = self._known.get(key)
+        if known is None or head.schema != SCHEMA:
             return self._read_new(data, where, key)
-        return Record(head.name, head.taken_at, head.kernel.release, head.title, kind, _NO_LABELS, None)
+        release, (kind, topology) = head.kernel.release, known
+        return Record(head.name, head.taken_at, release, head.title, kind, _NO_LABELS, topology, None)
 
     def _read_new(self, data: bytes, where: str, key: tuple[bytes, bytes, bytes]) -> Record:
         host = decode_host(data, where)
@@ -132,7 +141,7 @@ class RecordReader:
         if len(self._known) >= _MAX_KNOWN or self._known_bytes + size > _MAX_KNOWN_BYTES:
             self._known.clear()
             self._known_bytes = 0
-        self._known[key] = record.kind
+        self._known[key] = record.kind, record.topology
         self._known_bytes += size
         return record
 
@@ -159,7 +168,23 @@ class RecordReader:
 
     def _record(self, host: Host, labels: Mapping[str, str], where: str) -> Record:
         kind = self._number(class_of(host, self._selection), where)
-        return Record(host.name, host.taken_at, host.kernel.release, host.title, kind, labels, host)
+        release, topology = host.kernel.release, self._topology(host)
+        return Record(host.name, host.taken_at, release, host.title, kind, labels, topology, host)
+
+    def _topology(self, host: Host) -> int:
+        if len(host.functions) > _MOST_FUNCTIONS:
+            return -1
+        shape = (
+            tuple((smmu.name, smmu.numa_node) for smmu in host.smmus),
+            tuple((function.address, function.smmu) for function in host.functions),
+        )
+        known = self._shapes.get(shape)
+        if known is None:
+            if len(self._shapes) >= _MOST_TOPOLOGIES:
+                return -1
+            known = self._shapes[shape] = len(self.topologies)
+            self.topologies.append(host)
+        return known
 
     def _number(self, kind: HostClass, where: str) -> int:
         known = self._numbers.get(kind.fingerprint)

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu report``: many hosts on one page, or as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from vsmmu.cli.fleet_inputs import FleetQuestion, fleet_options
+from vsmmu.cli.options import output_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vsmmu.fleet.documents import ReportDocument
+    from vsmmu.fleet.records import Record, RecordReader
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu report -o html facts/ > pool.html
+  vsmmu report --since monday.jsonl friday.jsonl
+  vsmmu report -o csv hosts.jsonl | sort -t, -k3
+  kubectl get nodefeatures -A -o json | vsmmu report --pool topology.kubernetes.io/zone -o html - > zones.html
+"""
+#: Names that a spreadsheet would take for a formula begin with these.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_PER_CLASS: Final = 200
+
+
+@click.command("report", epilog=_EXAMPLES)
+@fleet_options
+@click.option(
+    "--since",
+    multiple=True,
+    metavar="HOST",
+    help="Earlier facts of the same hosts: show what changed class (keeps all names in memory).",
+)
+@click.option("--title", default="vsmmu report", show_default=True, help="The page's title.")
+@click.option(
+    "--names",
+    type=click.IntRange(0, 100_000),
+    default=_PER_CLASS,
+    show_default=True,
+    help="How many hosts of each class to name.",
+)
+@output_option("html", "csv")
+def command(question: FleetQuestion, since: tuple[str, ...], title: str, names: int, output: str) -> int:
+    """Show a fleet: which values hold, which hosts hold them back, classes, fields, drift, topologies.
+
+    HOST is as for baseline. html is one page without any link to elsewhere; csv has a line for each host.
+    """
+    from vsmmu.cli.fleet_inputs import report_rejects, take_census
+    from vsmmu.cli.inputs import load_qemu
+    from vsmmu.fleet.census import Census, pool_key
+    from vsmmu.fleet.classes import parse_selection
+    from vsmmu.fleet.records import RecordReader
+    from vsmmu.fleet.report import report_document
+
+    qemu, selection = load_qemu(question.qemu), parse_selection(question.device)
+    reader = RecordReader(selection)
+    before = _earlier(reader, since, strict=question.strict) if since else None
+    pool_of = pool_key(question.pool)
+    census = Census(pool_of, names, before, latest=question.latest)
+    note = _csv_writer(reader) if output == "csv" else None
+    take_census(reader, census, question.hosts, strict=question.strict, note=note)
+    report_rejects(census)
+    if output == "csv":
+        return 0
+    document = report_document(
+        census,
+        reader.classes,
+        qemu,
+        title=title,
+        made_at=_now(),
+        selection=str(selection),
+        compared=before is not None,
+    )
+    if output == "html":
+        from vsmmu.fleet.page import page
+
+        click.echo(page(document, reader.topologies), nl=False)
+    elif output == "json":
+        from vsmmu.cli.documents import encode
+
+        click.echo(encode(document), nl=False)
+    else:
+        click.echo("\n".join(_text(document)))
+    return 0
+
+
+def _earlier(reader: RecordReader, since: tuple[str, ...], *, strict: bool) -> dict[str, int]:
+    """The class that each host had before, by name."""
+    from vsmmu.cli.fleet_inputs import report_rejects, take_census
+    from vsmmu.fleet.census import Census, pool_key
+
+    known: dict[str, int] = {}
+    census = Census(pool_key(None), 0)
+
+    def note(record: Record) -> None:
+        known[record.name] = record.kind
+
+    take_census(reader, census, since, strict=strict, note=note)
+    report_rejects(census)
+    return known
+
+
+def _csv_writer(reader: RecordReader) -> Callable[[Record], None]:
+    """Write a line for each host while they are read, so that memory does not grow."""
+    import csv
+    import sys
+
+    from vsmmu.fleet.report import class_values
+    from vsmmu.smmuv3.properties import PROPERTIES
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("host", "class", "kernel", "taken_at", *PROPERTIES))
+    values: dict[int, list[str]] = {}
+
+    def write(record: Record) -> None:
+        kind = reader.classes[record.kind]
+        if record.kind not in values:
+            values[record.kind] = list(class_values(kind).values())
+        head = (record.name, kind.fingerprint, record.kernel, record.taken_at)
+        writer.writerow([*map(_inert, head), *values[record.kind]])
+
+    return write
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _now() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _text(document: ReportDocument) -> Iterator[str]:
+    from vsmmu.cli.table import table
+
+    pools = any(pool.pool for pool in document.pools)
+    names = [name for name in document.classes[0].values if name != "cmdqv"] if document.classes else []
+    yield from table(
+        (*(("POOL",) if pools else ()), "HOSTS", "CLASSES", *map(str.upper, names), "HOLDS"),
+        [
+            (
+                *((pool.pool,) if pools else ()),
+                str(pool.hosts),
+                str(len(pool.classes)),
+                *(pool.values.get(name, "-") for name in names),
+                "yes" if pool.holds else "no",
+            )
+            for pool in document.pools
+        ],
+    )
+    yield ""
+    yield from table(
+        ("CLASS", "HOSTS", *map(str.upper, names), "VSMMU", "BACK", "AS"),
+        [
+            (
+                entry.kind,
+                str(entry.hosts),
+                *(entry.values[name] for name in names),
+                entry.answer,
+                ",".join(entry.holds_back),
+                entry.title,
+            )
+            for entry in document.classes
+        ],
+    )
+    if document.compared:
+        yield ""
+        yield from table(
+            ("FROM", "TO", "HOSTS", "CHANGED"),
+            [
+                (
+                    move.before,
+                    move.after,
+                    str(move.hosts),
+                    " ".join(f"{field.field}:{field.a}->{field.b}" for field in move.fields),
+                )
+                for move in document.moves
+            ],
+        )

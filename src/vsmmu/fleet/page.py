@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report as one self-contained HTML page.
+
+Everything is in the page, and the page asks for nothing: no font, no image, no script from elsewhere. Its
+Content-Security-Policy allows exactly the one style sheet and the one script that are written into it, by
+hash. The script only sorts and searches; without it everything can be read.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from vsmmu.fleet.capability import KEYS
+from vsmmu.picture.host import host_box
+from vsmmu.picture.svg import svg
+from vsmmu.smmuv3.properties import PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vsmmu.fleet.documents import ReportClass, ReportDocument
+    from vsmmu.host.facts import Host
+
+__all__ = ["page"]
+
+#: Columns of the matrix of fields; more classes than this are listed but not set side by side.
+_MOST_COLUMNS: Final = 40
+
+
+def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
+    """The page.
+
+    :param topologies: the hosts to draw; :attr:`ReportHost.topology` counts in them.
+    """
+    environment = Environment(
+        loader=PackageLoader("vsmmu.fleet", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _part(environment, "report.css"), _part(environment, "report.js")
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        properties=[name for name in PROPERTIES if name != "cmdqv"],
+        keys=KEYS,
+        shown=report.classes[:_MOST_COLUMNS],
+        matrix=lambda key: [_cell(entry, key) for entry in report.classes[:_MOST_COLUMNS]],
+        pictures=[(host, _picture(host)) for host in topologies],
+        has_pools=any(pool.pool for pool in report.pools),
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+
+
+def _cell(entry: ReportClass, key: str) -> str:
+    """The values of one field over the kinds of SMMU of a class."""
+    return " / ".join(dict.fromkeys(fields[key] for fields in entry.fields)) or "-"
+
+
+def _part(environment: Environment, name: str) -> Markup:
+    assert environment.loader is not None  # noqa: S101 - given above
+    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704 - our own file
+
+
+def _hash(text: str) -> str:
+    """What Content-Security-Policy calls an inline text by."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _picture(host: Host) -> Markup:
+    """The host as inline SVG; :func:`svg` escapes every text that it draws."""
+    document = svg(host_box(host), f"{host.name}: SMMUs and the functions behind them")
+    return Markup(document.partition("?>\n")[2])  # noqa: S704 - see above

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a report about many hosts says, as data; :mod:`vsmmu.fleet.page` makes a page of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vsmmu.fleet.baseline import offer_of, pool_baseline
+from vsmmu.fleet.capability import KEYS
+from vsmmu.fleet.comparison import compare_capabilities
+from vsmmu.fleet.documents import (
+    FieldComparison,
+    PoolBaseline,
+    ReportClass,
+    ReportDocument,
+    ReportHost,
+    ReportMove,
+)
+from vsmmu.smmuv3.properties import PROPERTIES, Property
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from vsmmu.fleet.baseline import ClassOffer
+    from vsmmu.fleet.capability import Capability
+    from vsmmu.fleet.census import Census
+    from vsmmu.fleet.classes import HostClass
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["class_values", "report_document"]
+
+
+def report_document(
+    census: Census,
+    classes: Sequence[HostClass],
+    qemu: Qemu,
+    *,
+    title: str,
+    made_at: str,
+    selection: str = "",
+    compared: bool = False,
+) -> ReportDocument:
+    """Everything that the pages and tables of a report show.
+
+    :param made_at: the date to print; this package reads no clock.
+    :param compared: whether the census knows earlier facts.
+    """
+    used = sorted({kind for groups in census.pools.values() for kind in groups})
+    offers = {kind: offer_of(classes[kind], qemu) for kind in used}
+    pools = tuple(
+        pool_baseline(pool, groups, classes, offers) for pool, groups in sorted(census.pools.items())
+    )
+    found = [_class(kind, classes[kind], offers[kind], census, pools) for kind in used]
+    return ReportDocument(
+        schema="vsmmu.report/1",
+        title=title,
+        made_at=made_at,
+        qemu=str(qemu),
+        selection=selection,
+        hosts=census.records,
+        refused=census.rejects.count,
+        refusals=tuple(census.rejects.examples),
+        compared=compared,
+        pools=pools,
+        classes=tuple(sorted(found, key=lambda entry: (-entry.hosts, entry.kind))),
+        moves=tuple(_moves(census, classes, qemu)),
+        named=tuple(_named(census, classes)),
+    )
+
+
+def class_values(kind: HostClass) -> dict[str, str]:
+    """What is known of each property over all SMMUs of such a host, in QEMU's spelling."""
+    return {name: _spell(entry, kind.capabilities) for name, entry in PROPERTIES.items()}
+
+
+def _spell(entry: Property, capabilities: Iterable[Capability]) -> str:
+    offers = [capability.offer(entry) for capability in capabilities]
+    if not offers:
+        return "-"
+    low, high = min(offer.low for offer in offers), min(offer.high for offer in offers)
+    if low == high:
+        return entry.spell(low)
+    bottom = 32 if entry.name == "oas" else 0
+    return "?" if low == bottom else f"≥{entry.spell(low)}"
+
+
+def _class(
+    number: int, kind: HostClass, offer: ClassOffer, census: Census, pools: Sequence[PoolBaseline]
+) -> ReportClass:
+    mine = [(pool, groups[number].count) for pool, groups in census.pools.items() if number in groups]
+    costly = {step.property for pool in pools for step in pool.steps if kind.fingerprint in step.classes}
+    return ReportClass(
+        kind=kind.fingerprint,
+        title=census.titles.get(number, ""),
+        hosts=sum(count for _, count in mine),
+        pools=tuple(sorted(pool for pool, _ in mine)),
+        values=class_values(kind),
+        answer=offer.fit.answer,
+        reason=offer.fit.text,
+        holds_back=tuple(name for name in PROPERTIES if name in costly),
+        smmus=tuple(capability.fingerprint for capability in kind.capabilities),
+        fields=tuple(_fields(capability) for capability in kind.capabilities),
+    )
+
+
+def _fields(capability: Capability) -> dict[str, str]:
+    """Every key of the fingerprint with its value as the canonical text spells it."""
+    words = capability.canonical.split(" ")[1:]
+    found: Mapping[str, str] = dict(word.split("=", 1) for word in words)
+    return {key: found[key] for key in KEYS}
+
+
+def _moves(census: Census, classes: Sequence[HostClass], qemu: Qemu) -> Iterator[ReportMove]:
+    for move, group in sorted(census.moves.items(), key=lambda item: (-item[1].count, item[0])):
+        before, after = classes[move.before], classes[move.after]
+        yield ReportMove(
+            before=before.fingerprint,
+            after=after.fingerprint,
+            hosts=group.count,
+            names=tuple(group.names),
+            fields=_changed(before, after, qemu),
+        )
+
+
+def _changed(before: HostClass, after: HostClass, qemu: Qemu) -> tuple[FieldComparison, ...]:
+    """The fields that differ, if both have one kind of SMMU; otherwise fields do not line up."""
+    if len(before.capabilities) != 1 or len(after.capabilities) != 1:
+        return ()
+    fields = compare_capabilities(before.capabilities[0], after.capabilities[0], qemu)
+    return tuple(field for field in fields if field.a != field.b)
+
+
+def _named(census: Census, classes: Sequence[HostClass]) -> Iterator[ReportHost]:
+    for pool, groups in sorted(census.pools.items()):
+        for kind, group in groups.items():
+            for name, topology in zip(group.names, group.topologies, strict=True):
+                yield ReportHost(name, pool, classes[kind].fingerprint, topology)
