@@ -17,6 +17,7 @@ from vsmmu.host.facts import Host
 from vsmmu.machine.argv import CommandLine
 from vsmmu.machine.domain.lint_rules import Finding
 from vsmmu.plan.model import Plan
+from vsmmu.qemu.inspection import Inspection
 from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
 from vsmmu.resolve.result import Problem, Resolution, VsmmuResolution
 
@@ -112,6 +113,7 @@ DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "placement": PlacementDocument,
     "report": ReportDocument,
     "plan": Plan,
+    "inspection": Inspection,
     "error": ErrorDocument,
 }
 

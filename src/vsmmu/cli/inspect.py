@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu inspect``: what a running VM's vSMMUs resolved to, whether that still fits, what would hot-plug."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vsmmu.cli.options import host_option, output_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.machine.model import Device
+    from vsmmu.qemu.inspection import HotPlug, InspectedVsmmu, Inspection
+    from vsmmu.qemu.running import Found
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu inspect /run/vm/qmp.sock
+  vsmmu inspect $(pidof qemu-system-aarch64) --pin     the same VM, with its values written down
+  vsmmu inspect guest1 --hotplug 0009:02:00.0          a libvirt domain
+  vsmmu inspect -o json /run/vm/qmp.sock | jq .drift
+"""
+
+
+@click.command("inspect", epilog=_EXAMPLES)
+@click.argument("target", metavar="SOCKET|PID|DOMAIN")
+@host_option
+@click.option(
+    "--hotplug", metavar="BDF", help="Say whether this function could be plugged in, as QEMU would."
+)
+@click.option("--bus", default="", metavar="PORT", help="With --hotplug: the port; a free one if not given.")
+@click.option("--pin", is_flag=True, help="Print the values that make the same guest start elsewhere.")
+@click.option("--function", "functions", multiple=True, metavar="ID=BDF",
+              help="The host function of an endpoint that came by descriptor. Repeatable.")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True,
+              metavar="SECONDS", help="For all questions to QEMU together.")  # fmt: skip
+@click.option("--uri", default="qemu:///system", show_default=True, help="Of libvirt, for a domain.")
+@output_option()
+def command(
+    target: str,
+    host: str,
+    hotplug: str | None,
+    bus: str,
+    pin: bool,
+    functions: tuple[str, ...],
+    timeout: float,
+    uri: str,
+    output: str,
+) -> int:
+    """Read a running VM's vSMMUs back, beside its configuration and its host.
+
+    The values are those of the ID registers that the guest reads; QEMU itself keeps saying auto. Exit
+    status 1 if something differs from what is configured, or from what the host would give now (drift), or
+    if --hotplug says no.
+    """
+    from vsmmu.cli.inputs import load_host
+    from vsmmu.qemu.running import read_running
+
+    facts = load_host(host)
+    found = _named(read_running(target, timeout, uri), functions)
+    inspection = _inspection(found, facts, hotplug, bus)
+    if output == "json":
+        from vsmmu.cli.documents import encode
+
+        click.echo(encode(inspection), nl=False)
+    elif pin:
+        click.echo("\n".join(_pinned(inspection, found)))
+    else:
+        click.echo("\n".join(_text(inspection)))
+    refused = inspection.hotplug is not None and inspection.hotplug.answer != "starts"
+    return 1 if refused or (inspection.drift and hotplug is None) else 0
+
+
+def _named(found: Found, functions: tuple[str, ...]) -> Found:
+    """The VM with the functions that the user names."""
+    from vsmmu.errors import UsageError
+    from vsmmu.pci import normal_address
+
+    named: dict[str, str] = {}
+    for text in functions:
+        name, _, address = text.partition("=")
+        normal = normal_address(address)
+        if not name or normal is None:
+            raise UsageError("option-form", f"--function {text!r:.80} has not the form ID=BDF")
+        named[name] = normal
+    endpoints = tuple(
+        entry._replace(function=named.get(entry.name, entry.function)) for entry in found.running.endpoints
+    )
+    return found._replace(running=found.running._replace(endpoints=endpoints))
+
+
+def _inspection(found: Found, facts: object, hotplug: str | None, bus: str) -> Inspection:
+    import msgspec
+
+    from vsmmu.errors import Negative, UsageError
+    from vsmmu.host.facts import Host
+    from vsmmu.pci import normal_address
+    from vsmmu.qemu.hotplug import predict
+    from vsmmu.qemu.inspection import inspect
+    from vsmmu.qemu.versions import parse_version
+
+    assert isinstance(facts, Host)  # noqa: S101 - named here so that listing verbs does not load it
+    qemu = parse_version(found.running.version)
+    if not found.running.vsmmus:
+        raise Negative("no-vsmmu", "this VM has no arm-smmuv3 device", where=found.source,
+                       next="start it with one: vsmmu plan")  # fmt: skip
+    inspection = inspect(found.running, facts, qemu, found.source)
+    if hotplug is None:
+        return inspection
+    address = normal_address(hotplug)
+    if address is None:
+        raise UsageError(
+            "address", f"--hotplug: {hotplug!r:.80} is no PCI address", next="write 0009:01:00.0"
+        )
+    prediction = predict(found.running, facts, qemu, address, bus)
+    return msgspec.structs.replace(inspection, hotplug=prediction)
+
+
+def _text(inspection: Inspection) -> Iterator[str]:
+    yield f"{inspection.source}: QEMU {inspection.qemu}, {inspection.status}; facts of host {inspection.host}"
+    for vsmmu in inspection.vsmmus:
+        yield from _vsmmu(vsmmu)
+    yield ""
+    if inspection.hotplug is not None:
+        yield from _hotplug(inspection.hotplug)
+    else:
+        yield "drift: see above" if inspection.drift else "no drift"
+
+
+def _vsmmu(vsmmu: InspectedVsmmu) -> Iterator[str]:
+    from vsmmu.cli.table import table
+
+    yield ""
+    behind = ", ".join(entry.function or entry.device for entry in vsmmu.endpoints) or "no endpoint"
+    accel = "" if vsmmu.accel else " (accel=off)"
+    smmus = ", ".join(dict.fromkeys(entry.smmu for entry in vsmmu.endpoints if entry.smmu))
+    yield f"{vsmmu.device} on {vsmmu.primary_bus}{accel} for {behind}" + (
+        f", behind {smmus}" if smmus else ""
+    )
+    rows = [(entry.name, entry.configured, entry.guest, entry.host or "?") for entry in vsmmu.properties]
+    yield from (f"  {line}" for line in table(("PROPERTY", "CONFIGURED", "GUEST", "HOST"), rows))
+    yield "  " + " ".join(f"{name} {vsmmu.registers[name]}" for name in ("IDR0", "IDR1", "IDR3", "IDR5"))
+    yield from (f"  drift: {entry.subject}: {entry.text}" for entry in vsmmu.drift)
+    yield from (f"  note: {note}" for note in vsmmu.notes)
+
+
+def _hotplug(answer: HotPlug) -> Iterator[str]:
+    where = f"{answer.function} behind {answer.vsmmu}" + (f" in {answer.bus}" if answer.bus else "")
+    if answer.answer == "starts":
+        yield f"{where}: would be admitted"
+        yield "  device_add " + ",".join(_device_add(answer.command))
+    elif answer.answer == "refused":
+        yield f"{where}: would be refused: {answer.text} [{answer.code}]"
+    else:
+        yield f"{where}: {answer.text}"
+    if answer.remedy:
+        yield f"  next: {answer.remedy}"
+    yield from (f"  note: {note}" for note in answer.notes)
+
+
+def _device_add(command: dict[str, str]) -> list[str]:
+    rest = {key: value for key, value in command.items() if key != "driver"}
+    return [command["driver"], *(f"{key}={value}" for key, value in rest.items())]
+
+
+def _pinned(inspection: Inspection, found: Found) -> Iterator[str]:
+    """The whole command line if the process shows it, else one line for each vSMMU."""
+    pins = {vsmmu.device: _pins(vsmmu) for vsmmu in inspection.vsmmus if vsmmu.accel}
+    if not found.words:
+        yield from (f"{name} {','.join(f'{key}={value}' for key, value in values.items())}"
+                    for name, values in pins.items())  # fmt: skip
+        return
+    from vsmmu.machine.argv import Edit, read_words
+    from vsmmu.machine.files import read_config_file
+
+    line = read_words(found.words, read_config_file)
+    edits = [
+        Edit(vsmmu.number, key, value)
+        for vsmmu, values in zip(_accelerated(line.machine().vsmmus), pins.values(), strict=False)
+        for key, value in values.items()
+    ]
+    yield line.edit(edits).render()
+
+
+def _accelerated(vsmmus: tuple[Device, ...]) -> list[Device]:
+    return [vsmmu for vsmmu in vsmmus if vsmmu.text("accel") in ("on", "yes", "true", "y")]
+
+
+def _pins(vsmmu: InspectedVsmmu) -> dict[str, str]:
+    """The values to write.
+
+    :raise Negative: ``inexpressible``, if QEMU's auto took one that cannot be written.
+    """
+    from vsmmu.errors import Negative
+
+    for entry in vsmmu.properties:
+        if not entry.pin:
+            raise Negative(
+                "inexpressible",
+                f"{entry.name} of {vsmmu.device} came out as {entry.guest}, which cannot be written",
+                why="QEMU's auto copies what its explicit values do not reach",
+                next=f"leave {entry.name}=auto, and start it on hosts that offer {entry.guest}, too",
+            )
+    return {entry.name: entry.pin for entry in vsmmu.properties}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu run``: resolve, check, and become QEMU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vsmmu.cli.options import Question, VmCommand, vm_options
+
+if TYPE_CHECKING:
+    from vsmmu.cli.inputs import Inputs
+    from vsmmu.machine.argv import CommandLine
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu run -- qemu-system-aarch64 -M virt -accel kvm ... -device arm-smmuv3,...,accel=on ...
+  vsmmu run --dry-run vm.sh                     what would be started
+  vsmmu run --fd -- setpriv --reuid=qemu ... qemu-system-aarch64 ...
+"""
+
+
+@click.command("run", cls=VmCommand, epilog=_EXAMPLES)
+@vm_options
+@click.option("--dry-run", is_flag=True, help="Print the command that would be started, and what is opened.")
+@click.option(
+    "--fd",
+    is_flag=True,
+    help="Open /dev/iommu and the functions' devices, and pass them on: QEMU then needs no right to.",
+)
+def command(question: Question, dry_run: bool, fd: bool) -> int:
+    """Start the VM with values that fit the host, if it would start.
+
+    QEMU replaces vsmmu, so the exit status, signals and terminal are QEMU's. Its version and machine types
+    are asked of the binary itself, once. What cannot be resolved, or would be refused, is not started.
+    """
+    from vsmmu.resolve.resolver import resolve
+
+    inputs = _inputs(question)
+    resolution = resolve(inputs.machine, inputs.host, inputs.qemu, policy=inputs.policy, wishes=inputs.wishes)
+    resolution.require()
+    for note in resolution.notes:
+        click.echo(f"vsmmu: note: {note}", err=True)
+    line = _command_line(inputs).edit(resolution.edits)
+    if dry_run:
+        _say(line, fd=fd)
+        return 0
+    return _start(line, fd=fd)
+
+
+def _inputs(question: Question) -> Inputs:
+    """The inputs, with the QEMU that the command names, unless --qemu says which."""
+    from vsmmu.cli.inputs import read_inputs
+    from vsmmu.errors import UsageError
+
+    inputs = read_inputs(question)
+    _command_line(inputs)
+    if not inputs.machine.program:
+        raise UsageError(
+            "no-program",
+            "the command does not begin with an emulator",
+            next="write qemu-system-aarch64 first",
+        )
+    if question.qemu is not None:
+        return inputs
+    from vsmmu.qemu.installed import fit_machine, installed
+
+    known = installed(inputs.machine.program)
+    return inputs._replace(qemu=known.qemu, machine=fit_machine(inputs.machine, known))
+
+
+def _command_line(inputs: Inputs) -> CommandLine:
+    """The VM, which must be a command line."""
+    from vsmmu.errors import UsageError
+    from vsmmu.machine.argv import CommandLine
+
+    if isinstance(inputs.vm, CommandLine):
+        return inputs.vm
+    raise UsageError(
+        "not-a-command",
+        "a libvirt domain is started by libvirt",
+        next="vsmmu resolve FILE, virsh define, start",
+    )
+
+
+def _say(line: CommandLine, *, fd: bool) -> None:
+    from vsmmu.machine.sources import shell_quote
+
+    if fd:
+        from vsmmu.qemu.launch import openings
+
+        for opening in openings(line.machine()):
+            click.echo(f"vsmmu: would {opening.describe()}", err=True)
+    click.echo(" ".join(shell_quote(word) for word in line.render_words()))
+
+
+def _start(line: CommandLine, *, fd: bool) -> int:
+    import sys
+
+    from vsmmu.qemu.launch import execute, openings, with_descriptors
+
+    if fd:
+        line, _ = with_descriptors(line, openings(line.machine()))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    execute(line.render_words())

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client for QMP, QEMU's monitor: one command after the other, in bounded time and space.
+
+Whoever is at the other end is not trusted to be QEMU, nor to live: every conversation has one deadline, every
+reply a largest size, and whatever is not QMP is refused with what was said instead. Events are skipped.
+
+Not qemu.qmp: its asyncio costs 40 ms of import (bench/run), ``vsmmu run`` lies on the path of a VM's start,
+and what is needed here are two message forms. Specification: docs/interop/qmp-spec.rst of qemu/qemu.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+import msgspec
+
+from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["CommandFailed", "Commands", "Monitor", "connect"]
+
+#: Seconds for a whole conversation where the caller names none.
+DEFAULT_SECONDS: Final = 10.0
+#: ``info mtree -f`` of a large VM has some hundred KiB; nothing that is asked comes near this.
+MAX_REPLY: Final = 16 << 20
+_CHUNK: Final = 1 << 16
+_SHOWN: Final = 80
+
+
+class CommandFailed(HostLacks):
+    """QEMU understood a command and refused it.
+
+    :ivar error_class: QMP's class, such as ``DeviceNotFound``; :attr:`why` is QEMU's sentence.
+    """
+
+    def __init__(self, command: str, error_class: str, text: str, where: str) -> None:
+        super().__init__("monitor-refused", f"QEMU refuses {command}", where=where, why=text)
+        self.error_class = error_class
+
+
+class Commands(Protocol):
+    """Whatever takes QMP commands."""
+
+    def execute(self, command: str, **arguments: Any) -> Any:
+        """Run one command; its ``return``.
+
+        :raise CommandFailed: QEMU's own refusal.
+        :raise VsmmuError: the connection fails.
+        """
+        ...
+
+
+class Monitor:
+    """A QMP connection over two file descriptors, which stay the caller's.
+
+    :param where: the monitor's name in messages.
+    :param seconds: for everything, from now on.
+    :raise HostLacks: ``monitor-silent``, ``monitor-closed``.
+    :raise InputRefused: ``not-a-monitor``, if the greeting is not QMP's.
+    """
+
+    def __init__(self, reader: int, writer: int, where: str, seconds: float = DEFAULT_SECONDS) -> None:
+        self._reader, self._writer, self._where = reader, writer, where
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._buffer = bytearray()
+        self._owned: socket.socket | None = None
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        greeting = self._receive()
+        if "QMP" not in greeting:
+            raise self._nonsense(f"greeting is {str(greeting)[:_SHOWN]}")
+        self.execute("qmp_capabilities")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._owned is not None:
+            self._owned.close()
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Take the socket over: leaving the monitor's ``with`` block closes it."""
+        self._owned = connection
+
+    def execute(self, command: str, **arguments: Any) -> Any:
+        """Run one command; see :class:`Commands`."""
+        request: dict[str, Any] = {"execute": command}
+        if arguments:
+            request["arguments"] = {key.replace("_", "-"): value for key, value in arguments.items()}
+        self._send(msgspec.json.encode(request) + b"\n")
+        while True:
+            reply = self._receive()
+            if "return" in reply:
+                return reply["return"]
+            failed = reply.get("error")
+            if isinstance(failed, dict):
+                what, text = str(failed.get("class", "")), str(failed.get("desc", ""))
+                raise CommandFailed(command, what, text, self._where)
+            if "event" not in reply:
+                raise self._nonsense(f"answer to {command} is {str(reply)[:_SHOWN]}")
+
+    def _send(self, data: bytes) -> None:
+        while data:
+            self._wait(self._writer, select.POLLOUT)
+            try:
+                data = data[os.write(self._writer, data) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._closed(error.strerror or "") from None
+
+    def _receive(self) -> dict[str, Any]:
+        while (end := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > MAX_REPLY:
+                raise self._nonsense(f"reply is longer than {MAX_REPLY >> 20} MiB")
+            self._wait(self._reader, select.POLLIN)
+            try:
+                data = os.read(self._reader, _CHUNK)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._closed(error.strerror or "") from None
+            if not data:
+                raise self._closed("the other end closed it")
+            self._buffer += data
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        try:
+            reply = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise self._nonsense(f"line {line[:_SHOWN]!r} is not JSON") from None
+        if not isinstance(reply, dict):
+            raise self._nonsense(f"line {line[:_SHOWN]!r} is no object")
+        return reply
+
+    def _wait(self, descriptor: int, event: int) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        left = self._deadline - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            raise HostLacks(
+                "monitor-silent",
+                f"no answer within {self._seconds:g} s",
+                where=self._where,
+                why="QEMU serves one client at a time: another holds this monitor, or QEMU hangs",
+                next="give it a monitor of its own (-qmp unix:PATH,server=on,wait=off), or name the domain",
+            )
+
+    def _closed(self, why: str) -> HostLacks:
+        return HostLacks("monitor-closed", "the monitor went away", where=self._where, why=why,
+                         next="see whether the VM still runs")  # fmt: skip
+
+    def _nonsense(self, why: str) -> InputRefused:
+        return InputRefused("not-a-monitor", "this is not QMP", where=self._where, why=f"its {why}",
+                            next="name the socket of -qmp, or of a -mon with mode=control")  # fmt: skip
+
+
+def connect(path: str, seconds: float = DEFAULT_SECONDS) -> Monitor:
+    """Connect to a QMP socket.
+
+    :raise HostLacks: ``no-monitor``, if nothing listens there; and as :class:`Monitor`.
+    :raise PermissionRefused: ``monitor-permission``.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(seconds)
+        connection.connect(path)
+        monitor = Monitor(connection.fileno(), connection.fileno(), path, seconds)
+    except (OSError, ValueError) as error:
+        connection.close()
+        raise _refused(path, error) from None
+    except VsmmuError:
+        connection.close()
+        raise
+    monitor.adopt(connection)
+    return monitor
+
+
+def _refused(path: str, error: OSError | ValueError) -> VsmmuError:
+    why = (error.strerror if isinstance(error, OSError) else "") or str(error)
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+        return PermissionRefused(
+            "monitor-permission",
+            "cannot connect",
+            where=path,
+            why=why,
+            next="run as the user who runs the VM",
+        )
+    return HostLacks(
+        "no-monitor",
+        "nothing listens there",
+        where=f"{path:.200}",
+        why=why,
+        next="name the socket of -qmp unix:PATH, the process id of QEMU, or a libvirt domain",
+    )
