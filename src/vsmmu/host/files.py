@@ -13,7 +13,16 @@ import msgspec
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
 from vsmmu.host.facts import SCHEMA, Host
 
-__all__ = ["MAX_BYTES", "decode_host", "encode_host", "host_schema", "load_host", "read_bounded", "save_host"]
+__all__ = [
+    "MAX_BYTES",
+    "decode_host",
+    "encode_host",
+    "host_schema",
+    "load_host",
+    "read_bounded",
+    "save_bytes",
+    "save_host",
+]
 
 #: A host with 4,096 functions takes about 2 MiB.
 MAX_BYTES: Final = 16 << 20
@@ -62,14 +71,23 @@ def save_host(host: Host, path: Path) -> None:
     :raise PermissionRefused: ``file-permission``.
     :raise HostLacks: ``file-write``: the directory is missing, the disk is full, ...
     """
+    save_bytes(encode_host(host), path, "facts")
+
+
+def save_bytes(data: bytes, path: Path, what: str) -> None:
+    """Write a file so that a reader finds the old one or the new one, whole; meanwhile its name has a dot.
+
+    :raise PermissionRefused: ``file-permission``.
+    :raise HostLacks: ``file-write``: the directory is missing, the disk is full, ...
+    """
     try:
-        _write_atomically(path, encode_host(host))
+        _write_atomically(path, data)
     except PermissionError as error:
         raise _failure(
-            PermissionRefused, "file-permission", "may not write facts", str(path), error
+            PermissionRefused, "file-permission", f"may not write {what}", str(path), error
         ) from None
     except OSError as error:
-        raise _failure(HostLacks, "file-write", "cannot write facts", str(path), error) from None
+        raise _failure(HostLacks, "file-write", f"cannot write {what}", str(path), error) from None
 
 
 def host_schema() -> dict[str, Any]:

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu label``: the host's class and facts for Node Feature Discovery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vsmmu.cli.options import host_option, output_option
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu label --write /etc/kubernetes/node-feature-discovery/features.d/vsmmu
+  vsmmu label --host builtin:gb200
+  vsmmu label -o nodefeature --node worker-7 | kubectl apply -n node-feature-discovery -f -
+"""
+
+
+@click.command("label", epilog=_EXAMPLES)
+@host_option
+@click.option("--qemu", metavar="VERSION|BINARY", help="Which QEMU will run there.  [default: 11.1]")
+@click.option(
+    "--device",
+    metavar="VENDOR[:DEVICE]",
+    help="Only count SMMUs behind which there is such a PCI function, as in 10de:2941.",
+)
+@click.option(
+    "--write",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the feature file there, whole or not at all, instead of printing it.",
+)
+@click.option(
+    "--expires",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="HOURS",
+    help="Let NFD forget it after so many hours, should nobody write it again.",
+)
+@click.option("--node", metavar="NAME", help="The node's name.  [default: the host's]")
+@output_option("nodefeature")
+def command(
+    host: str,
+    qemu: str | None,
+    device: str | None,
+    write: Path | None,
+    expires: float | None,
+    node: str | None,
+    output: str,
+) -> int:
+    """Print labels for the scheduler and the facts themselves as an NFD feature file.
+
+    The facts travel with the labels: kubectl get nodefeatures -A -o json | vsmmu baseline - reads them back.
+    """
+    from vsmmu.cli.inputs import load_host, load_qemu
+    from vsmmu.fleet.classes import parse_selection
+    from vsmmu.host.files import save_bytes
+    from vsmmu.kubevirt.nfd import feature_file, labels_of, node_feature
+
+    facts = load_host(host)
+    labels = labels_of(facts, load_qemu(qemu), parse_selection(device))
+    if output == "nodefeature":
+        data = _json(node_feature(facts, labels, node or facts.name))
+    elif output == "json":
+        data = _json(labels)
+    else:
+        data = feature_file(facts, labels, _in_hours(expires))
+    if write is not None:
+        save_bytes(data, write, "labels")
+    else:
+        click.echo(data, nl=False)
+    return 0
+
+
+def _json(value: object) -> bytes:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def _in_hours(hours: float | None) -> str:
+    if hours is None:
+        return ""
+    from datetime import UTC, datetime, timedelta
+
+    return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
