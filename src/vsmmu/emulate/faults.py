@@ -31,7 +31,8 @@ def parse_fault(text: str) -> Fault:
 
     :raise UsageError: ``fault``.
     """
-    name, *middle, last = text.split(":")
+    name, *middle = text.split(":")
+    last = middle.pop() if middle else ""
     number = errno_number(last)
     found = [full for full in _NAMES if name in (full, full.removeprefix("IOMMU_"), _short(full))]
     counted = len(middle) <= 1 and all(part.isdecimal() and int(part) > 0 for part in middle)

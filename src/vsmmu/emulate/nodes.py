@@ -81,7 +81,7 @@ def function_nodes(function: Function, vfio_number: str) -> dict[str, Node]:
     """The entries of one function."""
     address = function.address
     base = directory_of(address)
-    up = "../" * 4
+    up = "../" * 3
     identity = function.config.read(0, 12)
     vendor, device = identity[0:2][::-1].hex(), identity[2:4][::-1].hex()
     class_code = identity[9:12][::-1].hex()
@@ -96,7 +96,7 @@ def function_nodes(function: Function, vfio_number: str) -> dict[str, Node]:
         f"{base}/resource": Node("file", b"0x0000000000000000 0x0000000000000000 0x0000000000000000\n" * 13),
         f"{base}/subsystem": Node.link(f"{up}bus/pci"),
         f"{base}/driver": Node.link(f"{up}bus/pci/drivers/{function.driver}"),
-        f"{_PCI}/drivers/{function.driver}/{address}": Node.link(f"{up}..{base}"),
+        f"{_PCI}/drivers/{function.driver}/{address}": Node.link(f"../../../..{base.removeprefix('/sys')}"),
         f"{base}/uevent": Node.text(
             f"DRIVER={function.driver}\nPCI_CLASS={class_code.lstrip('0').upper()}\n"
             f"PCI_ID={vendor.upper()}:{device.upper()}\nPCI_SLOT_NAME={address}"
@@ -119,12 +119,12 @@ def _iommu_nodes(function: Function, base: str, up: str) -> dict[str, Node]:
         platform = f"platform/{_platform(smmu)}/iommu/{smmu.name}"
         nodes[f"{base}/iommu"] = Node.link(f"../../{platform}")
         nodes[f"/sys/devices/{platform}/devices/{function.address}"] = Node.link(
-            f"{up}..{base.removeprefix('/sys/devices')}"
+            f"../../../../..{base.removeprefix('/sys/devices')}"
         )
     if function.group is not None:
         group = f"/sys/kernel/iommu_groups/{function.group}"
         nodes[f"{base}/iommu_group"] = Node.link(f"{up}kernel/iommu_groups/{function.group}")
-        nodes[f"{group}/devices/{function.address}"] = Node.link(f"{up}..{base}")
+        nodes[f"{group}/devices/{function.address}"] = Node.link(f"../../../..{base.removeprefix('/sys')}")
         nodes[f"{group}/type"] = Node.text("DMA")
     return nodes
 
