@@ -12,6 +12,8 @@ from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vsmmu.cli.inputs import Inputs
+    from vsmmu.machine.domain.lint_rules import Finding
     from vsmmu.qemu.outcome import Failure, Verdict, VsmmuOutcome
 
 __all__ = ["command"]
@@ -32,26 +34,41 @@ Examples:
 def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
     """Predict QEMU's verdict on the VM as it is written, with QEMU's own text and the remedy.
 
-    Nothing is resolved: what is auto is left to QEMU, as at a real start. Exit status 0 only if QEMU
-    certainly starts and nothing is known to fail later; --assume-safe accepts what is unknown.
+    Nothing is resolved: what is auto is left to QEMU, as at a real start. A libvirt domain is also held
+    against what libvirt drops without a word, refuses, or lets through. Exit status 0 only if QEMU certainly
+    starts and nothing is known to fail later; --assume-safe accepts what is unknown.
     """
     from vsmmu.cli.inputs import read_inputs
     from vsmmu.qemu.vm import start
 
     inputs = read_inputs(question)
     verdict = start(inputs.machine, inputs.host, inputs.qemu, inputs.wishes.functions)
-    startable = verdict.startable(assume_safe=question.assume_safe)
+    findings = _lint(inputs)
+    errors = any(finding.severity == "error" for finding in findings)
+    startable = verdict.startable(assume_safe=question.assume_safe) and not errors
     if output == "json":
         from vsmmu.cli.documents import encode, verdict_document
 
-        document = verdict_document(verdict, inputs.host.name, startable=startable)
+        document = verdict_document(verdict, inputs.host.name, startable=startable, findings=findings)
         click.echo(encode(document), nl=False)
     elif not quiet:
-        click.echo("\n".join(_text(verdict, startable=startable, trace=trace)))
+        click.echo("\n".join(_text(verdict, findings, startable=startable, trace=trace)))
     return 0 if startable else 1
 
 
-def _text(verdict: Verdict, *, startable: bool, trace: bool) -> Iterator[str]:
+def _lint(inputs: Inputs) -> tuple[Finding, ...]:
+    if inputs.domain is None:
+        return ()
+    from vsmmu.machine.domain.lint import lint
+
+    return lint(inputs.domain, inputs.libvirt, inputs.qemu.version)
+
+
+def _text(verdict: Verdict, findings: tuple[Finding, ...], *, startable: bool, trace: bool) -> Iterator[str]:
+    for finding in findings:
+        yield f"{finding.severity}: line {finding.line}: {finding.what} [{finding.code}]"
+        yield f"  {finding.consequence}"
+        yield f"  next: {finding.remedy}"
     if trace:
         for step in verdict.trace:
             yield f"{step.phase:12} {step.device:16} {step.event}"
@@ -65,7 +82,7 @@ def _text(verdict: Verdict, *, startable: bool, trace: bool) -> Iterator[str]:
         yield f"  next: {hazard.remedy}"
     if verdict.failure is not None:
         yield from _failure(verdict.failure, verdict.qemu)
-    yield _conclusion(verdict, startable=startable)
+    yield _conclusion(verdict, startable=startable, findings=bool(findings))
 
 
 def _vsmmu(vsmmu: VsmmuOutcome) -> Iterator[str]:
@@ -88,7 +105,9 @@ def _failure(failure: Failure, qemu: str) -> Iterator[str]:
     yield f"  next: {failure.remedy} [{failure.code}]"
 
 
-def _conclusion(verdict: Verdict, *, startable: bool) -> str:
+def _conclusion(verdict: Verdict, *, startable: bool, findings: bool) -> str:
+    if findings and not startable and verdict.startable():
+        return "verdict: would not start as it is written (see the errors above)"
     if startable and verdict.answer == "unknown":
         return "verdict: starts, if the unknown facts are as every known host has them"
     if startable:

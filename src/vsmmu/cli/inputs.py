@@ -16,24 +16,63 @@ from vsmmu.resolve.candidates import Wishes
 if TYPE_CHECKING:
     from vsmmu.cli.options import Question
     from vsmmu.host.facts import Host
+    from vsmmu.machine.domain.document import DomainXml
+    from vsmmu.machine.domain.lint_versions import Version
     from vsmmu.machine.model import Machine
     from vsmmu.resolve.candidates import Ceiling
-    from vsmmu.resolve.result import Policy
+    from vsmmu.resolve.result import Policy, Resolution
 
 __all__ = ["Inputs", "load_host", "read_inputs"]
 
 _BUILTIN: Final = "builtin:"
+#: Each format refuses more than it takes by itself; this is the larger limit, that of domain XML.
+_MAX_BYTES: Final = 4 << 20
+#: XML starts with ``<``, after blanks, a byte order mark and, in UTF-16, NULs; no command line does.
+_HEAD: Final = 4096
+_BLANKS: Final = b" \t\r\n\0\xef\xbb\xbf\xff\xfe"
+#: The libvirt that the rules were held against.
+_LIBVIRT: Final = (12, 8)
 
 
 class Inputs(NamedTuple):
-    """Everything that a verb about a VM needs."""
+    """Everything that a verb about a VM needs.
 
-    line: CommandLine
+    :param vm: the VM in the form in which it came.
+    :param libvirt: the libvirt that will define it, if it is a domain.
+    """
+
+    vm: CommandLine | DomainXml
     machine: Machine
     host: Host
     qemu: Qemu
+    libvirt: Version
     policy: Policy
     wishes: Wishes
+
+    @property
+    def domain(self) -> DomainXml | None:
+        """The VM, if it is a libvirt domain."""
+        return None if isinstance(self.vm, CommandLine) else self.vm
+
+    def resolve(self) -> tuple[Resolution, CommandLine | DomainXml | None]:
+        """The resolution, and the VM with its values; None where there are problems."""
+        if isinstance(self.vm, CommandLine):
+            from vsmmu.resolve.resolver import resolve
+
+            resolution = resolve(self.machine, self.host, self.qemu, policy=self.policy, wishes=self.wishes)
+            return resolution, None if resolution.problems else self.vm.edit(resolution.edits)
+        from vsmmu.resolve.domain_xml import resolve_domain
+
+        answer = resolve_domain(
+            self.vm,
+            self.machine,
+            self.host,
+            self.qemu,
+            policy=self.policy,
+            wishes=self.wishes,
+            libvirt=self.libvirt,
+        )
+        return answer.resolution, answer.edited
 
 
 def read_inputs(question: Question) -> Inputs:
@@ -46,10 +85,11 @@ def read_inputs(question: Question) -> Inputs:
     if question.host == "-" and question.file in (None, "-") and question.words is None:
         raise UsageError("two-inputs", "facts and VM cannot both come from standard input")
     wishes = _wishes(question)
-    line = _read_command_line(question)
-    machine = _with_machine_type(line.machine(), question.machine_type)
+    vm = _read_vm(question)
+    machine = _with_machine_type(vm.machine(), question.machine_type)
     policy: Policy = "qemu" if question.policy == "qemu" else "common"
-    return Inputs(line, machine, load_host(question.host), load_qemu(question.qemu), policy, wishes)
+    host, qemu, libvirt = load_host(question.host), load_qemu(question.qemu), _libvirt(question.libvirt)
+    return Inputs(vm, machine, host, qemu, libvirt, policy, wishes)
 
 
 def load_host(spec: str) -> Host:
@@ -87,7 +127,15 @@ def load_qemu(spec: str | None) -> Qemu:
     return parse_version(ask_version(spec))
 
 
-def _read_command_line(question: Question) -> CommandLine:
+def _libvirt(spec: str | None) -> Version:
+    if spec is None:
+        return _LIBVIRT
+    from vsmmu.machine.domain.lint_versions import parse_libvirt_version
+
+    return parse_libvirt_version(spec)
+
+
+def _read_vm(question: Question) -> CommandLine | DomainXml:
     if question.words is not None:
         if question.file is not None:
             raise UsageError("two-inputs", f"both a file ({question.file}) and a command after -- are given")
@@ -101,11 +149,15 @@ def _read_command_line(question: Question) -> CommandLine:
             next="give a file, or - for standard input, or the command itself after --",
         )
     from vsmmu.host.files import read_bounded
-    from vsmmu.machine.limits import MAX_SOURCE_BYTES
 
     file = question.file or "-"
     where = "standard input" if file == "-" else file
-    return read_source(read_bounded(file, MAX_SOURCE_BYTES, "command line"), where, read_config_file)
+    data = read_bounded(file, _MAX_BYTES, "vm")
+    if data[:_HEAD].lstrip(_BLANKS).startswith(b"<"):
+        from vsmmu.machine.domain.document import read_domain_xml
+
+        return read_domain_xml(data, where)
+    return read_source(data, where, read_config_file)
 
 
 def _with_machine_type(machine: Machine, wanted: str | None) -> Machine:

@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
+
+if TYPE_CHECKING:
+    from vsmmu.machine.argv import CommandLine
+    from vsmmu.machine.domain.document import DomainXml
 
 __all__ = ["command"]
 
@@ -13,6 +19,7 @@ _EXAMPLES = """\b
 Examples:
   vsmmu resolve -- qemu-system-aarch64 -M virt,accel=kvm ... -device arm-smmuv3,...,accel=on ...
   vsmmu resolve --host builtin:gb200 --diff vm.sh
+  virsh dumpxml --inactive VM | vsmmu resolve | virsh define /dev/stdin
   vsmmu resolve --smmu 0009:01:00.0 vm.sh            no endpoint yet: say for which SMMU
   vsmmu resolve -o nul vm.sh | xargs -0 env          run what comes out
 """
@@ -25,31 +32,48 @@ Examples:
 def command(question: Question, diff: bool, output: str) -> int:
     """Pin what is auto, or not written where accel=on, to values that fit the host.
 
-    The VM is a QEMU command line: in a FILE (shell text, or NUL-separated as in /proc/PID/cmdline), on
-    standard input, or after --. It is printed with the values written into it and everything else as it
-    was. What you wrote yourself stays, and is checked. Nothing is printed that QEMU would refuse.
+    The VM is a QEMU command line (shell text, NUL-separated as in /proc/PID/cmdline, or after --) or a
+    libvirt domain (XML), in a FILE or on standard input. It is printed with the values written into it and
+    everything else as it was. What you wrote yourself stays, and is checked. Nothing is printed that QEMU
+    or libvirt would refuse.
     """
     from vsmmu.cli.inputs import read_inputs
-    from vsmmu.resolve.resolver import resolve
 
     inputs = read_inputs(question)
-    resolution = resolve(inputs.machine, inputs.host, inputs.qemu, policy=inputs.policy, wishes=inputs.wishes)
+    if output == "nul" and inputs.domain is not None:
+        from vsmmu.errors import UsageError
+
+        raise UsageError("output-form", "-o nul is for command lines, and the VM is a libvirt domain")
+    resolution, edited = inputs.resolve()
     for note in () if resolution.problems else resolution.notes:
         click.echo(f"vsmmu: note: {note}", err=True)
     if output == "json":
         from vsmmu.cli.documents import encode, resolution_document
 
-        click.echo(encode(resolution_document(resolution, inputs.line)), nl=False)
+        click.echo(encode(resolution_document(resolution, inputs.machine, edited)), nl=False)
         if resolution.problems:
             click.echo(f"vsmmu: {resolution.problems[0].as_error()}", err=True)
-        return 1 if resolution.problems or (diff and resolution.edits) else 0
+        return 1 if resolution.problems or (diff and _changed(inputs.vm, edited)) else 0
     resolution.require()
-    edited = inputs.line.edit(resolution.edits)
+    assert edited is not None  # noqa: S101 - there is no problem
     if diff:
         from vsmmu.cli.diff import difference
 
-        click.echo(difference(inputs.line, edited), nl=False)
-        return 1 if resolution.edits else 0
-    text = edited.render_nul() if output == "nul" else edited.render()
-    click.echo(text, nl=not text.endswith(("\n", "\0")))
+        click.echo(difference(inputs.vm, edited), nl=False)
+        return 1 if _changed(inputs.vm, edited) else 0
+    _print(edited, nul=output == "nul")
     return 0
+
+
+def _changed(before: CommandLine | DomainXml, after: CommandLine | DomainXml | None) -> bool:
+    return after is not None and before.render() != after.render()
+
+
+def _print(vm: CommandLine | DomainXml, *, nul: bool) -> None:
+    from vsmmu.machine.argv import CommandLine
+
+    if not isinstance(vm, CommandLine):
+        click.echo(vm.data, nl=False)  # byte for byte
+        return
+    text = vm.render_nul() if nul else vm.render()
+    click.echo(text, nl=not text.endswith(("\n", "\0")))

@@ -19,7 +19,9 @@ from vsmmu.machine.domain.iommu import DRAFT_MODELS, DRIVER_ORDER, SMMUV3, Iommu
 from vsmmu.machine.domain.reader import Reading, read_domain
 from vsmmu.machine.domain.spans import Change, Splice, apply, change_tag
 from vsmmu.machine.domain.tree import parse
-from vsmmu.smmuv3.properties import AUTO
+from vsmmu.machine.drivers import is_vfio
+from vsmmu.machine.topology import Topology
+from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,11 +88,30 @@ class DomainXml:
                 changes |= _changes(iommu, wanted.get(iommu.element.start, {}))
         return self._changed(changes)
 
-    def accelerate(self, iommus: Iterable[Iommu]) -> DomainXml:
-        """The same with ``accel='on'`` on these; each must have ``pciBus``."""
-        changes = {
-            iommu.driver.start: Change({"accel": "on"}) for iommu in iommus if iommu.driver is not None
-        }
+    def forget(self) -> DomainXml:
+        """The same with the values that depend on the host as ``auto``, where an accelerated SMMU has them.
+
+        Only to be resolved: libvirt refuses ``auto``. Each attribute stays at its place.
+        """
+        changes: dict[int, Change] = {}
+        for iommu in self.reading.iommus:
+            if iommu.is_smmuv3 and iommu.accelerated and iommu.driver is not None:
+                names = [entry.name for entry in REGISTER_PROPERTIES if entry.name in iommu.settings]
+                plain = _changes(iommu, {}).get(iommu.driver.start, Change())
+                drop = plain.drop - set(names)
+                changes[iommu.driver.start] = Change(dict.fromkeys(names, AUTO), plain.renames, drop)
+        return self._changed(changes)
+
+    def accelerate(self) -> DomainXml:
+        """The same with ``accel='on'`` on every SMMUv3 with ``pciBus`` and a function of the host behind."""
+        topology = Topology.of(self.machine())
+        changes: dict[int, Change] = {}
+        for number, iommu in self.reading.pluggable.items():
+            bus = topology.primary_bus_of(self.machine().devices[number])
+            behind = topology.endpoints_behind(bus.name) if bus is not None else ()
+            wanted = not iommu.accelerated and any(is_vfio(endpoint.driver) for endpoint in behind)
+            if wanted and iommu.driver is not None:
+                changes[iommu.driver.start] = Change({"accel": "on"})
         return self._changed(changes)
 
     def render(self) -> str:
@@ -101,8 +122,8 @@ class DomainXml:
         """The text's lines, ends kept; one tag a line if it is all one line (as KubeVirt writes it)."""
         text = self.render()
         if text.rstrip("\r\n").count("\n") < 2:
-            return _BETWEEN_TAGS.sub("\n", text).split("\n")
-        return text.splitlines(keepends=True)
+            text = _BETWEEN_TAGS.sub("\n", text)
+        return [line for line in text.split("\n") if line]
 
     def _changed(self, changes: Mapping[int, Change]) -> DomainXml:
         splices: list[Splice] = []

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, ROOTS, number
 from vsmmu.machine.domain.iommu import DRAFT_MODELS, OTHER_MODELS, Iommu, is_integer
-from vsmmu.machine.domain.lint_rules import RULES, Severity
+from vsmmu.machine.domain.lint_rules import RULES, Finding
 from vsmmu.machine.domain.lint_versions import LATEST_LIBVIRT, LATEST_QEMU, Version, missing_features
 from vsmmu.machine.drivers import is_bridge, is_vfio
 from vsmmu.machine.topology import Topology
@@ -25,21 +23,9 @@ if TYPE_CHECKING:
     from vsmmu.machine.domain.reader import Reading
     from vsmmu.machine.domain.tree import Element
 
-__all__ = ["Finding", "lint"]
+__all__ = ["lint"]
 
 _QEMU_NAMESPACE: Final = "http://libvirt.org/schemas/domain/qemu/1.0 "
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that is wrong, in the words of its rule; ``line`` is that of the element."""
-
-    code: str
-    severity: Severity
-    line: int
-    element: str
-    what: str
-    consequence: str
-    remedy: str
 
 
 def lint(

@@ -11,13 +11,27 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RULES", "Rule", "Severity"]
+__all__ = ["RULES", "Finding", "Rule", "Severity"]
 
 #: *error*: it does not start, or not as written. *warning*: it starts, and may surprise.
 Severity = Literal["error", "warning"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is wrong, in the words of its rule; ``line`` is that of the element."""
+
+    code: str
+    severity: Severity
+    line: int
+    element: str
+    what: str
+    consequence: str
+    remedy: str
 
 
 class Rule(NamedTuple):

@@ -17,7 +17,7 @@ from vsmmu.machine.limits import refuse_over
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_DEPTH", "MAX_DOMAIN_BYTES", "MAX_ELEMENTS", "Element", "looks_like_xml", "parse"]
+__all__ = ["MAX_DEPTH", "MAX_DOMAIN_BYTES", "MAX_ELEMENTS", "Element", "parse"]
 
 #: libvirt's own limit of a string in its protocol (REMOTE_STRING_MAX in remote_protocol.x).
 MAX_DOMAIN_BYTES: Final = 4 << 20
@@ -27,7 +27,6 @@ MAX_DEPTH: Final = 256
 MAX_ELEMENTS: Final = 100_000
 
 _BOMS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
-_UTF8_BOM: Final = b"\xef\xbb\xbf"
 _ENCODINGS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 _NEXT: Final = "give the domain XML as virsh dumpxml --inactive prints it"
 
@@ -77,14 +76,6 @@ class Element:
         if found is None:
             return ""
         return found.get(attribute) if attribute else found.text
-
-
-def looks_like_xml(data: bytes) -> bool:
-    """Whether this is XML and no command line: the first character besides blanks and a BOM is ``<``."""
-    head = data[:4096]
-    for bom in (*_BOMS, _UTF8_BOM):
-        head = head.removeprefix(bom)
-    return head.replace(b"\0", b"").lstrip().startswith(b"<")
 
 
 def parse(data: bytes, where: str) -> Element:

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``onDefineDomain``: KubeVirt's sidecar-shim calls it with the domain, and defines what it prints.
+
+It lies on the path of every VM's start on a node, so it parses its two arguments itself: loading click would
+take longer than everything else that a VM without accelerated SMMUv3 needs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.errors import EXIT_BUG, EXIT_OK, Negative, UsageError, VsmmuError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["main", "run"]
+
+_USAGE: Final = """\
+usage: onDefineDomain --vmi JSON --domain XML
+
+Prints the domain with the values of its accelerated SMMUv3s fitted to this node; any other domain unchanged.
+Environment: VSMMU_HOST (facts, default /run/vsmmu/host.json), VSMMU_ON_FAILURE (fail, pass-through),
+VSMMU_VALUES (resolve, keep), VSMMU_POLICY, VSMMU_ASSUME_SAFE, VSMMU_QEMU, VSMMU_LIBVIRT, VSMMU_MACHINE_TYPE,
+VSMMU_TIMEOUT (seconds).
+Annotations of the VM, each behind vsmmu/: hook, accel, also, assume-safe, on-failure, policy, values.
+"""
+_OPTIONS: Final = ("--vmi", "--domain")
+
+
+def main() -> None:
+    """Run as a program, and exit with the status that :mod:`vsmmu.errors` names."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """One call of the shim; the whole answer is written at the end, or nothing."""
+    if arguments in (["-h"], ["--help"]):
+        sys.stdout.write(_USAGE)
+        return EXIT_OK
+    try:
+        domain = _mutate(arguments)
+    except VsmmuError as error:
+        sys.stderr.write(f"vsmmu: {error}\n")
+        return error.exit_status
+    except Exception as error:
+        if os.environ.get("VSMMU_DEBUG"):
+            raise
+        sys.stderr.write(f"vsmmu: bug: {type(error).__name__}: {error} (VSMMU_DEBUG=1 shows where)\n")
+        return EXIT_BUG
+    sys.stdout.buffer.write(domain)
+    sys.stdout.flush()
+    return EXIT_OK
+
+
+def _mutate(arguments: list[str]) -> bytes:
+    from vsmmu.kubevirt.hook import mutate, passed_through
+    from vsmmu.kubevirt.settings import from_environment
+
+    given = _parse(arguments)
+    settings = from_environment(os.environ)
+    signal.signal(signal.SIGALRM, _too_late)
+    signal.setitimer(signal.ITIMER_REAL, settings.seconds)
+    try:
+        outcome = mutate(given["--domain"], given["--vmi"], settings)
+    except _TooLateError:
+        error = Negative(
+            "hook-timeout",
+            f"not done within {settings.seconds:g} seconds",
+            next="set VSMMU_TIMEOUT, or look at what keeps this node busy",
+        )
+        if settings.on_failure == "fail":
+            raise error from None
+        outcome = passed_through(given["--domain"], error)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    for line in outcome.messages:
+        sys.stderr.write(f"vsmmu: {line}\n")
+    return outcome.domain
+
+
+class _TooLateError(BaseException):
+    """Raised by the alarm; no handler for ordinary exceptions may swallow it."""
+
+
+def _too_late(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
+    raise _TooLateError
+
+
+def _parse(arguments: list[str]) -> dict[str, bytes]:
+    """``--vmi JSON`` and ``--domain XML``, each once; ``--vmi=JSON`` as well."""
+    given: dict[str, bytes] = {}
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=") if argument.startswith("--") else (argument, "", "")
+        if name not in _OPTIONS or name in given:
+            raise UsageError("usage", f"{argument[:40]!r} is not expected", next=_USAGE.partition("\n")[0])
+        text = value if equals else next(rest, None)
+        if text is None:
+            raise UsageError("usage", f"{name} needs an argument", next=_USAGE.partition("\n")[0])
+        given[name] = os.fsencode(text)
+    for name in _OPTIONS:
+        if name not in given:
+            raise UsageError("usage", f"{name} is missing", next=_USAGE.partition("\n")[0])
+    return given

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu kubevirt``: the hook as a gRPC server, and a node's capabilities for programs in Go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from vsmmu.cli.options import host_option
+
+__all__ = ["command"]
+
+_SOCKET: Final = "/var/run/kubevirt-hooks/vsmmu.sock"
+
+
+@click.group("kubevirt")
+def command() -> None:
+    """Serve KubeVirt's hook interfaces; print a node's capabilities."""
+
+
+@command.command("serve")
+@click.option(
+    "--socket",
+    default=_SOCKET,
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where to listen; for a plugin /var/run/kubevirt-plugin/NAME/hook.sock.",
+)
+@click.option("--priority", default=0, show_default=True, help="Hooks with a higher one are called first.")
+@click.option("--version", "versions", multiple=True, hidden=True, help="Given by KubeVirt; all are served.")
+def serve(socket: Path, priority: int, versions: tuple[str, ...]) -> int:  # noqa: ARG001
+    """Serve hook versions v1alpha1 to v1alpha3 and the plugin interface until SIGTERM or Shutdown.
+
+    Set up by the same environment variables and annotations as onDefineDomain. Needs vsmmu[kubevirt].
+    """
+    import os
+    import signal
+
+    from vsmmu.errors import HostLacks
+    from vsmmu.kubevirt.settings import from_environment
+
+    try:
+        from vsmmu.kubevirt.server import HookServer
+    except ImportError as error:
+        raise HostLacks(
+            "extra-missing",
+            "the gRPC server is not installed",
+            why=str(error),
+            next="pip install 'vsmmu[kubevirt]'",
+        ) from None
+    server = HookServer(
+        from_environment(os.environ), lambda line: click.echo(f"vsmmu: {line}", err=True), priority
+    )
+    server.start(socket)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    click.echo(f"vsmmu: listening on {socket}", err=True)
+    server.wait()
+    return 0
+
+
+@command.command("capabilities")
+@host_option
+def capabilities(host: str) -> int:
+    """Print vsmmu.pci-capabilities/1: for each PCI function the values that its host SMMU allows."""
+    from vsmmu.cli.documents import encode
+    from vsmmu.cli.inputs import load_host
+    from vsmmu.kubevirt.capabilities import capabilities_document
+
+    click.echo(encode(capabilities_document(load_host(host))), nl=False)
+    return 0

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hook does to a domain, whichever way KubeVirt calls it: program, gRPC callback or plugin.
+
+Same input, same output, and the output again gives itself. A VM without accelerated SMMUv3 passes through
+byte for byte, without the facts or even the XML being read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vsmmu.errors import Negative, UsageError
+from vsmmu.kubevirt.settings import PREFIX
+
+if TYPE_CHECKING:
+    from vsmmu.kubevirt.settings import HookSettings
+    from vsmmu.machine.domain.document import DomainXml
+
+__all__ = ["Outcome", "mutate", "passed_through"]
+
+_WHERE = "domain"
+
+
+class Outcome(NamedTuple):
+    """The hook's answer.
+
+    :param domain: the domain to define.
+    :param changed: whether it is another than the one that came.
+    :param messages: lines for the log.
+    :param failure: what went wrong although the domain passes through.
+    """
+
+    domain: bytes
+    changed: bool
+    messages: tuple[str, ...] = ()
+    failure: Exception | None = None
+
+
+def mutate(data: bytes, vmi: bytes, settings: HookSettings) -> Outcome:
+    """Resolve the accelerated SMMUs of a domain on this node.
+
+    :param data: the domain XML that KubeVirt made.
+    :param vmi: the VirtualMachineInstance as JSON.
+    :raise VsmmuError: if that cannot be done, unless the settings say to let the domain pass.
+    """
+    if b"smmuv3" not in data and not _mentions_hook(vmi):
+        return Outcome(data, changed=False)  # most VMs: nothing more is loaded for them
+    from vsmmu.kubevirt.vmi import read_vmi
+
+    try:
+        settings = settings.annotated(read_vmi(vmi).annotations)
+        if not settings.enabled:
+            return Outcome(data, changed=False)
+        if b"smmuv3" not in data and not settings.accelerate:
+            return Outcome(data, changed=False)
+        return _resolve(data, settings)
+    except Exception as error:  # a bug of ours must not stop a VM that was to pass through, either
+        if settings.on_failure == "fail":
+            raise
+        return passed_through(data, error)
+
+
+def passed_through(data: bytes, error: Exception) -> Outcome:
+    """The answer where something went wrong and the domain passes all the same."""
+    return Outcome(data, changed=False, messages=(f"not resolved, passed through: {error}",), failure=error)
+
+
+def _mentions_hook(vmi: bytes) -> bool:
+    r"""Whether there may be an annotation for the hook; some JSON encoders write the slash as ``\/``."""
+    name = PREFIX.removesuffix("/").encode()
+    return name + b"/" in vmi or name + b"\\/" in vmi
+
+
+def _resolve(data: bytes, settings: HookSettings) -> Outcome:
+    from vsmmu.host.files import load_host
+    from vsmmu.machine.domain.document import read_domain_xml
+    from vsmmu.machine.domain.lint import lint
+    from vsmmu.machine.domain.lint_versions import parse_libvirt_version
+    from vsmmu.qemu.versions import parse_version
+    from vsmmu.resolve.candidates import Wishes
+    from vsmmu.resolve.domain_xml import corrections, resolve_domain
+
+    domain = read_domain_xml(data, _WHERE)
+    if settings.accelerate:
+        domain = _accelerated(domain)
+    if not any(entry.is_smmuv3 and entry.accelerated for entry in domain.reading.iommus):
+        return Outcome(data, changed=False)
+    corrected = corrections(lint(domain))
+    if settings.values == "resolve":
+        domain = domain.forget()
+    machine = domain.machine()
+    if settings.machine_type:
+        machine = machine._replace(machine_type=settings.machine_type)
+    wishes = Wishes(also={"": _addresses(settings.also)}, assume_safe=settings.assume_safe)
+    answer = resolve_domain(
+        domain,
+        machine,
+        load_host(settings.facts),
+        parse_version(settings.qemu),
+        policy=settings.policy,
+        wishes=wishes,
+        libvirt=parse_libvirt_version(settings.libvirt),
+    )
+    answer.resolution.require()
+    assert answer.edited is not None  # noqa: S101 - there is no problem
+    edited = answer.edited.data
+    messages = [
+        f"{vsmmu.device} on {vsmmu.primary_bus}: "
+        + " ".join(f"{entry.name}={entry.value}" for entry in vsmmu.properties)
+        for vsmmu in answer.resolution.vsmmus
+    ]
+    messages = list(dict.fromkeys([*corrected, *messages, *answer.resolution.notes]))
+    return Outcome(edited, edited != data, tuple(messages))
+
+
+def _accelerated(domain: DomainXml) -> DomainXml:
+    """The domain with ``accel='on'`` wherever an SMMUv3 of its own has a host device behind."""
+    accelerated = domain.accelerate()
+    if not any(entry.accelerated and entry.pci_bus for entry in accelerated.reading.iommus):
+        raise Negative(
+            "no-vsmmu",
+            "the annotation asks for an accelerated SMMUv3, and the domain has none that could be one",
+            why="that takes an <iommu model='smmuv3'> with pciBus, and a PCI hostdev behind that expander",
+            next="let KubeVirt make the topology, or take it from: vsmmu plan DEVICE -o libvirt",
+        )
+    return accelerated
+
+
+def _addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
+    from vsmmu.pci import normal_address
+
+    found = []
+    for text in texts:
+        address = normal_address(text)
+        if address is None:
+            raise UsageError("annotation", f"vsmmu/also: {text!r:.60} is no PCI address")
+        found.append(address)
+    return tuple(found)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook as a gRPC server on a unix socket: KubeVirt's sidecar versions, and its plugin interface.
+
+Needs the extra ``kubevirt`` (grpcio and protobuf).
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+
+from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError, VsmmuError
+from vsmmu.kubevirt.hook import mutate
+from vsmmu.kubevirt.protocol import CALLBACKS, INFO, PLUGIN, VERSIONS, message
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vsmmu.kubevirt.settings import HookSettings
+
+__all__ = ["HookServer"]
+
+_NAME: Final = "vsmmu"
+_HOOK_POINT: Final = "OnDefineDomain"
+#: Room for the largest domain and VMI that the hook reads.
+_MAX_MESSAGE: Final = 16 << 20
+_THREADS: Final = 4
+_STATUSES: Final[tuple[tuple[type[VsmmuError], grpc.StatusCode], ...]] = (
+    (PermissionRefused, grpc.StatusCode.PERMISSION_DENIED),
+    (InputRefused, grpc.StatusCode.INVALID_ARGUMENT),
+    (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
+    (HostLacks, grpc.StatusCode.UNAVAILABLE),
+    (VsmmuError, grpc.StatusCode.FAILED_PRECONDITION),
+)
+
+_Call = Callable[[Any, Any], Any]
+#: A method: the package of its messages, the name of its request, and what answers it.
+_Method = tuple[str, str, _Call]
+
+
+class HookServer:
+    """Serves every interface at one socket until it is stopped, or virt-launcher says Shutdown.
+
+    :param settings: what the administrator set; annotations of each VM come on top.
+    :param log: takes one line at a time.
+    :param priority: virt-launcher calls hooks with a higher one first.
+    """
+
+    def __init__(self, settings: HookSettings, log: Callable[[str], None], priority: int = 0) -> None:
+        self._settings = settings
+        self._log = log
+        self._priority = priority
+        options = [
+            ("grpc.max_receive_message_length", _MAX_MESSAGE),
+            ("grpc.max_send_message_length", _MAX_MESSAGE),
+        ]
+        self._server = grpc.server(ThreadPoolExecutor(_THREADS), options=options)
+        self._server.add_generic_rpc_handlers(tuple(self._handlers()))
+
+    def start(self, socket: Path) -> None:
+        """Listen; a socket that another server has left behind is taken over.
+
+        :raise HostLacks: ``hook-socket``: it cannot be made.
+        :raise InputRefused: ``hook-socket``: something else is there.
+        """
+        if socket.exists() and not stat.S_ISSOCK(socket.stat().st_mode):
+            raise InputRefused("hook-socket", "there is something else at this place", where=str(socket))
+        try:
+            socket.parent.mkdir(parents=True, exist_ok=True)
+            socket.unlink(missing_ok=True)
+            self._server.add_insecure_port(f"unix:{socket}")
+            self._server.start()
+        except (OSError, RuntimeError) as error:
+            raise HostLacks(
+                "hook-socket",
+                "cannot listen",
+                where=str(socket),
+                why=str(error)[:200],
+                next="mount the directory of KubeVirt's hook sockets there",
+            ) from None
+
+    def wait(self) -> None:
+        """Return when the server has stopped."""
+        self._server.wait_for_termination()
+
+    def stop(self, grace: float = 5.0) -> None:
+        """Take no more calls, and let those that run end within ``grace`` seconds."""
+        self._server.stop(grace)
+
+    def _handlers(self) -> list[Any]:
+        handlers = [_service(f"{INFO}.Info", {"Info": (INFO, "InfoParams", self._info)})]
+        for version in VERSIONS:
+            package = CALLBACKS[version]
+            methods: dict[str, _Method] = {
+                _HOOK_POINT: (package, "OnDefineDomainParams", self._on_define_domain(package))
+            }
+            if version == "v1alpha3":
+                methods["Shutdown"] = (package, "ShutdownParams", self._shutdown)
+            handlers.append(_service(f"{package}.Callbacks", methods))
+        mutate_domain = (PLUGIN, "MutateDomainRequest", self._mutate_domain)
+        handlers.append(_service(f"{PLUGIN}.DomainHookService", {"MutateDomain": mutate_domain}))
+        return handlers
+
+    def _info(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - gRPC's signature
+        point = message(INFO, "HookPoint")(name=_HOOK_POINT, priority=self._priority)
+        return message(INFO, "InfoResult")(name=_NAME, hookPoints=[point], versions=VERSIONS)
+
+    def _on_define_domain(self, package: str) -> _Call:
+        result = message(package, "OnDefineDomainResult")
+
+        def call(request: Any, context: Any) -> Any:
+            return result(domainXML=self._mutate(request.domainXML, request.vmi, context))
+
+        return call
+
+    def _mutate_domain(self, request: Any, context: Any) -> Any:
+        if request.domain_type not in ("", "libvirt"):
+            context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"domains of type {request.domain_type!r} are not known"
+            )
+        domain = self._mutate(request.domain, request.vmi, context)
+        return message(PLUGIN, "MutateDomainResponse")(domain=domain)
+
+    def _shutdown(self, request: Any, context: Any) -> Any:  # noqa: ARG002 - gRPC's signature
+        self.stop()
+        return message(CALLBACKS["v1alpha3"], "ShutdownResult")()
+
+    def _mutate(self, domain: bytes, vmi: bytes, context: Any) -> bytes:
+        try:
+            outcome = mutate(domain, vmi, self._settings)
+        except VsmmuError as error:
+            self._log(str(error))
+            status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+            context.abort(status, str(error))
+            raise  # abort() raises; this is for the type checker
+        for line in outcome.messages:
+            self._log(line)
+        return outcome.domain
+
+
+def _service(name: str, methods: dict[str, _Method]) -> Any:
+    handlers: dict[str, Any] = {
+        method: grpc.unary_unary_rpc_method_handler(
+            call,
+            request_deserializer=message(package, request).FromString,
+            response_serializer=lambda answer: answer.SerializeToString(),
+        )
+        for method, (package, request, call) in methods.items()
+    }
+    return grpc.method_handlers_generic_handler(name, handlers)

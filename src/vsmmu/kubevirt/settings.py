@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the hook behaves: set by the administrator's environment, narrowed by a VM's annotations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+
+from vsmmu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vsmmu.resolve.result import Policy
+
+__all__ = ["PREFIX", "HookSettings", "OnFailure", "Values", "from_environment"]
+
+#: In front of every annotation that the hook looks at.
+PREFIX: Final = "vsmmu/"
+#: *fail*: the VM does not start. *pass-through*: it starts with the domain as KubeVirt made it.
+OnFailure = Literal["fail", "pass-through"]
+#: *resolve*: what is in the domain is KubeVirt's guess, and replaced. *keep*: it stays, and is checked.
+Values = Literal["resolve", "keep"]
+
+_DEFAULT_FACTS: Final = "/run/vsmmu/host.json"
+_DEFAULT_SECONDS: Final = 20.0
+_MAX_SECONDS: Final = 55.0  # KubeVirt gives a callback a minute
+_SWITCH: Final = ("on", "off")
+_POLICIES: Final = ("common", "qemu")
+
+
+class HookSettings(NamedTuple):
+    """Everything that can be said to the hook.
+
+    :param facts: path of the facts about this node.
+    :param enabled: whether it does anything at all.
+    :param accelerate: whether SMMUs with a host device behind shall become accelerated ones.
+    :param also: host functions to come, such as one that a migration or hot-plug brings.
+    :param qemu: version of the QEMU in virt-launcher.
+    :param libvirt: version of the libvirt in virt-launcher.
+    :param machine_type: upstream's name for a machine type of a distribution (``virt-rhel9.8.0``); or empty.
+    :param seconds: after which it gives up.
+    """
+
+    facts: str = _DEFAULT_FACTS
+    enabled: bool = True
+    accelerate: bool = False
+    on_failure: OnFailure = "fail"
+    values: Values = "resolve"
+    policy: Policy = "common"
+    also: tuple[str, ...] = ()
+    assume_safe: bool = False
+    qemu: str = "11.1"
+    libvirt: str = "12.8"
+    machine_type: str = ""
+    seconds: float = _DEFAULT_SECONDS
+
+    def annotated(self, annotations: Mapping[str, str]) -> HookSettings:
+        """The same as a VM's annotations have it.
+
+        :raise UsageError: ``annotation``: one of ours that is unknown, or a value that it does not take.
+        """
+        changed = self
+        for key in sorted(annotations):
+            if key.startswith(PREFIX):
+                changed = changed._set(key, key.removeprefix(PREFIX), annotations[key].strip())
+        return changed
+
+    def _set(self, place: str, name: str, value: str) -> HookSettings:
+        if name == "hook":
+            return self._replace(enabled=_choice(place, value, _SWITCH) == "on")
+        if name == "accel":
+            return self._replace(accelerate=_choice(place, value, _SWITCH) == "on")
+        if name == "assume-safe":
+            return self._replace(assume_safe=_choice(place, value, _SWITCH) == "on")
+        if name == "also":
+            return self._replace(also=tuple(part.strip() for part in value.split(",") if part.strip()))
+        if name == "on-failure":
+            return self._replace(on_failure=_on_failure(place, value))
+        if name == "values":
+            return self._replace(values=_values(place, value))
+        if name == "policy":
+            return self._replace(policy=_policy(place, value))
+        known = ", ".join(f"{PREFIX}{key}" for key in _ANNOTATIONS)
+        raise UsageError("annotation", f"there is no annotation {place!r:.80}", next=f"there are {known}")
+
+
+def from_environment(environment: Mapping[str, str]) -> HookSettings:
+    """The settings that the administrator gives.
+
+    :raise UsageError: ``annotation``, naming the variable.
+    """
+
+    def get(name: str, default: str = "") -> str:
+        return environment.get(name, "").strip() or default
+
+    seconds = get("VSMMU_TIMEOUT", str(_DEFAULT_SECONDS))
+    return HookSettings(
+        facts=get("VSMMU_HOST", _DEFAULT_FACTS),
+        on_failure=_on_failure("VSMMU_ON_FAILURE", get("VSMMU_ON_FAILURE", "fail")),
+        values=_values("VSMMU_VALUES", get("VSMMU_VALUES", "resolve")),
+        policy=_policy("VSMMU_POLICY", get("VSMMU_POLICY", "common")),
+        assume_safe=_choice("VSMMU_ASSUME_SAFE", get("VSMMU_ASSUME_SAFE", "off"), _SWITCH) == "on",
+        qemu=get("VSMMU_QEMU", "11.1"),
+        libvirt=get("VSMMU_LIBVIRT", "12.8"),
+        machine_type=get("VSMMU_MACHINE_TYPE"),
+        seconds=_seconds(seconds),
+    )
+
+
+def _choice(place: str, value: str, accepted: tuple[str, ...]) -> str:
+    if value not in accepted:
+        raise UsageError(
+            "annotation", f"{place} does not take {value!r:.60}", next=f"write {' or '.join(accepted)}"
+        )
+    return value
+
+
+def _on_failure(place: str, value: str) -> OnFailure:
+    return "fail" if _choice(place, value, get_args(OnFailure)) == "fail" else "pass-through"
+
+
+def _values(place: str, value: str) -> Values:
+    return "keep" if _choice(place, value, get_args(Values)) == "keep" else "resolve"
+
+
+def _policy(place: str, value: str) -> Policy:
+    return "qemu" if _choice(place, value, _POLICIES) == "qemu" else "common"
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _MAX_SECONDS:
+        raise UsageError(
+            "annotation",
+            f"VSMMU_TIMEOUT does not take {text!r:.40}",
+            next=f"write seconds, more than 0 and at most {_MAX_SECONDS:g}",
+        )
+    return seconds
+
+
+_ANNOTATIONS: Final = ("hook", "accel", "also", "assume-safe", "on-failure", "policy", "values")

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resolve a libvirt domain: values into attributes, libvirt's own rules beside QEMU's.
+
+libvirt has no ``auto``: a value that is left to QEMU is an absent attribute. Whether the domain that comes
+out means the same as the resolution is held against the model once more, because what is absent is QEMU's
+default and not always ``auto``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from vsmmu.machine.domain.lint import lint
+from vsmmu.qemu.vm import start
+from vsmmu.resolve.resolver import resolve
+from vsmmu.resolve.result import Policy, Problem, Resolution
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.domain.document import DomainXml
+    from vsmmu.machine.domain.lint_rules import Finding
+    from vsmmu.machine.domain.lint_versions import Version
+    from vsmmu.machine.model import Machine
+    from vsmmu.qemu.outcome import Verdict
+    from vsmmu.qemu.versions import Qemu
+    from vsmmu.resolve.candidates import Wishes
+
+__all__ = ["DomainResolution", "corrections", "resolve_domain"]
+
+#: Remedies of the model in libvirt's words, where QEMU's would not help.
+_REMEDIES: Final[Mapping[str, str]] = {
+    "two-host-smmus": "give each host SMMU a pcie-expander-bus and an <iommu> with its index as pciBus",
+    "two-iommufds": "let libvirt make the iommufd: <driver iommufd='yes'/> on every hostdev",
+    "qemu-no-cold-plug": "name the host SMMU: --smmu NAME; or put a hostdev behind the expander",
+    "qemu-chassis": "give every root port a <target chassis=''/> of its own, or none",
+    "qemu-bus-number": "give every pcie-expander-bus a busNr with room for the buses behind it, or none",
+}
+
+
+class DomainResolution(NamedTuple):
+    """The answer for a domain.
+
+    :param resolution: with what libvirt would refuse or drop among its problems, first.
+    :param edited: the domain to write; None if there are problems.
+    :param corrected: what libvirt would have dropped or refused, and :attr:`edited` does not have any more.
+    """
+
+    resolution: Resolution
+    edited: DomainXml | None
+    corrected: tuple[Finding, ...]
+
+
+def resolve_domain(
+    domain: DomainXml,
+    machine: Machine,
+    host: Host,
+    qemu: Qemu,
+    *,
+    policy: Policy = "common",
+    wishes: Wishes | None = None,
+    libvirt: Version = (12, 8),
+) -> DomainResolution:
+    """Resolve every accelerated SMMUv3 of a domain.
+
+    :param machine: ``domain.machine()``, or the same with another machine type.
+    :raise InputRefused: as :func:`vsmmu.resolve.resolver.resolve`.
+    """
+    resolution = resolve(machine, host, qemu, policy=policy, wishes=wishes)
+    edited = domain.edit(resolution.edits)
+    before, after = lint(domain, libvirt, qemu.version), lint(edited, libvirt, qemu.version)
+    remaining = {finding.code for finding in after}
+    corrected = tuple(finding for finding in before if finding.code not in remaining)
+    problems = [_problem(finding) for finding in after if finding.severity == "error"]
+    # QEMU would find the same thing later, and say it in words that do not fit a domain.
+    problems += [
+        _in_libvirts_words(problem)
+        for problem in resolution.problems
+        if not (problems and problem.code.startswith("qemu-"))
+    ]
+    if not problems and resolution.verdict is not None:
+        written = edited.machine()._replace(machine_type=machine.machine_type)
+        final = start(written, host, qemu, wishes.functions if wishes else None)
+        problems += _differences(resolution.verdict, final)
+    notes = (*corrections(corrected), *resolution.notes, *_warnings(after))
+    return DomainResolution(
+        msgspec.structs.replace(resolution, problems=tuple(problems), notes=notes),
+        None if problems else edited,
+        corrected,
+    )
+
+
+def _problem(finding: Finding) -> Problem:
+    return Problem(
+        finding.code, finding.what, f"line {finding.line}", finding.consequence, next=finding.remedy
+    )
+
+
+def _in_libvirts_words(problem: Problem) -> Problem:
+    remedy = _REMEDIES.get(problem.code)
+    return problem if remedy is None else msgspec.structs.replace(problem, next=remedy)
+
+
+def _differences(meant: Verdict, final: Verdict) -> Iterator[Problem]:
+    """Where the domain as written would not get the values that were resolved."""
+    values = {outcome.device: outcome.values for outcome in final.vsmmus}
+    for outcome in meant.vsmmus:
+        for name, value in outcome.values.items():
+            got = values.get(outcome.device, {}).get(name, "")
+            if got != value:
+                yield Problem(
+                    "auto-inexpressible",
+                    f"{name} of {outcome.device} has to be left to QEMU's auto, and libvirt cannot say so",
+                    why=f"left out, it is the default of {meant.machine_type}: {got or 'unknown'}",
+                    next="use machine virt-11.1 or later, where auto is the default",
+                )
+
+
+def corrections(corrected: Iterable[Finding]) -> Iterator[str]:
+    """What to tell about corrected spellings, which nobody else would ever mention."""
+    for finding in corrected:
+        if finding.code in ("attribute-misspelt", "model-draft"):
+            yield f"corrected at line {finding.line}: {finding.what}; {finding.consequence}"
+
+
+def _warnings(findings: Iterable[Finding]) -> Iterator[str]:
+    for finding in findings:
+        if finding.severity == "warning":
+            yield f"line {finding.line}: {finding.what}; {finding.consequence}: {finding.remedy}"
