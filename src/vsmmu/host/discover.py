@@ -17,16 +17,14 @@ from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
 from vsmmu.host.firmware import Firmware
 from vsmmu.host.kernel_log import by_device, infer, infer_queue, is_coherent, parse_line
 from vsmmu.host.kmsg import read_driver_lines
+from vsmmu.host.notices import NOT_PROBED, fake_notice, not_probed
 from vsmmu.host.pci_config import read_capabilities
 
 if TYPE_CHECKING:
     from vsmmu.host.tree import Tree
 
-__all__ = ["NOT_PROBED", "discover", "fake_notice", "function_facts", "not_probed"]
+__all__ = ["discover", "function_facts"]
 
-#: The key of the evidence for what only a probe would tell.
-NOT_PROBED: Final = "not-probed"
-_NEXT: Final = "bind an idle function behind it to vfio-pci and run as root: vsmmu probe"
 #: What a resolution asks for; a fact that nothing settles says at least how to get it.
 _ASKED_FOR: Final = ("IDR0.ATS", "IDR1.SSIDSIZE", "IDR3.RIL", "IDR5.OAS")
 _CONFIG: Final = Evidence("measured", "the function's configuration space", "its extended capabilities")
@@ -64,17 +62,6 @@ def discover(tree: Tree, *, note: str = "") -> Host:
         functions=tuple(functions),
         evidence=evidence,
     )
-
-
-def not_probed(note: str, *, readable_log: bool) -> Evidence:
-    """Why a register is not known: nobody has asked the kernel since it started."""
-    reasons = [note, "" if readable_log else "the kernel log may not be read here", _NEXT]
-    return Evidence("unknown", "not probed in this boot", "; ".join(filter(None, reasons)))
-
-
-def fake_notice(tree: Tree) -> tuple[str, ...]:
-    """What facts from another tree than the machine's own have to say of themselves."""
-    return () if tree.is_real else (f"read from the files below {tree.root}, not from a running machine",)
 
 
 def function_facts(

@@ -6,7 +6,7 @@ change what is reported, images are cloned onto other machines with the file ins
 anyway, and asking again takes milliseconds. That such a file was found is said.
 
 This is on the path of a VM's start: with probed facts at hand it reads two small files for each function and
-imports neither ctypes nor the prober.
+imports neither ctypes nor the prober nor what reads logs and firmware.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import msgspec
 
 from vsmmu.errors import VsmmuError
 from vsmmu.host import sysfs
-from vsmmu.host.discover import NOT_PROBED, discover, fake_notice, not_probed
 from vsmmu.host.files import load_host
+from vsmmu.host.notices import NOT_PROBED, fake_notice, not_probed
 from vsmmu.host.tree import Tree
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def live_host(root: str = "/") -> Host:
     tree = Tree(root)
     saved = saved_facts(tree)
     if saved.host is None:
+        from vsmmu.host.discover import discover
+
         return discover(tree, note=saved.note)
     return refresh(saved.host, tree)
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vsmmu.host.discover import NOT_PROBED
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import Host, HostFunction, HostSmmu, HwInfoFact, RegisterFact
+from vsmmu.host.notices import NOT_PROBED
 from vsmmu.host.uapi import hw_info
 from vsmmu.smmuv3.fields import REGISTERS
 
