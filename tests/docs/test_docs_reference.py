@@ -86,3 +86,12 @@ def test_tests_that_the_manual_names_exist() -> None:
     ]
     assert named
     assert missing == []
+
+
+def test_every_package_has_its_place_in_the_architecture() -> None:
+    text = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    children = (ROOT / "src" / "vsmmu").iterdir()
+    packages = {path.stem for path in children if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert {name for name in packages if not name.startswith("_")} == set(
+        re.findall(r"^\| `(\w+)` \|", text, re.M)
+    )
