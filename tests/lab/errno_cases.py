@@ -157,16 +157,25 @@ def bind_cases(alone: str) -> None:
         case("bind argsz 32 nonzero", lambda: bind(argsz=32, more=1))
         case("bind token null", lambda: bind(flags=1))
         case("bind token not due", lambda: vfio.bind_iommufd(device, context, bytes(16)))
-        legacy = os.open(group_node(group(alone)), os.O_RDWR)
-        case("bind while the group is open", lambda: vfio.bind_iommufd(device, context))
-        case("ask while the group is open", lambda: ask(TREE, alone, node(alone), group(alone)).address)
-        os.close(legacy)
         case("bind", lambda: vfio.bind_iommufd(device, context))
         case("bind again", lambda: vfio.bind_iommufd(device, context))
         case("bind second open", lambda: vfio.bind_iommufd(second, context))
         case("bind second open elsewhere", lambda: vfio.bind_iommufd(second, other))
-        case("open the group while bound", lambda: os.close(os.open(group_node(group(alone)), os.O_RDWR)))
         case("ask while bound", lambda: ask(TREE, alone, node(alone), group(alone)).address)
+
+
+def group_file_cases(alone: str) -> None:
+    """vfio's older interface, which the emulator does not have."""
+    with ExitStack() as stack:
+        legacy = os.open(group_node(group(alone)), os.O_RDWR)
+        device, context = opened(alone), os.open("/dev/iommu", os.O_RDWR)
+        stack.callback(os.close, device)
+        stack.callback(os.close, context)
+        case("bind while the group is open", lambda: vfio.bind_iommufd(device, context))
+        case("ask while the group is open", lambda: ask(TREE, alone, node(alone), group(alone)).address)
+        os.close(legacy)
+        vfio.bind_iommufd(device, context)
+        case("open the group while bound", lambda: os.close(os.open(group_node(group(alone)), os.O_RDWR)))
 
 
 def group_cases(mate: str, other: str) -> None:
@@ -224,6 +233,7 @@ def main() -> None:
     case("ask", lambda: ask(TREE, alone, node(alone), group(alone)).info.type)
     hw_info_cases(alone)
     bind_cases(alone)
+    group_file_cases(alone)
     group_cases(mate, other)
     native_mate_cases(mate, other)
     nesting_cases(alone)

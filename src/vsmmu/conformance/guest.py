@@ -60,7 +60,11 @@ class Monitor:
                 raise Ended
             self._pending += data
         line, _, self._pending = self._pending.partition(b"\n")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:
+            # Some messages of QEMU go to standard output.
+            return {}
         return answer
 
     def execute(

@@ -77,6 +77,9 @@ def members(structure: ctypes.Structure) -> dict[str, Any]:
         if not name.startswith(("__", "_type", "pad")):
             value = getattr(structure, name)
             shown[name] = list(value) if isinstance(value, ctypes.Array) else value
+        elif name == "_type":
+            # The one union: in_data_type on the way in, out_data_type on the way out.
+            shown["data_type"] = getattr(structure, "in_data_type")  # noqa: B009 - of that structure only
     return shown
 
 

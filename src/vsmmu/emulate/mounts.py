@@ -162,9 +162,13 @@ def _has_place(path: str, nodes: Mapping[str, Node]) -> bool:
 
 def _make(path: str, node: Node) -> None:
     if node.kind == "device":
-        if not os.path.lexists(path):
+        stand_in = _STAND_INS[node.content]
+        if os.path.lexists(path):
+            if os.stat(path).st_rdev == os.stat(stand_in).st_rdev:  # noqa: PTH116
+                return
+        else:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        libc.mount(_STAND_INS[node.content], path, "", libc.MS_BIND)
+        libc.mount(stand_in, path, "", libc.MS_BIND)
     elif os.path.lexists(path):
         return
     elif node.kind == "link":
