@@ -118,8 +118,9 @@ def run(command: str, directory: Path) -> Example:
         timeout=_TIMEOUT,
         check=False,
     )
-    text = result.stdout
-    return Example(command, f"{text}\n" if text and not text.endswith("\n") else text, result.returncode)
+    # Editors drop blanks at the ends of lines, so they do not count.
+    output = "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
+    return Example(command, output, result.returncode)
 
 
 def matches(expected: Example, actual: Example) -> bool:

@@ -41,6 +41,7 @@ def test_commands_outputs_and_statuses_are_told_apart() -> None:
 
 def test_run_mixes_streams_and_keeps_files(tmp_path: Path) -> None:
     assert run("echo one > a; cat a", tmp_path) == Example("echo one > a; cat a", "one\n", 0)
+    assert run("printf 'a \\nb'", tmp_path).output == "a\nb\n"
     assert run("cat a; echo err >&2; exit 3", tmp_path)[1:] == ("one\nerr\n", 3)
 
 
