@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from vsmmu.qemu.texts import MESSAGES, Message, Phase
-
-if TYPE_CHECKING:
-    from vsmmu.smmuv3.registers import IdRegisters
 
 __all__ = [
     "Answer",
@@ -163,8 +160,3 @@ def _printed(row: Message, line: str, option: str) -> str:
     place = f" {option}:" if option.startswith("-") else f"{option}:" if option else ""
     named = f"qemu-system-aarch64:{place} {line}"
     return f"{named}\n{row.hint}" if row.hint else named
-
-
-def words(registers: IdRegisters | None) -> dict[str, str] | None:
-    """The registers as answers spell them."""
-    return None if registers is None else registers.as_dict()
