@@ -169,6 +169,23 @@ def test_a_device_that_is_refused_late_leaves_no_viommu_behind() -> None:
     assert only(running).attached == ""
 
 
+def test_a_device_that_is_refused_late_leaves_the_viommu_of_others_alone() -> None:
+    on = host(smmu(), function("0000:01:00.0"), function("0000:02:00.0", ats_not_supported=1))
+    running = started(vm("", port(1), vfio("0000:01:00.0", 1), port(2)), on)
+    assert running.hot_plug(device("vfio-pci,host=0000:02:00.0,bus=rp2,iommufd=i0,id=h,ats=on"))
+    assert only(running).viommu_smmu == "smmu0"
+
+
+def test_a_verdict_has_no_vsmmu_that_the_vm_has_not() -> None:
+    with pytest.raises(KeyError):
+        started(vm()).verdict().vsmmu("nobody")
+
+
+@pytest.mark.parametrize("number", ["x", "0x", "08"])
+def test_a_chassis_that_is_no_number_is_left_to_qemu(number: str) -> None:
+    started(vm("", f"-device pcie-root-port,id=rp1,bus=pcie.1,chassis={number}", vfio("0000:01:00.0", 1)))
+
+
 @pytest.mark.parametrize("driver", ["arm-smmuv3", "pxb-pcie"])
 def test_a_vsmmu_and_its_root_complex_are_there_from_the_start(driver: str) -> None:
     running = started(vm())

@@ -211,6 +211,11 @@ def test_an_smmu_without_platform_device_is_not_taken_for_a_function_without_smm
     assert [problem.code for problem in resolution.problems] == ["smmu-unknown"]
 
 
+def test_cmdqv_cannot_be_pinned_for_a_host_without_smmus() -> None:
+    resolution = resolve(vm("", port(1)), NO_SMMU, Q11_1, wishes=Wishes(pin_cmdqv=True))
+    assert resolution.vsmmu("s").property("cmdqv").action == "open"
+
+
 def test_the_first_problem_is_raised_and_the_others_are_counted() -> None:
     machine = vm("", port(1), vfio("0000:08:00.0", 1), port(2), vfio("0000:09:00.0", 2))
     resolution = resolve(machine, host(), Q11_1)
