@@ -27,9 +27,10 @@ Examples:
   vsmmu probe --bind 0000:01:00.0   take it from its driver for a moment, then give it back
 
 \b
-Asking binds the function to an iommufd, which resets it. Functions in use are never touched, drivers are
-only changed for --bind, and what an interrupted probe has left is put back by the next. The facts go to
-/run/vsmmu/host.json (or VSMMU_RUN_DIR), where show, resolve and check find them.
+Asking binds the function to an iommufd for some milliseconds, which resets it; a VM that starts with it in
+that moment is refused. Functions in use are never touched, drivers are only changed for --bind, and what an
+interrupted probe has left is put back by the next. The facts go to /run/vsmmu/host.json (or the directory
+VSMMU_RUN_DIR), where show, resolve and check find them.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ def exclusive(directory: str, patience: float = PATIENCE) -> Iterator[None]:
     """Hold the lock of a run directory, which is made if its parent exists. The kernel frees it when we die.
 
     :raise Negative: ``probe-busy`` after ``patience`` seconds.
-    :raise PermissionRefused: ``no-permission``.
+    :raise PermissionRefused: ``no-permission``; ``unsafe-directory`` where others could write what we act on.
     :raise HostLacks: ``no-run-directory``.
     """
     path = f"{directory}/lock"
@@ -47,10 +48,24 @@ def exclusive(directory: str, patience: float = PATIENCE) -> Iterator[None]:
             "no-run-directory", "cannot make the lock file", where=path, why=os.strerror(error.errno or 0)
         ) from None
     try:
+        _check_owner(directory)
         _acquire(descriptor, path, patience)
         yield
     finally:
         os.close(descriptor)
+
+
+def _check_owner(directory: str) -> None:
+    """What the journal says is done as root: nobody else may be able to write it."""
+    status = Path(directory).stat()
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionRefused(
+            "unsafe-directory",
+            "others may write to the run directory",
+            where=directory,
+            why=f"owner {status.st_uid}, mode {stat.S_IMODE(status.st_mode):o}",
+            next="let VSMMU_RUN_DIR name a directory of yours that only you may write to",
+        )
 
 
 def _acquire(descriptor: int, path: str, patience: float) -> None:

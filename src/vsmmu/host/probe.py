@@ -22,6 +22,7 @@ from vsmmu.host.lock import exclusive
 from vsmmu.host.record import carry_over, record
 from vsmmu.host.steps import VFIO_PCI, BindDriver, OverrideDriver, Step, SysfsWriter, UnbindDriver
 from vsmmu.host.steps import current_override as override_of
+from vsmmu.host.uapi.hw_info import IOMMU_HW_INFO_TYPE_NONE
 from vsmmu.host.vfio import vfio_device
 from vsmmu.pci import normal_address
 
@@ -78,7 +79,10 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a target ended: with an answer, or with the reason why there is none."""
+    """How a target ended: with an answer, or with the reason why there is none.
+
+    There are both where the kernel answered that it has nothing to say.
+    """
 
     target: Target
     answer: Answer | None
@@ -123,8 +127,10 @@ def _plan(tree: Tree, devices: Sequence[str], bind: Sequence[str], pending: tupl
             "no-smmu", "this host has no IOMMU", why="/sys/class/iommu is empty", next="vsmmu doctor"
         )
     if devices or bind:
-        targets = [_named(tree, _function(host, device)) for device in devices]
-        targets += [_to_bind(tree, _function(host, device)) for device in bind]
+        to_bind = dict.fromkeys(_function(host, device).address for device in bind)
+        named = dict.fromkeys(_function(host, device).address for device in devices)
+        targets = [_named(tree, _function(host, address)) for address in named if address not in to_bind]
+        targets += [_to_bind(tree, _function(host, address)) for address in to_bind]
     else:
         targets = _one_for_each_smmu(tree, host)
     return Plan(host, pending, tuple(targets), f"{tree.run_directory()}/{FACTS_FILE}")
@@ -166,13 +172,26 @@ def _run(tree: Tree, host: Host, target: Target, journal: Journal, writer: Sysfs
         return Outcome(target, None, target.refusal)
     try:
         if not target.steps:
-            return Outcome(target, _ask_first(tree, host, target.choices), None)
+            return _outcome(target, _ask_first(tree, host, target.choices))
         with Transaction(journal, writer) as transaction:
             for step in target.steps:
                 transaction.do(step)
-            return Outcome(target, _ask_first(tree, host, target.choices), None)
+            return _outcome(target, _ask_first(tree, host, target.choices))
     except VsmmuError as error:
         return Outcome(target, None, error)
+
+
+def _outcome(target: Target, answer: Answer) -> Outcome:
+    if answer.info.type != IOMMU_HW_INFO_TYPE_NONE:
+        return Outcome(target, answer, None)
+    lacks = HostLacks(
+        "no-hw-info",
+        "the kernel tells nothing about this IOMMU",
+        where=target.name,
+        why="it answers type 0",
+        next="for an SMMUv3, use a kernel with CONFIG_ARM_SMMU_V3_IOMMUFD (Linux 6.13 or later)",
+    )
+    return Outcome(target, answer, lacks)
 
 
 def _ask_first(tree: Tree, host: Host, choices: tuple[str, ...]) -> Answer:

@@ -9,11 +9,12 @@ middle of it, twice, or after somebody else has taken the function.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import msgspec
 
 from vsmmu.errors import HostLacks, Negative, PermissionRefused, VsmmuError
+from vsmmu.host.facts import Bdf
 from vsmmu.host.sysfs import PCI_DEVICES
 from vsmmu.host.vfio import group_node, holders, vfio_device
 
@@ -24,6 +25,9 @@ __all__ = ["VFIO_PCI", "BindDriver", "OverrideDriver", "Step", "SysfsWriter", "U
 
 VFIO_PCI: Final = "vfio-pci"
 _DRIVERS: Final = "/sys/bus/pci/drivers"
+#: Steps come back from a file and become paths in sysfs: no slashes, no dots at the start. Blanks do occur.
+Driver = Annotated[str, msgspec.Meta(pattern="^[^/.\\x00-\\x1f\\x7f][^/\\x00-\\x1f\\x7f]{0,254}$")]
+Override = Annotated[str, msgspec.Meta(pattern="^([^/.\\x00-\\x1f\\x7f][^/\\x00-\\x1f\\x7f]{0,254})?$")]
 #: What the kernel shows for an empty driver_override.
 _NO_OVERRIDE: Final = "(null)"
 
@@ -71,8 +75,8 @@ class Step(Protocol):
 class UnbindDriver(msgspec.Struct, frozen=True, tag="unbind-driver", tag_field="step"):
     """Take a function from its own driver."""
 
-    address: str
-    driver: str
+    address: Bdf
+    driver: Driver
 
     def describe(self) -> str:
         """What :meth:`apply` does."""
@@ -95,9 +99,9 @@ class UnbindDriver(msgspec.Struct, frozen=True, tag="unbind-driver", tag_field="
 class OverrideDriver(msgspec.Struct, frozen=True, tag="override-driver", tag_field="step"):
     """Let only one driver match a function. ``previous`` is what was there, empty for nothing."""
 
-    address: str
-    driver: str
-    previous: str = ""
+    address: Bdf
+    driver: Driver
+    previous: Override = ""
 
     def describe(self) -> str:
         """What :meth:`apply` does."""
@@ -124,8 +128,8 @@ class OverrideDriver(msgspec.Struct, frozen=True, tag="override-driver", tag_fie
 class BindDriver(msgspec.Struct, frozen=True, tag="bind-driver", tag_field="step"):
     """Give a function to a vfio driver."""
 
-    address: str
-    driver: str
+    address: Bdf
+    driver: Driver
     group: int | None = None
 
     def describe(self) -> str:

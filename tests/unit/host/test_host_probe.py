@@ -280,6 +280,22 @@ def test_what_cannot_be_mended_does_not_keep_others_from_being_asked(
         probe(fake.tree, bind=[NIC], writer=writer)
 
 
+def test_a_function_named_twice_is_asked_once(fake: FakeHost, kernel: Kernel, writer: FakeWriter) -> None:
+    probe(fake.tree, [NVME, "00:06.0", NIC], [NIC], writer)
+    assert kernel.asked == [NVME, NIC]
+
+
+def test_a_kernel_that_tells_nothing(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "vsmmu.host.probe.ask", lambda _t, address, *_: Answer(address, HwInfo(0, b"", 0, 0, 0))
+    )
+    report = probe(fake.tree)
+    error = report.outcomes[0].error
+    assert error is not None
+    assert (error.code, error.exit_status) == ("no-hw-info", 5)
+    assert load_host(report.facts_path).smmus[0].hw_info_type.value == 0
+
+
 def test_facts_of_this_boot_are_kept(fake: FakeHost, kernel: Kernel) -> None:
     probe(fake.tree, [NVME])
     host = probe(fake.tree, [GPU]).host

@@ -138,6 +138,12 @@ def test_no_permission(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
         STEPS[0].apply(SysfsWriter(fake.tree))
 
 
+def test_drivers_have_odd_names(journal: Journal) -> None:
+    step = UnbindDriver(NIC, "intel ips")
+    journal.record(step)
+    assert journal.pending() == [step]
+
+
 def test_a_torn_last_line_was_not_begun(journal: Journal) -> None:
     journal.record(STEPS[0])
     with Path(journal.path).open("ab") as stream:
@@ -145,7 +151,13 @@ def test_a_torn_last_line_was_not_begun(journal: Journal) -> None:
     assert journal.pending() == [STEPS[0]]
 
 
-@pytest.mark.parametrize("data", [b"nonsense\n", b'{"step":"rm"}\n', b"\xff\xfe\n", b"[]\n", b"\n"])
+@pytest.mark.parametrize(
+    "data",
+    [b"nonsense\n", b'{"step":"rm"}\n', b"\xff\xfe\n", b"[]\n", b"\n",
+     b'{"step":"unbind-driver","address":"../../../etc","driver":"x"}\n',
+     b'{"step":"unbind-driver","address":"0000:00:05.0","driver":"../x"}\n',
+     b'{"step":"override-driver","address":"0000:00:05.0","driver":"x","previous":"a/b"}\n'],
+)  # fmt: skip
 def test_a_journal_that_is_none_is_not_acted_on(journal: Journal, writer: FakeWriter, data: bytes) -> None:
     Path(journal.path).write_bytes(data)
     with pytest.raises(HostLacks, match="journal-malformed"):
@@ -178,6 +190,13 @@ def test_only_one_at_a_time(fake: FakeHost) -> None:
     ):
         pass
     with exclusive(directory, patience=0):
+        pass
+
+
+def test_a_directory_that_others_may_write_to(fake: FakeHost) -> None:
+    directory = fake.path("/run/vsmmu")
+    directory.chmod(0o777)
+    with pytest.raises(PermissionRefused, match="unsafe-directory"), exclusive(str(directory)):
         pass
 
 
