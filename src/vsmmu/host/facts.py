@@ -65,7 +65,8 @@ class HwInfoFact(_Document, frozen=True):
 class Kernel(_Document, frozen=True):
     """The host's kernel, as far as it bears on the facts.
 
-    ``boot_id`` is /proc/sys/kernel/random/boot_id of the boot in which the facts were measured.
+    ``boot_id`` is /proc/sys/kernel/random/boot_id of the boot in which the facts were measured;
+    ``command_line`` has the parameters that bear on IOMMUs, vfio, KVM and PCI, and no others.
     """
 
     release: Name = ""

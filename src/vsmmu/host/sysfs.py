@@ -34,6 +34,10 @@ PCI_DEVICES: Final = "/sys/bus/pci/devices"
 _IOMMUS: Final = "/sys/class/iommu"
 _GROUPS: Final = "/sys/kernel/iommu_groups"
 _NAME_LIMIT: Final = 255
+#: The kernel parameters that facts repeat.
+_PARAMETERS: Final = (
+    "acpi=", "arm-smmu", "arm_smmu", "iommu", "irqchip.", "kvm", "module_blacklist=", "pci", "vfio",
+)  # fmt: skip
 
 
 class Identity(NamedTuple):
@@ -51,7 +55,7 @@ def read_kernel(tree: Tree) -> Kernel:
     return Kernel(
         release=printable(tree.text("/proc/sys/kernel/osrelease")),
         boot_id=printable(tree.text("/proc/sys/kernel/random/boot_id")),
-        command_line=tree.text("/proc/cmdline") or "",
+        command_line=" ".join(filter(_bears_on_iommus, (tree.text("/proc/cmdline") or "").split())),
     )
 
 
@@ -141,6 +145,11 @@ def printable(text: str | None) -> str:
     """A name as facts may hold it: cut to 255 characters; empty if it has control characters."""
     text = (text or "")[:_NAME_LIMIT]
     return text if text.isprintable() else ""
+
+
+def _bears_on_iommus(parameter: str) -> bool:
+    """Facts are shown around: a command line may hold addresses and tokens that are nobody's business."""
+    return parameter.startswith(_PARAMETERS) and parameter.isprintable()
 
 
 def _node(number: int | None) -> int | None:

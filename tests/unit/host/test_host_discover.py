@@ -67,6 +67,11 @@ def test_what_sysfs_and_the_log_say(fake: FakeHost) -> None:
     assert "vsmmu probe" in unknown.evidence.detail
 
 
+def test_of_the_command_line_only_what_bears_on_it(fake: FakeHost) -> None:
+    fake.write("/proc/cmdline", "quiet token=secret iommu.passthrough=1 vfio-pci.ids=10de:2941 pci=x\x1b\n")
+    assert discover(fake.tree).kernel.command_line == "iommu.passthrough=1 vfio-pci.ids=10de:2941"
+
+
 def test_functions(fake: FakeHost) -> None:
     host = live_host(str(fake.root))
     nic = host.function("0000:00:05.0")
