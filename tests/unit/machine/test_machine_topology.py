@@ -192,10 +192,10 @@ def test_growth_is_linear(shape: str) -> None:
     def cost(count: int) -> float:
         machine = empty._replace(devices=devices(count))
         best = float("inf")
-        for _ in range(3):
-            start = time.perf_counter()
+        for _ in range(5):
+            start = time.process_time()
             Topology.of(machine)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.process_time() - start)
         return best
 
     assert cost(MAX_DEVICES) < 64 * max(cost(MAX_DEVICES // 16), 0.001)
