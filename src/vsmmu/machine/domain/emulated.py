@@ -79,13 +79,14 @@ def _variant(element: Element, name: str, model: str = "") -> str:
 
 def _controller(element: Element) -> Emulated | None:
     kind, model = element.get("type"), element.get("model")
-    driver = _CONTROLLER_DRIVERS.get((kind, model.removesuffix("-transitional").removesuffix("-non")))
+    base = model.removesuffix("-transitional").removesuffix("-non")
+    driver = _CONTROLLER_DRIVERS.get((kind, "" if base == "virtio" else base))
     if driver is None and kind == "usb" and model.startswith("ich9-"):
         driver = model.replace("ich9-", "ich9-usb-")
     if driver is None and kind == "usb" and model != "none":
         driver = model
-    if driver and driver.startswith("virtio-"):
-        driver += model.removeprefix("virtio-scsi").removeprefix("virtio")
+    if driver is not None and driver.startswith("virtio-"):
+        driver += model.removeprefix(base)
     return Emulated(driver, kind) if driver else None
 
 

@@ -22,10 +22,9 @@ __all__ = ["DRIVER_ORDER", "OTHER_MODELS", "SMMUV3", "Iommu", "Spelling", "is_in
 SMMUV3: Final = "smmuv3"
 #: The attributes of ``<driver>`` for smmuv3, in the order in which libvirt writes them.
 DRIVER_ORDER: Final = ("pciBus", "accel", "cmdqv", "ats", "ril", "ssidsize", "oas")
-#: Attributes that libvirt knows, for other models.
+#: Attributes that libvirt 12.8 knows for other models, and refuses on smmuv3.
 OTHER_MODELS: Final = frozenset(
-    "intremap caching_mode eim iotlb aw_bits dma_translation xtsup pt granule passthrough "
-    "scalable_mode svm pasid".split()
+    ("intremap", "caching_mode", "eim", "iotlb", "aw_bits", "dma_translation", "xtsup", "passthrough")
 )
 #: Names out of drafts that were never merged -> what they are called now; empty if nothing took their place.
 DRAFT_NAMES: Final[Mapping[str, str]] = {

@@ -76,10 +76,10 @@ def _spelling(iommu: Iommu) -> Iterator[Finding]:
         if entry.known:
             yield _finding("attribute-misspelt", element, written=entry.written, known=entry.known)
         elif entry.written in OTHER_MODELS:
-            instead = ": PASID bits are ssidsize" if entry.written == "pasid" else ""
-            yield _finding("attribute-of-other-model", element, written=entry.written, instead=instead)
+            yield _finding("attribute-of-other-model", element, written=entry.written)
         else:
-            yield _finding("attribute-unknown", element, written=f"{entry.written:.60}")
+            instead = ": PASID bits are ssidsize" if entry.written == "pasid" else ""
+            yield _finding("attribute-unknown", element, written=f"{entry.written:.60}", instead=instead)
 
 
 def _values(iommu: Iommu) -> Iterator[Finding]:

@@ -58,14 +58,14 @@ _TABLE: Final = (
         "warning",
         "libvirt knows no attribute {written}",
         "libvirt drops it without a word (only --validate refuses)",
-        "remove it",
+        "remove it{instead}",
     ),
     Rule(
         "attribute-of-other-model",
         "error",
         "{written} is an attribute of another IOMMU model",
-        "libvirt refuses or ignores it for smmuv3",
-        "remove it{instead}",
+        "libvirt refuses: iommu model 'smmuv3' doesn't support some additional attributes",
+        "remove it",
     ),
     Rule(
         "model-draft",
@@ -150,7 +150,7 @@ _TABLE: Final = (
         "iommu-models-mixed",
         "error",
         "<iommu> of model {model!r} beside smmuv3",
-        "libvirt refuses: IOMMU model smmuv3 must be specified for multiple IOMMU definitions",
+        "libvirt accepts it, and QEMU takes only one kind of IOMMU",
         "remove one of them",
     ),
     # What is behind an accelerated SMMU

@@ -179,7 +179,7 @@ class _Reader:
         """Add the device; libvirt makes one only of an SMMUv3 with pciBus."""
         if iommu.model == "virtio":
             element = iommu.element
-            self.add("virtio-iommu-pci", f"iommu{index}", self.place(element, address_of(element)), element)
+            self.add("virtio-iommu", f"iommu{index}", self.place(element, address_of(element)), element)
         if not (iommu.is_smmuv3 and iommu.pci_bus):
             return
         settings = iommu.settings
