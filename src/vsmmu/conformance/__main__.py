@@ -15,6 +15,7 @@ from vsmmu.errors import VsmmuError
 
 if TYPE_CHECKING:
     from vsmmu.conformance.batches import Batch
+    from vsmmu.conformance.cases import Outcome
     from vsmmu.conformance.compare import Judgement
     from vsmmu.lab import Session
 
@@ -56,7 +57,8 @@ def command(
 
 def _fixed() -> Batch:
     from vsmmu.conformance.batches import of
-    from vsmmu.conformance.fixed import fixed_host, fixed_runs
+    from vsmmu.conformance.fixed import fixed_runs
+    from vsmmu.conformance.fixed_host import fixed_host
 
     return of(fixed_host(), fixed_runs())
 
@@ -70,19 +72,18 @@ def _run(
 ) -> None:
     from vsmmu.conformance.batches import play
 
-    began = time.monotonic()
-    for judgement, outcome in play(lab, batch, workers=workers):
+    def seen(judgement: Judgement, outcome: Outcome) -> None:
         # The same command line on the same host is the same case.
-        judged.setdefault((batch.host.name, *judgement.run.argv, str(judgement.run.steps)), judgement)
+        run = judgement.run
+        judged.setdefault((batch.host.name, *run.argv, str(run.steps)), judgement)
+        for complaint in judgement.complaints:
+            click.echo(f"{run.name}: {complaint}", err=True)
         if judgement.complaints:
-            disagreed.append(
-                {
-                    "run": judgement.run,
-                    "host": batch.host.name,
-                    "says": judgement.complaints,
-                    "outcome": outcome,
-                }
-            )
+            says = judgement.complaints
+            disagreed.append({"host": batch.host.name, "run": run, "says": says, "outcome": outcome})
+
+    began = time.monotonic()
+    play(lab, batch, workers=workers, seen=seen)
     total = sum(judgement.cases for judgement in judged.values())
     click.echo(f"{batch.host.name}: {total} cases so far, {time.monotonic() - began:.0f} s", err=True)
 

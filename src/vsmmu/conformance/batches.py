@@ -17,7 +17,7 @@ from vsmmu.errors import HostLacks
 from vsmmu.host.files import encode_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from vsmmu.host.facts import Host
     from vsmmu.lab import Session
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "generate", "play"]
 
 _DIRECTORY: Final = "/tmp/conformance"  # noqa: S108 - in the lab
-_OUTCOMES: Final = msgspec.json.Decoder(list[Outcome])
+_OUTCOME: Final = msgspec.json.Decoder(Outcome)
 
 
 class Batch(NamedTuple):
@@ -52,23 +52,41 @@ def of(host: Host, runs: Iterable[Run]) -> Batch:
 
 
 def play(
-    lab: Session, batch: Batch, *, workers: int = 2, timeout: float = 1800.0
-) -> list[tuple[Judgement, Outcome]]:
-    """Run a batch and judge it."""
+    lab: Session,
+    batch: Batch,
+    *,
+    workers: int = 2,
+    timeout: float = 3000.0,
+    seen: Callable[[Judgement, Outcome], None] | None = None,
+) -> list[Judgement]:
+    """Run a batch and judge it.
+
+    :param seen: called for each run as soon as it has ended.
+    """
     lab.put(
         {
             f"{_DIRECTORY}/host.json": encode_host(batch.host),
             f"{_DIRECTORY}/runs.json": msgspec.json.encode(batch.runs),
         }
     )
+    known = {run.name: (run, expected) for run, expected in zip(batch.runs, batch.expected, strict=True)}
+    judged: dict[str, Judgement] = {}
+    pending = bytearray()
+
+    def receive(data: bytes) -> None:
+        pending.extend(data)
+        while b"\n" in pending:
+            line, _, rest = bytes(pending).partition(b"\n")
+            pending[:] = rest
+            outcome = _OUTCOME.decode(line)
+            judgement = judged[outcome.name] = judge(*known[outcome.name], outcome)
+            if seen is not None:
+                seen(judgement, outcome)
+
     command = ["vsmmu", "emulate", "-q", "--host", f"{_DIRECTORY}/host.json", "--"]
-    command += ["python3", "-m", "vsmmu.conformance.guest", f"{_DIRECTORY}/runs.json"]
-    result = lab.run([*command, f"{_DIRECTORY}/outcomes.json", str(workers)], timeout=timeout)
-    if result.status:
+    command += ["python3", "-m", "vsmmu.conformance.guest", f"{_DIRECTORY}/runs.json", str(workers)]
+    result = lab.run(command, timeout=timeout, on_stdout=receive)
+    if result.status or len(judged) < len(known):
         why = result.stderr.decode(errors="replace")[-600:]
         raise HostLacks("conformance-lab", "the batch could not be run in the lab", why=why)
-    outcomes = _OUTCOMES.decode(lab.get(f"{_DIRECTORY}/outcomes.json"))
-    return [
-        (judge(run, expected, outcome), outcome)
-        for run, expected, outcome in zip(batch.runs, batch.expected, outcomes, strict=True)
-    ]
+    return [judged[run.name] for run in batch.runs]

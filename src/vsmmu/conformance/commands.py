@@ -28,12 +28,13 @@ def device(driver: str, properties: Mapping[str, Any], *, as_json: bool = False)
 class Line:
     """A command line in the making.
 
-    :param machine: what follows ``-M``.
+    :param machine: what follows ``-M``; empty: no ``-M`` at all.
     """
 
     def __init__(self, machine: str = "virt,gic-version=3", *, acpi: bool = True, accel: str = "kvm") -> None:
         cpu = "host" if accel.startswith("kvm") else "max"
-        self._words = ["qemu-system-aarch64", "-M", machine, "-accel", accel, "-cpu", cpu, "-m", "128"]
+        self._words = ["qemu-system-aarch64", *(["-M", machine] if machine else [])]
+        self._words += ["-accel", accel, "-cpu", cpu, "-m", "128"]
         self._words += ["-display", "none", "-nodefaults", "-S"]
         if acpi:
             self._words += ["-bios", FIRMWARE]

@@ -8,94 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vsmmu.conformance.cases import Run, Step
 from vsmmu.conformance.commands import Line
-from vsmmu.host.evidence import Evidence, Fact
-from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu, HwInfoFact, RegisterFact
-from vsmmu.smmuv3.registers import IdRegisters
+from vsmmu.conformance.fixed_host import NAMES, address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["address", "fixed_host", "fixed_runs"]
-
-_MADE: Final = "made"
-#: A host to which QEMU has no objection, whatever the properties.
-_GENEROUS: Final = IdRegisters(idr0=0x0D44141B, idr1=0x02730510, idr3=0x00001414, idr5=0x00000075, aidr=1)
-#: Name -> changes of that host's fields.
-_SMMUS: Final[dict[str, dict[str, int]]] = {
-    "generous": {},
-    "generous2": {},
-    "gb200": {"IDR3.RIL": 0},
-    "least": {"IDR0.ATS": 0, "IDR3.RIL": 0, "IDR1.SSIDSIZE": 0, "IDR5.OAS": 4},
-    "oas40": {"IDR5.OAS": 2},
-    "oas32": {"IDR5.OAS": 0},
-    "oas52": {"IDR5.OAS": 6},
-    "oas56": {"IDR5.OAS": 7},
-    "ssid31": {"IDR1.SSIDSIZE": 31},
-    "linear": {"IDR0.ST_LEVEL": 0},
-    "big-endian": {"IDR0.TTENDIAN": 3},
-    "mixed-endian": {"IDR0.TTENDIAN": 0},
-    "aarch32": {"IDR0.TTF": 1},
-    "both-formats": {"IDR0.TTF": 3},
-    "few-streams": {"IDR1.SIDSIZE": 15},
-    "many-streams": {"IDR1.SIDSIZE": 32},
-    "no-4k": {"IDR5.GRAN4K": 0},
-    "no-16k": {"IDR5.GRAN16K": 0},
-    "no-64k": {"IDR5.GRAN64K": 0},
-    "type0": {}, "type1": {}, "type4": {},
-    "no-nesting": {},
-    "cmdqv": {}, "cmdqv2": {},
-}  # fmt: skip
-_NAMES: Final = tuple(_SMMUS)
-
-
-def address(smmu: str, number: int = 0) -> str:
-    """The function ``number`` behind one of the SMMUs."""
-    return f"0009:{_NAMES.index(smmu) + 1:02x}:{number:02x}.0"
-
-
-def fixed_host() -> Host:
-    """One SMMU for each case that matters; four functions each, with all combinations of ATS facts."""
-    smmus = tuple(_smmu(index, name) for index, name in enumerate(_NAMES))
-    functions = tuple(
-        HostFunction(
-            address=address(name, number),
-            smmu=smmus[index].name,
-            driver="vfio-pci",
-            iommu_group=10 + index * 4 + number,
-            ats_capability=Fact(number & 1, _MADE),
-            ats_not_supported=Fact(number >> 1, _MADE),
-            max_pasid_log2=Fact(16 if number & 1 else 0, _MADE),
-        )
-        for index, name in enumerate(_NAMES)
-        for number in range(4)
-    )
-    made = Evidence("measured", "written by hand", "a host that does not exist")
-    return Host(schema=SCHEMA, name="fixed", smmus=smmus, functions=functions, evidence={_MADE: made})
-
-
-def _smmu(index: int, name: str) -> HostSmmu:
-    words = _GENEROUS
-    for key, value in _SMMUS[name].items():
-        words = words.replace(key, value)
-    cmdqv = name.startswith("cmdqv")
-    numbers = {"cmdqv.version": 1, "cmdqv.log2vcmdqs": 1, "cmdqv.log2vsids": 4} if cmdqv else {}
-    return HostSmmu(
-        name=f"smmu3.0x{0x5000000 + index * 0x100000:016x}",
-        device=f"arm-smmu-v3.{index}.auto",
-        registers={register: RegisterFact(word, _MADE) for register, word in words.as_dict().items()},
-        hw_info_type=Fact(int(name[4:]) if name.startswith("type") else 2, _MADE),
-        hw_info_data={member: HwInfoFact(hex(value), _MADE) for member, value in numbers.items()},
-        cmdqv=Fact(int(cmdqv), _MADE),
-        nesting=Fact(int(name != "no-nesting"), _MADE),
-        coherent=Fact(1, _MADE),
-    )
+__all__ = ["fixed_runs"]
 
 
 def fixed_runs() -> list[Run]:
     """All of them."""
     groups = (
-        _realize, _values, _attachment, _machines, _hosts, _endpoints, _order, _machine_done, _vfio_ats,
-        _cmdqv, _hot_plug,
+        _realize, _values, _attachment, _machines, _hosts, _endpoints, _buses, _order, _machine_done,
+        _vfio_ats, _cmdqv, _hot_plug,
     )  # fmt: skip
     found = []
     for group in groups:
@@ -109,11 +34,10 @@ _Case = tuple[Line, list[Step]]
 _EXPLICIT: Final[dict[str, Any]] = {"accel": "on", "ats": "off", "ril": "off", "oas": "44", "ssidsize": "0"}
 
 
-def _one(
-    smmu: str = "", *, vfio: dict[str, Any] | None = None, line: Line | None = None, **properties: Any
-) -> Line:
+def _one(smmu: str = "", *, vfio: Any = None, line: Any = None, **properties: Any) -> Line:
     """One vSMMU on a pxb-pcie, with a function of ``smmu`` behind it if that is named."""
     line = line or Line()
+    assert isinstance(line, Line)  # noqa: S101
     bus = line.root()
     line.vsmmu(bus, **properties)
     if smmu:
@@ -150,9 +74,9 @@ def _realize() -> Iterator[_Case]:
 def _values() -> Iterator[_Case]:
     """QEMU's parsers, in both forms."""
     for name, value in (
-        ("oas", "50"), ("oas", ""), ("ssidsize", "21"), ("ssidsize", "0x14"), ("ssidsize", "-1"),
-        ("ats", "maybe"), ("ats", "ON"), ("ril", "true"), ("cmdqv", "2"), ("accel", "1"), ("accel", "auto"), ("accel", "yes"),
-        ("nonsense", "1"), ("oas", "044"),
+        ("oas", "50"), ("oas", ""), ("oas", "044"), ("ssidsize", "21"), ("ssidsize", "0x14"),
+        ("ssidsize", "-1"), ("ats", "maybe"), ("ats", "ON"), ("ril", "true"), ("cmdqv", "2"),
+        ("accel", "1"), ("accel", "auto"), ("accel", "yes"), ("nonsense", "1"),
     ):  # fmt: skip
         yield _one("generous", **{"accel": "on", name: value}), []
     for written in (
@@ -222,15 +146,20 @@ def _machines() -> Iterator[_Case]:
     for machine in ("virt-99.0", "virt-11.2"):
         yield _one(line=Line(machine), accel="on"), []
     yield _one(line=Line("none", acpi=False, accel="tcg"), accel="on"), []
+    yield _one(line=Line("virt,gic-version=3,iommu=nonsense")), []
+    yield _one(line=Line("virt,gic-version=3,iommu=smmuv3", accel="tcg"), accel="on"), []
+    yield _one(line=Line("")), []
 
 
 def _hosts() -> Iterator[_Case]:
     """Each host with auto, and with explicit values at its limits."""
-    for smmu in _NAMES:
+    for smmu in NAMES:
         yield _one(smmu, accel="on"), []
         yield _one(smmu, **_EXPLICIT), []
         most: dict[str, Any] = {"ats": "on", "ril": "on", "oas": "48", "ssidsize": "20"}
         yield _one(smmu, accel="on", **most), []
+    for name, value in (("ats", "on"), ("ril", "on"), ("oas", "48"), ("ssidsize", "1")):
+        yield _one("least", **{**_EXPLICIT, name: value}), []
 
 
 def _endpoints() -> Iterator[_Case]:
@@ -249,7 +178,7 @@ def _endpoints() -> Iterator[_Case]:
         bus = line.root()
         line.vsmmu(bus, accel="on")
         port = line.port(bus)
-        given = {"host": address("generous"), "iommufd": "i0", "bus": port, "id": "v", **vfio}
+        given: dict[str, Any] = {"host": address("generous"), "iommufd": "i0", "bus": port, "id": "v", **vfio}
         line.device("vfio-pci", **given)
         yield line, []
     line = _one(**_EXPLICIT)
@@ -271,6 +200,28 @@ def _endpoints() -> Iterator[_Case]:
     line.vsmmu(bus, accel="on")
     line.vfio(line.port(bus), address("generous"))
     line.vfio(line.port(bus), address("generous", 1), iommufd="i1")
+    yield line, []
+
+
+def _buses() -> Iterator[_Case]:
+    """Buses that collide."""
+    line = Line()
+    line.device("pcie-root-port", bus="pcie.0", chassis=1)
+    line.device("arm-smmuv3", primary_bus="pcie.0", id="s", **_EXPLICIT)
+    yield line, []
+    line = Line()
+    for name in ("a", "b"):
+        line.device("pcie-root-port", id=name, bus="pcie.0", chassis=1)
+    yield line, []
+    line = Line()
+    for name in ("a", "b"):
+        line.device("pxb-pcie", id=name, bus="pcie.0", bus_nr=8)
+    yield line, []
+    line = Line()
+    line.device("pxb-pcie", id="a", bus=line.port("pcie.0"), bus_nr=8)
+    yield line, []
+    line = _one(accel="off")
+    line.device("vfio-pci", bus=line.port("pcie.0"), fd=0, id="v")
     yield line, []
 
 
@@ -355,6 +306,8 @@ def _hot_plug() -> Iterator[_Case]:
             add(driver="vfio-pci", host=address("generous"), bus="r0", id="v"),
             vfio("generous", "v", iommufd="nope"),
             vfio("generous", "v", bus="nowhere"),
+            vfio("generous", "v", bus="p0"),
+            add(driver="pci-testdev", bus="pcie.0", id="e"),
             *(vfio(smmu, f"v-{smmu}") for smmu in ("linear", "type0", "no-nesting", "no-4k", "big-endian")),
             vfio("generous", "v"),
             Step("reset"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs inside the lab, under the emulator: start each QEMU, read registers, hot-plug, write down what came.
 
-``python3 -m vsmmu.conformance.guest RUNS.json OUTCOMES.json WORKERS``. Standard library only: it is started
+``python3 -m vsmmu.conformance.guest RUNS.json WORKERS``. Standard library only: it is started
 for every batch on an emulated processor.
 """
 
@@ -195,13 +195,15 @@ class Functions:
 
 
 def main(arguments: list[str]) -> None:
-    """Run everything in a file, a few at a time."""
-    runs, outcomes, workers = arguments
+    """Run everything in a file, a few at a time; print each outcome when it is there, one JSON line each."""
+    runs, workers = arguments
     Path(FIRMWARE).write_bytes(bytes(1 << 16))
     orders = json.loads(Path(runs).read_bytes())
+    functions = Functions()
     with concurrent.futures.ThreadPoolExecutor(int(workers)) as pool:
-        results = list(pool.map(Functions().run, orders))
-    Path(outcomes).write_text(json.dumps(results), encoding="utf-8")
+        for done in concurrent.futures.as_completed([pool.submit(functions.run, order) for order in orders]):
+            sys.stdout.write(json.dumps(done.result()) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

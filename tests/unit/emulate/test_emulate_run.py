@@ -17,8 +17,10 @@ import msgspec
 import pytest
 from emulate_helpers import ROOT, WORDS, emulate, fact, host
 
+from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.facts import Host, HostFunction
-from vsmmu.host.files import save_host
+from vsmmu.host.files import load_host, save_host
+from vsmmu.smmuv3.fields import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,3 +240,27 @@ def test_without_privilege(facts: Path, tmp_path: Path) -> None:
     if "Permission denied" in done.stderr or "not found" in done.stderr:
         pytest.skip(done.stderr)
     assert done.stdout.splitlines() == ["65534", '[2, 2, 2, "ENOENT", 1]'], done.stderr
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_the_prober_finds_the_facts_again(facts: Path, tmp_path: Path, name: str) -> None:
+    """The unchanged prober on every built-in host: what the facts say comes back, the rest is synthetic."""
+    shown = builtin_host(name)
+    code = "import sys; from vsmmu.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "probe"]
+    emulate(["-q", "--host", f"builtin:{name}", "--", *command], VSMMU_RUN_DIR=str(tmp_path))
+    found = load_host(str(tmp_path / "host.json"))
+    assert [smmu.name for smmu in found.smmus] == sorted(smmu.name for smmu in shown.smmus)
+    assert [f.address for f in found.functions] == sorted(f.address for f in shown.functions)
+    for smmu in shown.smmus:
+        again = found.smmu(smmu.name)
+        assert again is not None
+        if shown.read(smmu.coherent, "coherent").exact == 0:
+            # vfio refuses everything behind it, so there is nothing that could be asked.
+            assert not again.registers
+            continue
+        for key in FIELDS:
+            reading = shown.read_field(smmu, key)
+            assert reading.exact in (None, found.read_field(again, key).exact), key
+        nesting = shown.read(smmu.nesting, "nesting").exact
+        assert nesting in (None, found.read(again.nesting, "nesting").exact)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the emulator costs: a trapped call beside a responder in C, and a program that makes none.
+
+``python bench/emulate/bench.py [--json]``. Both figures are the best of several rounds, for other work on the
+machine makes both larger.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PROGRAM = ROOT / "tests" / "unit" / "emulate" / "emulated_program.py"
+ROUNDS = 5
+COUNT = 2000
+#: Calls that the filter lets through at once, and one of which it looks at an argument.
+PLAIN = """
+import json, os, time
+file = os.open("/dev/zero", os.O_RDWR)
+def rate(call, *arguments):
+    best = 1e9
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(50000):
+            call(*arguments)
+        best = min(best, time.perf_counter() - began)
+    return best / 50000 * 1e9
+print(json.dumps([rate(os.getppid), rate(os.read, file, 1), rate(os.pread, file, 1, 0)]))
+"""
+CALLS = ("getppid", "read", "pread64")
+
+
+def c_responder(directory: Path) -> float:
+    """Microseconds for one call answered by the C program."""
+    program = directory / "responder"
+    subprocess.run(["cc", "-O2", "-o", program, HERE / "responder.c"], check=True)
+    answers = [
+        subprocess.run([program, str(COUNT)], capture_output=True, check=True).stdout for _ in range(ROUNDS)
+    ]
+    return min(float(answer) for answer in answers)
+
+
+def emulated(facts: Path, *command: str) -> str:
+    """Run a program under the emulator; its output."""
+    code = "import sys; from vsmmu.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    full = [sys.executable, "-c", code, "emulate", "-q", "--host", str(facts), "--", *command]
+    return subprocess.run(full, capture_output=True, check=True, text=True).stdout
+
+
+def main() -> None:
+    sys.path.insert(0, str(PROGRAM.parent))
+    from emulate_helpers import host
+
+    from vsmmu.host.files import save_host
+
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        facts = directory / "host.json"
+        save_host(host(), facts)
+        native = c_responder(directory)
+        ours = min(
+            float(emulated(facts, sys.executable, str(PROGRAM), "busy", str(COUNT))) for _ in range(ROUNDS)
+        )
+        plain: dict[str, list[list[float]]] = {"alone": [], "emulated": []}
+        for _ in range(ROUNDS):
+            alone = subprocess.run([sys.executable, "-c", PLAIN], capture_output=True, check=True, text=True)
+            plain["alone"].append(json.loads(alone.stdout))
+            plain["emulated"].append(json.loads(emulated(facts, sys.executable, "-c", PLAIN)))
+        began = time.perf_counter()
+        emulated(facts, "true")
+        start = time.perf_counter() - began
+    best = {way: [min(times) for times in zip(*rounds, strict=True)] for way, rounds in plain.items()}
+    result = {
+        "trapped call, C responder [us]": round(native, 1),
+        "trapped call, emulator [us]": round(ours, 1),
+        "ratio": round(ours / native, 2),
+        **{
+            f"{call} {way} [ns]": round(best[way][index])
+            for index, call in enumerate(CALLS)
+            for way in ("alone", "emulated")
+        },
+        "start and end of `emulate -- true` [ms]": round(start * 1e3),
+    }
+    if "--json" in sys.argv:
+        print(json.dumps(result))
+    else:
+        print("\n".join(f"{label:42} {value:>8}" for label, value in result.items()))
+
+
+if __name__ == "__main__":
+    main()
