@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading records: the quick way gives what the strict way gives, and says what is wrong just the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+import vsmmu.fleet.records as records_module
+from fleet_examples import line, named
+from vsmmu.errors import InputRefused
+from vsmmu.fleet.classes import class_of
+from vsmmu.fleet.records import RecordReader, split_list
+from vsmmu.host.builtin import builtin_host, builtin_names
+from vsmmu.host.facts import Kernel
+
+GH200 = builtin_host("gh200")
+PLAIN: dict[str, Any] = json.loads(line(GH200))
+
+
+def dump(document: object) -> bytes:
+    return json.dumps(document).encode()
+
+
+def test_the_second_of_a_kind_is_read_the_quick_way_and_is_the_same() -> None:
+    reader = RecordReader()
+    kernel = Kernel(release="7.3.4")
+    hosts = [named(GH200, f"n{number}", taken_at="2026-11-22", kernel=kernel) for number in range(2)]
+    first, second = (reader.read(line(host), "x") for host in hosts)
+    assert first.host == hosts[0]
+    assert second.host is None
+    assert second._replace(name="n0", host=hosts[0]) == first
+    assert (second.name, second.kernel, second.taken_at) == ("n1", "7.3.4", "2026-11-22")
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_the_class_is_that_of_the_facts(name: str) -> None:
+    reader = RecordReader()
+    for number in range(3):
+        record = reader.read(line(named(builtin_host(name), f"n{number}")), "x")
+        assert reader.classes[record.kind].fingerprint == class_of(builtin_host(name)).fingerprint
+
+
+def test_order_and_blanks_do_not_matter() -> None:
+    reader = RecordReader()
+    turned = dict(reversed(PLAIN.items()))
+    found = {
+        reader.read(data, "x").kind
+        for data in (dump(PLAIN), dump(turned), json.dumps(PLAIN, indent=3).encode())
+    }
+    assert found == {0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": "vsmmu.host/2"},
+        {"name": "a\nb"},
+        {"name": "x" * 300},
+        {"name": 7},
+        {"taken_at": "\u0000"},
+        {"kernel": {"relase": "7"}},
+        {"colour": "red"},
+        {"smmus": "none"},
+        {"functions": [{"address": "01:00.0"}]},
+        {"evidence": {}},
+    ],
+)
+def test_what_the_strict_reader_refuses_is_refused_after_a_good_one_too(change: dict[str, object]) -> None:
+    reader = RecordReader()
+    reader.read(dump(PLAIN), "x:1")
+    with pytest.raises(InputRefused) as caught:
+        reader.read(dump({**PLAIN, **change}), "x:2")
+    assert "x:2" in caught.value.where
+
+
+def test_a_repeated_member_counts_as_the_strict_reader_counts_it() -> None:
+    """The last one wins, in both ways of reading."""
+    reader = RecordReader()
+    reader.read(line(builtin_host("gb200")), "x")
+    twice = (
+        line(GH200).rstrip()[:-1]
+        + b',"smmus":'
+        + dump(json.loads(line(builtin_host("gh200")))["smmus"])
+        + b"}"
+    )
+    assert reader.classes[reader.read(twice, "x").kind].fingerprint == class_of(GH200).fingerprint
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 5000]
+)
+def test_noise_is_refused_in_a_sentence(data: bytes) -> None:
+    with pytest.raises(InputRefused) as caught:
+        RecordReader().read(data, "noise:1")
+    assert caught.value.where.startswith("noise:1")
+
+
+def test_memory_for_known_kinds_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_module, "_MAX_KNOWN", 3)
+    reader = RecordReader()
+    for number in range(20):
+        functions = (msgspec.structs.replace(GH200.functions[0], label=str(number)),)
+        reader.read(line(named(GH200, "n", functions=functions)), "x")
+        assert len(reader._known) <= 3
+    assert len(reader.classes) == len(reader.topologies) == 1
+
+
+def test_too_many_classes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_module, "MAX_CLASSES", 2)
+    reader = RecordReader()
+    for name in ("gh200", "gb200", "gh200"):
+        reader.read(line(builtin_host(name)), "x")
+    with pytest.raises(InputRefused) as caught:
+        reader.read(line(builtin_host("thunderx2")), "x")
+    assert caught.value.code == "too-many-classes"
+
+
+def test_topologies_are_told_apart_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_module, "_MOST_TOPOLOGIES", 2)
+    reader = RecordReader()
+    found = [
+        reader.read(line(builtin_host(name)), "x").topology for name in ("gh200", "gb200", "gh200", "altra")
+    ]
+    assert found == [0, 1, 0, -1]
+
+
+# --- Kubernetes ---------------------------------------------------------------------------------------------
+
+
+def feature(facts: str | None, **labels: str) -> dict[str, Any]:
+    elements = {} if facts is None else {"vsmmu.host": facts}
+    return {
+        "apiVersion": "nfd.k8s-sigs.io/v1alpha1",
+        "kind": "NodeFeature",
+        "metadata": {"name": "obj", "labels": labels, "managedFields": [{"x": 1}]},
+        "spec": {
+            "features": {
+                "flags": {"cpu.cpuid": {"elements": {"SVE": {}}}},
+                "attributes": {
+                    "kernel.version": {"elements": {"major": "7"}},
+                    "local.feature": {"elements": elements},
+                },
+                "instances": {"pci.device": {"elements": []}},
+            },
+            "labels": {"zone": "a"},
+        },
+    }
+
+
+def test_a_node_feature_carries_facts_and_labels() -> None:
+    labels = {"nfd.node.kubernetes.io/node-name": "worker-1"}
+    record = RecordReader().read(dump(feature(json.dumps(PLAIN), **labels)), "x")
+    assert record.name == "worker-1"
+    assert record.labels == {**labels, "zone": "a"}
+
+
+def test_a_node_feature_without_the_label_is_named_by_its_object() -> None:
+    assert RecordReader().read(dump(feature(json.dumps(PLAIN))), "x").name == "obj"
+
+
+@pytest.mark.parametrize("facts", [None, "", "{}", "null"])
+def test_a_node_feature_with_nothing_usable_is_named(facts: str | None) -> None:
+    with pytest.raises(InputRefused) as caught:
+        RecordReader().read(dump(feature(facts, **{"nfd.node.kubernetes.io/node-name": "worker-9"})), "x")
+    assert "worker-9" in str(caught.value)
+
+
+def test_another_object_is_refused() -> None:
+    with pytest.raises(InputRefused, match="Pod"):
+        RecordReader().read(dump({"kind": "Pod", "metadata": {}}), "x")
+
+
+def test_lists_are_taken_apart() -> None:
+    items = [PLAIN, {"kind": "x"}]
+    for document in (items, {"apiVersion": "v1", "kind": "List", "items": items, "metadata": {}}):
+        found = split_list(dump(document))
+        assert found is not None
+        assert [json.loads(item) for item in found] == items
+    assert split_list(dump(PLAIN)) is None
+    assert split_list(b"[") is None
