@@ -7,6 +7,7 @@ The structs are the format: their JSON Schema is generated, and :mod:`vsmmu.host
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Final
 
 import msgspec
@@ -143,7 +144,7 @@ class HostFunction(_Document, frozen=True):
     pasid_privileged: Fact = UNKNOWN
 
 
-class Host(_Document, frozen=True, kw_only=True):
+class Host(_Document, frozen=True, kw_only=True, dict=True):
     """One host. ``synthetic`` says in sentences what was made up, for hosts that serve as examples.
 
     :raise InputRefused: ``facts-inconsistent`` when the parts contradict each other: a function behind an
@@ -166,11 +167,20 @@ class Host(_Document, frozen=True, kw_only=True):
 
     def smmu(self, name: str) -> HostSmmu | None:
         """The SMMU with this name, or with this platform device name."""
-        return next((smmu for smmu in self.smmus if name in (smmu.name, smmu.device)), None)
+        return self._smmu_by_name.get(name)
 
     def function(self, address: str) -> HostFunction | None:
         """The function at this address (domain written, lower case)."""
-        return next((function for function in self.functions if function.address == address), None)
+        return self._function_by_address.get(address)
+
+    @cached_property
+    def _smmu_by_name(self) -> dict[str, HostSmmu]:
+        by_device = {smmu.device: smmu for smmu in reversed(self.smmus) if smmu.device}
+        return by_device | {smmu.name: smmu for smmu in self.smmus}
+
+    @cached_property
+    def _function_by_address(self) -> dict[str, HostFunction]:
+        return {function.address: function for function in self.functions}
 
     def behind(self, smmu: HostSmmu) -> tuple[HostFunction, ...]:
         """The functions that this SMMU translates."""

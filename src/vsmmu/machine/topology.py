@@ -186,6 +186,14 @@ class Topology:
         found = [device for owner in owners for device in self._behind.get(owner, ())]
         return tuple(sorted(found, key=lambda device: device.number))
 
+    def endpoints_of(self, bus: Bus | None) -> tuple[Device, ...]:
+        """All PCI devices but bridges under the root complex of ``bus``, in the order of creation."""
+        if bus is None:
+            return ()
+        return tuple(
+            device for device in self._behind.get(bus.root_owner, ()) if not is_bridge(device.driver)
+        )
+
     def endpoints_behind(self, root: str) -> tuple[Device, ...]:
         """The same without the bridges."""
         return tuple(device for device in self.behind(root) if not is_bridge(device.driver))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from vsmmu.qemu.compat import Frozen, guest_registers
 from vsmmu.qemu.outcome import Answer, EndpointOutcome, VsmmuOutcome
@@ -11,15 +11,10 @@ from vsmmu.qemu.settings import VsmmuSettings, is_auto
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from vsmmu.host.facts import HostFunction, HostSmmu
     from vsmmu.machine.model import Device
 
 __all__ = ["Endpoint", "Vsmmu"]
-
-#: What ``auto`` means without acceleration: QEMU's software SMMU, whatever the host has.
-_SOFTWARE: Final[Mapping[str, int]] = {"ats": 0, "ril": 1, "ssidsize": 0, "oas": 44}
 
 
 class Endpoint:
@@ -81,7 +76,7 @@ class Vsmmu:
         for entry in REGISTER_PROPERTIES:
             value = self.settings.value(entry.name)
             if not self.settings.accel and (value is None or value == AUTO):
-                value = _SOFTWARE[entry.name]
+                value = entry.software
             if isinstance(value, int):
                 code = entry.to_code(value)
                 frozen[entry.name] = Frozen(code, code)

@@ -326,6 +326,12 @@ _TABLE: Final = (
         "vfio {vfio}: ",
     ),
     Message(
+        "qemu-function-twice",
+        "error bind device fd=N to iommufd=N: Invalid argument",
+        "{device} and another vfio-pci name the same host function: a function can be given once",
+        "vfio {vfio}: ",
+    ),
+    Message(
         "qemu-vfio-ats",
         "vfio-pci: ATS requested but not supported by kernel",
         "write ats=auto or ats=off on the vfio-pci",

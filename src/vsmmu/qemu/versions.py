@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import UsageError
-from vsmmu.smmuv3.properties import AUTO, Value
+from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES, Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,9 @@ __all__ = ["LATEST", "MachineType", "Qemu", "machine_type", "parse_version"]
 Version = tuple[int, int]
 
 #: Defaults before the ``auto`` series, kept for old machine types by compat properties afterwards.
-_FIXED: Final[Mapping[str, Value]] = MappingProxyType({"ats": 0, "ril": 1, "ssidsize": 0, "oas": 44})
+_FIXED: Final[Mapping[str, Value]] = MappingProxyType(
+    {entry.name: entry.software for entry in REGISTER_PROPERTIES}
+)
 _AUTO: Final[Mapping[str, Value]] = MappingProxyType(dict.fromkeys(_FIXED, AUTO))
 
 #: A release removes the machine types of the release six major versions back (include/hw/boards.h).
@@ -39,7 +41,8 @@ class Qemu(NamedTuple):
     :param has_auto: whether ``auto`` is accepted and resolved (before, realize refuses it).
     :param has_cmdqv: whether ``cmdqv`` exists.
     :param has_vfio_ats: whether vfio-pci has ``ats`` and masks the capability where the kernel says so.
-    :param checks_ats: whether IDR0.ATS of the host is compared with the vSMMU's.
+    :param checks_ats: whether IDR0.ATS of the host is compared with the vSMMU's; None where that is not
+        certain: 11.0's own sources could not be had, and trees near to it differ.
     :param modelled: false for a version that is newer than any that was looked at.
     """
 
@@ -48,7 +51,7 @@ class Qemu(NamedTuple):
     has_auto: bool
     has_cmdqv: bool
     has_vfio_ats: bool
-    checks_ats: bool
+    checks_ats: bool | None
     modelled: bool = True
 
     def __str__(self) -> str:
@@ -68,7 +71,7 @@ class Qemu(NamedTuple):
 
 _RELEASES: Final = (
     Qemu((10, 2), has_accel=False, has_auto=False, has_cmdqv=False, has_vfio_ats=False, checks_ats=False),
-    Qemu((11, 0), has_accel=True, has_auto=False, has_cmdqv=False, has_vfio_ats=False, checks_ats=False),
+    Qemu((11, 0), has_accel=True, has_auto=False, has_cmdqv=False, has_vfio_ats=False, checks_ats=None),
     Qemu((11, 1), has_accel=True, has_auto=True, has_cmdqv=True, has_vfio_ats=True, checks_ats=True),
 )
 #: The newest release that the model was held against.

@@ -69,6 +69,7 @@ class Vm:
         self._conventional: set[int] = set()
         self._numbers = PciNumbers()
         self._machine_iommu = machine_iommu(machine)
+        self._bound: set[str] = set()
         self._objects = {entry.id for entry in machine.objects}
         self._phase: Phase = "machine"
 
@@ -203,6 +204,10 @@ class Vm:
             self._refuse("qemu-fd-without-iommufd", device.name, option)
         endpoint = self._endpoint(device)
         name = vfio_name(device, endpoint.function.address if endpoint.function else None)
+        if backend and endpoint.function is not None:
+            if endpoint.function.address in self._bound:
+                self._refuse("qemu-function-twice", device.name, option, vfio=name)
+            self._bound.add(endpoint.function.address)
         if vsmmu is not None and not accelerated:
             self._refuse("qemu-not-accelerated", device.name, option, vfio=name)
         if vsmmu is None:
@@ -265,10 +270,11 @@ class Vm:
         device = device._replace(number=len(self.machine.devices))
         machine = self.machine._replace(devices=(*self.machine.devices, device))
         before, self._topology = self._topology, Topology.of(machine)
+        bound = set(self._bound)
         try:
             self._create(device)
         except Refused as refused:
-            self._topology = before
+            self._topology, self._bound = before, bound
             self._note(device.name, f"refused: {refused.failure.text}")
             return refused.failure
         self.machine = machine
@@ -296,6 +302,8 @@ class Vm:
         if vsmmu.cmdqv_active and vsmmu.viommu_owner == name:
             return failure("qemu-cmdqv-unplug", name, "", self._phase)
         vsmmu.endpoints.remove(endpoint)
+        if endpoint.function is not None:
+            self._bound.discard(endpoint.function.address)
         self._forget(endpoint.device)
         if not vsmmu.endpoints:
             vsmmu.free_viommu()

@@ -88,10 +88,9 @@ class Served(NamedTuple):
 def served_by(vsmmu: Device, topology: Topology, host: Host, wishes: Wishes) -> Served:
     """Find what ``vsmmu`` serves; what cannot be made out is a problem, not an exception."""
     problems: list[Problem] = []
-    bus = topology.primary_bus_of(vsmmu)
     candidates = [
         _endpoint(device, host, wishes, problems)
-        for device in topology.endpoints_behind(bus.name if bus is not None else "")
+        for device in topology.endpoints_of(topology.primary_bus_of(vsmmu))
         if is_vfio(device.driver) and device.number > vsmmu.number
     ]
     empty = not candidates

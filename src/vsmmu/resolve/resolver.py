@@ -25,7 +25,7 @@ from vsmmu.resolve.rules import (
     qemu_auto,
     read_sources,
 )
-from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES, Property
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from vsmmu.qemu.outcome import Verdict
 
 __all__ = ["apply_edits", "resolve"]
-
-#: What ``auto`` means where accel=off, so that QEMU 11.0, which knows no auto, starts all the same.
-_SOFTWARE: Mapping[str, int] = {"ats": 0, "ril": 1, "ssidsize": 0, "oas": 44}
 
 
 class _Vsmmu(NamedTuple):
@@ -101,7 +98,7 @@ def resolve(
         policy=policy,
         vsmmus=tuple(resolved),
         problems=tuple(problems),
-        notes=tuple(_notes(context, resolved, verdict)),
+        notes=tuple(_notes(context, resolved, edits, verdict)),
         edits=tuple(edits),
         verdict=verdict,
     )
@@ -184,10 +181,10 @@ def _exceeded(entry: Property, value: int, most: int, vsmmu: _Vsmmu) -> Problem:
 def _choose(entry: Property, vsmmu: _Vsmmu, context: _Context) -> Choice:
     host, served, wishes, most = context.host, vsmmu.served, context.wishes, _most(entry, context)
     safe = wishes.assume_safe
-    if not entry.source:
-        return choose_cmdqv(served, host, pin=wishes.pin_cmdqv, assume_safe=safe, most=most)
 
     def ask(part: Served) -> Choice:
+        if not entry.source:
+            return choose_cmdqv(part, host, pin=wishes.pin_cmdqv, assume_safe=safe, most=most)
         return choose(entry, part, host, context.qemu, context.policy, assume_safe=safe, most=most)
 
     if served.candidates or len(served.smmus) < 2:
@@ -210,10 +207,11 @@ def _edits(
 
 
 def _software_edits(device: Device, settings: VsmmuSettings) -> Iterable[Edit]:
-    for name, value in _SOFTWARE.items():
-        setting = settings.values.get(name)
+    """What ``auto`` means where accel=off, so that QEMU 11.0, which knows no auto, starts all the same."""
+    for entry in REGISTER_PROPERTIES:
+        setting = settings.values.get(entry.name)
         if setting is not None and setting.value == AUTO and setting.written == "device":
-            yield Edit(device.number, name, PROPERTIES[name].spell(value))
+            yield Edit(device.number, entry.name, entry.spell(entry.software))
 
 
 def _unknown(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution]) -> Iterable[Problem]:
@@ -292,11 +290,17 @@ def _problems_of(verdict: Verdict, known: list[Problem], wishes: Wishes) -> Iter
             yield Problem(hazard.code, hazard.text, where=hazard.device, next=hazard.remedy)
 
 
-def _notes(context: _Context, resolved: list[VsmmuResolution], verdict: Verdict) -> Iterable[str]:
+def _notes(
+    context: _Context, resolved: list[VsmmuResolution], edits: list[Edit], verdict: Verdict
+) -> Iterable[str]:
     if not context.machine.vsmmus:
         yield "there is no arm-smmuv3 device in this VM: nothing to resolve"
     elif not resolved and verdict.failure is None:
         yield "no arm-smmuv3 device of this VM has accel=on: nothing depends on the host"
+    known = {vsmmu.device for vsmmu in resolved}
+    for device in context.machine.vsmmus:
+        if device.name not in known and any(edit.device == device.number for edit in edits):
+            yield f"{device.name}: accel=off, so auto is what QEMU's software SMMU has, whatever the host"
     if not context.qemu.modelled:
         yield f"QEMU {context.qemu} is newer than what was looked at: the rules of the newest known are used"
     for vsmmu in resolved:

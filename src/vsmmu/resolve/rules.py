@@ -126,17 +126,18 @@ def choose(
         if limited is not None and high > 0:
             return limited
     settled = _settle(entry, low, high, served, policy)
-    if (
-        most is not None
-        and most < high
-        and (settled is None or settled.value == AUTO or settled.value > most)
-    ):
+    if most is not None and most < high and not _is_within(settled, most):
         capped = _settle(entry, min(low, most), most, served, policy)
         if capped is not None and capped.value == most:
             return _limited(entry, most, low, high)
     if settled is not None:
         return settled
     return _unsettled(entry, low, found, assume_safe=assume_safe)
+
+
+def _is_within(choice: Choice | None, most: int) -> bool:
+    """Whether a choice is a number that a baseline allows."""
+    return choice is not None and isinstance(choice.value, int) and choice.value <= most
 
 
 def _limited(entry: Property, most: int, low: int, high: int) -> Choice:

@@ -37,6 +37,7 @@ class Property(NamedTuple):
     :param spellings: what QEMU's parser takes, exactly (QAPI enums match the case), and what each means.
     :param pinnable: the numbers that may stand in a configuration *and* get past realize, ascending.
     :param safe: the number that every host can satisfy, for ``--assume-safe``.
+    :param software: what QEMU's SMMU offers without acceleration, which was the default before ``auto``.
     :param old_spellings: attribute names of libvirt drafts that were never merged; 12.8 drops them silently.
     :param title: what it switches or sizes, in a few words.
     """
@@ -46,6 +47,7 @@ class Property(NamedTuple):
     spellings: Mapping[str, Value]
     pinnable: tuple[int, ...]
     safe: int
+    software: int
     old_spellings: tuple[str, ...]
     title: str
 
@@ -100,13 +102,14 @@ class Property(NamedTuple):
         return max((value for value in self.pinnable if value <= limit), default=None)
 
 
-_ATS = Property("ats", "IDR0.ATS", _SWITCH, (0, 1), 0, (), "Address Translation Services")
-_RIL = Property("ril", "IDR3.RIL", _SWITCH, (0, 1), 0, (), "range invalidation")
+_ATS = Property("ats", "IDR0.ATS", _SWITCH, (0, 1), 0, 0, (), "Address Translation Services")
+_RIL = Property("ril", "IDR3.RIL", _SWITCH, (0, 1), 0, 1, (), "range invalidation")
 _SSIDSIZE = Property(
     "ssidsize",
     "IDR1.SSIDSIZE",
     MappingProxyType({AUTO: AUTO, **{str(bits): bits for bits in range(21)}}),
     tuple(range(21)),
+    0,
     0,
     ("ssidSize", "ssid_size"),
     "SubstreamID (PASID) bits",
@@ -118,10 +121,11 @@ _OAS = Property(
     MappingProxyType({AUTO: AUTO, **{str(bits): bits for bits in OAS_BITS.values()}}),
     (44, 48),
     44,
+    44,
     (),
     "output address bits",
 )
-_CMDQV = Property("cmdqv", "", _SWITCH, (0, 1), 0, (), "NVIDIA Tegra241 command queue virtualization")
+_CMDQV = Property("cmdqv", "", _SWITCH, (0, 1), 0, 0, (), "NVIDIA Tegra241 command queue virtualization")
 
 #: All five, in the order in which vsmmu appends them to a device.
 PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(

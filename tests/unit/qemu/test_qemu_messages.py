@@ -130,6 +130,7 @@ SCENES = {
     "qemu-conventional": Scene(vm(PINNED, "-device pcie-pci-bridge,id=rp1,bus=pcie.1", f"{V1},addr=1")),
     "qemu-not-accelerated": Scene(vm(vsmmu="accel=off")),
     "qemu-vfio-ats": Scene(vm("", port(1), f"{V1},ats=on"), host(smmu(), function(ats_not_supported=1))),
+    "qemu-function-twice": Scene(vm("", port(1), V1, port(2), vfio("0000:01:00.0", 2))),
     "qemu-no-cold-plug": Scene(vm("", port(1))),
     "qemu-no-hotplug": Scene(vm(PINNED, port(1)), then="arm-smmuv3,primary-bus=pcie.0"),
     "qemu-bus-no-hotplug": Scene(vm(PINNED, port(1)), then="e1000e,bus=pcie.0"),
