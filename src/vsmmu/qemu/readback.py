@@ -149,7 +149,12 @@ def _children(monitor: Commands, path: str) -> list[tuple[str, str]]:
         match = _CHILD.fullmatch(str(_member(entry, "type")))
         if match is not None:
             found.append((str(_member(entry, "name")), match[1]))
-    return sorted(found)
+    return sorted(found, key=lambda entry: _natural(entry[0]))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that puts ``vfio2`` before ``vfio10``; QEMU lists children in no order."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _vsmmu(monitor: Commands, device: _Device) -> tuple[int, RunningVsmmu]:
