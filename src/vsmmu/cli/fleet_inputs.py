@@ -211,7 +211,7 @@ def _stream(
         if len(line) > _MAX_RECORD:
             _skip_line(line, stream)
             line = b'"longer than a record may be"'
-        if line != b"\n":
+        if len(line) > 2 or line.strip():
             yield line, f"{where}:{number}", source
         line = stream.readline(_MAX_RECORD + 1)
     advance(size)
