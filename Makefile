@@ -66,10 +66,14 @@ schemas: venv ## write the JSON Schemas and the generated pages of the reference
 	VSMMU_REGENERATE=1 $(PYTEST) -q tests/docs/test_docs_reference.py -k generated
 	git status --short docs/reference
 
-lock: venv ## pin the newest versions that pyproject.toml allows
-	$(BIN)/python requirements/wanted.py | $(BIN)/pip-compile -q --upgrade --generate-hashes --allow-unsafe \
-		--strip-extras --annotation-style line --no-header --no-emit-index-url --no-emit-find-links \
-		--no-emit-trusted-host -o requirements/lock.txt -
+# With the oldest Python that has to do: what it can install, a newer one can. (Debian 12 has 3.11.2.)
+LOCK_PYTHON ?= /usr/bin/python3
+lock: ## pin the newest versions that pyproject.toml allows (LOCK_PYTHON=... the oldest Python to do for)
+	$(LOCK_PYTHON) -m venv --clear build/lock
+	build/lock/bin/pip install -qq pip-tools
+	build/lock/bin/python requirements/wanted.py | build/lock/bin/pip-compile -q --upgrade --generate-hashes \
+		--allow-unsafe --strip-extras --annotation-style line --no-header --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host -o requirements/lock.txt -
 
 clean: ## remove the environment and everything built (not the lab's cache: vsmmu lab clean)
 	rm -rf $(VENV) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage
