@@ -209,6 +209,8 @@ def nesting_cases(alone: str) -> None:
     with Bound(alone) as bound:
         space = iommufd.ioas_alloc(bound.iommufd)
         flag = iommufd.IOMMU_HWPT_ALLOC_NEST_PARENT
+        case("attach", lambda: vfio.attach_iommufd_pt(bound.device, space) > space)
+        case("detach", lambda: vfio.detach_iommufd_pt(bound.device))
         parents: list[int] = []
         case(
             "nest parent",

@@ -57,6 +57,8 @@ EXPECTED = {
     "bind mate here": 2,
     "bind with a mate on its driver": "EPERM",
     "ask with a mate on its driver": ["bind-refused", 4],
+    "attach": True,
+    "detach": "ok",
     "nest parent": "ok",
     "viommu of no type": "ENOTSUP",
     "left open": 0,

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
+
 import pytest
 from fake_host import LOG, FakeHost
 from hypothesis import HealthCheck, given, settings
@@ -91,3 +95,29 @@ def test_coherency_is_the_drivers_view() -> None:
 def test_lines_are_kept_by_device_and_not_without_end() -> None:
     found = by_device([f"arm-smmu-v3 a: {number}" for number in range(100)] + ["arm-smmu-v3 b: x", "usb"])
     assert (len(found["a"]), found["b"], set(found)) == (32, ("arm-smmu-v3 b: x",), {"a", "b"})
+
+
+def test_the_ring(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One record a read; EPIPE where records were overwritten meanwhile, EAGAIN at the end."""
+    answers: list[object] = [
+        f"6,1,1,-;{LOG}\n SUBSYSTEM=platform\n".encode(),
+        OSError(errno.EPIPE, "overwritten"),
+        b"6,9,9,-;usb 1-1: other\n",
+        f"6,10,10,-;{LOG}\n".encode(),
+        BlockingIOError(errno.EAGAIN, "no more"),
+    ]
+
+    def read(_descriptor: int, _size: int) -> bytes:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        assert isinstance(answer, bytes)
+        return answer
+
+    monkeypatch.setattr(stat, "S_ISCHR", lambda _mode: True)
+    monkeypatch.setattr(os, "read", read)
+    assert read_driver_lines(fake.tree) == [LOG, LOG]
+    answers[:] = [b""]
+    assert read_driver_lines(fake.tree) == []
+    answers[:] = [OSError(errno.EIO, "broken")]
+    assert read_driver_lines(fake.tree) is None

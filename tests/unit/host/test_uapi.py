@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from vsmmu.host import uapi
-from vsmmu.host.uapi import hw_info, iommufd, vfio
+from vsmmu.host.uapi import hw_info, iommufd, nesting, vfio
 from vsmmu.host.uapi.hw_info import HwInfo, get_hw_info, iommu_hw_info
 
 PACKAGE = "linux-libc-dev"
@@ -236,3 +236,63 @@ def test_a_signal_does_not_end_the_call(kernel) -> None:
 def test_other_errors_pass() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         get_hw_info(-1 & 0x7FFFFFFF, 1)
+
+
+class Recorder:
+    """Records every call and fills in ids."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, ctypes.Structure]] = []
+
+    def __call__(self, _descriptor: int, number: int, argument: ctypes.Structure) -> int:
+        self.calls.append((number, argument))
+        for name, _ in argument._fields_:
+            if name.startswith("out_"):
+                setattr(argument, name, 7)
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "structure", "members", "answer"),
+    [
+        (lambda: iommufd.destroy(3, 5), iommufd.IOMMU_DESTROY, iommufd.iommu_destroy, {"id": 5}, None),
+        (lambda: iommufd.ioas_alloc(3), iommufd.IOMMU_IOAS_ALLOC, iommufd.iommu_ioas_alloc, {"size": 12}, 7),
+        (lambda: iommufd.hwpt_alloc(3, 1, 2, 1), iommufd.IOMMU_HWPT_ALLOC, iommufd.iommu_hwpt_alloc,
+         {"size": 48, "flags": 1, "dev_id": 1, "pt_id": 2, "data_type": 0, "data_uptr": 0}, 7),
+        (lambda: iommufd.hwpt_alloc(3, 1, 2, 0, (9, 0)), iommufd.IOMMU_HWPT_ALLOC, iommufd.iommu_hwpt_alloc,
+         {"data_type": 2, "data_len": 16}, 7),
+        (lambda: nesting.viommu_alloc(3, 1, 2), nesting.IOMMU_VIOMMU_ALLOC, nesting.iommu_viommu_alloc,
+         {"size": 40, "type": 1, "dev_id": 1, "hwpt_id": 2}, 7),
+        (lambda: nesting.vdevice_alloc(3, 4, 1, 8), nesting.IOMMU_VDEVICE_ALLOC, nesting.iommu_vdevice_alloc,
+         {"size": 24, "viommu_id": 4, "dev_id": 1, "virt_id": 8}, 7),
+        (lambda: nesting.veventq_alloc(3, 4, 1, 16), nesting.IOMMU_VEVENTQ_ALLOC, nesting.iommu_veventq_alloc,
+         {"size": 32, "viommu_id": 4, "type": 1, "veventq_depth": 16}, (7, 7)),
+        (lambda: vfio.bind_iommufd(4, 3), vfio.VFIO_DEVICE_BIND_IOMMUFD, vfio.vfio_device_bind_iommufd,
+         {"argsz": 16, "flags": 0, "iommufd": 3}, 7),
+        (lambda: vfio.bind_iommufd(4, 3, bytes(16)), vfio.VFIO_DEVICE_BIND_IOMMUFD,
+         vfio.vfio_device_bind_iommufd, {"argsz": 24, "flags": 1, "iommufd": 3}, 7),
+        (lambda: vfio.attach_iommufd_pt(4, 9), vfio.VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+         vfio.vfio_device_attach_iommufd_pt, {"argsz": 16, "pt_id": 9}, 9),
+        (lambda: vfio.detach_iommufd_pt(4), vfio.VFIO_DEVICE_DETACH_IOMMUFD_PT,
+         vfio.vfio_device_detach_iommufd_pt, {"argsz": 12}, None),
+    ],
+)  # fmt: skip
+def test_each_call_fills_its_structure(
+    monkeypatch: pytest.MonkeyPatch,
+    call,
+    number: int,
+    structure: type,
+    members: dict[str, int],
+    answer: object,
+) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr("vsmmu.host.uapi.ioctl.fcntl.ioctl", recorder)
+    assert call() == answer
+    ((asked, argument),) = recorder.calls
+    assert (asked, type(argument)) == (number, structure)
+    assert {name: getattr(argument, name) for name in members} == members
+
+
+def test_what_a_device_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsmmu.host.uapi.ioctl.fcntl.ioctl", Recorder())
+    assert vfio.device_get_info(4).argsz == 24
