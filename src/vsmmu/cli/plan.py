@@ -12,6 +12,7 @@ from vsmmu.cli.options import VmCommand, host_option, output_option
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vsmmu.machine.domain.document import DomainXml
     from vsmmu.plan.model import Plan
     from vsmmu.resolve.result import Policy
 
@@ -22,7 +23,7 @@ Examples:
   vsmmu plan --host builtin:gb200 0009:01:00.0 0019:01:00.0
   vsmmu plan 0009:01:00.0 -- qemu-system-aarch64 -M virt ...       the whole command line
   vsmmu plan --spare 2 smmu3.0x0000000005100000                    ports for functions to come
-  vsmmu plan -o xml --first-index 5 0009:01:00.0                   for virsh edit
+  vsmmu plan --domain vm.xml 0009:01:00.0                          XML to be added with virsh edit
   vsmmu plan -o svg 0009:01:00.0 0019:01:00.0 > plan.svg
 """
 
@@ -45,6 +46,7 @@ class _Asked(NamedTuple):
     spare: int
     assume_safe: bool
     pin_cmdqv: bool
+    domain: str | None
 
 
 @click.command("plan", cls=_PlanCommand, epilog=_EXAMPLES)
@@ -62,10 +64,10 @@ class _Asked(NamedTuple):
               help="Leave N ports for hot-plug behind each vSMMU.")  # fmt: skip
 @click.option("--assume-safe", is_flag=True, help="Where a fact is unknown take what asks least.")
 @click.option("--pin-cmdqv", is_flag=True, help="Pin cmdqv, too, instead of leaving it to QEMU.")
-@click.option("--first-index", type=click.IntRange(1, 255), default=1, metavar="N", show_default=True,
-              help="With -o xml: index of the first new controller, the domain's last plus one.")  # fmt: skip
+@click.option("--domain", metavar="FILE", type=click.Path(allow_dash=True),
+              help="A libvirt domain (virsh dumpxml --inactive) to add to; gives -o xml.")  # fmt: skip
 @output_option("nul", "xml", "tree", "svg")
-def command(devices: tuple[str, ...], first_index: int, output: str, **given: Any) -> int:
+def command(devices: tuple[str, ...], output: str, **given: Any) -> int:
     """Lay a VM out for functions of the host.
 
     Each host SMMU gets a pxb-pcie and an arm-smmuv3 with resolved values, each function a root port; bus
@@ -73,20 +75,36 @@ def command(devices: tuple[str, ...], first_index: int, output: str, **given: An
 
     DEVICE is a function (0009:01:00.0), or an SMMU (smmu3.0x0000000005100000) for a vSMMU whose functions
     all come by hot-plug. With a QEMU command after --, the whole command line comes out, else the arguments
-    to be added to one. Nothing comes out that QEMU would refuse, as far as the facts tell.
+    to be added to one; with --domain, the elements to be added to its <devices>. Nothing comes out that
+    QEMU would refuse, as far as the facts tell.
     """
     from vsmmu.cli.options import given_words
 
-    plan = _plan(devices, given_words(click.get_current_context()), _Asked(**given))
+    asked = _Asked(**given)
+    domain = _domain(asked.domain)
+    plan = _plan(devices, given_words(click.get_current_context()), asked, domain)
     for companion in plan.companions:
         click.echo(f"vsmmu: note: {companion.text}", err=True)
     for note in plan.notes:
         click.echo(f"vsmmu: note: {note}", err=True)
-    click.echo(_render(plan, output, first_index), nl=False)
+    click.echo(_render(plan, "xml" if domain is not None and output == "text" else output, domain), nl=False)
     return 0
 
 
-def _plan(devices: tuple[str, ...], words: tuple[str, ...] | None, asked: _Asked) -> Plan:
+def _domain(file: str | None) -> DomainXml | None:
+    if file is None:
+        return None
+    from vsmmu.host.files import read_bounded
+    from vsmmu.machine.domain.document import read_domain_xml
+    from vsmmu.machine.domain.tree import MAX_DOMAIN_BYTES
+
+    where = "standard input" if file == "-" else file
+    return read_domain_xml(read_bounded(file, MAX_DOMAIN_BYTES, "domain XML"), where)
+
+
+def _plan(
+    devices: tuple[str, ...], words: tuple[str, ...] | None, asked: _Asked, domain: DomainXml | None
+) -> Plan:
     from vsmmu.cli.inputs import load_host, load_qemu
     from vsmmu.errors import UsageError
     from vsmmu.machine.files import read_config_file
@@ -95,9 +113,11 @@ def _plan(devices: tuple[str, ...], words: tuple[str, ...] | None, asked: _Asked
 
     if words is not None and not words:
         raise UsageError("no-vm", "nothing stands after --", next="write the QEMU command there")
+    if words and domain is not None:
+        raise UsageError("two-inputs", "both a domain and a command after -- are given")
     policy: Policy = "qemu" if asked.policy == "qemu" else "common"
     return plan(
-        Order(devices, asked.spare, words or (), asked.machine_type or ""),
+        Order(devices, asked.spare, words or (), asked.machine_type or "", domain),
         load_host(asked.host),
         load_qemu(asked.qemu),
         policy=policy,
@@ -106,15 +126,16 @@ def _plan(devices: tuple[str, ...], words: tuple[str, ...] | None, asked: _Asked
     )
 
 
-def _render(plan: Plan, output: str, first_index: int) -> str:
+def _render(plan: Plan, output: str, domain: DomainXml | None) -> str:
     if output == "json":
         from vsmmu.cli.documents import encode
 
         return encode(plan).decode()
     if output == "xml":
+        from vsmmu.plan.domain import next_index
         from vsmmu.plan.libvirt import devices_xml
 
-        return devices_xml(plan, first_index)
+        return devices_xml(plan, 1 if domain is None else next_index(domain))
     if output in ("tree", "svg"):
         from vsmmu.cli.picture import draw
         from vsmmu.plan.boxes import plan_box

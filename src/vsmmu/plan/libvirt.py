@@ -66,12 +66,11 @@ def _expander(vsmmu: PlannedVsmmu, index: int) -> Iterator[str]:
 
 
 def _port(port: PlannedPort, number: int, index: int, bus: int) -> Iterator[str]:
-    # libvirt's own habit: eight ports to a slot once there are many; one a slot as long as there is room.
+    # No <target>: libvirt numbers chassis and port itself, and keeps them apart from the domain's others.
     slot, function = divmod(number, _FUNCTIONS) if port.address else (number, 0)
     several = " multifunction='on'" if port.address and function == 0 else ""
     yield f"  <controller type='pci' index='{index}' model='pcie-root-port'>"
     yield "    <model name='pcie-root-port'/>"
-    yield f"    <target chassis='{port.chassis}' port='0x{slot * _FUNCTIONS + function:x}'/>"
     place = f"domain='0x0000' bus='0x{bus:02x}' slot='0x{slot:02x}' function='0x{function}'"
     yield f"    <address type='pci' {place}{several}/>"
     yield "  </controller>"

@@ -35,10 +35,11 @@ from vsmmu.resolve.candidates import Wishes
 from vsmmu.resolve.resolver import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from vsmmu.host.facts import Host
     from vsmmu.machine.assemble import Reader
+    from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.model import Machine
     from vsmmu.qemu.versions import Qemu
     from vsmmu.resolve.result import Policy, Resolution
@@ -58,12 +59,14 @@ class Order(NamedTuple):
     :param spare: ports for hot-plug behind each vSMMU; a vSMMU without endpoint gets at least one.
     :param words: the VM's command line, emulator included; empty if arguments to add are wanted.
     :param machine_type: of a VM whose command line does not say it; empty for the newest.
+    :param domain: the VM, if it is a libvirt domain: the plan keeps clear of its numbers.
     """
 
     devices: tuple[str, ...]
     spare: int = 0
     words: tuple[str, ...] = ()
     machine_type: str = ""
+    domain: DomainXml | None = None
 
 
 class _Vm(NamedTuple):
@@ -72,6 +75,7 @@ class _Vm(NamedTuple):
     machine: Machine
     topology: Topology
     words: tuple[str, ...]
+    nodes: Mapping[int, int | None]
 
 
 def plan(
@@ -92,14 +96,16 @@ def plan(
         be resolved, and whatever QEMU would refuse.
     :raise InputRefused: for a command line that cannot be read.
     """
-    machine = read_words(order.words or _NOTHING, reader).machine()
-    vm = _Vm(machine, Topology.of(machine), order.words)
+    vm = _vm(order, reader)
+    machine = vm.machine
     given = {address for device in machine.devices if (address := host_address(device)) is not None}
     chosen = shares(order.devices, host, given)
     _check_limits(chosen, vm)
     json = has_json_devices(machine.devices)
     names = Names(machine, vm.topology)
-    present = next((entry.id for entry in machine.objects if entry.qom_type == "iommufd"), "")
+    # Arguments for a domain are not handed out, only resolved, so they bring all that they need.
+    objects = () if order.domain is not None else machine.objects
+    present = next((entry.id for entry in objects if entry.qom_type == "iommufd"), "")
     iommufd = present or names.take("iommufd", 0)
     vsmmus = _lay_out(chosen, order.spare, vm, names)
     added = arguments(vsmmus, iommufd, iommufd_present=bool(present), json=json)
@@ -120,6 +126,17 @@ def plan(
         arguments=line.words[start : start + len(added)],
         command_line=line.words if order.words else None,
     )
+
+
+def _vm(order: Order, reader: Reader | None) -> _Vm:
+    if order.domain is not None:
+        from vsmmu.plan.domain import domain_nodes
+
+        machine, nodes = order.domain.machine(), domain_nodes(order.domain)
+    else:
+        machine = read_words(order.words or _NOTHING, reader).machine()
+        nodes = guest_nodes(order.words, machine)
+    return _Vm(machine, Topology.of(machine), order.words, nodes)
 
 
 def _check_limits(chosen: Sequence[Share], vm: _Vm) -> None:
@@ -144,7 +161,6 @@ def _check_limits(chosen: Sequence[Share], vm: _Vm) -> None:
 def _lay_out(chosen: Sequence[Share], spare: int, vm: _Vm, names: Names) -> tuple[PlannedVsmmu, ...]:
     counts = [len(share.functions) + (spare or (0 if share.functions else 1)) for share in chosen]
     starts, widths = _number_buses(counts, vm)
-    nodes = guest_nodes(vm.words, vm.machine)
     chassis = chassis_numbers(vm.machine)
     found = []
     for share, count, first, width in zip(chosen, counts, starts, widths, strict=True):
@@ -156,7 +172,7 @@ def _lay_out(chosen: Sequence[Share], spare: int, vm: _Vm, names: Names) -> tupl
             expander=expander,
             first_bus=first,
             last_bus=first + width - 1,
-            numa_node=node_for(share.smmu.numa_node, nodes),
+            numa_node=node_for(share.smmu.numa_node, vm.nodes),
             ports=tuple(_port(share, index, count, next(chassis, 0), names) for index in range(count)),
         )
         found.append(vsmmu)
@@ -202,8 +218,9 @@ def _resolve(
     vsmmus: tuple[PlannedVsmmu, ...],
 ) -> tuple[Resolution, CommandLine]:
     machine = line.machine()
-    if order.machine_type and not machine.machine_type:
-        machine = machine._replace(machine_type=order.machine_type)
+    kind = order.domain.machine().machine_type if order.domain is not None else order.machine_type
+    if kind and not machine.machine_type:
+        machine = machine._replace(machine_type=kind)
     asked = wishes or Wishes()
     named = {vsmmu.id: vsmmu.host_smmu for vsmmu in vsmmus}
     asked = asked._replace(smmu={**asked.smmu, **named})
@@ -219,15 +236,14 @@ def _with_values(vsmmu: PlannedVsmmu, resolution: Resolution) -> PlannedVsmmu:
 
 
 def _notes(vsmmus: Sequence[PlannedVsmmu], vm: _Vm, host: Host) -> Iterator[str]:
-    nodes = guest_nodes(vm.words, vm.machine)
-    for vsmmu in vsmmus if nodes else ():
+    for vsmmu in vsmmus if vm.nodes else ():
         if vsmmu.host_node is not None and vsmmu.numa_node is None:
             yield (
                 f"{vsmmu.expander} has no numa_node: no NUMA node of the guest stands for node "
                 f"{vsmmu.host_node} of the host (-numa node,nodeid={vsmmu.host_node},memdev=... would)"
             )
     several = {vsmmu.host_node for vsmmu in vsmmus if vsmmu.host_node is not None}
-    if vm.words and not nodes and len(several) > 1:
+    if vm.words and not vm.nodes and len(several) > 1:
         yield (
             f"the functions sit on {len(several)} NUMA nodes of the host and the guest has none: "
             "with -numa node,... it would know"
