@@ -12,8 +12,8 @@ import click
 from codes import error_codes
 from markdown import code, page, prose, table
 
-from vsmmu.cli.documents import DOCUMENTS, schema_of
 from vsmmu.cli.main import cli
+from vsmmu.cli.schemas import DOCUMENTS, schema_of
 from vsmmu.errors import VsmmuError
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.qemu.compat import BASE, CHECKS

@@ -3,40 +3,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from vsmmu.fleet.documents import (
-    BaselineDocument,
-    ComparisonDocument,
-    PlacementDocument,
-    ReportDocument,
-)
-from vsmmu.host.facts import Host
 from vsmmu.machine.argv import CommandLine
 from vsmmu.machine.domain.lint_rules import Finding
-from vsmmu.plan.model import Plan
-from vsmmu.qemu.inspection import Inspection
 from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
 from vsmmu.resolve.result import Problem, Resolution, VsmmuResolution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vsmmu.errors import VsmmuError
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.model import Machine
 
 __all__ = [
-    "DOCUMENTS",
     "ErrorDocument",
     "ResolutionDocument",
     "VerdictDocument",
     "encode",
     "error_document",
     "resolution_document",
-    "schema_of",
     "verdict_document",
 ]
 
@@ -103,21 +90,6 @@ class VerdictDocument(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
 
 
-#: Name of the schema (without ``vsmmu.`` and version) -> the struct behind it.
-DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
-    "host": Host,
-    "resolution": ResolutionDocument,
-    "verdict": VerdictDocument,
-    "baseline": BaselineDocument,
-    "comparison": ComparisonDocument,
-    "placement": PlacementDocument,
-    "report": ReportDocument,
-    "plan": Plan,
-    "inspection": Inspection,
-    "error": ErrorDocument,
-}
-
-
 def encode(document: msgspec.Struct) -> bytes:
     """The document as indented JSON with a final newline."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
@@ -176,12 +148,3 @@ def verdict_document(
         trace=verdict.trace,
         findings=findings,
     )
-
-
-def schema_of(name: str) -> dict[str, Any]:
-    """The JSON Schema of the document called ``name``; see :data:`DOCUMENTS`.
-
-    :raise KeyError: if there is none.
-    """
-    make: Callable[[Any], dict[str, Any]] = msgspec.json.schema
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **make(DOCUMENTS[name])}

@@ -14,7 +14,7 @@ def command(name: str | None) -> int:
     """Print the JSON Schema of a document, or without NAME the names there are."""
     import json
 
-    from vsmmu.cli.documents import DOCUMENTS, schema_of
+    from vsmmu.cli.schemas import DOCUMENTS, schema_of
     from vsmmu.errors import UsageError
 
     if name is None:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["SCHEMA", "Check", "Diagnosis", "Status", "diagnosis_schema", "encode_diagnosis"]
+__all__ = ["SCHEMA", "Check", "Diagnosis", "Status", "encode_diagnosis"]
 
 SCHEMA: Final = "vsmmu.doctor/1"
 Status = Literal["PASS", "WARN", "FAIL", "SKIP"]
@@ -39,8 +39,3 @@ def encode_diagnosis(checks: tuple[Check, ...]) -> bytes:
     """The document as indented JSON with a final newline."""
     ready = all(check.status != "FAIL" for check in checks)
     return msgspec.json.format(msgspec.json.encode(Diagnosis(ready=ready, checks=checks)), indent=2) + b"\n"
-
-
-def diagnosis_schema() -> dict[str, Any]:
-    """The JSON Schema of ``vsmmu.doctor/1``."""
-    return msgspec.json.schema(Diagnosis)

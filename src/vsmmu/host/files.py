@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -17,7 +17,6 @@ __all__ = [
     "MAX_BYTES",
     "decode_host",
     "encode_host",
-    "host_schema",
     "load_host",
     "read_bounded",
     "save_bytes",
@@ -88,11 +87,6 @@ def save_bytes(data: bytes, path: Path, what: str) -> None:
         ) from None
     except OSError as error:
         raise _failure(HostLacks, "file-write", f"cannot write {what}", str(path), error) from None
-
-
-def host_schema() -> dict[str, Any]:
-    """The JSON Schema of ``vsmmu.host/1``, from the structs themselves."""
-    return msgspec.json.schema(Host)
 
 
 def read_bounded(path: str, limit: int, what: str) -> bytes:

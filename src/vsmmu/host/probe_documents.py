@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
     from vsmmu.host.probe import Plan
 
-__all__ = ["PLAN_SCHEMA", "PlanDocument", "answer_lines", "encode_plan", "plan_schema"]
+__all__ = ["PLAN_SCHEMA", "PlanDocument", "answer_lines", "encode_plan"]
 
 PLAN_SCHEMA: Final = "vsmmu.probe-plan/1"
 
@@ -54,11 +54,6 @@ def encode_plan(plan: Plan) -> bytes:
         facts_path=plan.facts_path,
     )
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-
-
-def plan_schema() -> dict[str, Any]:
-    """The JSON Schema of ``vsmmu.probe-plan/1``."""
-    return msgspec.json.schema(PlanDocument)
 
 
 def answer_lines(host: Host, answer: Answer) -> list[str]:

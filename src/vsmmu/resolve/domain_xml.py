@@ -16,6 +16,7 @@ from vsmmu.machine.domain.lint import lint
 from vsmmu.qemu.vm import start
 from vsmmu.resolve.resolver import resolve
 from vsmmu.resolve.result import Policy, Problem, Resolution
+from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -108,7 +109,8 @@ def _differences(meant: Verdict, final: Verdict) -> Iterator[Problem]:
     """Where the domain as written would not get the values that were resolved."""
     values = {outcome.device: outcome.values for outcome in final.vsmmus}
     for outcome in meant.vsmmus:
-        for name, value in outcome.values.items():
+        for name in (entry.name for entry in REGISTER_PROPERTIES):
+            value = outcome.values.get(name, "")
             got = values.get(outcome.device, {}).get(name, "")
             if got != value:
                 yield Problem(

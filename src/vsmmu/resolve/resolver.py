@@ -308,9 +308,9 @@ def _notes(
             if entry.qemu_auto and entry.action == "pinned" and entry.value != entry.qemu_auto:
                 differs = f"{vsmmu.device}: {entry.name}={entry.value}; QEMU's own auto would take"
                 yield f"{differs} {entry.qemu_auto} ({entry.why})"
-    for device in dict.fromkeys(doubt.device for doubt in verdict.doubts):
-        needs = [need for doubt in verdict.doubts if doubt.device == device for need in doubt.needs]
-        yield f"not known behind {device}, so not predicted: {', '.join(needs)} (vsmmu check says more)"
+    for name in dict.fromkeys(doubt.device for doubt in verdict.doubts):
+        needs = [need for doubt in verdict.doubts if doubt.device == name for need in doubt.needs]
+        yield f"not known behind {name}, so not predicted: {', '.join(needs)} (vsmmu check says more)"
 
 
 #: Rule that leaves a property open -> code of the problem, and what to do.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import jsonschema
 import pytest
 
-from vsmmu.cli.documents import DOCUMENTS, schema_of
 from vsmmu.cli.main import VERBS, run
+from vsmmu.cli.schemas import DOCUMENTS, schema_of
 
 if TYPE_CHECKING:
     from pathlib import Path

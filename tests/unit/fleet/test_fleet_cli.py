@@ -15,8 +15,8 @@ import pytest
 
 import vsmmu.cli.fleet_inputs as inputs_module
 from fleet_examples import line, named
-from vsmmu.cli.documents import schema_of
 from vsmmu.cli.main import run
+from vsmmu.cli.schemas import schema_of
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import encode_host
 

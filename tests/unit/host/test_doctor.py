@@ -15,8 +15,9 @@ from fake_host import LOG, SMMU, FakeHost
 from test_host_iort import root, smmu, table
 
 from vsmmu.cli.doctor import command
+from vsmmu.cli.schemas import schema_of
 from vsmmu.doctor.checks import CHECKS, examine
-from vsmmu.doctor.model import SCHEMA, Check, diagnosis_schema
+from vsmmu.doctor.model import SCHEMA, Check
 from vsmmu.doctor.observe import DeviceFile, Observed, Program, observe, parse_config, parse_version
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import RegisterFact
@@ -266,7 +267,7 @@ def test_the_command_when_something_fails(run, ready: FakeHost) -> None:
 def test_the_commands_document(run) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     document = json.loads(run("-o", "json").stdout)
-    jsonschema.validate(document, diagnosis_schema())
+    jsonschema.validate(document, schema_of("doctor"))
     assert (document["schema"], document["ready"]) == (SCHEMA, True)
 
 

@@ -14,11 +14,12 @@ from click.testing import CliRunner
 from fake_host import SMMU, FakeHost, FakeWriter
 
 from vsmmu.cli.probe import command
+from vsmmu.cli.schemas import schema_of
 from vsmmu.errors import HostLacks, InputRefused, Negative, PermissionRefused, VsmmuError
 from vsmmu.host.ask import Answer, ask
 from vsmmu.host.files import load_host
 from vsmmu.host.probe import make_plan, probe
-from vsmmu.host.probe_documents import PLAN_SCHEMA, encode_plan, plan_schema
+from vsmmu.host.probe_documents import PLAN_SCHEMA, encode_plan
 from vsmmu.host.refusals import REFUSALS, refused
 from vsmmu.host.uapi.hw_info import IOMMU_GET_HW_INFO, HwInfo
 from vsmmu.host.uapi.iommufd import IOMMU_HWPT_ALLOC, IOMMU_IOAS_ALLOC
@@ -442,4 +443,4 @@ def test_the_command_says_what_it_has_mended(run, kernel: Kernel, fake: FakeHost
 
 def test_the_plans_document_fits_its_schema(fake: FakeHost) -> None:
     jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.validate(json.loads(encode_plan(make_plan(fake.tree, [NIC, NVME]))), plan_schema())
+    jsonschema.validate(json.loads(encode_plan(make_plan(fake.tree, [NIC, NVME]))), schema_of("probe-plan"))

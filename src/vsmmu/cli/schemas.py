@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every document that vsmmu reads or prints, and its JSON Schema: made from the struct, so that none drifts."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final
+
+import msgspec
+
+__all__ = ["DOCUMENTS", "schema_of"]
+
+#: Name of the schema (without ``vsmmu.`` and version) -> where its struct is; imported when asked for.
+DOCUMENTS: Final[dict[str, str]] = {
+    "host": "vsmmu.host.facts:Host",
+    "resolution": "vsmmu.cli.documents:ResolutionDocument",
+    "verdict": "vsmmu.cli.documents:VerdictDocument",
+    "probe-plan": "vsmmu.host.probe_documents:PlanDocument",
+    "doctor": "vsmmu.doctor.model:Diagnosis",
+    "plan": "vsmmu.plan.model:Plan",
+    "inspection": "vsmmu.qemu.inspection:Inspection",
+    "baseline": "vsmmu.fleet.documents:BaselineDocument",
+    "comparison": "vsmmu.fleet.documents:ComparisonDocument",
+    "placement": "vsmmu.fleet.documents:PlacementDocument",
+    "report": "vsmmu.fleet.documents:ReportDocument",
+    "error": "vsmmu.cli.documents:ErrorDocument",
+}
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """The JSON Schema of the document called ``name``.
+
+    :raise KeyError: if there is none.
+    """
+    module, _, struct = DOCUMENTS[name].partition(":")
+    schema: dict[str, Any] = msgspec.json.schema(getattr(import_module(module), struct))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
