@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lint"]
 
-_QEMU_NAMESPACE: Final = "http://libvirt.org/schemas/domain/qemu/1.0 "
+_COMMAND_LINE: Final = "http://libvirt.org/schemas/domain/qemu/1.0 commandline"
 
 
 def lint(
@@ -160,10 +160,10 @@ def _machine(smmus: list[Iommu], reading: Reading) -> Iterator[Finding]:
         yield _finding(
             "no-acpi", root.find("os") or root, value="a firmware", remedy="<os firmware='efi'> or a <loader>"
         )
-    prefix = _QEMU_NAMESPACE
-    for argument in root.all(f"{prefix}commandline"):
-        if any("arm-smmuv3" in child.get("value") for child in argument.children):
-            yield _finding("commandline-smmu", argument)
+    for element in root.children:
+        smmu = any("arm-smmuv3" in child.get("value") for child in element.children)
+        if element.name == _COMMAND_LINE and smmu:
+            yield _finding("commandline-smmu", element)
 
 
 def _iommufd(root: Element) -> Iterator[Finding]:
