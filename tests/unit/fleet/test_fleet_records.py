@@ -12,10 +12,11 @@ import pytest
 import vsmmu.fleet.records as records_module
 from fleet_examples import line, named
 from vsmmu.errors import InputRefused
-from vsmmu.fleet.classes import class_of
+from vsmmu.fleet.classes import Selection, class_of
 from vsmmu.fleet.records import RecordReader, split_list
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.facts import Kernel
+from vsmmu.host.files import decode_host
 
 GH200 = builtin_host("gh200")
 PLAIN: dict[str, Any] = json.loads(line(GH200))
@@ -75,6 +76,64 @@ def test_what_the_strict_reader_refuses_is_refused_after_a_good_one_too(change: 
     with pytest.raises(InputRefused) as caught:
         reader.read(dump({**PLAIN, **change}), "x:2")
     assert "x:2" in caught.value.where
+
+
+FUNCTION = {"address": "0009:01:00.0", "smmu": "smmu3.0x0000000005000000"}
+OTHER_FUNCTIONS: list[object] = [
+    [],
+    [{**FUNCTION, "label": "moved"}],
+    [{**FUNCTION, "smmu": None}],
+    [{"address": "0009:01:00.0"}, {"address": "0009:02:00.0"}],
+    [{**FUNCTION, "canwbs": {"value": 1, "evidence": "kubevirt"}}],
+    [{**FUNCTION, "canwbs": {"value": 0, "evidence": "kubevirt"}}],
+    [{**FUNCTION, "canwbs": {"value": 1, "evidence": "kubevirt", "bound": "at-most"}}],
+]
+WRONG_FUNCTIONS: list[object] = [
+    [FUNCTION, FUNCTION],
+    [{**FUNCTION, "smmu": "another"}],
+    [{**FUNCTION, "colour": "red"}],
+    [{**FUNCTION, "address": "1:0.0"}],
+    [{**FUNCTION, "canwbs": {"value": 1, "evidence": "nobody"}}],
+    [{**FUNCTION, "canwbs": {"value": None, "evidence": "kubevirt"}}],
+    "none",
+    None,
+]
+
+
+@pytest.mark.parametrize("functions", OTHER_FUNCTIONS)
+@pytest.mark.parametrize("selection", [Selection(), Selection("10de")])
+def test_where_only_functions_are_new_the_class_is_still_that_of_the_facts(
+    functions: object, selection: Selection
+) -> None:
+    reader = RecordReader(selection)
+    for other in OTHER_FUNCTIONS:
+        reader.read(dump({**PLAIN, "functions": other}), "x")
+    data = dump({**PLAIN, "functions": functions, "evidence": {**PLAIN["evidence"]}})
+    for spaces in range(1, 4):
+        record = reader.read(data.replace(b'"address":', b'"address":' + b" " * spaces), "x")
+        expected = class_of(decode_host(data, "x"), selection)
+        assert reader.classes[record.kind].fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize("functions", WRONG_FUNCTIONS)
+def test_where_only_functions_are_new_and_wrong_the_strict_reader_speaks(functions: object) -> None:
+    reader = RecordReader()
+    for other in OTHER_FUNCTIONS:
+        reader.read(dump({**PLAIN, "functions": other}), "x")
+    data = dump({**PLAIN, "functions": functions})
+    with pytest.raises(InputRefused) as strict:
+        decode_host(data, "x:9")
+    with pytest.raises(InputRefused) as quick:
+        reader.read(data, "x:9")
+    assert str(quick.value) == str(strict.value)
+
+
+def test_most_hosts_are_read_the_quick_way() -> None:
+    reader = RecordReader()
+    for number in range(50):
+        functions = (msgspec.structs.replace(GH200.functions[0], label=f"slot {number}"),)
+        record = reader.read(line(named(GH200, f"n{number}", functions=functions)), "x")
+        assert (record.host is None) is (number > 0)
 
 
 def test_a_repeated_member_counts_as_the_strict_reader_counts_it() -> None:
