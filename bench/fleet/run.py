@@ -6,8 +6,8 @@
 DuckDB is looked for in this interpreter, or in that of ``--duckdb`` (pip install duckdb); jq is a program
 (apt-get install jq). Both only compute the minima of the four fields and count; vsmmu also checks every
 record, finds the classes, asks the model of QEMU, and says which hosts cost what. There are two kinds of
-pools: *alike*, where hosts of one generation differ in name and kernel only, and *unlike*, where every function
-of every host says something of its own. Prints a table; writes build/bench-fleet.json.
+pools: *alike*, where hosts of one generation differ in name and kernel only, and *unlike*, where every
+function of every host says something of its own. Prints a table; writes build/bench-fleet.json.
 """
 
 from __future__ import annotations
