@@ -15,7 +15,7 @@ from vsmmu.errors import Negative
 from vsmmu.machine.argv import CommandLine, read_words
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
-from vsmmu.machine.topology import Topology
+from vsmmu.machine.topology import ROOT_BUS, Topology
 from vsmmu.plan.arguments import arguments
 from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
 from vsmmu.plan.numa import guest_nodes, node_for
@@ -147,6 +147,15 @@ def _check_limits(chosen: Sequence[Share], vm: _Vm) -> None:
             f"functions behind {len(chosen)} host SMMUs need {len(chosen)} vSMMUs",
             why=f"a VM can have {MAX_VSMMUS}" + (f", and this one has {present}" if present else ""),
             next="give the VM functions behind fewer host SMMUs",
+        )
+    hidden = [bus for bus in vm.topology.buses if bus.name == ROOT_BUS and bus.root_owner >= 0]
+    if hidden:
+        raise Negative(
+            "root-bus-hidden",
+            f"bus={ROOT_BUS} does not find the board's root complex in this VM",
+            where=vm.machine.devices[hidden[0].owner].origin.place,
+            why=f"a port without id makes a bus called {ROOT_BUS}, too, and QEMU finds that one first",
+            next="give that port an id",
         )
     free = free_slots(vm.machine, vm.topology)
     if len(chosen) > free:
