@@ -87,7 +87,7 @@ def read_iommu(element: Element) -> Iommu:
         known = _known(name)
         if known != name:
             misspelt.append(Spelling(name, known))
-        if known and (known == name or known not in written):
+        if known and (known == name or (known not in written and known not in settings)):
             value = value.strip() if is_integer(value) else value
             if not (known in ("ssidsize", "oas") and is_integer(value) and int(value) == -1):
                 settings[known] = str(int(value)) if is_integer(value) else value

@@ -114,10 +114,10 @@ def change_tag(data: bytes, start: int, change: Change, order: Sequence[str]) ->
 
 
 def apply(data: bytes, splices: Iterable[Splice]) -> bytes:
-    """The text after all replacements; those at the same place stay in their order."""
+    """The text after all replacements; what is inserted at one place stays in order, before what is removed."""
     out: list[bytes] = []
     at = 0
-    for splice in sorted(splices, key=lambda entry: entry.start):
+    for splice in sorted(splices, key=lambda entry: (entry.start, entry.end)):
         out += [data[at : splice.start], splice.text]
         at = splice.end
     return b"".join([*out, data[at:]])

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hook: what it does to a domain, what it leaves alone, how it fails; and the program that is called."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import vsmmu.host
+from domains import domain, driver, golden
+from vsmmu.errors import HostLacks, InputRefused, Negative, UsageError
+from vsmmu.kubevirt.hook import mutate
+from vsmmu.kubevirt.settings import HookSettings, from_environment
+from vsmmu.machine.domain.document import read_domain_xml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BUILTIN = Path(vsmmu.host.__file__).with_name("builtin")
+GB200 = str(BUILTIN / "gb200.json")
+ON_GB200 = HookSettings(facts=GB200)
+NOTHING_THERE = HookSettings(facts="/nonexistent/host.json")
+INERT = {
+    "no SMMU": domain(iommu="", hostdev=""),
+    "another IOMMU": domain(iommu="<iommu model='virtio'/>"),
+    "software SMMU": domain(iommu="<iommu model='smmuv3'><driver pciBus='1'/></iommu>"),
+    "SMMU of the machine": domain(iommu="<iommu model='smmuv3'/>"),
+    "word in a comment": domain(iommu="", more="<!-- smmuv3 -->"),
+    "no XML at all": b"not XML",
+}
+
+
+def vmi(**annotations: str) -> bytes:
+    keys = {f"vsmmu/{key.replace('_', '-')}": value for key, value in annotations.items()}
+    metadata = {"name": "vm", "namespace": "default", "annotations": {"other/one": "x", **keys}}
+    return json.dumps({"kind": "VirtualMachineInstance", "metadata": metadata, "spec": {}}).encode()
+
+
+def drivers(data: bytes) -> list[dict[str, str]]:
+    return [dict(entry.settings) for entry in read_domain_xml(data, "vm.xml").reading.iommus]
+
+
+@pytest.mark.parametrize("what", INERT)
+def test_leaves_a_vm_without_accelerated_smmu_alone(what: str) -> None:
+    """Without facts, too: such a node needs none."""
+    outcome = mutate(INERT[what], vmi(), NOTHING_THERE)
+    assert (outcome.domain, outcome.changed, outcome.messages) == (INERT[what], False, ())
+
+
+def test_kubevirts_domain_is_reported_and_corrected() -> None:
+    before = golden("kubevirt")
+    outcome = mutate(before, vmi(), ON_GB200)
+    assert outcome.changed
+    assert outcome.domain == before.replace(b"ssidSize", b"ssidsize")
+    assert sum("ssidSize" in line for line in outcome.messages) == 1
+    assert any("iommu0 on pci.1: ats=on ril=off ssidsize=20 oas=48" in line for line in outcome.messages)
+
+
+@pytest.mark.parametrize("data", [golden("kubevirt"), golden("gb200"), domain()])
+def test_is_deterministic_and_idempotent(data: bytes) -> None:
+    first = mutate(data, vmi(), ON_GB200).domain
+    assert mutate(data, vmi(), ON_GB200).domain == first
+    again = mutate(first, vmi(), ON_GB200)
+    assert (again.domain, again.changed) == (first, False)
+
+
+def test_kubevirts_guess_is_replaced_by_what_the_node_has(facts: Callable[..., str]) -> None:
+    """KubeVirt writes the same four values for every node; here are others."""
+    guess = "pciBus='1' accel='on' ats='on' ril='off' ssidSize='20' oas='48'"
+    path = facts(oas=4, ril=1, ssidsize=16, ats=0)
+    outcome = mutate(driver(guess), vmi(), HookSettings(facts=path))
+    assert b"<driver pciBus='1' accel='on' ats='off' ril='on' ssidsize='16' oas='44'/>" in outcome.domain
+    with pytest.raises(Negative) as caught:
+        mutate(driver(guess), vmi(values="keep"), HookSettings(facts=path))
+    assert caught.value.code.startswith("qemu-")
+
+
+def test_fails_closed_unless_told_otherwise() -> None:
+    two_hosts = golden("gb200").replace(b"bus='0x02' slot='0x00'", b"bus='0x01' slot='0x01'")
+    with pytest.raises(Negative, match="two host SMMUs"):
+        mutate(two_hosts, vmi(), ON_GB200)
+    with pytest.raises(HostLacks):
+        mutate(domain(), vmi(), NOTHING_THERE)
+    for settings, annotated in (
+        (ON_GB200._replace(on_failure="pass-through"), vmi()),
+        (ON_GB200, vmi(on_failure="pass-through")),
+    ):
+        outcome = mutate(two_hosts, annotated, settings)
+        assert (outcome.domain, outcome.changed) == (two_hosts, False)
+        assert outcome.failure is not None
+        assert "passed through" in outcome.messages[0]
+    with pytest.raises(Negative):
+        mutate(two_hosts, vmi(on_failure="fail"), ON_GB200._replace(on_failure="pass-through"))
+
+
+def test_annotation_switches_it_off() -> None:
+    assert not mutate(golden("kubevirt"), vmi(hook="off"), NOTHING_THERE).changed
+
+
+def test_annotation_asks_for_acceleration() -> None:
+    before = domain(iommu="<iommu model='smmuv3'><driver pciBus='1'/></iommu>")
+    after = mutate(before, vmi(accel="on"), ON_GB200).domain
+    assert b"<driver pciBus='1' accel='on' ats='on' ril='off' ssidsize='20' oas='48'/>" in after
+    assert mutate(after, vmi(accel="on"), ON_GB200).domain == after
+
+
+@pytest.mark.parametrize("iommu", ["", "<iommu model='smmuv3'/>"])
+def test_acceleration_needs_an_smmu_that_could_have_it(iommu: str) -> None:
+    with pytest.raises(Negative) as caught:
+        mutate(domain(iommu=iommu), vmi(accel="on"), ON_GB200)
+    assert caught.value.code == "no-vsmmu"
+    assert "vsmmu plan" in caught.value.next
+
+
+def test_function_to_come_counts(facts: Callable[..., str]) -> None:
+    path = facts(second_oas=4)
+    alone = drivers(mutate(domain(), vmi(), HookSettings(facts=path)).domain)
+    with pytest.raises(Negative) as caught:
+        mutate(domain(), vmi(also="0019:01:00.0"), HookSettings(facts=path))
+    assert alone[0]["oas"] == "48"
+    assert caught.value.code == "two-host-smmus"
+    with pytest.raises(UsageError):
+        mutate(domain(), vmi(also="nonsense"), HookSettings(facts=path))
+
+
+def test_machine_type_of_a_distribution() -> None:
+    data = golden("kubevirt").replace(b'machine="virt"', b'machine="virt-rhel9.8.0"')
+    with pytest.raises(Negative) as caught:
+        mutate(data, vmi(), ON_GB200)
+    assert caught.value.code == "qemu-machine-type"
+    assert mutate(data, vmi(), ON_GB200._replace(machine_type="virt-11.1")).changed
+
+
+@pytest.mark.parametrize(
+    "bad", [{"unknown": "x"}, {"hook": "maybe"}, {"policy": "max"}, {"on_failure": "ignore"}]
+)
+def test_annotation_that_is_wrong_is_refused(bad: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        mutate(domain(), vmi(**bad), ON_GB200)
+    assert "vsmmu/" in caught.value.what
+
+
+@pytest.mark.parametrize("bad", [b"", b"[]", b"{", b'{"metadata":{"annotations":[]}}', b"\xff"])
+def test_vmi_that_is_none_is_refused(bad: bytes) -> None:
+    with pytest.raises(InputRefused):
+        mutate(domain(), bad, ON_GB200)
+
+
+def test_environment() -> None:
+    settings = from_environment(
+        {
+            "VSMMU_HOST": "/x",
+            "VSMMU_ON_FAILURE": "pass-through",
+            "VSMMU_ASSUME_SAFE": "on",
+            "VSMMU_TIMEOUT": "5",
+            "VSMMU_VALUES": "keep",
+        }
+    )
+    assert (settings.facts, settings.on_failure, settings.seconds) == ("/x", "pass-through", 5.0)
+    assert (settings.assume_safe, settings.values) == (True, "keep")
+    assert from_environment({}) == HookSettings()
+    for name, value in (("VSMMU_TIMEOUT", "60"), ("VSMMU_TIMEOUT", "nan"), ("VSMMU_ON_FAILURE", "no")):
+        with pytest.raises(UsageError, match=name):
+            from_environment({name: value})
+
+
+def call(data: bytes, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    code = "from vsmmu.cli.hook import main; main()"
+    given = arguments or ("--vmi", vmi().decode(), "--domain", data.decode())
+    return subprocess.run(
+        [sys.executable, "-I", "-c", code, *given],
+        capture_output=True,
+        env={"VSMMU_HOST": GB200, **environment},
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_program_prints_the_domain_and_nothing_else() -> None:
+    done = call(golden("gb200"))
+    assert (done.returncode, done.stdout) == (
+        0,
+        golden("gb200")
+        .replace(
+            b"ats='auto' ril='auto' ssidsize='auto' oas='auto'", b"ats='on' ril='off' ssidsize='20' oas='48'"
+        )
+        .replace(b'accel="on"', b'accel="on" ats="on" ril="off" ssidsize="20" oas="48"'),
+    )
+    assert all(line.startswith(b"vsmmu: ") for line in done.stderr.splitlines())
+
+
+def test_program_prints_nothing_where_it_fails() -> None:
+    done = call(driver("pciBus='2' accel='on'"))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"pcibus-no-expander" in done.stderr
+    done = call(b"<domain><iommu model='smmuv3'>")
+    assert (done.returncode, done.stdout) == (3, b"")
+    done = call(domain(), VSMMU_HOST="/nonexistent")
+    assert (done.returncode, done.stdout) == (5, b"")
+
+
+def test_program_passes_through_where_told() -> None:
+    data = driver("pciBus='2' accel='on'")
+    done = call(data, VSMMU_ON_FAILURE="pass-through")
+    assert (done.returncode, done.stdout) == (0, data)
+    assert b"passed through" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--vmi", "{}"], ["--domain"], ["--vmi", "{}", "--vmi", "{}"], ["x"], ["--x=1"]]
+)
+def test_program_called_wrongly(arguments: list[str]) -> None:
+    done = call(b"", *arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"usage" in done.stderr
+
+
+def test_program_is_bounded_in_time(tmp_path: Path) -> None:
+    """Facts that never come (a FIFO without writer) must not keep a VM waiting for KubeVirt's minute."""
+    import os
+
+    fifo = tmp_path / "host.json"
+    os.mkfifo(fifo)
+    done = call(domain(), VSMMU_HOST=str(fifo), VSMMU_TIMEOUT="0.5")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"hook-timeout" in done.stderr
+    done = call(domain(), VSMMU_HOST=str(fifo), VSMMU_TIMEOUT="0.5", VSMMU_ON_FAILURE="pass-through")
+    assert (done.returncode, done.stdout) == (0, domain())
+
+
+def test_program_loads_nothing_for_other_vms() -> None:
+    code = (
+        "import sys; from vsmmu.cli.hook import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    )
+    given = ["--vmi", '{"metadata":{}}', "--domain", "<domain/>"]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, *given], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stderr.split())
+    assert loaded.isdisjoint(
+        {"click", "msgspec", "lxml", "json", "pyexpat", "vsmmu.host.facts", "vsmmu.resolve"}
+    )

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gRPC server, asked by a real gRPC client over a unix socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import vsmmu.host
+from domains import domain, driver, golden
+
+# Before these can be imported.
+grpc = pytest.importorskip("grpc", reason="the extra vsmmu[kubevirt] is not installed")
+
+from vsmmu.kubevirt.protocol import CALLBACKS, INFO, PLUGIN, VERSIONS, message  # noqa: E402
+from vsmmu.kubevirt.server import HookServer  # noqa: E402
+from vsmmu.kubevirt.settings import HookSettings  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GB200 = str(Path(vsmmu.host.__file__).with_name("builtin") / "gb200.json")
+VMI = json.dumps({"metadata": {"name": "vm"}}).encode()
+SECONDS = 20
+
+
+class Client:
+    """A client that knows only names and bytes, as virt-launcher's generated one does."""
+
+    def __init__(self, socket: Path) -> None:
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self.channel = grpc.insecure_channel(f"unix:{socket}", options=options)
+
+    def call(self, package: str, method: str, request: str, result: str, **fields: object) -> Any:
+        service, name = method.split("/")
+        rpc = self.channel.unary_unary(
+            f"/{package}.{service}/{name}",
+            request_serializer=lambda entry: entry.SerializeToString(),
+            response_deserializer=message(package, result).FromString,
+        )
+        return rpc(message(package, request)(**fields), timeout=SECONDS, wait_for_ready=True)
+
+    def define(self, version: str, data: bytes, vmi: bytes = VMI) -> bytes:
+        names = ("Callbacks/OnDefineDomain", "OnDefineDomainParams", "OnDefineDomainResult")
+        answer: bytes = self.call(CALLBACKS[version], *names, domainXML=data, vmi=vmi).domainXML
+        return answer
+
+    def mutate(self, data: bytes, kind: str = "libvirt") -> bytes:
+        names = ("DomainHookService/MutateDomain", "MutateDomainRequest", "MutateDomainResponse")
+        context = message(PLUGIN, "SidecarContext")(invocation_context="Boot")
+        fields = {"domain_type": kind, "domain": data, "vmi": VMI, "sidecar_context": context}
+        answer: bytes = self.call(PLUGIN, *names, **fields).domain
+        return answer
+
+
+@pytest.fixture
+def log() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def client(tmp_path: Path, log: list[str]) -> Iterator[Client]:
+    server = HookServer(HookSettings(facts=GB200), log.append, priority=7)
+    server.start(tmp_path / "hooks" / "vsmmu.sock")
+    client = Client(tmp_path / "hooks" / "vsmmu.sock")
+    yield client
+    client.channel.close()
+    server.stop(0)
+    server.wait()
+
+
+def test_info(client: Client) -> None:
+    answer = client.call(INFO, "Info/Info", "InfoParams", "InfoResult")
+    assert answer.name == "vsmmu"
+    assert list(answer.versions) == ["v1alpha3", "v1alpha2", "v1alpha1"]
+    assert [(point.name, point.priority) for point in answer.hookPoints] == [("OnDefineDomain", 7)]
+    # As virt-launcher's generated code reads it: name 1, hookPoints 3, versions 4.
+    assert answer.SerializeToString().startswith(
+        b"\x0a\x05vsmmu\x1a\x12\x0a\x0eOnDefineDomain\x10\x07\x22\x08v1alpha3"
+    )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_version_does_what_the_program_does(version: str, client: Client, log: list[str]) -> None:
+    before = golden("kubevirt")
+    assert client.define(version, before) == before.replace(b"ssidSize", b"ssidsize")
+    assert any("ssidSize" in line for line in log)
+    assert client.define(version, domain(iommu="")) == domain(iommu="")
+
+
+def test_plugin(client: Client) -> None:
+    before = golden("kubevirt")
+    assert client.mutate(before) == before.replace(b"ssidSize", b"ssidsize")
+    with pytest.raises(grpc.RpcError) as caught:
+        client.mutate(before, "other")
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (driver("pciBus='2' accel='on'"), "FAILED_PRECONDITION", "pcibus-no-expander"),
+        (b"<domain><iommu model='smmuv3'>", "INVALID_ARGUMENT", "xml-malformed"),
+        (b"<domain>smmuv3" + b" " * (5 << 20), "INVALID_ARGUMENT", "input-too-large"),
+    ],
+)
+def test_failure_is_a_status_with_the_reason(
+    client: Client, log: list[str], data: bytes, status: str, code: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        client.define("v1alpha2", data)
+    assert caught.value.code() == grpc.StatusCode[status]
+    assert code in caught.value.details()
+    assert code in log[0]
+    assert client.define("v1alpha2", golden("kubevirt"))  # and it goes on
+
+
+def test_annotation_reaches_the_hook(client: Client) -> None:
+    vmi = json.dumps({"metadata": {"annotations": {"vsmmu/on-failure": "pass-through"}}}).encode()
+    data = driver("pciBus='2' accel='on'")
+    assert client.define("v1alpha1", data, vmi) == data
+
+
+def test_calls_at_the_same_time(client: Client) -> None:
+    before = golden("kubevirt")
+    rpc = client.channel.unary_unary(
+        f"/{CALLBACKS['v1alpha3']}.Callbacks/OnDefineDomain",
+        request_serializer=lambda entry: entry.SerializeToString(),
+        response_deserializer=message(CALLBACKS["v1alpha3"], "OnDefineDomainResult").FromString,
+    )
+    request = message(CALLBACKS["v1alpha3"], "OnDefineDomainParams")(domainXML=before, vmi=VMI)
+    answers = [rpc.future(request, timeout=SECONDS) for _ in range(12)]
+    assert {answer.result().domainXML for answer in answers} == {before.replace(b"ssidSize", b"ssidsize")}
+
+
+def _serve(socket: Path) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable,
+        "-m",
+        "vsmmu",
+        "kubevirt",
+        "serve",
+        "--socket",
+        str(socket),
+        "--version",
+        "v1alpha3",
+    ]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "VSMMU_HOST": GB200})
+
+
+def test_verb_serves_until_shutdown(tmp_path: Path) -> None:
+    socket = tmp_path / "vsmmu.sock"
+    with _serve(socket) as process:
+        try:
+            client = Client(socket)
+            assert b"ssidsize='20'" in client.define("v1alpha3", domain())
+            client.call(CALLBACKS["v1alpha3"], "Callbacks/Shutdown", "ShutdownParams", "ShutdownResult")
+            client.channel.close()
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.kill()
+
+
+def test_verb_stops_at_sigterm_and_takes_an_old_socket_over(tmp_path: Path) -> None:
+    socket = tmp_path / "vsmmu.sock"
+    for _ in range(2):
+        with _serve(socket) as process:
+            try:
+                client = Client(socket)
+                client.call(INFO, "Info/Info", "InfoParams", "InfoResult")
+                client.channel.close()
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(SECONDS) == 0
+            finally:
+                process.kill()
+
+
+def test_verb_leaves_other_files_alone(tmp_path: Path) -> None:
+    path = tmp_path / "vsmmu.sock"
+    path.write_text("mine")
+    with _serve(path) as process:
+        assert process.wait(SECONDS) == 3
+    assert path.read_text() == "mine"
