@@ -58,8 +58,7 @@ def _realize() -> Iterator[_Case]:
         }.items():
             for value in values:
                 yield _one("generous" if accel == "on" else "", accel=accel, **{name: value}), []
-    for machine in ("virt,gic-version=3,kernel-irqchip=off", "virt,gic-version=2,kernel-irqchip=off"):
-        yield _one("generous", line=Line(machine), accel="on"), []
+    yield _one("generous", line=Line("virt,gic-version=2,kernel-irqchip=off"), accel="on"), []
     yield _one(line=Line(accel="tcg"), accel="on"), []
     for oas in ("44", "40"):
         yield _one("generous", line=Line(acpi=False), accel="on", oas=oas), []
@@ -145,7 +144,9 @@ def _machines() -> Iterator[_Case]:
         yield _one(line=Line(f"{machine},gic-version=3")), []
     for machine in ("virt-99.0", "virt-11.2"):
         yield _one(line=Line(machine), accel="on"), []
-    yield _one(line=Line("none", acpi=False, accel="tcg"), accel="on"), []
+    line = Line("sbsa-ref", acpi=False, accel="tcg")
+    line.device("arm-smmuv3", primary_bus="pcie.0", id="s", accel="on")
+    yield line, []
     yield _one(line=Line("virt,gic-version=3,iommu=nonsense")), []
     yield _one(line=Line("virt,gic-version=3,iommu=smmuv3", accel="tcg"), accel="on"), []
     yield _one(line=Line("")), []

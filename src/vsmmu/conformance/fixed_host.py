@@ -36,7 +36,7 @@ _SMMUS: Final[dict[str, dict[str, int]]] = {
     "no-16k": {"IDR5.GRAN16K": 0},
     "no-64k": {"IDR5.GRAN64K": 0},
     "type0": {}, "type1": {}, "type4": {},
-    "no-nesting": {},
+    "no-nesting": {}, "one-stage": {"IDR0.S2P": 0},
     "cmdqv": {}, "cmdqv2": {},
 }  # fmt: skip
 NAMES: Final = tuple(_SMMUS)
@@ -80,6 +80,6 @@ def _smmu(index: int, name: str) -> HostSmmu:
         hw_info_type=Fact(int(name[4:]) if name.startswith("type") else 2, _MADE),
         hw_info_data={member: HwInfoFact(hex(value), _MADE) for member, value in numbers.items()},
         cmdqv=Fact(int(cmdqv), _MADE),
-        nesting=Fact(int(name != "no-nesting"), _MADE),
+        nesting=Fact(int(name not in ("no-nesting", "one-stage")), _MADE),
         coherent=Fact(1, _MADE),
     )

@@ -62,11 +62,13 @@ def _registers(random: Random) -> IdRegisters:
     words = words.replace("IDR1.SSIDSIZE", random.choice(_SSIDSIZES))
     # Mostly what explicit values can express.
     words = words.replace("IDR5.OAS", random.choice((4, 5) if random.random() < _MOSTLY else range(8)))
-    return words.replace("IDR0.COHACC", 1)
+    stages = 1 if random.random() < 0.95 else 0
+    return words.replace("IDR0.COHACC", 1).replace("IDR0.S1P", 1).replace("IDR0.S2P", stages)
 
 
 def _smmu(random: Random, index: int) -> HostSmmu:
     words = _registers(random)
+    nests = words.get("IDR0.S2P") == 1 and random.random() >= 0.05
     return HostSmmu(
         name=f"smmu3.0x{0x5000000 + index * 0x100000:016x}",
         device=f"arm-smmu-v3.{index}.auto",
@@ -74,7 +76,7 @@ def _smmu(random: Random, index: int) -> HostSmmu:
         hw_info_type=_fact(random.choice((0, 1, 4)) if random.random() < 0.04 else 2),
         cmdqv=_fact(0),
         coherent=_fact(1),
-        nesting=_fact(int(random.random() >= 0.05)),
+        nesting=_fact(int(nests)),
     )
 
 

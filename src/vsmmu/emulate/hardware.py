@@ -36,12 +36,15 @@ class Smmu(NamedTuple):
 
     :param hw_info: data type and bytes that IOMMU_GET_HW_INFO answers.
     :param nests: whether the kernel makes a vIOMMU for functions behind it.
+    :param nest_parents: whether it makes page tables that one can stand on, which takes both stages; a vIOMMU
+        also takes a coherent root complex (CANWBS) or forced write-back.
     """
 
     facts: HostSmmu
     filled: Filled
     hw_info: tuple[int, bytes]
     nests: bool
+    nest_parents: bool
     coherent: bool
     cmdqv: Cmdqv | None
 
@@ -176,12 +179,13 @@ def _smmu(host: Host, facts: HostSmmu) -> Smmu:
     nesting = host.read(facts.nesting, "nesting").exact
     coherent = host.read(facts.coherent, "coherent").exact
     registers = filled.registers
-    stages = registers.get("IDR0.S1P") and registers.get("IDR0.S2P")
+    stages = bool(registers.get("IDR0.S1P") and registers.get("IDR0.S2P"))
     return Smmu(
         facts=facts,
         filled=filled,
         hw_info=_hw_info(host, facts, filled, HW_INFO_ARM_SMMUV3 if kind is None else kind),
-        nests=bool(nesting if nesting is not None else stages),
+        nests=stages if nesting is None else nesting == 1,
+        nest_parents=stages or nesting == 1,
         coherent=bool(registers.get("IDR0.COHACC") if coherent is None else coherent),
         cmdqv=_cmdqv(facts) if host.read(facts.cmdqv, "cmdqv").exact == 1 else None,
     )

@@ -193,7 +193,7 @@ def _paging(device: DeviceObject, parent: Ioas, argument: Any) -> Hwpt:
         flags & ~_HWPT_FLAGS
         or (dirty and not device.function.capabilities & uapi_info.IOMMU_HW_CAP_DIRTY_TRACKING)
         or (nest_parent and flags & uapi.IOMMU_HWPT_FAULT_ID_VALID)
-        or (nest_parent and not smmu.nests)
+        or (nest_parent and not smmu.nest_parents)
         or argument.data_len
     )
     if unsupported:

@@ -35,7 +35,7 @@ class KvmFiles:
     """The files of ours that VMs have been told of."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[int, int]] = set()
+        self._told: set[int] = set()
 
     def set_attr(self, device: int, address: int, caller: Caller, record: Record) -> int | None:
         """KVM_SET_DEVICE_ATTR; None if it does not name a file of ours: then the real KVM is asked.
@@ -53,21 +53,20 @@ class KvmFiles:
         if file is None:
             return None
         record.device = file[1]
-        # A process has one such device (KVM_CREATE_DEVICE allows no second in a VM).
-        key = (caller.pid, file[0])
+        # One set for all VMs: a vfio file is in one of them at most, or its BIND would have failed.
         if attr.attr == _FILE_ADD:
-            if key in self._told:
+            if file[0] in self._told:
                 raise KernelError(errno.EEXIST)
-            self._told.add(key)
-        elif key not in self._told:
+            self._told.add(file[0])
+        elif file[0] not in self._told:
             raise KernelError(errno.ENOENT)
         else:
-            self._told.remove(key)
+            self._told.remove(file[0])
         return 0
 
     def forget(self, token: int) -> None:
         """A file was closed."""
-        self._told = {key for key in self._told if key[1] != token}
+        self._told.discard(token)
 
 
 def _link(pid: int, descriptor: int) -> str:

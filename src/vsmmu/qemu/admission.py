@@ -63,6 +63,7 @@ class Admission:
 
         :raise Refused: if QEMU certainly refuses.
         """
+        self._check_nest_parent(endpoint, phase)
         self._check_hw_info(endpoint, phase)
         self._auto_finalise(vsmmu, endpoint)
         self._check_compatible(vsmmu, endpoint, phase)
@@ -96,6 +97,17 @@ class Admission:
             endpoint.ats_visible = False
         elif refused == 0 and capability == 1:
             endpoint.ats_visible = True
+
+    def _check_nest_parent(self, endpoint: Endpoint, phase: Phase) -> None:
+        """IOMMU_HWPT_ALLOC_NEST_PARENT comes first of all, and needs an SMMU with both stages."""
+        smmu = endpoint.smmu
+        if smmu is None or self._host.read(smmu.nesting, "nesting").exact == 1:
+            return
+        if 0 in self._stages(smmu):
+            self._refuse("qemu-nest-parent", endpoint, phase)
+
+    def _stages(self, smmu: HostSmmu) -> list[int | None]:
+        return [self._host.read_field(smmu, key).exact for key in ("IDR0.S1P", "IDR0.S2P")]
 
     def _check_hw_info(self, endpoint: Endpoint, phase: Phase) -> None:
         smmu = endpoint.smmu
@@ -151,10 +163,10 @@ class Admission:
         told = self._host.read(smmu.nesting, "nesting").exact
         if told is not None:
             return bool(told)
-        stages = [self._host.read_field(smmu, key).exact for key in ("IDR0.S1P", "IDR0.S2P")]
+        stages = self._stages(smmu)
         forced = self._host.read_field(smmu, "IDR3.FWB").exact
         snooped = self._host.read(function.canwbs, "canwbs").exact
-        if 0 in stages or (forced == 0 and snooped == 0):
+        if forced == 0 and snooped == 0:
             return False
         # Early MMU-600 and MMU-700 have errata for which the driver gives nesting up.
         product = self._host.read_field(smmu, "IIDR.ProductID").exact

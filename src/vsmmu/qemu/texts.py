@@ -223,6 +223,12 @@ _TABLE: Final = (
         "add -object iommufd,id=iommufd0 and iommufd=iommufd0 to the vfio-pci",
     ),
     Message(
+        "qemu-nest-parent",
+        "Failed to allocate hwpt: Operation not supported",
+        "this host's SMMU has not both stages, so its kernel cannot nest: no value helps",
+        "vfio {vfio}: ",
+    ),
+    Message(
         "qemu-hw-info-type",
         "Wrong data type ({value}) for Host SMMUv3 device info",
         "type 0: the host kernel lacks CONFIG_ARM_SMMU_V3_IOMMUFD; others: the function is not behind an SMMUv3",

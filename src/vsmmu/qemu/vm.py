@@ -23,6 +23,7 @@ from vsmmu.qemu.realize import Plug, refusals
 from vsmmu.qemu.settings import SettingsError, VsmmuSettings, read_settings
 from vsmmu.qemu.state import Endpoint, Vsmmu
 from vsmmu.qemu.versions import MachineType, Qemu, machine_type
+from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,6 +194,7 @@ class Vm:
     def _create_vfio(self, device: Device, bus: Bus) -> None:
         vsmmu = self._vsmmu_of.get(bus.root_owner)
         option, backend = device.origin.option, device.text("iommufd")
+        self._check_vfio_ats_value(device)
         if backend and backend.removeprefix("/objects/") not in self._objects:
             self._refuse("qemu-no-object", device.name, option, value=backend)
         accelerated = vsmmu is not None and vsmmu.settings.accel
@@ -221,6 +223,16 @@ class Vm:
         self._admission.admit(vsmmu, endpoint, self._phase)
         vsmmu.endpoints.append(endpoint)
         self._note(device.name, f"realized behind {vsmmu.name}: {_summary(vsmmu)}")
+
+    def _check_vfio_ats_value(self, device: Device) -> None:
+        accepted = PROPERTIES["ats"].spellings
+        if "ats" not in device.properties or device.text("ats") in accepted:
+            return
+        if self.qemu.has_vfio_ats:
+            names = ", ".join(accepted)
+            value = device.text("ats")
+            option = device.origin.option
+            self._refuse("qemu-value", device.name, option, property="ats", value=value, accepted=names)
 
     def _endpoint(self, device: Device) -> Endpoint:
         address = self.functions.get(device.name) or host_address(device)

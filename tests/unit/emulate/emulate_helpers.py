@@ -37,7 +37,7 @@ def fact(value: int) -> Fact:
 def host(**smmu: Any) -> Host:
     """Two SMMUs; A and B behind the first, MATE in B's group, FAR behind the second."""
     registers = {name: RegisterFact(word, "made") for name, word in WORDS.as_dict().items()}
-    first = HostSmmu(name="smmu3.0x1", device="arm-smmu-v3.0.auto", registers=registers, **smmu)
+    first = HostSmmu(**{"name": "smmu3.0x1", "device": "arm-smmu-v3.0.auto", "registers": registers, **smmu})
     second = HostSmmu(name="smmu3.0x2", device="arm-smmu-v3.1.auto", registers=registers)
 
     def function(address: str, behind: str, group: int, **more: Any) -> HostFunction:

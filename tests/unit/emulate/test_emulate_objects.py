@@ -8,13 +8,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from emulate_helpers import FAR, A, B, FakeMemory, Kernel, fact, host
+from emulate_helpers import FAR, WORDS, A, B, FakeMemory, Kernel, fact, host
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vsmmu.emulate import iommufd as calls
 from vsmmu.emulate.calls import Record
 from vsmmu.emulate.errno_error import KernelError
+from vsmmu.host.facts import RegisterFact
 from vsmmu.host.uapi import hw_info, iommufd, nesting
 
 if TYPE_CHECKING:
@@ -125,12 +126,27 @@ def test_an_entry_with_bits_that_are_not_the_guests(kernel: Kernel, first: int, 
         nested(kernel, device.id, virtual, first, second)
 
 
-@pytest.mark.parametrize(("told", "answer"), [(1, "ok"), (0, "EOPNOTSUPP"), (None, "ok")])
-def test_nesting_is_what_the_facts_say(told: int | None, answer: str) -> None:
-    kernel = Kernel(host() if told is None else host(nesting=fact(told)))
+@pytest.mark.parametrize(
+    ("told", "stages", "parent", "virtual"),
+    [
+        (1, 3, "ok", "ok"),
+        (0, 3, "ok", "EOPNOTSUPP"),
+        (0, 1, "EOPNOTSUPP", ""),
+        (None, 3, "ok", "ok"),
+        (None, 2, "EOPNOTSUPP", ""),
+    ],
+)
+def test_nesting_is_what_the_facts_say(told: int | None, stages: int, parent: str, virtual: str) -> None:
+    words = {name: RegisterFact(word, "made") for name, word in WORDS.as_dict().items()}
+    words["IDR0"] = RegisterFact(f"{WORDS.idr0 & ~3 | stages:#x}", "made")
+    more = {} if told is None else {"nesting": fact(told)}
+    kernel = Kernel(host(registers=words, **more))
     device = kernel.bind(A).id
     argument = iommufd.iommu_hwpt_alloc(dev_id=device, pt_id=ioas(kernel), flags=NEST)
-    assert kernel.errno(iommufd.IOMMU_HWPT_ALLOC, argument) == answer
+    assert kernel.errno(iommufd.IOMMU_HWPT_ALLOC, argument) == parent
+    if virtual:
+        made = nesting.iommu_viommu_alloc(type=1, dev_id=device, hwpt_id=3)
+        assert kernel.errno(nesting.IOMMU_VIOMMU_ALLOC, made) == virtual
 
 
 def test_a_viommu_needs_a_nesting_parent_of_the_same_smmu(kernel: Kernel) -> None:

@@ -113,6 +113,7 @@ SCENES = {
     ),
     "qemu-no-host-device": Scene(vm("", port(1), V1.replace("host=0000:01:00.0,", ""))),
     "qemu-fd-without-iommufd": Scene(options("-M virt -nodefaults -device vfio-pci,fd=9,id=v")),
+    "qemu-nest-parent": Scene(vm(), host(smmu(nesting=0, IDR0_S2P=0))),
     "qemu-hw-info-type": Scene(vm(), host(smmu(hw_info_type=0))),
     "qemu-stlevel": Scene(vm(), host(smmu(IDR0_ST_LEVEL=0))),
     "qemu-ttendian": Scene(vm(), host(smmu(IDR0_TTENDIAN=3))),
