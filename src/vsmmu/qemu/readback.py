@@ -103,7 +103,8 @@ def read_back(monitor: Commands) -> Running:
     :raise VsmmuError: as the monitor raises; ``strange-answer`` if QEMU answers in another form.
     """
     version = monitor.execute("query-version")
-    status = monitor.execute("query-status")
+    numbers = ".".join(str(_member(version, "qemu", part)) for part in ("major", "minor", "micro"))
+    status = str(_member(monitor.execute("query-status"), "status"))
     devices = _devices(monitor)
     buses = {device.path: device.bus for device in devices}
     vsmmus = [_vsmmu(monitor, device) for device in devices if device.driver == VSMMU_DRIVER]
@@ -111,8 +112,8 @@ def read_back(monitor: Commands) -> Running:
     for device in devices:
         inside.setdefault(device.bus.rpartition("/")[0], device.driver)
     return Running(
-        version=".".join(str(_member(version, "qemu", part)) for part in ("major", "minor", "micro")),
-        status=str(_member(status, "status")),
+        version=numbers,
+        status=status,
         vsmmus=tuple(vsmmu for _, vsmmu in sorted(vsmmus, key=lambda entry: entry[0])),
         endpoints=tuple(
             _endpoint(monitor, device, _root(device.bus, buses))
