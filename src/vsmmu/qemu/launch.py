@@ -167,11 +167,12 @@ def execute(words: Sequence[str]) -> NoReturn:
         name, _, value = rest.pop(0).partition("=")
         environment[name] = value
     # Python ignores these two, and exec would hand that on.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    ignored = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
     try:
         os.execvpe(rest[0], rest, environment)  # noqa: S606 - a shell would read the words anew
     except (OSError, IndexError) as error:
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
         why = (error.strerror if isinstance(error, OSError) else "") or "there is no command"
         raise HostLacks("cannot-start", "the command cannot be run", where=rest[0] if rest else "",
                         why=why, next="see whether it is installed and executable") from None  # fmt: skip
