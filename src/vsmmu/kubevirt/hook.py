@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vsmmu.errors import Negative, UsageError
-from vsmmu.kubevirt.settings import PREFIX
+from vsmmu.kubevirt.settings import NODE, PREFIX
 
 if TYPE_CHECKING:
     from vsmmu.kubevirt.settings import HookSettings
+    from vsmmu.kubevirt.vmi import Vmi
     from vsmmu.machine.domain.document import DomainXml
 
 __all__ = ["Outcome", "mutate", "passed_through"]
@@ -48,12 +49,13 @@ def mutate(data: bytes, vmi: bytes, settings: HookSettings) -> Outcome:
     from vsmmu.kubevirt.vmi import read_vmi
 
     try:
-        settings = settings.annotated(read_vmi(vmi).annotations)
+        instance = read_vmi(vmi)
+        settings = settings.annotated(instance.annotations)
         if not settings.enabled:
             return Outcome(data, changed=False)
         if b"smmuv3" not in data and not settings.accelerate:
             return Outcome(data, changed=False)
-        return _resolve(data, settings)
+        return _resolve(data, settings, instance)
     except Exception as error:  # a bug of ours must not stop a VM that was to pass through, either
         if settings.on_failure == "fail":
             raise
@@ -71,7 +73,7 @@ def _mentions_hook(vmi: bytes) -> bool:
     return name + b"/" in vmi or name + b"\\/" in vmi
 
 
-def _resolve(data: bytes, settings: HookSettings) -> Outcome:
+def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
     from vsmmu.host.files import load_host
     from vsmmu.machine.domain.document import read_domain_xml
     from vsmmu.machine.domain.lint import lint
@@ -91,11 +93,12 @@ def _resolve(data: bytes, settings: HookSettings) -> Outcome:
     machine = domain.machine()
     if settings.machine_type:
         machine = machine._replace(machine_type=settings.machine_type)
+    facts = settings.facts.replace(NODE, vmi.node) if NODE in settings.facts else settings.facts
     wishes = Wishes(also={"": _addresses(settings.also)}, assume_safe=settings.assume_safe)
     answer = resolve_domain(
         domain,
         machine,
-        load_host(settings.facts),
+        load_host(facts),
         parse_version(settings.qemu),
         policy=settings.policy,
         wishes=wishes,

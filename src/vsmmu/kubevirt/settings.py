@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from vsmmu.resolve.result import Policy
 
-__all__ = ["PREFIX", "HookSettings", "OnFailure", "Values", "from_environment"]
+__all__ = ["NODE", "PREFIX", "HookSettings", "OnFailure", "Values", "from_environment"]
 
 #: In front of every annotation that the hook looks at.
 PREFIX: Final = "vsmmu/"
@@ -21,6 +21,8 @@ OnFailure = Literal["fail", "pass-through"]
 #: *resolve*: what is in the domain is KubeVirt's guess, and replaced. *keep*: it stays, and is checked.
 Values = Literal["resolve", "keep"]
 
+#: In a path of facts: the node that the VM is on.
+NODE: Final = "{node}"
 _DEFAULT_FACTS: Final = "/run/vsmmu/host.json"
 _DEFAULT_SECONDS: Final = 20.0
 _MAX_SECONDS: Final = 55.0  # KubeVirt gives a callback a minute
@@ -31,7 +33,7 @@ _POLICIES: Final = ("common", "qemu")
 class HookSettings(NamedTuple):
     """Everything that can be said to the hook.
 
-    :param facts: path of the facts about this node.
+    :param facts: path of the facts about this node; ``{node}`` in it stands for the node's name.
     :param enabled: whether it does anything at all.
     :param accelerate: whether SMMUs with a host device behind shall become accelerated ones.
     :param also: host functions to come, such as one that a migration or hot-plug brings.

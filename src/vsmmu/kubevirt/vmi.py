@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The VirtualMachineInstance, as far as the hook looks at it: who it is, and its annotations."""
+"""The VirtualMachineInstance, as far as the hook looks at it: its annotations and its node."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -13,20 +14,27 @@ __all__ = ["MAX_VMI_BYTES", "Vmi", "read_vmi"]
 
 #: etcd takes objects of 1.5 MiB.
 MAX_VMI_BYTES: Final = 4 << 20
+#: A DNS subdomain, as Kubernetes wants it; no way out of a directory.
+_NODE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,20}")
 
 
 class _Metadata(msgspec.Struct, frozen=True):
     """ObjectMeta; everything else in it is skipped."""
 
-    name: str = ""
-    namespace: str = ""
     annotations: dict[str, str] | None = None
+
+
+class _Status(msgspec.Struct, frozen=True, rename="camel"):
+    """VirtualMachineInstanceStatus; everything else in it is skipped."""
+
+    node_name: str = ""
 
 
 class Vmi(msgspec.Struct, frozen=True):
     """A VirtualMachineInstance; everything else in it is skipped."""
 
     metadata: _Metadata = _Metadata()
+    status: _Status = _Status()
 
     @property
     def annotations(self) -> dict[str, str]:
@@ -34,9 +42,21 @@ class Vmi(msgspec.Struct, frozen=True):
         return self.metadata.annotations or {}
 
     @property
-    def name(self) -> str:
-        """``namespace/name``."""
-        return f"{self.metadata.namespace}/{self.metadata.name}"
+    def node(self) -> str:
+        """The name of the node that it runs on.
+
+        :raise InputRefused: ``vmi-node``: there is none yet, or it is no name of a node.
+        """
+        name = self.status.node_name
+        if not _NODE.fullmatch(name):
+            raise InputRefused(
+                "vmi-node",
+                "the VirtualMachineInstance does not say on which node it is",
+                where="status.nodeName",
+                why=f"it is {name!r:.80}",
+                next="give the facts of one node by a path without {node}",
+            )
+        return name
 
 
 def read_vmi(data: bytes) -> Vmi:

@@ -145,6 +145,19 @@ def test_annotation_that_is_wrong_is_refused(bad: dict[str, str]) -> None:
     assert "vsmmu/" in caught.value.what
 
 
+def test_facts_by_node(tmp_path: Path) -> None:
+    (tmp_path / "node-1.example.json").write_bytes(Path(GB200).read_bytes())
+    settings = HookSettings(facts=f"{tmp_path}/{{node}}.json")
+    status = b'{"status":{"nodeName":"%s"}}'
+    assert mutate(domain(), status % b"node-1.example", settings).changed
+    with pytest.raises(HostLacks, match="cannot read facts"):
+        mutate(domain(), status % b"node-2", settings)
+    for name in (b"", b"../etc/passwd", b"a/b", b"A", b"."):
+        with pytest.raises(InputRefused, match="which node"):
+            mutate(domain(), status % name, settings)
+    assert not mutate(domain(iommu=""), b"{}", settings).changed
+
+
 @pytest.mark.parametrize("bad", [b"", b"[]", b"{", b'{"metadata":{"annotations":[]}}', b"\xff"])
 def test_vmi_that_is_none_is_refused(bad: bytes) -> None:
     with pytest.raises(InputRefused):

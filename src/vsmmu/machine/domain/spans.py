@@ -114,7 +114,7 @@ def change_tag(data: bytes, start: int, change: Change, order: Sequence[str]) ->
 
 
 def apply(data: bytes, splices: Iterable[Splice]) -> bytes:
-    """The text after all replacements; what is inserted at one place stays in order, before what is removed."""
+    """The text after all replacements; what is inserted at a place stays in order, before what is removed."""
     out: list[bytes] = []
     at = 0
     for splice in sorted(splices, key=lambda entry: (entry.start, entry.end)):
