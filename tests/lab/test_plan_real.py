@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,8 +16,10 @@ from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import encode_host
 from vsmmu.lab.build import ensure
 from vsmmu.lab.cache import Cache
+from vsmmu.machine.argv import read_words
 from vsmmu.plan.planner import Order, plan
 from vsmmu.qemu.versions import LATEST
+from vsmmu.qemu.vm import start
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 CARD, DISK = "0000:00:05.0", "0000:00:06.0"
+GOLDEN = Path(__file__).parents[1] / "golden" / "plan"
 QEMU = ["qemu-system-aarch64", *STOPPED]
 
 
@@ -61,6 +65,22 @@ def start_and_compare(lab: Session, facts: Host, devices: tuple[str, ...], spare
 
 def test_two_gpus_behind_two_smmus_of_a_gb200(lab: Session) -> None:
     start_and_compare(lab, builtin_host("gb200"), ("0009:01:00.0", "0019:01:00.0"))
+
+
+@pytest.mark.parametrize("name", ["two", "three"])
+def test_what_libvirt_makes_of_a_plan_starts(lab: Session, name: str) -> None:
+    """The devices of libvirt 12.8's command line (tests/libvirt), with host= for its descriptors."""
+    devices = json.loads((GOLDEN / f"libvirt-{name}.json").read_text())
+    words = [*QEMU]
+    for settings in devices:
+        words += ["-object" if "qom-type" in settings else "-device", json.dumps(settings)]
+    verdict = start(read_words(words).machine(), builtin_host("gb200"), LATEST)
+    command = ["vsmmu", "emulate", "-q", "--host", "builtin:gb200", "--", *words]
+    with started(lab, command):
+        found = inspected(lab, "--host", "builtin:gb200")
+    assert not found["drift"]
+    assert [entry["registers"] for entry in found["vsmmus"]] == [entry.registers for entry in verdict.vsmmus]
+    assert {entry["registers"]["IDR1"] for entry in found["vsmmus"]} == {"0x02730510"}
 
 
 @pytest.mark.parametrize(("smmus", "functions"), [(1, 1), (1, 33), (3, 8), (16, 32)])

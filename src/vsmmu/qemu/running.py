@@ -82,7 +82,11 @@ def process_words(pid: int) -> tuple[str, ...]:
 
 
 def monitor_paths(words: Sequence[str]) -> Iterator[str]:
-    """The paths of QMP sockets that a command line makes: ``-qmp unix:PATH``, ``-mon`` with a chardev."""
+    """The paths of QMP sockets that a command line makes.
+
+    ``-qmp unix:PATH``; a socket ``-chardev`` that a ``-mon`` with ``mode=control`` names, or, as libvirt 12.8
+    writes it for QEMU 11.1, an ``-object monitor-qmp``.
+    """
     chardevs: dict[str, str] = {}
     control: list[str] = []
     for option, value in _options(words):
@@ -96,7 +100,19 @@ def monitor_paths(words: Sequence[str]) -> Iterator[str]:
             settings = merged(parse_opts(value, "chardev"))
             if settings.get("mode") == "control":
                 control.append(settings.get("chardev", ""))
+        elif option == "object" and "monitor-qmp" in value:
+            control.append(_object_settings(value).get("chardev", ""))
     yield from (path for name in control if (path := chardevs.get(name, "")))
+
+
+def _object_settings(text: str) -> dict[str, str]:
+    if not text.startswith("{"):
+        return merged(parse_opts(text, "qom-type"))
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        return {}
+    return {key: str(value) for key, value in settings.items()} if isinstance(settings, dict) else {}
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -271,6 +271,12 @@ def test_targets_that_are_not_there(
         ("-chardev socket,id=c,path=/a,server=on -mon chardev=c,mode=control", ["/a"]),
         ("-mon c,mode=control -chardev socket,id=c,path=/a", ["/a"]),
         ("-chardev socket,id=c,path=/a -mon chardev=c", []),
+        ("-chardev socket,id=c,path=/a -object monitor-qmp,id=m,chardev=c", ["/a"]),
+        (
+            """-chardev socket,id=c,path=/a -object '{"qom-type":"monitor-qmp","id":"m","chardev":"c"}'""",
+            ["/a"],
+        ),
+        ("-chardev socket,id=c,path=/a -object monitor-hmp,id=m,chardev=c", []),
         ("-qmp stdio", []),
         ("-qmp tcp:localhost:4444", []),
         ("", []),

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real libvirt 12.8 takes what plan gives it, and makes of it the VM that plan described."""
+
+from __future__ import annotations
+
+import json
+import os
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from domains import domain
+from vsmmu.host.builtin import builtin_host
+from vsmmu.machine.argv import read_source
+from vsmmu.machine.domain.document import read_domain_xml
+from vsmmu.plan.domain import next_index
+from vsmmu.plan.libvirt import devices_xml
+from vsmmu.plan.planner import Order, plan
+from vsmmu.qemu.versions import LATEST
+from vsmmu.qemu.vm import start
+
+if TYPE_CHECKING:
+    from conftest import Libvirt
+
+pytestmark = [pytest.mark.lab]
+GOLDEN = Path(__file__).parents[1] / "golden" / "plan"
+GB200 = builtin_host("gb200")
+BARE = {"expander": "", "port": "", "hostdev": "", "iommu": ""}
+
+
+def as_tcg(data: bytes) -> bytes:
+    """The domain as an x86 host can define it."""
+    return data.replace(b"type='kvm'", b"type='qemu'", 1).replace(b"host-passthrough", b"maximum", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "devices", "spare"),
+    [
+        ("two", domain(**BARE), ("0009:01:00.0", "0019:01:00.0"), 0),
+        ("three", domain(**BARE), ("0008:01:00.0", "0009:01:00.0", "0009:02:00.0", "0018:01:00.0"), 2),
+        ("ports", domain(**BARE), ("smmu3.0x0000000005100000",), 0),
+        ("beside", domain(), ("0019:01:00.0", "0019:02:00.0"), 1),
+    ],
+)
+def test_libvirt_makes_the_planned_vm(
+    name: str, given: bytes, devices: tuple[str, ...], spare: int, libvirt: Libvirt
+) -> None:
+    before = read_domain_xml(given, "vm.xml")
+    planned = plan(Order(devices, spare, domain=before), GB200, LATEST)
+    elements = (
+        devices_xml(planned, next_index(before)).removeprefix("<devices>\n").removesuffix("</devices>\n")
+    )
+    merged = given.replace(b"  </devices>", elements.encode() + b"  </devices>", 1)
+    done = libvirt(
+        "virt-xml-validate vm.xml domain && virsh -q define --validate vm.xml && "
+        "virsh dumpxml --inactive t > dumped.xml && virsh domxml-to-native qemu-argv dumped.xml > vm.args",
+        {"vm.xml": as_tcg(merged)},
+    )
+    assert done.status == 0, done.stderr
+    # libvirt opens the functions itself and, asked for a command line only, leaves the descriptors out.
+    text = done.files["vm.args"].replace(b"-accel tcg", b"-accel kvm")
+    text = text.replace(b'"driver":"vfio-pci",', b'"driver":"vfio-pci","fd":"9",')
+    line = read_source(text, "vm.args")
+    machine = line.machine()
+    hosts = {port.function for entry in planned.vsmmus for port in entry.endpoints}
+    names = {
+        entry.id: entry.source
+        for entry in read_domain_xml(done.files["dumped.xml"], "vm.xml").reading.hostdevs
+    }
+    assert hosts <= set(names.values())
+    verdict = start(machine, GB200, LATEST, names)
+    ours = verdict.vsmmus[-len(planned.vsmmus) :]
+    assert [entry.registers for entry in ours] == [entry.registers for entry in planned.vsmmus]
+    assert [[point.function for point in entry.endpoints] for entry in ours] == [
+        [port.function for port in entry.endpoints] for entry in planned.vsmmus
+    ]
+    numbers = [device.text("bus_nr") for device in machine.devices if device.driver == "pxb-pcie"]
+    assert numbers[-len(ours) :] == [str(entry.first_bus) for entry in planned.vsmmus]
+    chassis = [device.text("chassis") for device in machine.devices if device.driver == "pcie-root-port"]
+    assert len(chassis) == len(set(chassis))
+    _record(name, line.words, names)
+
+
+def _record(name: str, words: tuple[str, ...], functions: dict[str, str]) -> None:
+    """The devices as libvirt writes them, for the lab to start in QEMU (tests/lab/test_plan_real.py)."""
+    kept = [word for before, word in pairwise(words) if before == "-device" or '"iommufd","id"' in word]
+    lines = []
+    for word in kept:
+        settings = json.loads(word)
+        if settings.pop("fd", None):
+            settings["host"] = functions[settings["id"]]
+        lines.append(json.dumps(settings, separators=(",", ":")))
+    path = GOLDEN / f"libvirt-{name}.json"
+    text = "[\n" + ",\n".join(lines) + "\n]\n"
+    if os.environ.get("VSMMU_REGENERATE"):
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
