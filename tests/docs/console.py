@@ -18,10 +18,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+
+from vsmmu.lab.cache import default_directory
 
 __all__ = ["Block", "Example", "find_blocks", "matches", "rewrite", "run"]
 
@@ -103,11 +106,10 @@ def run(command: str, directory: Path) -> Example:
         "LC_ALL": "C.UTF-8",
         "COLUMNS": "80",
         "NO_COLOR": "1",
-        **{
-            name: value for name, value in os.environ.items() if name.startswith(("VSMMU_LAB_", "XDG_CACHE_"))
-        },
+        # Another HOME is not to mean another lab.
+        "VSMMU_LAB_CACHE": str(default_directory(os.environ)),
     }
-    result = subprocess.run(
+    with subprocess.Popen(
         ["bash", "-c", command],
         cwd=directory,
         env=environment,
@@ -115,12 +117,16 @@ def run(command: str, directory: Path) -> Example:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=_TIMEOUT,
-        check=False,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            text, _ = process.communicate(timeout=_TIMEOUT)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     # Editors drop blanks at the ends of lines, so they do not count.
-    output = "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
-    return Example(command, output, result.returncode)
+    output = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    return Example(command, output, process.returncode)
 
 
 def matches(expected: Example, actual: Example) -> bool:
