@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vsmmu.conformance.compare import Judgement
     from vsmmu.lab import Session
 
+__all__ = ["command"]
+
 #: The host whose cases are not left to chance.
 FIXED = "fixed"
 #: Runs of each kind in a batch; together some 440 cases, of which hot-plug is the cheapest.

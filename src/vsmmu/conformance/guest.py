@@ -49,6 +49,10 @@ class Monitor:
         self.events: list[dict[str, Any]] = []
 
     def message(self, timeout: float) -> dict[str, Any]:
+        """The next message; empty for a line that is none.
+
+        :raise Ended: if none comes.
+        """
         assert self._process.stdout is not None  # noqa: S101
         deadline = time.monotonic() + timeout
         while b"\n" not in self._pending:
@@ -70,6 +74,10 @@ class Monitor:
     def execute(
         self, command: str, arguments: dict[str, Any] | None = None, timeout: float = _ANSWER_TIMEOUT
     ) -> dict[str, Any]:
+        """Give a command; its answer, with events kept for later.
+
+        :raise Ended: if none comes.
+        """
         assert self._process.stdin is not None  # noqa: S101
         try:
             self._process.stdin.write(
@@ -86,9 +94,14 @@ class Monitor:
                 self.events.append(message)
 
     def human(self, line: str) -> str:
+        """What the human monitor prints for a line."""
         return str(self.execute("human-monitor-command", {"command-line": line}).get("return", ""))
 
     def wait_deleted(self, device: str) -> None:
+        """Wait until a device is unplugged.
+
+        :raise Ended: if that takes longer than seconds.
+        """
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
             for event in self.events:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgspec
 
 from vsmmu.emulate import libc
-from vsmmu.emulate.launch import vfio_number
+from vsmmu.emulate.files import vfio_number
 from vsmmu.emulate.mounts import Overlay
 from vsmmu.emulate.nodes import function_nodes, tree
 from vsmmu.errors import HostLacks, VsmmuError

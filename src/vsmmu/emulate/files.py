@@ -19,11 +19,12 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.emulate.errno_error import KernelError
+from vsmmu.emulate.libc import syscall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["IOMMU_STAND_IN", "VFIO_STAND_IN", "OpenFile", "OpenFiles"]
+__all__ = ["IOMMU_STAND_IN", "VFIO_STAND_IN", "OpenFile", "OpenFiles", "vfio_number"]
 
 #: What is opened in truth.
 IOMMU_STAND_IN: Final = "/dev/zero"
@@ -35,6 +36,12 @@ _FLOCK: Final = struct.Struct("=hh4xqqi4x")
 _LOCK: Final = re.compile(rb"^lock:\s+\d+: OFDLCK\s+ADVISORY\s+(?:READ|WRITE)\s+\S+ \S+ (\d+) ", re.MULTILINE)
 _NODE: Final = re.compile(r"(?:^|/)dev/(iommu|vfio/devices/(?:noiommu-)?vfio\d+)$")
 _SYS_PIDFD_GETFD: Final = 438
+
+
+def vfio_number() -> str:
+    """``major:minor`` of the file that stands for vfio devices."""
+    device = os.stat(VFIO_STAND_IN).st_rdev  # noqa: PTH116
+    return f"{os.major(device)}:{os.minor(device)}"
 
 
 class OpenFile(NamedTuple):
@@ -131,8 +138,6 @@ def duplicate(pid: int, descriptor: int) -> int:
 
     :raise KernelError: EBADF if it cannot be had.
     """
-    from vsmmu.emulate.libc import syscall
-
     try:
         process = os.pidfd_open(_leader(pid))
     except OSError:

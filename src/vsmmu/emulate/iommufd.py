@@ -70,6 +70,9 @@ def call(context: Context, number: int, address: int, caller: Caller, record: Re
     known = ctypes.sizeof(operation.structure)
     argument = operation.structure.from_buffer_copy(copy_struct(caller.memory, address, size, known))
     record.argument = members(argument)
+    device = context.objects.get(record.argument.get("dev_id", 0))
+    if isinstance(device, DeviceObject):
+        record.device = device.function.address
 
     def respond() -> None:
         # iommufd_ucmd_respond(): as much as the caller has room for.

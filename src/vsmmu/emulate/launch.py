@@ -17,8 +17,9 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from vsmmu.emulate import seccomp
+from vsmmu.emulate.control import Control
 from vsmmu.emulate.faults import Faults
-from vsmmu.emulate.files import VFIO_STAND_IN
+from vsmmu.emulate.files import vfio_number
 from vsmmu.emulate.mounts import Overlay, enter_namespace
 from vsmmu.emulate.nodes import tree
 from vsmmu.emulate.supervisor import Supervisor
@@ -74,12 +75,6 @@ def run(hardware: Hardware, argv: Sequence[str], options: Options = Options()) -
             return _serve(supervisor, child, ours, options.control)
         finally:
             supervisor.close()
-
-
-def vfio_number() -> str:
-    """``major:minor`` of the file that stands for vfio devices."""
-    device = os.stat(VFIO_STAND_IN).st_rdev  # noqa: PTH116
-    return f"{os.major(device)}:{os.minor(device)}"
 
 
 def _prepare(machine: seccomp.Architecture, lay_over: Callable[[], None]) -> int:
@@ -164,8 +159,6 @@ def _serve(supervisor: Supervisor, child: int, link: socket.socket, control: str
     try:
         with contextlib.ExitStack() as stack:
             if control:
-                from vsmmu.emulate.control import Control
-
                 stack.enter_context(Control(supervisor, control, child))
             supervisor.run()
         if not status:

@@ -9,6 +9,7 @@ it is closed *and* no device is bound to it.
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 from vsmmu.emulate.errno_error import KernelError
@@ -150,8 +151,6 @@ class EventQueue(Object):
 
     def gone(self) -> None:
         """Close our end: the program's end shows a hang-up."""
-        import os
-
         os.close(self.descriptor)
         if self.viommu is not None:
             del self.viommu.queues[self.kind]
