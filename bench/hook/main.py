@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What KubeVirt's hook costs a VM's start: a domain of 50 KiB, beside a bare interpreter and virt-xml.
 
-``python bench/hook/main.py [--virt-xml 'chroot DIR virt-xml']``. The edit is the same for both: four attributes of
-one ``<driver>``; virt-xml is told the values, the hook finds them out.
+``python bench/hook/main.py [--virt-xml 'chroot DIR virt-xml']``. The edit is the same for both: four
+attributes of one ``<driver>``; virt-xml is told the values, the hook finds them out.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests")]
 
-from domains import domain  # noqa: E402 - found by the line above
 from measure import Cost, compare  # noqa: E402
+
+from domains import domain  # noqa: E402 - found by the line above
 
 SIZE = 50 << 10
 VALUES = {"ats": "on", "ril": "off", "ssidsize": "20", "oas": "48"}

@@ -20,7 +20,7 @@ from vsmmu.qemu.versions import LATEST
 from vsmmu.resolve.domain_xml import resolve_domain
 
 GB200 = builtin_host("gb200")
-DRIVER = re.compile(rb"<driver [^>]*pciBus[^>]*>")
+DRIVER = re.compile(rb"<driver\s[^>]*pciBus[^>]*>")
 BLANKS = st.text(" \t\n", min_size=1, max_size=3)
 VALUES = st.one_of(
     st.sampled_from(["on", "off", "auto", "0", "20", "21", "44", "48", "52", "-1", "", " 48 ", "1"]),

@@ -50,6 +50,7 @@ FULL = "<driver pciBus='1' accel='on' ats='on' ril='off' ssidsize='20' oas='48'/
         "pciBus='1' accel='on' ats='on' oas='48'",
         "pciBus='1' accel='on' ats='on' ril='off' ssidsize='20' ssidSize='7' oas='48'",
         "parentIdx='1' accel='on' ril='auto'",
+        "pciBus='1' accel='on' ssidSize='-1' ssid_size='on'",
         "pciBus='1' accel='on' ssidsize='-1'",
     ],
 )

@@ -83,11 +83,14 @@ def read_iommu(element: Element) -> Iommu:
     written = driver.attributes if driver is not None else {}
     settings: dict[str, str] = {}
     misspelt: list[Spelling] = []
+    seen: set[str] = set()
     for name, value in written.items():
         known = _known(name)
         if known != name:
             misspelt.append(Spelling(name, known))
-        if known and (known == name or (known not in written and known not in settings)):
+        first = known == name or (known not in written and known not in seen)
+        if known and first:
+            seen.add(known)
             value = value.strip() if is_integer(value) else value
             if not (known in ("ssidsize", "oas") and is_integer(value) and int(value) == -1):
                 settings[known] = str(int(value)) if is_integer(value) else value

@@ -13,7 +13,15 @@ __all__ = ["Attribute", "Change", "Splice", "apply", "attributes_at", "change_ta
 
 _NAME: Final = re.compile(rb"<[^\s/>]+")
 _ATTRIBUTE: Final = re.compile(rb"(\s+)([^\s=/>]+)(\s*=\s*)(?:\"([^\"]*)\"|'([^']*)')")
-_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", '"': "&quot;", "'": "&apos;", "\n": "&#10;", "\t": "&#9;"}
+_ESCAPES: Final = {
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    '"': "&quot;",
+    "'": "&apos;",
+    "\n": "&#10;",
+    "\t": "&#9;",
+}
 
 
 class Splice(NamedTuple):
