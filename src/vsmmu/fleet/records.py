@@ -48,8 +48,8 @@ class Record(NamedTuple):
     """One host as one record states it.
 
     :param kind: position of its class in :attr:`RecordReader.classes`.
-    :param topology: position in :attr:`RecordReader.topologies` of a host with the same SMMUs and functions;
-        -1 if there are too many different ones.
+    :param topology: position in :attr:`RecordReader.topologies` of a host of this class that is built alike; -1
+        if there are too many different ones.
     :param host: all facts, if they had to be read in full; None where another host has the same.
     """
 
@@ -164,13 +164,11 @@ class RecordReader:
             return None
         if not all(_is_in_order(function, body) for function in functions):
             return None
-        shape = self._shapes.get((body.shape, _places(functions)), -1)
-        if shape < 0 and len(self._shapes) < _MOST_TOPOLOGIES:
-            return None
         kind = self._kinds.get((body.number, self._behind(functions)))
-        return (
-            None if kind is None or len({f.address for f in functions}) != len(functions) else (kind, shape)
-        )
+        if kind is None or len({function.address for function in functions}) != len(functions):
+            return None
+        shape = self._shapes.get((kind, body.shape, _places(functions)), -1)
+        return None if shape < 0 and len(self._shapes) < _MOST_TOPOLOGIES else (kind, shape)
 
     def _behind(self, functions: tuple[HostFunction, ...]) -> frozenset[object]:
         """What of the functions bears on the class."""
@@ -219,13 +217,13 @@ class RecordReader:
 
     def _record(self, host: Host, labels: Mapping[str, str], where: str) -> Record:
         kind = self._number(class_of(host, self._selection), where)
-        release, topology = host.kernel.release, self._topology(host)
+        release, topology = host.kernel.release, self._topology(host, kind)
         return Record(host.name, host.taken_at, release, host.title, kind, labels, topology, host)
 
-    def _topology(self, host: Host) -> int:
+    def _topology(self, host: Host, kind: int) -> int:
         if len(host.functions) > _MOST_FUNCTIONS:
             return -1
-        shape = (_smmu_places(host), _places(host.functions))
+        shape = (kind, _smmu_places(host), _places(host.functions))
         known = self._shapes.get(shape)
         if known is None:
             if len(self._shapes) >= _MOST_TOPOLOGIES:
