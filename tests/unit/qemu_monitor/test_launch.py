@@ -17,8 +17,9 @@ import pytest
 from vsmmu.cli.main import run
 from vsmmu.errors import HostLacks, Negative, VsmmuError
 from vsmmu.machine.argv import read_words
-from vsmmu.qemu import installed as module
-from vsmmu.qemu.installed import Installed, ask, fit_machine, installed
+from vsmmu.qemu import asking as module
+from vsmmu.qemu.asking import ask
+from vsmmu.qemu.installed import Installed, fit_machine, installed
 from vsmmu.qemu.launch import openings, with_descriptors
 
 ANSWER = Installed(
