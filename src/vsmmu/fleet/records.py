@@ -48,8 +48,8 @@ class Record(NamedTuple):
     """One host as one record states it.
 
     :param kind: position of its class in :attr:`RecordReader.classes`.
-    :param topology: position in :attr:`RecordReader.topologies` of a host of this class that is built alike; -1
-        if there are too many different ones.
+    :param topology: position in :attr:`RecordReader.topologies` of a host of this class built like it; -1 if
+        there are too many different ones.
     :param host: all facts, if they had to be read in full; None where another host has the same.
     """
 

@@ -15,6 +15,7 @@ from vsmmu.errors import InputRefused
 from vsmmu.fleet.classes import Selection, class_of
 from vsmmu.fleet.records import RecordReader, split_list
 from vsmmu.host.builtin import builtin_host, builtin_names
+from vsmmu.host.evidence import Evidence
 from vsmmu.host.facts import Kernel
 from vsmmu.host.files import decode_host
 
@@ -162,8 +163,9 @@ def test_memory_for_known_kinds_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(records_module, "_MAX_KNOWN", 3)
     reader = RecordReader()
     for number in range(20):
-        functions = (msgspec.structs.replace(GH200.functions[0], label=str(number)),)
-        reader.read(line(named(GH200, "n", functions=functions)), "x")
+        evidence = {**GH200.evidence, "more": Evidence("published", str(number))}
+        reader.read(line(named(GH200, "n", evidence=evidence)), "x")
+        assert len(reader._bodies) <= 3
         assert len(reader._known) <= 3
     assert len(reader.classes) == len(reader.topologies) == 1
 
