@@ -65,9 +65,9 @@ def test_descriptors_can_be_passed(lab: Session) -> None:
     assert [call["device"] for call in calls if call.get("call") == "VFIO_DEVICE_BIND_IOMMUFD"] == [
         "0009:01:00.0"
     ]
-    assert [call["out"]["data_type"] for call in calls if call.get("call") == "IOMMU_GET_HW_INFO"][:3] == [
-        2
-    ] * 3
+    asked = [call for call in calls if call.get("call") == "IOMMU_GET_HW_INFO"]
+    # Three times for the SMMU, once for command queues, which this host does not have.
+    assert [call["answer"] or call["out"]["data_type"] for call in asked] == [2, 2, 2, "EOPNOTSUPP"]
     assert calls[0]["smmus"]["smmu3.0x0000000005100000"]["synthetic"]["IDR5"] == "0xffffff88"
 
 
@@ -106,7 +106,7 @@ def test_a_guest_boots_on_a_gb200_and_its_driver_says_so(lab: Session) -> None:
 
 
 def test_the_registers_come_back_on_arm64(lab: Session) -> None:
-    probe = "VSMMU_RUN_DIR=/root/emulated-run vsmmu probe -q"
+    probe = "VSMMU_RUN_DIR=/root/emulated-run vsmmu probe"
     result = lab.run(["sh", "-c", f"{GB200} -- sh -c '{probe}'"], timeout=90)
     assert result.status == 0, result.stderr.decode()
     facts = json.loads(lab.get("/root/emulated-run/host.json"))
