@@ -16,6 +16,7 @@ from vsmmu.cli.main import cli
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
 from vsmmu.errors import VsmmuError
 from vsmmu.host.builtin import builtin_host, builtin_names
+from vsmmu.machine.domain.lint_rules import RULES
 from vsmmu.qemu.compat import BASE, CHECKS
 from vsmmu.qemu.texts import MESSAGES
 from vsmmu.qemu.versions import parse_version
@@ -184,6 +185,22 @@ def messages() -> str:
     )
 
 
+def domain_lint() -> str:
+    """The rules for libvirt domains."""
+    rows = [
+        (code(rule.code), rule.severity, prose(rule.what), prose(rule.consequence), prose(rule.remedy))
+        for rule in RULES.values()
+    ]
+    return page(
+        "Rules for libvirt domains",
+        "What `vsmmu check` finds in domain XML, each with its line; words in braces stand for what is "
+        "filled in. An *error* does not start, or not as it is written, and `check` ends with status 1; a "
+        "*warning* may surprise. What libvirt does is held against libvirt 12.8, what QEMU says against "
+        "11.1.3.",
+        table(("code", "", "what", "consequence", "remedy"), rows),
+    )
+
+
 def versions() -> str:
     """The QEMU versions."""
     known = [parse_version(version) for version in _VERSIONS]
@@ -314,6 +331,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "properties.md": properties,
     "registers.md": registers,
     "qemu-messages.md": messages,
+    "domain-lint.md": domain_lint,
     "qemu-versions.md": versions,
     "builtin-hosts.md": builtin_hosts,
     "json.md": documents,

@@ -106,3 +106,7 @@ def _parse(arguments: list[str]) -> dict[str, bytes]:
         if name not in given:
             raise UsageError("usage", f"{name} is missing", next=_USAGE.partition("\n")[0])
     return given
+
+
+if __name__ == "__main__":
+    main()

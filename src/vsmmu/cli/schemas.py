@@ -23,6 +23,7 @@ DOCUMENTS: Final[dict[str, str]] = {
     "comparison": "vsmmu.fleet.documents:ComparisonDocument",
     "placement": "vsmmu.fleet.documents:PlacementDocument",
     "report": "vsmmu.fleet.documents:ReportDocument",
+    "pci-capabilities": "vsmmu.kubevirt.capabilities:CapabilitiesDocument",
     "error": "vsmmu.cli.documents:ErrorDocument",
 }
 
