@@ -27,7 +27,7 @@ from vsmmu.host.builtin import builtin_host
 from vsmmu.host.facts import Host, HostFunction
 from vsmmu.plan.planner import Order, plan
 from vsmmu.qemu.asking import ask
-from vsmmu.qemu.installed import find
+from vsmmu.qemu.lookup import find
 from vsmmu.qemu.versions import LATEST
 
 RESULTS = Path(__file__).parents[2] / "build" / "bench-run.json"

@@ -21,7 +21,7 @@ IMPURE = {
     "vsmmu.machine.files": "reads the files that -readconfig names",
     "vsmmu.qemu.binary": "asks a QEMU binary for its version",
     "vsmmu.qemu.asking": "asks a QEMU binary what it is, and keeps the answer",
-    "vsmmu.qemu.installed": "looks that answer up",
+    "vsmmu.qemu.lookup": "finds a binary and what is known of it",
     "vsmmu.qemu.launch": "opens files for QEMU and becomes it",
     "vsmmu.qemu.monitor": "talks to QEMU's monitor",
     "vsmmu.qemu.running": "finds the monitor of a running VM",

@@ -66,7 +66,8 @@ def _inputs(question: Question) -> Inputs:
         )
     if question.qemu is not None:
         return inputs
-    from vsmmu.qemu.installed import fit_machine, installed
+    from vsmmu.qemu.installed import fit_machine
+    from vsmmu.qemu.lookup import installed
 
     known = installed(inputs.machine.program)
     return inputs._replace(qemu=known.qemu, machine=fit_machine(inputs.machine, known))

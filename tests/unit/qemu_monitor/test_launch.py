@@ -19,8 +19,9 @@ from vsmmu.errors import HostLacks, Negative, VsmmuError
 from vsmmu.machine.argv import read_words
 from vsmmu.qemu import asking as module
 from vsmmu.qemu.asking import ask
-from vsmmu.qemu.installed import Installed, fit_machine, installed
+from vsmmu.qemu.installed import Installed, fit_machine
 from vsmmu.qemu.launch import openings, with_descriptors
+from vsmmu.qemu.lookup import installed
 
 ANSWER = Installed(
     "11.1.3",
