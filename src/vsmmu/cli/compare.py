@@ -32,7 +32,9 @@ _COLORS = {"identical": "green", "superset": "green", "incompatible": "red", "un
 
 @click.command("compare", epilog=_EXAMPLES)
 @fleet_options
-@click.option("--for", "vm", metavar="VM", help="Ask which hosts can run this VM (a QEMU command line).")
+@click.option(
+    "--for", "vm", metavar="VM", help="Ask which hosts can run this VM (a QEMU command line or domain XML)."
+)
 @click.option("--all", "every", is_flag=True, help="Show the fields that are identical, too.")
 @click.option("--assume-safe", is_flag=True, help="Accept hosts on which it starts as far as is known.")
 @output_option("hosts")
@@ -43,11 +45,11 @@ def command(question: FleetQuestion, vm: str | None, every: bool, assume_safe: b
     two states of the same host, every change is listed. Exit status 0 if what runs on A runs on B (with
     --for: if every host can run the VM), 1 if not or if it is not known.
     """
-    from vsmmu.cli.inputs import load_qemu
+    from vsmmu.cli.inputs import load_qemu, read_vm_file
 
     qemu = load_qemu(question.qemu)
     if vm is not None:
-        return _place(question, _read_vm(vm), vm, qemu, output, assume_safe=assume_safe)
+        return _place(question, read_vm_file(vm).machine(), vm, qemu, output, assume_safe=assume_safe)
     document = _compare(question, qemu, output)
     if output == "json":
         from vsmmu.cli.documents import encode
@@ -104,16 +106,6 @@ _MEANING = {
 
 def _smmus(names: tuple[str, ...]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _read_vm(path: str) -> Machine:
-    from vsmmu.host.files import read_bounded
-    from vsmmu.machine.argv import read_source
-    from vsmmu.machine.files import read_config_file
-    from vsmmu.machine.limits import MAX_SOURCE_BYTES
-
-    data = read_bounded(path, MAX_SOURCE_BYTES, "command line")
-    return read_source(data, "standard input" if path == "-" else path, read_config_file).machine()
 
 
 def _place(

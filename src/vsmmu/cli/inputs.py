@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vsmmu.resolve.candidates import Ceiling
     from vsmmu.resolve.result import Policy, Resolution
 
-__all__ = ["Inputs", "load_host", "read_inputs"]
+__all__ = ["Inputs", "load_host", "read_inputs", "read_vm_file"]
 
 _BUILTIN: Final = "builtin:"
 #: Each format refuses more than it takes by itself; this is the larger limit, that of domain XML.
@@ -148,9 +148,17 @@ def _read_vm(question: Question) -> CommandLine | DomainXml:
             "which VM?",
             next="give a file, or - for standard input, or the command itself after --",
         )
+    return read_vm_file(question.file or "-")
+
+
+def read_vm_file(file: str) -> CommandLine | DomainXml:
+    """The VM in a file (``-``: standard input), a QEMU command line or libvirt domain XML.
+
+    :raise InputRefused: malformed or too large.
+    :raise HostLacks: no such file.
+    """
     from vsmmu.host.files import read_bounded
 
-    file = question.file or "-"
     where = "standard input" if file == "-" else file
     data = read_bounded(file, _MAX_BYTES, "vm")
     if data[:_HEAD].lstrip(_BLANKS).startswith(b"<"):

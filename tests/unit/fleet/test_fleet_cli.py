@@ -325,6 +325,30 @@ def vm(tmp_path: Path) -> str:
     return str(path)
 
 
+DOMAIN = """<domain type='kvm'>
+  <name>vm</name>
+  <memory>1048576</memory>
+  <os firmware='efi'><type arch='aarch64' machine='virt'>hvm</type></os>
+  <features><acpi/></features>
+  <iommufd enabled='yes'/>
+  <devices>
+    <emulator>/usr/bin/qemu-system-aarch64</emulator>
+    <controller type='pci' index='0' model='pcie-root'/>
+    <controller type='pci' index='1' model='pcie-expander-bus'><target busNr='8'/></controller>
+    <controller type='pci' index='2' model='pcie-root-port'>
+      <address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>
+    </controller>
+    <hostdev mode='subsystem' type='pci' managed='no'>
+      <driver name='vfio' iommufd='yes'/>
+      <source><address domain='0x0009' bus='0x01' slot='0x00' function='0x0'/></source>
+      <address type='pci' domain='0x0000' bus='0x02' slot='0x00' function='0x0'/>
+    </hostdev>
+    <iommu model='smmuv3'>
+      <driver pciBus='1' accel='on' ats='on' ril='off' ssidsize='20' oas='48'/>
+    </iommu>
+  </devices>
+</domain>
+"""
 HOSTS = ("builtin:gb200", "builtin:gh200", "builtin:thunderx2", "builtin:gb10")
 
 
@@ -380,3 +404,10 @@ def test_report_names_as_many_as_asked(facts: Path, capsys: Captured) -> None:
     document = json.loads(capsys.readouterr().out)
     assert sorted(entry["name"] for entry in document["named"]) == ["node-0", "old"]
     assert document["hosts"] == 4
+
+
+def test_which_hosts_can_run_a_vm_that_is_written_for_libvirt(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "vm.xml"
+    path.write_text(DOMAIN, encoding="utf-8")
+    assert run(["compare", "--for", str(path), "-o", "hosts", *HOSTS]) == 1
+    assert capsys.readouterr().out.split() == ["gb200"]
