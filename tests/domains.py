@@ -10,6 +10,7 @@ GOLDEN = Path(__file__).with_name("golden") / "domain"
 #: The parts of a right domain, each of which a test can replace.
 PARTS = {
     "type": "kvm",
+    "uuid": "",
     "iommufd": "",
     "os": "<os firmware='efi'><type arch='aarch64' machine='virt-11.1'>hvm</type></os>",
     "features": "<features><acpi/><gic version='3'/></features>",
@@ -34,7 +35,7 @@ def domain(**parts: str) -> bytes:
   <name>t</name>
   <memory unit='GiB'>2</memory>
   <vcpu>2</vcpu>
-  {part["iommufd"]}
+  {part["uuid"]}{part["iommufd"]}
   {part["os"]}
   {part["features"]}
   {part["cpu"]}

@@ -7,13 +7,14 @@ libvirt on x86 has no KVM for arm64 guests, so ``type='kvm'`` becomes ``qemu`` o
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from domains import domain, driver, golden
+from domains import GOLDEN, domain, driver, golden
 from vsmmu.machine.argv import read_source
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.drivers import is_bridge, is_pci
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Machine
 
 pytestmark = [pytest.mark.lab]
+UUID = "<uuid>5cc77a1a-6f3c-43ca-8ad0-8f0ccbd6b0d2</uuid>"
 RESOLVED = ("gb200", "everything", "kubevirt")
 
 
@@ -123,6 +125,18 @@ def test_pipeline_of_the_how_to(libvirt: Libvirt) -> None:
         "<driver pciBus='1' accel='on' ats='on' ril='off' ssidsize='20' oas='48'/>"
     ]
     assert as_tcg(resolve(as_kvm(second.files["after.xml"]))) == second.files["after.xml"]
+
+
+def test_command_line_that_the_lab_starts_is_libvirts(libvirt: Libvirt) -> None:
+    """tests/lab/test_libvirt_started.py takes it from the file: the lab has no libvirt."""
+    done = libvirt(
+        "virsh domxml-to-native qemu-argv vm.xml > vm.args", {"vm.xml": as_tcg(resolve(domain(uuid=UUID)))}
+    )
+    assert done.status == 0, done.stderr
+    path = GOLDEN / "started.args"
+    if os.environ.get("VSMMU_REGENERATE"):
+        path.write_bytes(done.files["vm.args"])
+    assert done.files["vm.args"] == path.read_bytes()
 
 
 #: What libvirt 12.8 itself refuses -> its words; each is the consequence of a lint rule.
