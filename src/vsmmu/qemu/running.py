@@ -17,7 +17,7 @@ from vsmmu.qemu.monitor import CommandFailed, connect
 from vsmmu.qemu.readback import Running, read_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["DomainMonitor", "Found", "monitor_paths", "read_running"]
 
@@ -52,7 +52,17 @@ def read_running(target: str, seconds: float, uri: str = "qemu:///system") -> Fo
     if "/" in target or Path(target).is_socket():
         with connect(target, seconds) as monitor:
             return Found(read_back(monitor), target, ())
-    return Found(read_back(DomainMonitor(target, uri, seconds)), f"domain {target}", ())
+    domain = DomainMonitor(target, uri, seconds)
+    return Found(_with_functions(read_back(domain), domain.functions()), f"domain {target}", ())
+
+
+def _with_functions(running: Running, functions: Mapping[str, str]) -> Running:
+    """The same with the functions that QEMU itself does not know, by device."""
+    named = (
+        entry if entry.function else entry._replace(function=functions.get(entry.name, ""))
+        for entry in running.endpoints
+    )
+    return running._replace(endpoints=tuple(named))
 
 
 def process_words(pid: int) -> tuple[str, ...]:
@@ -167,6 +177,16 @@ class DomainMonitor:
         if isinstance(failed, dict):
             raise CommandFailed(command, str(failed.get("class")), str(failed.get("desc")), self._domain)
         return reply.get("return") if isinstance(reply, dict) else None
+
+    def functions(self) -> dict[str, str]:
+        """Host functions by device, from the domain's XML: libvirt hands them over as descriptors."""
+        from vsmmu.machine.domain.document import read_domain_xml  # of no use for any other target
+
+        data = self._virsh("dumpxml", self._domain).encode()
+        devices = read_domain_xml(data, f"domain {self._domain}").reading.hostdevs
+        # The alias of a device that runs is its id in QEMU; it keeps its number when others go.
+        named = {entry.element.value("alias", "name") or entry.id: entry.source for entry in devices}
+        return {name: source for name, source in named.items() if source}
 
     def _virsh(self, *words: str) -> str:
         left = self._deadline - time.monotonic()
