@@ -9,7 +9,7 @@ followed by the canonical texts of its capabilities, sorted, one a line.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from vsmmu.errors import UsageError
 from vsmmu.fleet.capability import Capability, capability_of, fingerprint
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostFunction
 
 __all__ = ["EVERYTHING", "HostClass", "Selection", "class_of", "parse_selection"]
+
+
+class _HasIds(Protocol):
+    """What a selection looks at."""
+
+    @property
+    def vendor(self) -> str | None: ...
+    @property
+    def device(self) -> str | None: ...
 
 
 class Selection(NamedTuple):
@@ -30,7 +39,7 @@ class Selection(NamedTuple):
     vendor: str = ""
     device: str = ""
 
-    def takes(self, function: HostFunction) -> bool:
+    def takes(self, function: _HasIds) -> bool:
         """Whether this is one of the functions that matter."""
         return (not self.vendor or function.vendor == self.vendor) and (
             not self.device or function.device == self.device

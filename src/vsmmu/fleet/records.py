@@ -17,12 +17,12 @@ import msgspec
 
 from vsmmu.errors import InputRefused
 from vsmmu.fleet.classes import EVERYTHING, HostClass, Selection, class_of
-from vsmmu.host.evidence import UNKNOWN
-from vsmmu.host.facts import SCHEMA, HostFunction, Kernel, Name
+from vsmmu.host.evidence import UNKNOWN, Fact
+from vsmmu.host.facts import SCHEMA, HostFunction
 from vsmmu.host.files import decode_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from vsmmu.host.evidence import Evidence
     from vsmmu.host.facts import Host
@@ -35,6 +35,8 @@ FACTS_ELEMENT: Final = "vsmmu.host"
 MAX_CLASSES: Final = 20_000
 _NODE_NAME: Final = "nfd.node.kubernetes.io/node-name"
 _MAX_KNOWN: Final = 4096
+_MOST_GOOD: Final = 100_000
+_LONGEST_NAME: Final = 255
 #: Pictures are for people: nobody looks at more, or at a larger one.
 _MOST_TOPOLOGIES: Final = 64
 _MOST_FUNCTIONS: Final = 256
@@ -63,15 +65,49 @@ class Record(NamedTuple):
     host: Host | None
 
 
-class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """``Kernel`` of the facts, without its patterns: they cost more than all else, see :func:`_is_plain`."""
+
+    release: str = ""
+    boot_id: str = ""
+    command_line: str = ""
+
+
+class _Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """:class:`HostFunction`, without its patterns."""
+
+    address: str
+    smmu: str | None = None
+    label: str = ""
+    vendor: str | None = None
+    device: str | None = None
+    class_code: str | None = None
+    driver: str = ""
+    iommu_group: int | None = None
+    numa_node: int | None = None
+    physical_function: str | None = None
+    virtual_functions: int | None = None
+    ats_capability: Fact = UNKNOWN
+    ats_not_supported: Fact = UNKNOWN
+    root_complex_ats: Fact = UNKNOWN
+    canwbs: Fact = UNKNOWN
+    pasid_capability: Fact = UNKNOWN
+    pasid_width: Fact = UNKNOWN
+    max_pasid_log2: Fact = UNKNOWN
+    dirty_tracking: Fact = UNKNOWN
+    pasid_exec: Fact = UNKNOWN
+    pasid_privileged: Fact = UNKNOWN
+
+
+class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The members of ``vsmmu.host/1``, with the large ones uncut."""
 
     schema: str
-    name: Name
+    name: str
     title: str = ""
-    taken_at: Name = ""
-    kernel: Kernel = Kernel()
-    synthetic: msgspec.Raw = _NOTHING
+    taken_at: str = ""
+    kernel: _Kernel = _Kernel()
+    synthetic: tuple[str, ...] = ()
     smmus: msgspec.Raw = _NOTHING
     functions: msgspec.Raw = _NOTHING
     evidence: msgspec.Raw = _NOTHING
@@ -133,6 +169,7 @@ class RecordReader:
         self._bodies: dict[tuple[bytes, bytes], _Body] = {}
         self._kinds: dict[tuple[int, frozenset[object]], int] = {}
         self._shapes: dict[object, int] = {}
+        self._good: set[object] = set()
 
     def read(self, data: bytes, where: str) -> Record:
         """Read one record.
@@ -146,10 +183,10 @@ class RecordReader:
             return self._read_other(data, where)
         key = (bytes(head.smmus), bytes(head.functions), bytes(head.evidence))
         known = self._known.get(key)
-        if known is None or head.schema != SCHEMA:
-            known = self._read_functions(key) if head.schema == SCHEMA else None
-            if known is None:
-                return self._read_new(data, where, key)
+        if known is None:
+            known = self._read_functions(key)
+        if known is None or head.schema != SCHEMA or not _is_plain(head):
+            return self._read_new(data, where, key)
         release, (kind, topology) = head.kernel.release, known
         return Record(head.name, head.taken_at, release, head.title, kind, _NO_LABELS, topology, None)
 
@@ -160,6 +197,9 @@ class RecordReader:
             return None
         try:
             functions = _DECODE_FUNCTIONS(key[1] or b"[]")
+            if not self._good.issuperset(map(_PATTERNED, functions)):
+                _DECODE_STRICTLY(key[1])
+                self._note_good(functions)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         if not all(_is_in_order(function, body) for function in functions):
@@ -170,7 +210,13 @@ class RecordReader:
         shape = self._shapes.get((kind, body.shape, _places(functions)), -1)
         return None if shape < 0 and len(self._shapes) < _MOST_TOPOLOGIES else (kind, shape)
 
-    def _behind(self, functions: tuple[HostFunction, ...]) -> frozenset[object]:
+    def _note_good(self, functions: tuple[_Function, ...]) -> None:
+        """These were found to match the patterns."""
+        if len(self._good) > _MOST_GOOD:
+            self._good.clear()
+        self._good.update(map(_PATTERNED, functions))
+
+    def _behind(self, functions: Iterable[HostFunction | _Function]) -> frozenset[object]:
         """What of the functions bears on the class."""
         takes = self._selection.takes
         return frozenset([(entry.smmu, entry.canwbs) for entry in functions if entry.smmu and takes(entry)])
@@ -252,13 +298,23 @@ def _smmu_places(host: Host) -> tuple[object, ...]:
     return tuple([(smmu.name, smmu.numa_node) for smmu in host.smmus])
 
 
-def _places(functions: tuple[HostFunction, ...]) -> tuple[object, ...]:
+def _places(functions: Iterable[HostFunction | _Function]) -> tuple[object, ...]:
     return tuple([(function.address, function.smmu) for function in functions])
 
 
-def _is_in_order(function: HostFunction, body: _Body) -> bool:
-    """Whether the strict reader certainly has nothing against this function."""
+def _is_plain(head: _Head) -> bool:
+    """Whether these texts certainly are names (:data:`vsmmu.host.facts.Name`)."""
+    kernel = head.kernel
+    texts = (head.name, head.taken_at, kernel.release, kernel.boot_id)
+    return "".join(texts).isprintable() and max(map(len, texts)) <= _LONGEST_NAME
+
+
+def _is_in_order(function: _Function, body: _Body) -> bool:
+    """Whether the strict reader certainly has nothing against this function, apart from patterns."""
     if function.smmu is not None and function.smmu not in body.smmus:
+        return False
+    label, driver = function.label, function.driver
+    if not (label.isprintable() and driver.isprintable()) or max(len(label), len(driver)) > _LONGEST_NAME:
         return False
     for fact in _FACTS_OF(function):
         if fact is not UNKNOWN:
@@ -288,7 +344,10 @@ def _refuse(where: str, what: str, next_step: str) -> InputRefused:
 _FACTS_OF: Final = operator.attrgetter(
     *(name for name in HostFunction.__struct_fields__ if HostFunction.__annotations__[name] == "Fact")
 )
-_DECODE_FUNCTIONS: Final = msgspec.json.Decoder(tuple[HostFunction, ...]).decode
+#: What has a pattern that is not checked otherwise.
+_PATTERNED: Final = operator.attrgetter("address", "vendor", "device", "class_code", "physical_function")
+_DECODE_FUNCTIONS: Final = msgspec.json.Decoder(tuple[_Function, ...]).decode
+_DECODE_STRICTLY: Final = msgspec.json.Decoder(tuple[HostFunction, ...]).decode
 _DECODE_HEAD: Final = msgspec.json.Decoder(_Head).decode
 _DECODE_FEATURE: Final = msgspec.json.Decoder(_NodeFeature).decode
 _DECODE_LIST: Final = msgspec.json.Decoder(_List).decode

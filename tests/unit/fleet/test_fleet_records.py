@@ -16,7 +16,7 @@ from vsmmu.fleet.classes import Selection, class_of
 from vsmmu.fleet.records import RecordReader, split_list
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.evidence import Evidence
-from vsmmu.host.facts import Kernel
+from vsmmu.host.facts import Host, HostFunction, Kernel
 from vsmmu.host.files import decode_host
 
 GH200 = builtin_host("gh200")
@@ -66,6 +66,9 @@ def test_order_and_blanks_do_not_matter() -> None:
         {"taken_at": "\u0000"},
         {"kernel": {"relase": "7"}},
         {"colour": "red"},
+        {"synthetic": 7},
+        {"synthetic": [7]},
+        {"title": None},
         {"smmus": "none"},
         {"functions": [{"address": "01:00.0"}]},
         {"evidence": {}},
@@ -127,6 +130,61 @@ def test_where_only_functions_are_new_and_wrong_the_strict_reader_speaks(functio
     with pytest.raises(InputRefused) as quick:
         reader.read(data, "x:9")
     assert str(quick.value) == str(strict.value)
+
+
+def test_the_quick_structs_are_the_strict_ones_without_patterns() -> None:
+    pairs = ((records_module._Function, HostFunction), (records_module._Kernel, Kernel))
+    for quick, strict in pairs:
+        assert quick.__struct_fields__ == strict.__struct_fields__
+        assert quick.__struct_defaults__ == strict.__struct_defaults__
+    assert records_module._Head.__struct_fields__ == Host.__struct_fields__
+    kinds = {
+        field.name: (str(field.type), str(other.type).split(", extra")[0])
+        for field, other in zip(
+            msgspec.structs.fields(records_module._Function),
+            msgspec.structs.fields(HostFunction),
+            strict=True,
+        )
+    }
+    assert [name for name, (quick, strict) in kinds.items() if quick != strict] == list(PATTERNED)
+
+
+#: Members with a pattern: each is checked in another way, in _PATTERNED or _is_in_order().
+PATTERNED = ("address", "smmu", "label", "vendor", "device", "class_code", "driver", "physical_function")
+
+
+@pytest.mark.parametrize("name", PATTERNED)
+@pytest.mark.parametrize("text", ["a\nb", "\x7f", "x" * 256, "", "0009:01:00.0\n", "ABCD"])
+def test_a_pattern_holds_in_the_quick_way_too(name: str, text: str) -> None:
+    reader = RecordReader()
+    for other in OTHER_FUNCTIONS:
+        reader.read(dump({**PLAIN, "functions": other}), "x")
+    data = dump({**PLAIN, "functions": [{**FUNCTION, name: text}]})
+    try:
+        expected: object = class_of(decode_host(data, "x")).fingerprint
+    except InputRefused as error:
+        expected = str(error)
+    for _ in range(2):
+        try:
+            found: object = reader.classes[reader.read(data, "x").kind].fingerprint
+        except InputRefused as error:
+            found = str(error)
+        assert found == expected
+
+
+@pytest.mark.parametrize("member", ["release", "boot_id", "command_line"])
+@pytest.mark.parametrize("text", ["a\nb", "\x7f", "x" * 256, "\u2028", "\u00e9"])
+def test_a_pattern_of_the_kernel_holds_too(member: str, text: str) -> None:
+    reader = RecordReader()
+    reader.read(dump(PLAIN), "x")
+    data = dump({**PLAIN, "kernel": {member: text}})
+    try:
+        decode_host(data, "x")
+    except InputRefused:
+        with pytest.raises(InputRefused):
+            reader.read(data, "x")
+    else:
+        assert reader.read(data, "x").kind == 0
 
 
 def test_most_hosts_are_read_the_quick_way() -> None:
