@@ -12,7 +12,7 @@ from vsmmu.cli.options import host_option, output_option
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.machine.model import Device
+    from vsmmu.host.facts import Host
     from vsmmu.qemu.inspection import HotPlug, InspectedVsmmu, Inspection
     from vsmmu.qemu.running import Found
 
@@ -94,17 +94,15 @@ def _named(found: Found, functions: tuple[str, ...]) -> Found:
     return found._replace(running=found.running._replace(endpoints=endpoints))
 
 
-def _inspection(found: Found, facts: object, hotplug: str | None, bus: str) -> Inspection:
+def _inspection(found: Found, facts: Host, hotplug: str | None, bus: str) -> Inspection:
     import msgspec
 
     from vsmmu.errors import Negative, UsageError
-    from vsmmu.host.facts import Host
     from vsmmu.pci import normal_address
     from vsmmu.qemu.hotplug import predict
     from vsmmu.qemu.inspection import inspect
     from vsmmu.qemu.versions import parse_version
 
-    assert isinstance(facts, Host)  # noqa: S101 - named here so that listing verbs does not load it
     qemu = parse_version(found.running.version)
     if not found.running.vsmmus:
         raise Negative("no-vsmmu", "this VM has no arm-smmuv3 device", where=found.source,
@@ -170,25 +168,33 @@ def _device_add(command: dict[str, str]) -> list[str]:
 
 def _pinned(inspection: Inspection, found: Found) -> Iterator[str]:
     """The whole command line if the process shows it, else one line for each vSMMU."""
-    pins = {vsmmu.device: _pins(vsmmu) for vsmmu in inspection.vsmmus if vsmmu.accel}
-    if not found.words:
-        yield from (f"{name} {','.join(f'{key}={value}' for key, value in values.items())}"
-                    for name, values in pins.items())  # fmt: skip
+    pins = [_pins(vsmmu) if vsmmu.accel else {} for vsmmu in inspection.vsmmus]
+    if found.words:
+        yield _pinned_line(found.words, pins)
         return
+    for vsmmu, values in zip(inspection.vsmmus, pins, strict=True):
+        if values:
+            yield f"{vsmmu.device} {','.join(f'{key}={value}' for key, value in values.items())}"
+
+
+def _pinned_line(words: tuple[str, ...], pins: list[dict[str, str]]) -> str:
+    """A command line with values written; vSMMUs stand in it and in memory in the order of their creation."""
+    from vsmmu.errors import InputRefused
     from vsmmu.machine.argv import Edit, read_words
     from vsmmu.machine.files import read_config_file
 
-    line = read_words(found.words, read_config_file)
-    edits = [
-        Edit(vsmmu.number, key, value)
-        for vsmmu, values in zip(_accelerated(line.machine().vsmmus), pins.values(), strict=False)
-        for key, value in values.items()
-    ]
-    yield line.edit(edits).render()
-
-
-def _accelerated(vsmmus: tuple[Device, ...]) -> list[Device]:
-    return [vsmmu for vsmmu in vsmmus if vsmmu.text("accel") in ("on", "yes", "true", "y")]
+    line = read_words(words, read_config_file)
+    vsmmus = line.machine().vsmmus
+    if len(vsmmus) != len(pins):
+        raise InputRefused(
+            "not-this-vm",
+            f"the command line has {len(vsmmus)} vSMMUs and the VM {len(pins)}",
+            next="name the socket instead of the process: then the values alone are printed",
+        )
+    pairs = zip(vsmmus, pins, strict=True)
+    return line.edit(
+        Edit(one.number, key, value) for one, values in pairs for key, value in values.items()
+    ).render()
 
 
 def _pins(vsmmu: InspectedVsmmu) -> dict[str, str]:

@@ -16,6 +16,7 @@ from vsmmu.cli.main import run
 from vsmmu.errors import InputRefused, Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import encode_host
+from vsmmu.qemu import running
 from vsmmu.qemu.hotplug import predict
 from vsmmu.qemu.inspection import inspect
 from vsmmu.qemu.readback import read_back
@@ -294,3 +295,24 @@ def test_the_document_is_what_the_schema_says() -> None:
     prediction = foretold(FakeVm({"s": GB200_REGISTERS}, {"s-a": GPU}), SECOND)
     document = json.loads(msgspec.json.encode(msgspec.structs.replace(inspection, hotplug=prediction)))
     jsonschema.Draft202012Validator(schema_of("inspection")).validate(document)
+
+
+def test_pinning_a_process_writes_its_command_line(
+    vm_socket: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smmu_word = "arm-smmuv3,primary-bus=pcie.s,id=s,accel=on"
+    words = ("qemu-system-aarch64", "-M", "virt", "-device", smmu_word, "-qmp", f"unix:{vm_socket},server=on")
+    monkeypatch.setattr(running, "process_words", lambda pid: words)
+    assert run(["inspect", "1", "--host", "builtin:gb200", "--pin"]) == 0
+    said = capsys.readouterr().out
+    assert shlex.split(said)[4] == f"{smmu_word},ats=on,ril=off,ssidsize=20,oas=48"
+    assert shlex.split(said)[:4] == list(words[:4])
+
+
+def test_a_command_line_of_another_vm_is_not_pinned(
+    vm_socket: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("qemu-system-aarch64", "-M", "virt", "-qmp", f"unix:{vm_socket},server=on")
+    monkeypatch.setattr(running, "process_words", lambda pid: words)
+    assert run(["inspect", "1", "--host", "builtin:gb200", "--pin"]) == 3
+    assert "[not-this-vm]" in capsys.readouterr().err
