@@ -23,6 +23,7 @@ if _PREBUILT := sorted(_LAB.parents[2].glob("shared/lab/Image*")):
     os.environ.setdefault("VSMMU_LAB_KERNEL", str(_PREBUILT[-1]))
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests/lab, and keep every lab test on one xdist worker: the machines fill the processors."""
     for item in items:
