@@ -26,7 +26,7 @@ def test_the_kind_of_error_is_the_exit_status(kind: type[VsmmuError], status: in
 
 
 def test_every_kind_has_a_status_of_its_own() -> None:
-    # Packages may derive kinds of their own (LabFailed); which of them are loaded depends on the tests before.
+    # Packages may derive kinds of their own (LabFailed); the tests before decide which of them are loaded.
     kinds = {kind for kind in VsmmuError.__subclasses__() if kind.__module__ == VsmmuError.__module__}
     assert kinds == set(STATUSES)
     assert VsmmuError("some-code", "something").exit_status == EXIT_BUG
