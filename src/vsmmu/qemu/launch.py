@@ -123,10 +123,16 @@ def _open(opening: Opening) -> int:
 
 
 def _refused(opening: Opening, error: OSError) -> VsmmuError:
-    what, why = f"cannot {opening.describe()}", error.strerror or ""
+    why = error.strerror or ""
     if isinstance(error, PermissionError):
-        return PermissionRefused("open-permission", what, why=why, next="run as root, or leave --fd out")
-    return HostLacks("open-failed", what, why=why, next="vsmmu doctor says what the host lacks")
+        return PermissionRefused(
+            "open-permission", "no right to open it for QEMU", where=opening.path, why=why,
+            next="run as root, or leave --fd out",
+        )  # fmt: skip
+    return HostLacks(
+        "open-failed", "cannot open it for QEMU", where=opening.path, why=why,
+        next="vsmmu doctor says what the host lacks",
+    )  # fmt: skip
 
 
 def _set_object(words: list[str], name: str, descriptor: int) -> None:
