@@ -187,13 +187,13 @@ def _behind(reading: Reading) -> Iterator[Finding]:
         for device in topology.endpoints_behind(root):
             element = reading.elements[device.number]
             if not is_vfio(device.driver):
-                if element not in reading.unplaced:
+                if element.start not in reading.unplaced:
                     yield _finding("emulated-behind-accel", element, name=f"{device.driver} ({device.name})")
             elif not device.text("iommufd"):
                 yield _finding("hostdev-without-iommufd", element, name=device.name)
     for device in machine.devices:
         element = reading.elements[device.number]
-        if is_vfio(device.driver) and element in reading.unplaced:
+        if is_vfio(device.driver) and element.start in reading.unplaced:
             yield _finding("hostdev-without-address", element, name=device.name)
     yield from _unplaced(reading, topology, roots)
     for controller in reading.controllers.values():
@@ -210,7 +210,7 @@ def _unplaced(reading: Reading, topology: Topology, roots: set[str]) -> Iterator
         for device in machine.devices
         if not is_vfio(device.driver)
         and not is_bridge(device.driver)
-        and reading.elements[device.number] in reading.unplaced
+        and reading.elements[device.number].start in reading.unplaced
     ]
     used = {device.text("bus") for device in machine.devices}
     free = [

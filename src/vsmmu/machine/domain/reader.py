@@ -55,7 +55,7 @@ class Reading(NamedTuple):
 
     :param pluggable: device number -> the ``<iommu>`` that became this ``arm-smmuv3``.
     :param elements: device number -> its element, for every device.
-    :param unplaced: PCI devices for which libvirt has yet to choose an address.
+    :param unplaced: offsets of the elements for which libvirt has yet to choose a PCI address.
     """
 
     root: Element
@@ -65,7 +65,7 @@ class Reading(NamedTuple):
     hostdevs: tuple[HostDevice, ...]
     pluggable: Mapping[int, Iommu]
     elements: Mapping[int, Element]
-    unplaced: tuple[Element, ...]
+    unplaced: frozenset[int]
 
 
 def read_domain(root: Element) -> Reading:
@@ -92,14 +92,20 @@ class _Reader:
         self.devices: list[Device] = []
         self.elements: dict[int, Element] = {}
         self.pluggable: dict[int, Iommu] = {}
-        self.unplaced: list[Element] = []
+        self.unplaced: set[int] = set()
         self.counts: dict[str, int] = {}
-        self.taken = {
+        taken = {
             address.bus
             for kind in self.kinds.values()
             for element in kind
             if (address := address_of(element)) is not None
         }
+        # Where libvirt puts host devices without address: root ports with nothing behind, the first first.
+        self.free_ports = (
+            Address(index, 0, 0)
+            for index, controller in self.controllers.items()
+            if controller.model == ROOT_PORT and index not in taken
+        )
 
     def read(self) -> Reading:
         for controller in self.controllers.values():
@@ -122,7 +128,7 @@ class _Reader:
             self.hostdevs,
             self.pluggable,
             self.elements,
-            tuple(self.unplaced),
+            frozenset(self.unplaced),
         )
 
     def add(self, driver: str, name: str, properties: dict[str, JsonValue], element: Element) -> int:
@@ -137,7 +143,7 @@ class _Reader:
     def place(self, element: Element, address: Address | None) -> dict[str, JsonValue]:
         """``bus`` and ``addr``; an address that libvirt has yet to choose is taken to be on the root."""
         if address is None:
-            self.unplaced.append(element)
+            self.unplaced.add(element.start)
             return {"bus": self.bus(0)}
         several = element.value("address", "multifunction") == "on"
         more: dict[str, JsonValue] = {"multifunction": True} if several else {}
@@ -208,18 +214,10 @@ class _Reader:
         if hostdev.iommufd:
             properties["iommufd"] = IOMMUFD
         if hostdev.address is None:
-            self.unplaced.append(hostdev.element)
-        port = hostdev.address or self.free_port()
+            self.unplaced.add(hostdev.element.start)
+        port = hostdev.address or next(self.free_ports, None)
         place = self.place(hostdev.element, port) if port is not None else {"bus": self.bus(0)}
         self.add("vfio-pci", hostdev.id, {**properties, **place}, hostdev.element)
-
-    def free_port(self) -> Address | None:
-        """Where libvirt puts a host device without address: the first root port with nothing behind."""
-        for index, controller in self.controllers.items():
-            if controller.model == ROOT_PORT and index not in self.taken:
-                self.taken.add(index)
-                return Address(index, 0, 0)
-        return None
 
     def machine(self) -> Machine:
         root = self.root
