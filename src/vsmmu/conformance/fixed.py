@@ -191,6 +191,9 @@ def _endpoints() -> Iterator[_Case]:
     line.device("pci-testdev", bus="b", addr=1, id="e")
     yield line, []
     yield _one("generous", accel="off"), []
+    line = _one("generous", accel="on")
+    line.vfio(line.port("p0"), address("generous"))
+    yield line, []
     line = Line()
     line.device("arm-smmuv3", primary_bus="pcie.0", id="s", accel="on")
     line.device("vfio-pci", host=address("gb200"), iommufd="i0", bus="pcie.0", id="v")
