@@ -13,8 +13,9 @@ from pathlib import Path
 def main() -> None:
     """Print the list."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-    groups = project["dependency-groups"].values()
-    wanted = {*project["project"]["dependencies"], *(line for group in groups for line in group)}
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    parts = [project["project"]["dependencies"], *extras.values(), *groups.values()]
+    wanted = {line for part in parts for line in part}
     print("\n".join(sorted(wanted)))  # noqa: T201 - its purpose
 
 
