@@ -14,6 +14,7 @@ import shlex
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
@@ -22,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import msgspec
 from measure import Cost, best_of, compare
 
-from vsmmu.errors import Negative
+from vsmmu.errors import HostLacks, Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.facts import Host, HostFunction
 from vsmmu.plan.planner import Order, plan
@@ -107,14 +108,29 @@ def _plan(devices: tuple[str, ...], host: Host) -> None:
             raise
 
 
+def binary(given: str, directory: Path) -> str:
+    """The QEMU to start: what was given, else the system's, else the lab's, by a script that calls it."""
+    with suppress(HostLacks):
+        return find(given or "qemu-system-aarch64")
+    from vsmmu.lab.build import ensure
+    from vsmmu.lab.cache import Cache
+
+    script = directory / "lab-qemu"
+    kernel = os.environ.get("VSMMU_LAB_KERNEL")
+    tools = ensure(Cache.default(), Path(kernel) if kernel else None).tools
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(tools.qemu())} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--qemu", default="qemu-system-aarch64", help="the binary to start")
+    parser.add_argument("--qemu", default="", help="the binary to start; the lab's if there is none")
     parser.add_argument("--runs", type=int, default=15)
     arguments = parser.parse_args()
-    qemu = find(arguments.qemu)
     with tempfile.TemporaryDirectory(prefix="vsmmu-bench-") as name:
+        qemu = binary(arguments.qemu, Path(name))
         costs = starts(qemu, arguments.runs, Path(name))
         first = first_start(qemu)
     sizes = plans()

@@ -30,6 +30,8 @@ _LOOKS: Final[dict[Shade, tuple[str, str, float, str]]] = {
     "open": ("#ffffff", "#555555", 1, "4 3"),
 }
 _ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+#: Surrogates and two code points that are no characters; controls are forbidden besides.
+_FORBIDDEN: Final = frozenset(map(chr, (*range(0xD800, 0xE000), 0xFFFE, 0xFFFF)))
 
 
 class _Laid(NamedTuple):
@@ -117,6 +119,5 @@ def _draw(laid: _Laid, x: float, y: float) -> Iterator[str]:
 
 def _safe(text: str) -> str:
     """Text as XML may hold it: entities escaped, characters that XML forbids replaced."""
-    return "".join(
-        char if char >= " " and not "\ud800" <= char <= "\udfff" else "\ufffd" for char in text
-    ).translate(_ENTITIES)
+    allowed = (char if char >= " " and char not in _FORBIDDEN else "\ufffd" for char in text)
+    return "".join(allowed).translate(_ENTITIES)
