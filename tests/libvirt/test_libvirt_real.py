@@ -10,15 +10,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import vsmmu.host
 from domains import GOLDEN, domain, driver, golden
+from vsmmu.kubevirt.hook import mutate
+from vsmmu.kubevirt.settings import HookSettings
 from vsmmu.machine.argv import read_source
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.drivers import is_bridge, is_pci
 from vsmmu.machine.model import VSMMU_DRIVER
+from vsmmu.machine.topology import Topology
 
 if TYPE_CHECKING:
     from conftest import Libvirt
@@ -125,6 +130,26 @@ def test_pipeline_of_the_how_to(libvirt: Libvirt) -> None:
         "<driver pciBus='1' accel='on' ats='on' ril='off' ssidsize='20' oas='48'/>"
     ]
     assert as_tcg(resolve(as_kvm(second.files["after.xml"]))) == second.files["after.xml"]
+
+
+def test_created_topology_is_valid_and_what_we_read(libvirt: Libvirt) -> None:
+    """The hook's ``vsmmu/accel: create`` on a domain with two plain host devices and no SMMU."""
+    hostdev = "<hostdev mode='subsystem' type='pci' managed='no'><source><address domain='0x00{}' bus='0x01' slot='0x00' function='0x0'/></source></hostdev>"
+    plain = domain(expander="", port="", iommu="", hostdev=hostdev.format("09") + hostdev.format("19"))
+    facts = Path(vsmmu.host.__file__).with_name("builtin") / "gb200.json"
+    vmi = b'{"metadata":{"annotations":{"vsmmu/accel":"create"}}}'
+    created = mutate(plain, vmi, HookSettings(facts=str(facts))).domain
+    done = libvirt(
+        "virsh -q define --validate vm.xml && virsh dumpxml --inactive t > dumped.xml && "
+        "virsh domxml-to-native qemu-argv dumped.xml > vm.args",
+        {"vm.xml": as_tcg(created)},
+    )
+    assert done.status == 0, done.stderr
+    ours = read_domain_xml(done.files["dumped.xml"], "vm.xml").machine()
+    assert shape(ours) == shape(read_source(done.files["vm.args"], "vm.args").machine())
+    assert [device.text("oas") for device in ours.vsmmus] == ["48", "48"]
+    topology = Topology.of(ours)
+    assert len({topology.root_of(device) for device in ours.devices if device.driver == "vfio-pci"}) == 2
 
 
 def test_command_line_that_the_lab_starts_is_libvirts(libvirt: Libvirt) -> None:

@@ -53,7 +53,7 @@ def mutate(data: bytes, vmi: bytes, settings: HookSettings) -> Outcome:
         settings = settings.annotated(instance.annotations)
         if not settings.enabled:
             return Outcome(data, changed=False)
-        if b"smmuv3" not in data and not settings.accelerate:
+        if b"smmuv3" not in data and settings.accelerate == "off":
             return Outcome(data, changed=False)
         return _resolve(data, settings, instance)
     except Exception as error:  # a bug of ours must not stop a VM that was to pass through, either
@@ -75,6 +75,7 @@ def _mentions_hook(vmi: bytes) -> bool:
 
 def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
     from vsmmu.host.files import load_host
+    from vsmmu.kubevirt.create import create_vsmmus
     from vsmmu.machine.domain.document import read_domain_xml
     from vsmmu.machine.domain.lint import lint
     from vsmmu.machine.domain.lint_versions import parse_libvirt_version
@@ -83,7 +84,9 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
     from vsmmu.resolve.domain_xml import corrections, resolve_domain
 
     domain = read_domain_xml(data, _WHERE)
-    if settings.accelerate:
+    if settings.accelerate == "create":
+        domain = create_vsmmus(domain, load_host(_facts(settings, vmi)))
+    elif settings.accelerate == "on":
         domain = _accelerated(domain)
     if not any(entry.is_smmuv3 and entry.accelerated for entry in domain.reading.iommus):
         return Outcome(data, changed=False)
@@ -93,12 +96,11 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
     machine = domain.machine()
     if settings.machine_type:
         machine = machine._replace(machine_type=settings.machine_type)
-    facts = settings.facts.replace(NODE, vmi.node) if NODE in settings.facts else settings.facts
     wishes = Wishes(also={"": _addresses(settings.also)}, assume_safe=settings.assume_safe)
     answer = resolve_domain(
         domain,
         machine,
-        load_host(facts),
+        load_host(_facts(settings, vmi)),
         parse_version(settings.qemu),
         policy=settings.policy,
         wishes=wishes,
@@ -116,6 +118,10 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
     return Outcome(edited, edited != data, tuple(messages))
 
 
+def _facts(settings: HookSettings, vmi: Vmi) -> str:
+    return settings.facts.replace(NODE, vmi.node) if NODE in settings.facts else settings.facts
+
+
 def _accelerated(domain: DomainXml) -> DomainXml:
     """The domain with ``accel='on'`` wherever an SMMUv3 of its own has a host device behind."""
     accelerated = domain.accelerate()
@@ -124,7 +130,7 @@ def _accelerated(domain: DomainXml) -> DomainXml:
             "no-vsmmu",
             "the annotation asks for an accelerated SMMUv3, and the domain has none that could be one",
             why="that takes an <iommu model='smmuv3'> with pciBus, and a PCI hostdev behind that expander",
-            next="let KubeVirt make the topology, or take it from: vsmmu plan DEVICE -o libvirt",
+            next="let KubeVirt make them, or let the hook do it with the annotation vsmmu/accel: create",
         )
     return accelerated
 

@@ -18,6 +18,8 @@ __all__ = ["NODE", "PREFIX", "HookSettings", "OnFailure", "Values", "from_enviro
 PREFIX: Final = "vsmmu/"
 #: *fail*: the VM does not start. *pass-through*: it starts with the domain as KubeVirt made it.
 OnFailure = Literal["fail", "pass-through"]
+#: What an annotation asks for: nothing, ``accel='on'`` on SMMUs that are there, or SMMUs.
+Accelerate = Literal["off", "on", "create"]
 #: *resolve*: what is in the domain is KubeVirt's guess, and replaced. *keep*: it stays, and is checked.
 Values = Literal["resolve", "keep"]
 
@@ -35,7 +37,8 @@ class HookSettings(NamedTuple):
 
     :param facts: path of the facts about this node; ``{node}`` in it stands for the node's name.
     :param enabled: whether it does anything at all.
-    :param accelerate: whether SMMUs with a host device behind shall become accelerated ones.
+    :param accelerate: *on*: SMMUs with a host device behind become accelerated ones; *create*: host devices
+        without one get one.
     :param also: host functions to come, such as one that a migration or hot-plug brings.
     :param qemu: version of the QEMU in virt-launcher.
     :param libvirt: version of the libvirt in virt-launcher.
@@ -45,7 +48,7 @@ class HookSettings(NamedTuple):
 
     facts: str = _DEFAULT_FACTS
     enabled: bool = True
-    accelerate: bool = False
+    accelerate: Accelerate = "off"
     on_failure: OnFailure = "fail"
     values: Values = "resolve"
     policy: Policy = "common"
@@ -71,7 +74,7 @@ class HookSettings(NamedTuple):
         if name == "hook":
             return self._replace(enabled=_choice(place, value, _SWITCH) == "on")
         if name == "accel":
-            return self._replace(accelerate=_choice(place, value, _SWITCH) == "on")
+            return self._replace(accelerate=_accelerate(place, value))
         if name == "assume-safe":
             return self._replace(assume_safe=_choice(place, value, _SWITCH) == "on")
         if name == "also":
@@ -119,6 +122,11 @@ def _choice(place: str, value: str, accepted: tuple[str, ...]) -> str:
 
 def _on_failure(place: str, value: str) -> OnFailure:
     return "fail" if _choice(place, value, get_args(OnFailure)) == "fail" else "pass-through"
+
+
+def _accelerate(place: str, value: str) -> Accelerate:
+    chosen = _choice(place, value, get_args(Accelerate))
+    return "create" if chosen == "create" else "on" if chosen == "on" else "off"
 
 
 def _values(place: str, value: str) -> Values:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from vsmmu.errors import HostLacks, InputRefused, Negative, UsageError
 from vsmmu.kubevirt.hook import mutate
 from vsmmu.kubevirt.settings import HookSettings, from_environment
 from vsmmu.machine.domain.document import read_domain_xml
+from vsmmu.machine.topology import Topology
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +116,34 @@ def test_acceleration_needs_an_smmu_that_could_have_it(iommu: str) -> None:
     with pytest.raises(Negative) as caught:
         mutate(domain(iommu=iommu), vmi(accel="on"), ON_GB200)
     assert caught.value.code == "no-vsmmu"
-    assert "vsmmu plan" in caught.value.next
+    assert "create" in caught.value.next
+
+
+def test_annotation_creates_what_is_missing() -> None:
+    """One expander and SMMU for each host SMMU, a root port for each function, whatever the format."""
+    before = golden("gb200")
+    third = (
+        b"<hostdev type='pci' mode='subsystem'>"
+        b"<source><address domain='0x0009' bus='2' slot='0' function='0'/></source></hostdev>"
+    )
+    plain = re.sub(rb"<iommu .*</iommu>", third, before, flags=re.DOTALL)
+    for data in (plain, plain.replace(b"\n", b"")):
+        after = mutate(data, vmi(accel="create"), ON_GB200).domain
+        found = read_domain_xml(after, "vm.xml")
+        topology = Topology.of(found.machine())
+        functions = [device for device in found.machine().devices if device.driver == "vfio-pci"]
+        roots = {device.text("host"): topology.root_of(device) for device in functions}
+        assert roots["0009:01:00.0"] == roots["0009:02:00.0"] != roots["0019:01:00.0"]
+        assert {device.text("iommufd") for device in functions} == {"iommufd0"}
+        assert [entry["oas"] for entry in drivers(after)] == ["48", "48"]
+        assert mutate(after, vmi(accel="create"), ON_GB200).domain == after
+        assert mutate(data, vmi(), ON_GB200).domain == data
+    with pytest.raises(Negative, match=r"0000:99:00\.0"):
+        mutate(
+            plain.replace(b"domain='0x0019' bus='0x01'", b"domain='0' bus='0x99'"),
+            vmi(accel="create"),
+            ON_GB200,
+        )
 
 
 def test_function_to_come_counts(facts: Callable[..., str]) -> None:
