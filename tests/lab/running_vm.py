@@ -47,7 +47,7 @@ echo $1 >/sys/bus/pci/drivers_probe
 TALK = """
 import json, socket, sys
 connection = socket.socket(socket.AF_UNIX)
-connection.settimeout(20)
+connection.settimeout(90)
 connection.connect(sys.argv[1])
 file = connection.makefile("rw")
 file.readline()
