@@ -14,6 +14,8 @@ from vsmmu.errors import VsmmuError
 from vsmmu.qemu.versions import LATEST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vsmmu.conformance.batches import Batch
     from vsmmu.conformance.cases import Outcome, Run
     from vsmmu.conformance.compare import Judgement
@@ -46,7 +48,8 @@ def command(cases: int, seed: int, fixed: bool, kernel: Path | None, save: Path 
     judged: dict[tuple[str, ...], Judgement] = {}
     with Session(LabConfig(kernel=kernel)) as lab:
         if fixed:
-            _run(lab, _fixed(), judged, workers, save)
+            for batch in _fixed():
+                _run(lab, batch, judged, workers, save)
         while sum(judgement.cases for judgement in judged.values()) < cases:
             _run(lab, generate(seed, COUNTS), judged, workers, save)
             seed += 1
@@ -55,12 +58,16 @@ def command(cases: int, seed: int, fixed: bool, kernel: Path | None, save: Path 
     sys.exit(1 if result.complaints else 0)
 
 
-def _fixed() -> Batch:
+def _fixed() -> Iterator[Batch]:
     from vsmmu.conformance.batches import of
-    from vsmmu.conformance.fixed import fixed_runs
+    from vsmmu.conformance.fixed import builtin_runs, fixed_runs
     from vsmmu.conformance.fixed_host import fixed_host
+    from vsmmu.host.builtin import builtin_host, builtin_names
 
-    return of(fixed_host(), fixed_runs())
+    yield of(fixed_host(), fixed_runs())
+    for name in builtin_names():
+        host = builtin_host(name)
+        yield of(host, builtin_runs(host))
 
 
 def _run(

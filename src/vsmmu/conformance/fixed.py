@@ -13,7 +13,9 @@ from vsmmu.conformance.fixed_host import NAMES, address
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["fixed_runs"]
+    from vsmmu.host.facts import Host
+
+__all__ = ["builtin_runs", "fixed_runs"]
 
 
 def fixed_runs() -> list[Run]:
@@ -27,6 +29,21 @@ def fixed_runs() -> list[Run]:
         kind = f"fixed: {group.__name__.strip('_').replace('_', ' ')}"
         for index, (line, steps) in enumerate(group()):
             found.append(Run(f"fixed/{group.__name__.strip('_')}/{index}", kind, line.words(), tuple(steps)))
+    return found
+
+
+def builtin_runs(host: Host) -> list[Run]:
+    """A few cases on a host known in part: the emulator fills the gaps, the model leaves them open."""
+    found = []
+    least = {"ats": "off", "ril": "off", "oas": "44", "ssidsize": "0"}
+    most = {"ats": "on", "ril": "on", "oas": "48", "ssidsize": "20"}
+    values: list[dict[str, Any]] = [{}, least, most, {"ril": "off", "oas": "44"}]
+    for index, written in enumerate(values):
+        line = Line()
+        bus = line.root()
+        line.vsmmu(bus, accel="on", **written)
+        line.vfio(line.port(bus), host.functions[0].address)
+        found.append(Run(f"{host.name}/{index}", "built-in hosts", line.words()))
     return found
 
 

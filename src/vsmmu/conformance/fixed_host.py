@@ -38,6 +38,7 @@ _SMMUS: Final[dict[str, dict[str, int]]] = {
     "type0": {}, "type1": {}, "type4": {},
     "no-nesting": {}, "one-stage": {"IDR0.S2P": 0},
     "cmdqv": {}, "cmdqv2": {},
+    "incoherent": {},
 }  # fmt: skip
 NAMES: Final = tuple(_SMMUS)
 
@@ -81,5 +82,5 @@ def _smmu(index: int, name: str) -> HostSmmu:
         hw_info_data={member: HwInfoFact(hex(value), _MADE) for member, value in numbers.items()},
         cmdqv=Fact(int(cmdqv), _MADE),
         nesting=Fact(int(name not in ("no-nesting", "one-stage")), _MADE),
-        coherent=Fact(1, _MADE),
+        coherent=Fact(int(name != "incoherent"), _MADE),
     )

@@ -77,6 +77,11 @@ class Admission:
             raise
         vsmmu.attached = "abort" if vsmmu.gbpa_abort else "bypass"
 
+    def is_incoherent(self, endpoint: Endpoint) -> bool:
+        """Whether vfio certainly refuses the function: __vfio_register_dev() wants a coherent IOMMU."""
+        smmu = endpoint.smmu
+        return smmu is not None and self._host.read(smmu.coherent, "coherent").exact == 0
+
     def check_vfio_ats(self, endpoint: Endpoint, phase: Phase) -> None:
         """vfio-pci's own ``ats``: hide the capability, or refuse, where the kernel says it cannot work.
 

@@ -223,6 +223,12 @@ _TABLE: Final = (
         "add -object iommufd,id=iommufd0 and iommufd=iommufd0 to the vfio-pci",
     ),
     Message(
+        "qemu-no-vfio-device",
+        "vfio {value}/vfio-dev: couldn't open directory {value}/vfio-dev: No such file or directory",
+        "vfio refuses a function behind an SMMU that is not coherent: no function of it can be given to a VM",
+        "vfio {vfio}: ",
+    ),
+    Message(
         "qemu-nest-parent",
         "Failed to allocate hwpt: Operation not supported",
         "this host's SMMU has not both stages, so its kernel cannot nest: no value helps",

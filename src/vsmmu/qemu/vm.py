@@ -206,6 +206,9 @@ class Vm:
             self._refuse("qemu-fd-without-iommufd", device.name, option)
         endpoint = self._endpoint(device)
         name = vfio_name(device, endpoint.function.address if endpoint.function else None)
+        if backend and self._admission.is_incoherent(endpoint):
+            path = device.text("sysfsdev") or f"/sys/bus/pci/devices/{name}"
+            self._refuse("qemu-no-vfio-device", device.name, option, vfio=name, value=path)
         if backend and endpoint.function is not None:
             if endpoint.function.address in self._bound:
                 self._refuse("qemu-function-twice", device.name, option, vfio=name)

@@ -8,9 +8,10 @@ import re
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import pytest
 
-from examples import Q10_2, Q11_0, Q11_1, device, function, host, options, port, smmu, vfio, vm
+from examples import Q10_2, Q11_0, Q11_1, device, fact, function, host, options, port, smmu, vfio, vm
 from vsmmu.machine.argv import read_words
 from vsmmu.qemu import hazards
 from vsmmu.qemu.realize import MAX_VSMMUS
@@ -113,6 +114,7 @@ SCENES = {
     ),
     "qemu-no-host-device": Scene(vm("", port(1), V1.replace("host=0000:01:00.0,", ""))),
     "qemu-fd-without-iommufd": Scene(options("-M virt -nodefaults -device vfio-pci,fd=9,id=v")),
+    "qemu-no-vfio-device": Scene(vm(), host(msgspec.structs.replace(smmu(), coherent=fact(0)))),
     "qemu-nest-parent": Scene(vm(), host(smmu(nesting=0, IDR0_S2P=0))),
     "qemu-hw-info-type": Scene(vm(), host(smmu(hw_info_type=0))),
     "qemu-stlevel": Scene(vm(), host(smmu(IDR0_ST_LEVEL=0))),
