@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.examples import host, options
 
+from examples import host, options
 from vsmmu.qemu.versions import parse_version
 from vsmmu.resolve.resolver import resolve
 
