@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vsmmu.picture.box import Shade
 
 Rect = tuple[float, float, float, float]
-TEXT = st.text("ab 0<&\"\x00\n\u00e9\u4e2d", max_size=8)
+TEXT = st.text('ab 0<&"\x00\n\u00e9\u4e2d', max_size=8)
 SHADES: list[Shade] = ["plain", "place", "strong", "open"]
 
 
