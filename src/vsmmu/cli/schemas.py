@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every document that vsmmu reads or prints, and its JSON Schema: made from the struct, so that none drifts."""
+"""Every document that vsmmu reads or prints, with its JSON Schema made from the struct, so that none drifts."""
 
 from __future__ import annotations
 
