@@ -20,37 +20,26 @@ PROGRAM = ROOT / "tests" / "unit" / "emulate" / "emulated_program.py"
 ROUNDS = 5
 COUNT = 2000
 #: Calls that the filter lets through at once, and one of which it looks at an argument.
-PLAIN = """
-import json, os, time
-file = os.open("/dev/zero", os.O_RDWR)
-def rate(call, *arguments):
-    best = 1e9
-    for _ in range(5):
-        began = time.perf_counter()
-        for _ in range(50000):
-            call(*arguments)
-        best = min(best, time.perf_counter() - began)
-    return best / 50000 * 1e9
-print(json.dumps([rate(os.getppid), rate(os.read, file, 1), rate(os.pread, file, 1, 0)]))
-"""
 CALLS = ("getppid", "read", "pread64")
 
 
-def c_responder(directory: Path) -> float:
-    """Microseconds for one call answered by the C program."""
-    program = directory / "responder"
-    subprocess.run(["cc", "-O2", "-o", program, HERE / "responder.c"], check=True)
-    answers = [
-        subprocess.run([program, str(COUNT)], capture_output=True, check=True).stdout for _ in range(ROUNDS)
-    ]
-    return min(float(answer) for answer in answers)
+def compiled(directory: Path, name: str) -> str:
+    """One of the C programs here, compiled."""
+    program = directory / name
+    subprocess.run(["cc", "-O2", "-o", program, HERE / f"{name}.c"], check=True)
+    return str(program)
+
+
+def output(*command: str) -> str:
+    """What a program prints."""
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout
 
 
 def emulated(facts: Path, *command: str) -> str:
     """Run a program under the emulator; its output."""
     code = "import sys; from vsmmu.cli.main import run; sys.exit(run(sys.argv[1:]))"
     full = [sys.executable, "-c", code, "emulate", "-q", "--host", str(facts), "--", *command]
-    return subprocess.run(full, capture_output=True, check=True, text=True).stdout
+    return output(*full)
 
 
 def main() -> None:
@@ -63,15 +52,15 @@ def main() -> None:
         directory = Path(name)
         facts = directory / "host.json"
         save_host(host(), facts)
-        native = c_responder(directory)
+        responder, loop = compiled(directory, "responder"), compiled(directory, "plain")
+        native = min(float(output(responder, str(COUNT))) for _ in range(ROUNDS))
         ours = min(
             float(emulated(facts, sys.executable, str(PROGRAM), "busy", str(COUNT))) for _ in range(ROUNDS)
         )
         plain: dict[str, list[list[float]]] = {"alone": [], "emulated": []}
         for _ in range(ROUNDS):
-            alone = subprocess.run([sys.executable, "-c", PLAIN], capture_output=True, check=True, text=True)
-            plain["alone"].append(json.loads(alone.stdout))
-            plain["emulated"].append(json.loads(emulated(facts, sys.executable, "-c", PLAIN)))
+            plain["alone"].append(json.loads(output(loop)))
+            plain["emulated"].append(json.loads(emulated(facts, loop)))
         began = time.perf_counter()
         emulated(facts, "true")
         start = time.perf_counter() - began
