@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every document that vsmmu reads or prints, with its JSON Schema made from the struct, so that none drifts."""
+"""Every document that vsmmu reads or prints, with the JSON Schema made from its struct."""
 
 from __future__ import annotations
 
