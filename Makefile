@@ -14,7 +14,7 @@ unexport VSMMU_LAB_KERNEL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test test-fast test-lab lab bench docs docs-update regenerate schemas lock clean
+.PHONY: help venv system conformance run test test-fast test-lab lab bench docs docs-update regenerate schemas lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -30,7 +30,7 @@ $(STAMP): requirements/lock.txt requirements/make-venv pyproject.toml
 run: venv ## the main job, on a built-in host: resolve, explain, check
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/main-job.sh
 
-test: venv lab ## every test: lint, fast, lab
+test: venv system lab ## every test: lint, fast, lab
 	$(PYTEST) $(PARALLEL)
 
 test-fast: venv ## every test that needs no lab
@@ -38,6 +38,12 @@ test-fast: venv ## every test that needs no lab
 
 test-lab: venv lab ## only the lab suite: a real arm64 kernel in QEMU
 	$(PYTEST) -m lab
+
+system: ## install the Debian packages that tests use (root, Debian; elsewhere nothing happens)
+	@requirements/install-system-packages
+
+conformance: venv lab ## hold the model against real QEMU: two thousand cases, about half an hour
+	$(BIN)/python -m vsmmu.conformance --cases 2000 $(if $(VSMMU_LAB_KERNEL),--kernel "$(VSMMU_LAB_KERNEL)")
 
 # Where the lab cannot be built, its tests say so and skip; in CI they fail.
 lab: venv ## build what the lab needs (root, Debian; cached outside the checkout)
@@ -49,6 +55,10 @@ bench: venv ## cold start, throughput, growth: a table, and build/bench.json
 	@command -v virt-xml >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 		apt-get install -q -y --no-install-recommends virtinst >/dev/null
 	$(BIN)/python bench/main.py
+	$(BIN)/python bench/hook/main.py
+	$(BIN)/python bench/run/main.py
+	$(BIN)/python bench/emulate/bench.py
+	$(BIN)/python bench/fleet/run.py --sizes 1000,100000
 
 docs: venv ## the manual as HTML, in docs/_build/html
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs docs/_build/html
