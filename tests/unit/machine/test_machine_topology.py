@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
+from steps import steps
 from vsmmu.errors import InputRefused
 from vsmmu.machine.argv import read_words
 from vsmmu.machine.drivers import BRIDGES, is_bridge, is_pci, is_vfio
@@ -189,16 +188,11 @@ def test_growth_is_linear(shape: str) -> None:
 
     empty = read_words(["qemu"]).machine()
 
-    def cost(count: int) -> float:
+    def work(count: int) -> int:
         machine = empty._replace(devices=devices(count))
-        best = float("inf")
-        for _ in range(5):
-            start = time.process_time()
-            Topology.of(machine)
-            best = min(best, time.process_time() - start)
-        return best
+        return steps(lambda: Topology.of(machine))
 
-    assert cost(MAX_DEVICES) < 64 * max(cost(MAX_DEVICES // 16), 0.001)
+    assert work(MAX_DEVICES // 4) < 16 * 1.2 * work(MAX_DEVICES // 64)
 
 
 def test_driver_kinds() -> None:

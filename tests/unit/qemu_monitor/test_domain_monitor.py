@@ -44,6 +44,9 @@ except CommandFailed as error:
     print(json.dumps({{"error": {{"class": error.error_class, "desc": error.why}}}}))
 """
 
+#: Seconds; a tenth of it on an idle machine.
+BOUND = 20
+
 
 @pytest.fixture
 def virsh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Virsh:
@@ -82,7 +85,7 @@ def test_a_domain_that_does_not_answer(
     virsh(f"#!/bin/sh\n{script}\n")
     begun = time.monotonic()
     assert run(["inspect", "guest1", "--host", "builtin:gb200", "--timeout", "0.5"]) == status
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < BOUND
     assert f"[{code}]" in capsys.readouterr().err
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 READY = GREETING + b'{"return": {}}\n'
 
+#: Seconds; a tenth of it on an idle machine.
+BOUND = 20
+
 
 def say(data: bytes) -> Serve:
     return lambda connection: connection.sendall(data)
@@ -84,7 +87,7 @@ def test_a_peer_that_is_no_qemu(
     begun = time.monotonic()
     with listening(tmp_path / "qmp", serve) as path:
         assert run(["inspect", path, "--host", "builtin:gb200", "--timeout", "0.5"]) == status
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < BOUND
     captured = capsys.readouterr()
     assert f"[{code}]" in captured.err
     assert captured.out == ""
