@@ -19,7 +19,6 @@ PURE = ("smmuv3", "picture", "machine", "qemu", "resolve", "plan", "fleet")
 #: The modules of these packages that exist to touch the world, each for one thing.
 IMPURE = {
     "vsmmu.machine.files": "reads the files that -readconfig names",
-    "vsmmu.qemu.binary": "asks a QEMU binary for its version",
     "vsmmu.qemu.asking": "asks a QEMU binary what it is, and keeps the answer",
     "vsmmu.qemu.lookup": "finds a binary and what is known of it",
     "vsmmu.qemu.launch": "opens files for QEMU and becomes it",

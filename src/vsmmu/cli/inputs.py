@@ -122,9 +122,9 @@ def load_qemu(spec: str | None) -> Qemu:
         return LATEST
     if spec[:1].isdigit() and "/" not in spec:
         return parse_version(spec)
-    from vsmmu.qemu.binary import ask_version
+    from vsmmu.qemu.lookup import installed
 
-    return parse_version(ask_version(spec))
+    return installed(spec).qemu
 
 
 def _libvirt(spec: str | None) -> Version:
