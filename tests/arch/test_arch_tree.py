@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FORBIDDEN = {
     "a directory of one machine": re.compile(r"[/](?:work|root/\.pyenv|home/[a-z]+)[/]"),
     "a package registry": re.compile(
-        r"(?:pypi|pythonhosted|crates|npmjs|rubygems)[.](?:org|io)", re.IGNORECASE
+        r"(?:pypi|pythonhosted|crates|npmjs|rubygems|deb[.]debian)[.](?:org|io)", re.IGNORECASE
     ),
     "something left undone": re.compile(r"(?:TOD[O]|FIXM[E]|XX[X])"),
     "a conflict marker": re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE),

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import HostLacks, PermissionRefused
 from vsmmu.lab.cache import Cache
+from vsmmu.lab.mirror import debian_mirror
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MIRROR: Final = "http://mirror.invalid/debian"
 SUITE: Final = "sid"
 PACKAGES: Final = (
     "libvirt-daemon",
@@ -36,7 +36,7 @@ APT: Final = ('Acquire::Check-Valid-Until "false"',)
 
 def recipe() -> str:
     """The name of the directory: what goes in decides it."""
-    text = "\n".join([MIRROR, SUITE, *PACKAGES])
+    text = "\n".join([SUITE, *PACKAGES])
     return f"libvirt-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
@@ -60,7 +60,10 @@ def _make(directory: Path) -> None:
     log = Cache.default().log(recipe())
     with log.open("w", encoding="utf-8") as output:
         done = subprocess.run(
-            [*command, SUITE, str(directory / "tree"), MIRROR], stdout=output, stderr=output, check=False
+            [*command, SUITE, str(directory / "tree"), debian_mirror()],
+            stdout=output,
+            stderr=output,
+            check=False,
         )
     if done.returncode != 0:
         raise HostLacks("libvirt-tree", "cannot make the libvirt directory", where=str(log))

@@ -21,7 +21,6 @@ __all__ = [
 
 #: The oldest outer QEMU that the lab has been measured with.
 QEMU_MINIMUM = (11, 1)
-MIRROR = "http://mirror.invalid/debian"
 SUITE = "trixie"
 BACKPORTS = "trixie-backports"
 KERNEL_SERIES = "7.3"
@@ -88,7 +87,6 @@ class TreeRecipe:
     prune: tuple[str, ...] = _PRUNE
     #: Files of ours that go into it, with their text.
     files: tuple[tuple[str, str], ...] = ()
-    mirror: str = MIRROR
     suite: str = SUITE
     backports: str = BACKPORTS
 
@@ -97,9 +95,9 @@ class TreeRecipe:
         """Its name in the cache."""
         return _key(asdict(self), self.kind)
 
-    def sources(self) -> str:
-        """The package sources, one-line form."""
-        return "".join(f"deb {self.mirror} {suite} main\n" for suite in (self.suite, self.backports))
+    def sources(self, mirror: str) -> str:
+        """The package sources, one-line form; which archive they come from is no part of the recipe."""
+        return "".join(f"deb {mirror} {suite} main\n" for suite in (self.suite, self.backports))
 
     def command(self, tree: str, sources: str) -> list[str]:
         """The ``mmdebstrap`` call that unpacks it into *tree*; it runs nothing of what it unpacks."""
@@ -123,7 +121,6 @@ class KernelRecipe:
     fragment: str
     series: str = KERNEL_SERIES
     base: str = "tinyconfig"
-    mirror: str = MIRROR
 
     @property
     def name(self) -> str:
@@ -132,9 +129,7 @@ class KernelRecipe:
 
     def source(self, architecture: str) -> TreeRecipe:
         """The Debian package with the sources."""
-        return TreeRecipe(
-            "linux-source", architecture, (f"linux-source-{self.series}",), prune=(), mirror=self.mirror
-        )
+        return TreeRecipe("linux-source", architecture, (f"linux-source-{self.series}",), prune=())
 
     def make(self, source: str, output: str, *goals: str) -> list[str]:
         """A ``make`` call; user, host and time are fixed, so that the same sources give the same Image."""

@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from vsmmu.lab.commands import run_logged
+from vsmmu.lab.mirror import debian_mirror
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def _remove(path: Path) -> None:
 def unpack(recipe: TreeRecipe, tree: Path, log: Path) -> None:
     """Unpack the packages of *recipe* into *tree*, without what it prunes, with its own files."""
     sources = tree.with_name("sources.list")
-    sources.write_text(recipe.sources())
+    sources.write_text(recipe.sources(debian_mirror()))
     run_logged(recipe.command(str(tree), str(sources)), log)
     for name in recipe.prune:
         _remove(tree / name)

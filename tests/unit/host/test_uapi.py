@@ -18,6 +18,7 @@ import pytest
 from vsmmu.host import uapi
 from vsmmu.host.uapi import hw_info, iommufd, nesting, vfio
 from vsmmu.host.uapi.hw_info import HwInfo, get_hw_info, iommu_hw_info
+from vsmmu.lab.mirror import debian_mirror
 
 PACKAGE = "linux-libc-dev"
 COMPILERS = {"x86_64-linux-gnu": "gcc", "aarch64-linux-gnu": "aarch64-linux-gnu-gcc"}
@@ -110,7 +111,7 @@ def fetch(scratch: Path) -> None:
         (scratch / directory).mkdir(parents=True)
     (scratch / "sources.list").write_text(
         "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
-        "http://mirror.invalid/debian trixie-backports main\n"
+        f"{debian_mirror()} trixie-backports main\n"
     )
     options = {
         "Dir::Etc::sourcelist": scratch / "sources.list",

@@ -34,7 +34,6 @@ def test_a_name_is_kind_and_hash() -> None:
         {"packages": ("python3",)},
         {"prune": ()},
         {"files": (("init", "#!/bin/sh\n"),)},
-        {"mirror": "http://mirror.invalid/debian"},
         {"suite": "forky"},
         {"backports": "forky-backports"},
     ],
@@ -88,7 +87,7 @@ def test_the_tree_command_names_everything() -> None:
 
 
 def test_sources_have_the_suite_and_its_backports() -> None:
-    assert TreeRecipe("t", "arm64", (), mirror="http://m").sources() == (
+    assert TreeRecipe("t", "arm64", ()).sources("http://m") == (
         "deb http://m trixie main\ndeb http://m trixie-backports main\n"
     )
 
