@@ -26,10 +26,11 @@ from vsmmu.emulate.supervisor import Supervisor
 from vsmmu.errors import HostLacks, VsmmuError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from vsmmu.emulate.faults import Fault
     from vsmmu.emulate.hardware import Hardware
+    from vsmmu.emulate.nodes import Node
     from vsmmu.emulate.trace import Trace
 
 __all__ = ["Options", "run"]
@@ -39,6 +40,9 @@ _SIGNAL_BASE: Final = 128
 #: Passed on to the program when they are sent to us alone; a terminal sends SIGINT to both.
 _PASSED_ON: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LIMIT: Final = 4096
+#: For a ``vsmmu probe`` among the programs: what it finds must not pass for facts about the real host. Below
+#: a directory that exists in the program's namespace only, so that it ends with the program.
+_RUN_DIRECTORY: Final = "/dev/vfio/.vsmmu"
 
 
 class Options(NamedTuple):
@@ -65,7 +69,7 @@ def run(hardware: Hardware, argv: Sequence[str], options: Options = Options()) -
     child = os.fork()
     if not child:
         ours.close()
-        _become(theirs, argv, lambda: _prepare(machine, lambda: Overlay().add(nodes)))
+        _become(theirs, argv, lambda: _prepare(machine, lambda: _lay_over(nodes)))
     theirs.close()
     with ours:
         listener = _receive_listener(ours, child)
@@ -75,6 +79,13 @@ def run(hardware: Hardware, argv: Sequence[str], options: Options = Options()) -
             return _serve(supervisor, child, ours, options.control)
         finally:
             supervisor.close()
+
+
+def _lay_over(nodes: Mapping[str, Node]) -> None:
+    """Show the emulated host to this process, which has a namespace of its own."""
+    Overlay().add(nodes)
+    if os.environ.setdefault("VSMMU_RUN_DIR", _RUN_DIRECTORY) == _RUN_DIRECTORY:
+        os.makedirs(_RUN_DIRECTORY, mode=0o700, exist_ok=True)  # noqa: PTH103 - in a child before exec
 
 
 def _prepare(machine: seccomp.Architecture, lay_over: Callable[[], None]) -> int:

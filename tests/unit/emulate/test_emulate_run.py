@@ -242,6 +242,17 @@ def test_without_privilege(facts: Path, tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["65534", '[2, 2, 2, "ENOENT", 1]'], done.stderr
 
 
+def test_a_probe_of_the_emulated_host_leaves_the_real_ones_facts_alone(facts: Path) -> None:
+    real = Path("/run/vsmmu/host.json")
+    before = real.read_bytes() if real.exists() else None
+    probe = f"{sys.executable} -m vsmmu probe"
+    script = f'echo "$VSMMU_RUN_DIR"; {probe} >/dev/null; ls "$VSMMU_RUN_DIR"'
+    told, *written = emulate(["-q", "--host", "builtin:gb200", "--", "sh", "-c", script]).stdout.split()
+    assert "host.json" in written
+    assert not Path(told).exists()
+    assert (real.read_bytes() if real.exists() else None) == before
+
+
 @pytest.mark.parametrize("name", builtin_names())
 def test_the_prober_finds_the_facts_again(facts: Path, tmp_path: Path, name: str) -> None:
     """The unchanged prober on every built-in host: what the facts say comes back, the rest is synthetic."""
