@@ -51,7 +51,8 @@ def _commands(command: click.Command, context: click.Context, name: str) -> Iter
 
 def command_line() -> str:
     """Every verb with the help that it prints."""
-    root = click.Context(cli, info_name="vsmmu", terminal_width=_WIDTH, max_content_width=_WIDTH)
+    settings = {**cli.context_settings, "max_content_width": _WIDTH}
+    root = click.Context(cli, info_name="vsmmu", terminal_width=_WIDTH, **settings)
     blocks = [f"```text\n{cli.get_help(root)}\n```"]
     for verb in cli.list_commands(root):
         command = cli.get_command(root, verb)

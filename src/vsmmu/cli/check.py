@@ -74,7 +74,7 @@ def _text(verdict: Verdict, findings: tuple[Finding, ...], *, startable: bool, t
             yield f"{step.phase:12} {step.device:16} {step.event}"
         yield ""
     for vsmmu in verdict.vsmmus:
-        yield from _vsmmu(vsmmu)
+        yield from _vsmmu(vsmmu, runs=verdict.failure is None)
     for doubt in verdict.doubts:
         yield f"unknown: {', '.join(doubt.needs)} behind {doubt.device}; QEMU could say: {doubt.text}"
     for hazard in verdict.hazards:
@@ -85,12 +85,12 @@ def _text(verdict: Verdict, findings: tuple[Finding, ...], *, startable: bool, t
     yield _conclusion(verdict, startable=startable, findings=bool(findings))
 
 
-def _vsmmu(vsmmu: VsmmuOutcome) -> Iterator[str]:
+def _vsmmu(vsmmu: VsmmuOutcome, *, runs: bool) -> Iterator[str]:
     values = " ".join(f"{name}={value}" for name, value in vsmmu.values.items())
     host = f", host SMMU {vsmmu.host_smmu}" if vsmmu.host_smmu and not vsmmu.host_smmu.startswith("?") else ""
     yield f"{vsmmu.device} on {vsmmu.primary_bus}{host}"
     yield f"  {values}"
-    if vsmmu.registers is not None:
+    if vsmmu.registers is not None and runs:
         words = " ".join(f"{name} {vsmmu.registers[name]}" for name in ("IDR0", "IDR1", "IDR3", "IDR5"))
         note = f" ({', '.join(vsmmu.uncertain)} may differ)" if vsmmu.uncertain else ""
         yield f"  the guest sees {words}{note}"
