@@ -9,6 +9,7 @@ reboot.
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -105,14 +106,23 @@ class Journal:
             os.close(descriptor)
 
 
+_ENDING: Final = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
+
+
 class Transaction:
-    """Steps that are all undone at the end of the block, whatever happens in it."""
+    """Steps that are all undone at the end of the block, whatever happens in it.
+
+    Signals that would end the process wait for that end: it is a matter of milliseconds, and one that came in
+    the middle of the undoing would cut it short.
+    """
 
     def __init__(self, journal: Journal, writer: SysfsWriter) -> None:
         self._journal = journal
         self._writer = writer
+        self._mask: set[int] = set()
 
     def __enter__(self) -> Transaction:
+        self._mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING))
         return self
 
     def do(self, step: Step) -> None:
@@ -126,7 +136,10 @@ class Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._journal.undo(self._writer)
+        try:
+            self._journal.undo(self._writer)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
