@@ -151,7 +151,7 @@ def test_a_terminated_probe_gives_the_driver_back(machine: Machine) -> None:  # 
             "wait $probe || [ $? = 143 ]"
         )
         assert (machine.driver(RNG), machine.override(RNG)) == ("virtio-pci", "(null)")
-        assert "journal" not in machine.sh("ls /run/vsmmu")
+        assert "journal" not in machine.sh("ls /run/vsmmu 2>/dev/null || true")
 
 
 def test_a_probe_waits_for_another(machine: Machine) -> None:  # noqa: F811
