@@ -20,7 +20,7 @@ from measure import Cost, best_of, compare, rate
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.evidence import Evidence
 from vsmmu.host.facts import SCHEMA, Host, HostFunction
-from vsmmu.machine.argv import read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu.versions import LATEST
 from vsmmu.resolve.resolver import resolve
 

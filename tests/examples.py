@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
-from vsmmu.machine.argv import read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.model import Device, Origin
 from vsmmu.qemu.versions import parse_version
 from vsmmu.smmuv3.fields import oas_code

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import examples
 from vsmmu.host.evidence import Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
-from vsmmu.machine.argv import CommandLine, read_words
+from vsmmu.machine.command_line.argv import CommandLine, read_words
 from vsmmu.resolve.candidates import Wishes
 from vsmmu.smmuv3.fields import OAS_BITS
 

@@ -11,10 +11,10 @@ import subprocess
 import sys
 import time
 
-from vsmmu.host.ask import ask
-from vsmmu.host.steps import BindDriver, OverrideDriver, SysfsWriter
-from vsmmu.host.tree import Tree
-from vsmmu.host.vfio import vfio_device
+from vsmmu.probe.ask import ask
+from vsmmu.probe.steps import BindDriver, OverrideDriver, SysfsWriter
+from vsmmu.probe.system_root import Tree
+from vsmmu.probe.vfio_files import vfio_device
 
 
 def ours(tree: Tree, address: str, node: str, rounds: int) -> list[int]:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The measure for a probe: the same system calls as vsmmu.host.ask.ask(), in C.
+// The measure for a probe: the same system calls as vsmmu.probe.ask.ask(), in C.
 // usage: peer DEVICE ROUNDS   prints nanoseconds for each round, and the registers of the last on stderr
 
 #include <errno.h>

@@ -26,7 +26,7 @@ DEVICES = {"e1000e": "0000:00:05.0", "nvme": "0000:00:06.0"}
 
 
 def default_headers() -> Path:
-    """Where tests/unit/host/test_uapi.py keeps the headers of trixie-backports."""
+    """Where tests/unit/uapi/test_uapi_structs.py keeps the headers of trixie-backports."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "vsmmu" / "kernel-headers" / "trixie-backports"
 

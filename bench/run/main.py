@@ -26,9 +26,9 @@ from measure import Cost, best_of, compare
 from vsmmu.errors import HostLacks, Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.facts import Host, HostFunction
+from vsmmu.monitor.binary_cache import find
+from vsmmu.monitor.binary_probe import ask
 from vsmmu.plan.planner import Order, plan
-from vsmmu.qemu.asking import ask
-from vsmmu.qemu.lookup import find
 from vsmmu.qemu.versions import LATEST
 
 RESULTS = Path(__file__).parents[2] / "build" / "bench-run.json"

@@ -19,7 +19,7 @@ VM = (
 #: loads cannot be helped: inspect, gettext, uuid.)
 UNWANTED = set(
     "asyncio dataclasses email http importlib.metadata jinja2 logging lxml pydoc qemu rich socket subprocess "
-    "tempfile unittest vsmmu.doctor vsmmu.host.live vsmmu.host.probe vsmmu.host.uapi vsmmu.lab xml".split()
+    "tempfile unittest vsmmu.doctor vsmmu.probe.live vsmmu.probe.execute vsmmu.uapi vsmmu.lab xml".split()
 )
 PROBE = """
 import sys

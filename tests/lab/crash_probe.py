@@ -17,11 +17,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import vsmmu.host.uapi.ioctl as ioctl_module
-from vsmmu.host.journal import Journal
-from vsmmu.host.probe import probe
-from vsmmu.host.steps import SysfsWriter, current_override
-from vsmmu.host.tree import Tree
+import vsmmu.uapi.ioctl as ioctl_module
+from vsmmu.probe.execute import probe
+from vsmmu.probe.journal import Journal
+from vsmmu.probe.steps import SysfsWriter, current_override
+from vsmmu.probe.system_root import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable

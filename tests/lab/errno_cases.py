@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsmmu.errors import VsmmuError
-from vsmmu.host.ask import ask
-from vsmmu.host.steps import BindDriver, OverrideDriver, SysfsWriter
-from vsmmu.host.tree import Tree
-from vsmmu.host.uapi import hw_info, iommufd, nesting, vfio
-from vsmmu.host.uapi.ioctl import IOMMUFD_TYPE, ioctl, request
-from vsmmu.host.vfio import group_node, vfio_device
+from vsmmu.probe.ask import ask
+from vsmmu.probe.steps import BindDriver, OverrideDriver, SysfsWriter
+from vsmmu.probe.system_root import Tree
+from vsmmu.probe.vfio_files import group_node, vfio_device
+from vsmmu.uapi import hw_info, iommufd, nesting, vfio
+from vsmmu.uapi.ioctl import IOMMUFD_TYPE, ioctl, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from domains import GOLDEN
-from vsmmu.machine.argv import read_source
+from vsmmu.machine.command_line.argv import read_source
 
 if TYPE_CHECKING:
     from vsmmu.lab import Session

@@ -16,7 +16,7 @@ from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import encode_host
 from vsmmu.lab.build import ensure
 from vsmmu.lab.cache import Cache
-from vsmmu.machine.argv import read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.plan.planner import Order, plan
 from vsmmu.qemu.versions import LATEST
 from vsmmu.qemu.vm import start

@@ -36,9 +36,9 @@ REGISTERS = {
 }
 BIND = """
 import os, sys, time
-from vsmmu.host.tree import Tree
-from vsmmu.host.uapi.vfio import bind_iommufd
-from vsmmu.host.vfio import vfio_device
+from vsmmu.probe.system_root import Tree
+from vsmmu.uapi.vfio import bind_iommufd
+from vsmmu.probe.vfio_files import vfio_device
 device = os.open(vfio_device(Tree(), {address!r}).node, os.O_RDWR)
 bind_iommufd(device, os.open("/dev/iommu", os.O_RDWR))
 print("ready", flush=True)
@@ -274,7 +274,7 @@ def test_other_users_see_what_root_has_probed(machine: Machine) -> None:  # noqa
     with machine.on_vfio(E1000E):
         assert machine.vsmmu("probe").status == 0
     text = (
-        "from vsmmu.host.live import *; h = live_host(); print(describe_age(h));"
+        "from vsmmu.probe.live import *; h = live_host(); print(describe_age(h));"
         "print(h.read_field(h.smmus[0], 'IDR5.OAS'))"
     )
     said = machine.run("python3", "-c", text, user=1000).stdout.decode()

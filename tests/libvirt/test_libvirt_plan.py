@@ -13,7 +13,7 @@ import pytest
 
 from domains import domain
 from vsmmu.host.builtin import builtin_host
-from vsmmu.machine.argv import read_source
+from vsmmu.machine.command_line.argv import read_source
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.plan.domain import next_index
 from vsmmu.plan.libvirt import devices_xml

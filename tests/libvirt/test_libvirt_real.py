@@ -19,7 +19,7 @@ import vsmmu.host
 from domains import GOLDEN, domain, driver, golden
 from vsmmu.kubevirt.hook import mutate
 from vsmmu.kubevirt.settings import HookSettings
-from vsmmu.machine.argv import read_source
+from vsmmu.machine.command_line.argv import read_source
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.drivers import is_bridge, is_pci
 from vsmmu.machine.model import VSMMU_DRIVER

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from domains import domain
 from vsmmu.errors import InputRefused
 from vsmmu.host.builtin import builtin_host
+from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.domain.lint import lint
-from vsmmu.machine.edits import Edit
 from vsmmu.qemu.versions import LATEST
 from vsmmu.resolve.domain_xml import resolve_domain
 

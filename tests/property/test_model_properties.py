@@ -17,8 +17,8 @@ from examples import Q11_1, device, port
 from strategies import ADDRESSES, hosts, qemus, vms
 from vsmmu.errors import InputRefused
 from vsmmu.host.evidence import Fact
-from vsmmu.machine.argv import read_words
-from vsmmu.machine.edits import Edit
+from vsmmu.machine.command_line.argv import read_words
+from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.qemu.vm import Vm, start
 from vsmmu.resolve.resolver import apply_edits
 from vsmmu.smmuv3.fields import field

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from examples import Q11_1, function, host, smmu
 from vsmmu.errors import Negative
-from vsmmu.machine.argv import read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.topology import Topology
 from vsmmu.plan.planner import Order, plan
 from vsmmu.qemu.vm import start

@@ -7,7 +7,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vsmmu.machine.argv import CommandLine
+    from vsmmu.machine.command_line.argv import CommandLine
     from vsmmu.machine.domain.document import DomainXml
 
 __all__ = ["difference"]
@@ -20,7 +20,7 @@ def difference(before: CommandLine | DomainXml, after: CommandLine | DomainXml) 
 
 
 def _lines(vm: CommandLine | DomainXml) -> list[str]:
-    from vsmmu.machine.argv import CommandLine
+    from vsmmu.machine.command_line.argv import CommandLine
 
     if not isinstance(vm, CommandLine):
         return vm.lines()

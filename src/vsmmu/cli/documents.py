@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from vsmmu.machine.argv import CommandLine
+from vsmmu.machine.command_line.argv import CommandLine
 from vsmmu.machine.domain.lint_rules import Finding
 from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
 from vsmmu.resolve.result import Problem, Resolution, VsmmuResolution

@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import UsageError
-from vsmmu.machine.argv import CommandLine, read_source, read_words
-from vsmmu.machine.files import read_config_file
+from vsmmu.machine.command_line.argv import CommandLine, read_source, read_words
+from vsmmu.machine.command_line.files import read_config_file
 from vsmmu.pci import normal_address
 from vsmmu.qemu.versions import LATEST, Qemu, parse_version
 from vsmmu.resolve.candidates import Wishes
@@ -100,7 +100,7 @@ def load_host(spec: str) -> Host:
     :raise HostLacks: a missing file; for ``live``, no facts on this machine.
     """
     if spec == "live":
-        from vsmmu.host.live import live_host
+        from vsmmu.probe.live import live_host
 
         return live_host()
     if spec.startswith(_BUILTIN):
@@ -122,7 +122,7 @@ def load_qemu(spec: str | None) -> Qemu:
         return LATEST
     if spec[:1].isdigit() and "/" not in spec:
         return parse_version(spec)
-    from vsmmu.qemu.lookup import installed
+    from vsmmu.monitor.binary_cache import installed
 
     return installed(spec).qemu
 

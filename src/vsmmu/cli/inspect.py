@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.host.facts import Host
-    from vsmmu.qemu.inspection import HotPlug, InspectedVsmmu, Inspection
-    from vsmmu.qemu.running import Found
+    from vsmmu.monitor.inspection import HotPlug, InspectedVsmmu, Inspection
+    from vsmmu.monitor.socket_discovery import Found
 
 __all__ = ["command"]
 
@@ -59,7 +59,7 @@ def command(
     if --hotplug says no.
     """
     from vsmmu.cli.inputs import load_host
-    from vsmmu.qemu.running import read_running
+    from vsmmu.monitor.socket_discovery import read_running
 
     facts = load_host(host)
     found = _named(read_running(target, timeout, uri), functions)
@@ -98,9 +98,9 @@ def _inspection(found: Found, facts: Host, hotplug: str | None, bus: str) -> Ins
     import msgspec
 
     from vsmmu.errors import Negative, UsageError
+    from vsmmu.monitor.hotplug import predict
+    from vsmmu.monitor.inspection import inspect
     from vsmmu.pci import normal_address
-    from vsmmu.qemu.hotplug import predict
-    from vsmmu.qemu.inspection import inspect
     from vsmmu.qemu.versions import parse_version
 
     qemu = parse_version(found.running.version)
@@ -180,8 +180,8 @@ def _pinned(inspection: Inspection, found: Found) -> Iterator[str]:
 def _pinned_line(words: tuple[str, ...], pins: list[dict[str, str]]) -> str:
     """A command line with values written; vSMMUs stand in it and in memory in the order of their creation."""
     from vsmmu.errors import InputRefused
-    from vsmmu.machine.argv import Edit, read_words
-    from vsmmu.machine.files import read_config_file
+    from vsmmu.machine.command_line.argv import Edit, read_words
+    from vsmmu.machine.command_line.files import read_config_file
 
     line = read_words(words, read_config_file)
     vsmmus = line.machine().vsmmus

@@ -14,7 +14,7 @@ __all__ = ["draw"]
 def draw(box: Box, output: str, title: str) -> str:
     """The text of a picture: an indented tree for a terminal, or an SVG document called ``title``."""
     if output == "tree":
-        from vsmmu.picture.tree import tree
+        from vsmmu.picture.outline import tree
 
         return "\n".join(tree(box)) + "\n"
     from vsmmu.picture.svg import svg

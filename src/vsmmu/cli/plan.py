@@ -96,7 +96,7 @@ def _domain(file: str | None) -> DomainXml | None:
         return None
     from vsmmu.host.files import read_bounded
     from vsmmu.machine.domain.document import read_domain_xml
-    from vsmmu.machine.domain.tree import MAX_DOMAIN_BYTES
+    from vsmmu.machine.domain.elements import MAX_DOMAIN_BYTES
 
     where = "standard input" if file == "-" else file
     return read_domain_xml(read_bounded(file, MAX_DOMAIN_BYTES, "domain XML"), where)
@@ -107,7 +107,7 @@ def _plan(
 ) -> Plan:
     from vsmmu.cli.inputs import load_host, load_qemu
     from vsmmu.errors import UsageError
-    from vsmmu.machine.files import read_config_file
+    from vsmmu.machine.command_line.files import read_config_file
     from vsmmu.plan.planner import Order, plan
     from vsmmu.resolve.candidates import Wishes
 
@@ -148,7 +148,7 @@ def _render(plan: Plan, output: str, domain: DomainXml | None) -> str:
 
 
 def _text(plan: Plan) -> Iterator[str]:
-    from vsmmu.machine.sources import shell_quote
+    from vsmmu.machine.command_line.sources import shell_quote
 
     if plan.command_line is not None:
         yield " ".join(shell_quote(word) for word in plan.command_line)

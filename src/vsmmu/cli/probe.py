@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from vsmmu.host.facts import Host
-    from vsmmu.host.probe import Outcome, Plan, Report
+    from vsmmu.probe.execute import Outcome, Plan, Report
 
 __all__ = ["command"]
 
@@ -43,14 +43,14 @@ VSMMU_RUN_DIR), where show, resolve and check find them.
 )
 def command(devices: tuple[str, ...], bind: tuple[str, ...], dry_run: bool, output: str) -> None:
     """Ask the kernel what its SMMUs are: one idle function on a vfio driver for each of them."""
-    from vsmmu.host.tree import Tree
+    from vsmmu.probe.system_root import Tree
 
     if dry_run:
-        from vsmmu.host.probe import make_plan
+        from vsmmu.probe.execute import make_plan
 
         _print_plan(make_plan(Tree(), devices, bind), output)
         return
-    from vsmmu.host.probe import probe
+    from vsmmu.probe.execute import probe
 
     with _termination_undoes():
         report = probe(Tree(), devices, bind)
@@ -60,7 +60,7 @@ def command(devices: tuple[str, ...], bind: tuple[str, ...], dry_run: bool, outp
 
 def _print_plan(plan: Plan, output: str) -> None:
     if output == "json":
-        from vsmmu.host.probe_documents import encode_plan
+        from vsmmu.probe.documents import encode_plan
 
         click.echo(encode_plan(plan), nl=False)
         return
@@ -84,7 +84,7 @@ def _print_report(report: Report, output: str) -> None:
 def _print_outcome(host: Host, outcome: Outcome) -> None:
     if outcome.answer is None:
         return
-    from vsmmu.host.probe_documents import answer_lines
+    from vsmmu.probe.documents import answer_lines
 
     for line in answer_lines(host, outcome.answer):
         click.echo(line)

@@ -10,7 +10,7 @@ import click
 from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
 
 if TYPE_CHECKING:
-    from vsmmu.machine.argv import CommandLine
+    from vsmmu.machine.command_line.argv import CommandLine
     from vsmmu.machine.domain.document import DomainXml
 
 __all__ = ["command"]
@@ -70,7 +70,7 @@ def _changed(before: CommandLine | DomainXml, after: CommandLine | DomainXml | N
 
 
 def _print(vm: CommandLine | DomainXml, *, nul: bool) -> None:
-    from vsmmu.machine.argv import CommandLine
+    from vsmmu.machine.command_line.argv import CommandLine
 
     if not isinstance(vm, CommandLine):
         click.echo(vm.data, nl=False)  # byte for byte

@@ -11,7 +11,7 @@ from vsmmu.cli.options import Question, VmCommand, vm_options
 
 if TYPE_CHECKING:
     from vsmmu.cli.inputs import Inputs
-    from vsmmu.machine.argv import CommandLine
+    from vsmmu.machine.command_line.argv import CommandLine
 
 __all__ = ["command"]
 
@@ -66,8 +66,8 @@ def _inputs(question: Question) -> Inputs:
         )
     if question.qemu is not None:
         return inputs
+    from vsmmu.monitor.binary_cache import installed
     from vsmmu.qemu.installed import fit_machine
-    from vsmmu.qemu.lookup import installed
 
     known = installed(inputs.machine.program)
     return inputs._replace(qemu=known.qemu, machine=fit_machine(inputs.machine, known))
@@ -76,7 +76,7 @@ def _inputs(question: Question) -> Inputs:
 def _command_line(inputs: Inputs) -> CommandLine:
     """The VM, which must be a command line."""
     from vsmmu.errors import UsageError
-    from vsmmu.machine.argv import CommandLine
+    from vsmmu.machine.command_line.argv import CommandLine
 
     if isinstance(inputs.vm, CommandLine):
         return inputs.vm
@@ -88,10 +88,10 @@ def _command_line(inputs: Inputs) -> CommandLine:
 
 
 def _say(line: CommandLine, *, fd: bool) -> None:
-    from vsmmu.machine.sources import shell_quote
+    from vsmmu.machine.command_line.sources import shell_quote
 
     if fd:
-        from vsmmu.qemu.launch import openings
+        from vsmmu.monitor.launch import openings
 
         for opening in openings(line.machine()):
             click.echo(f"vsmmu: would {opening.describe()}", err=True)
@@ -101,7 +101,7 @@ def _say(line: CommandLine, *, fd: bool) -> None:
 def _start(line: CommandLine, *, fd: bool) -> int:
     import sys
 
-    from vsmmu.qemu.launch import execute, openings, with_descriptors
+    from vsmmu.monitor.launch import execute, openings, with_descriptors
 
     if fd:
         line, _ = with_descriptors(line, openings(line.machine()))

@@ -67,7 +67,7 @@ def _age(facts: Host, spec: str) -> str:
     """How old the facts about this machine are; other facts are not about now."""
     if spec != "live":
         return ""
-    from vsmmu.host.live import describe_age
+    from vsmmu.probe.live import describe_age
 
     return describe_age(facts)
 

@@ -12,10 +12,10 @@ import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import VsmmuError
-from vsmmu.host.candidates import Candidate, candidate
-from vsmmu.host.journal import Journal
-from vsmmu.host.live import describe_age, live_host
-from vsmmu.host.tree import Tree
+from vsmmu.probe.candidates import Candidate, candidate
+from vsmmu.probe.journal import Journal
+from vsmmu.probe.live import describe_age, live_host
+from vsmmu.probe.system_root import Tree
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vsmmu.emulate.config_space import ConfigSpace, Identity
 from vsmmu.emulate.fill import Filled, fill
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostFunction, HostSmmu
-from vsmmu.host.uapi import hw_info
+from vsmmu.uapi import hw_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vsmmu.emulate.calls import reserved
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.objects import Context, DeviceObject
-from vsmmu.host.uapi import hw_info as uapi
+from vsmmu.uapi import hw_info as uapi
 
 if TYPE_CHECKING:
     from vsmmu.emulate.calls import Caller

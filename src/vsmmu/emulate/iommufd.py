@@ -16,9 +16,9 @@ from vsmmu.emulate.calls import Answered, Caller, Record, copy_struct, members, 
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.ioas import AddressSpace
 from vsmmu.emulate.objects import Context, DeviceObject, Hwpt, Ioas, Object, Viommu
-from vsmmu.host.uapi import hw_info as uapi_info
-from vsmmu.host.uapi import iommufd as uapi
-from vsmmu.host.uapi import nesting as uapi_nesting
+from vsmmu.uapi import hw_info as uapi_info
+from vsmmu.uapi import iommufd as uapi
+from vsmmu.uapi import nesting as uapi_nesting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

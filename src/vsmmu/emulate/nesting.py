@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from vsmmu.emulate.calls import Answered, Caller, copy_struct, reserved
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.objects import Context, DeviceObject, EventQueue, Hwpt, HwQueue, Object, Vdevice, Viommu
-from vsmmu.host.uapi import iommufd as uapi_iommufd
-from vsmmu.host.uapi import nesting as uapi
+from vsmmu.uapi import iommufd as uapi_iommufd
+from vsmmu.uapi import nesting as uapi
 
 if TYPE_CHECKING:
     from vsmmu.emulate.hardware import Smmu

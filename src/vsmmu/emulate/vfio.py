@@ -16,7 +16,7 @@ from vsmmu.emulate.config_space import SIZE
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.objects import DeviceObject
 from vsmmu.emulate.seccomp import OFFSET_MAGIC
-from vsmmu.host.uapi import vfio as uapi
+from vsmmu.uapi import vfio as uapi
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vsmmu
-from vsmmu.lab import bring
+from vsmmu.lab import file_transfer as bring
 from vsmmu.lab.agent import Decoder, Frame, Kind, encode
 from vsmmu.lab.commands import tail
 from vsmmu.lab.errors import LabFailed, LabTimeout

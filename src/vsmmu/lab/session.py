@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsmmu.errors import InputRefused
-from vsmmu.lab import bring, guest, iort_override
+from vsmmu.lab import file_transfer as bring
+from vsmmu.lab import guest, iort_override
 from vsmmu.lab.agent import MAX_PAYLOAD, Kind
 from vsmmu.lab.build import Artifacts, ensure
 from vsmmu.lab.cache import Cache
@@ -27,7 +28,7 @@ from vsmmu.lab.progress import SILENT, Progress
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from vsmmu.lab.bring import Source
+    from vsmmu.lab.file_transfer import Source
 
 __all__ = ["CommandResult", "LabResult", "Session", "run", "shell"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vsmmu.machine.keyval import escape
+from vsmmu.machine.command_line.keyval import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from vsmmu.machine.keyval import merged, parse_opts
+from vsmmu.machine.command_line.keyval import merged, parse_opts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def node_for(host_node: int | None, nodes: Mapping[int, int | None]) -> int | No
 
 def _settings(text: str) -> dict[str, str]:
     if text.startswith("{"):
-        from vsmmu.machine.qjson import JsonError, parse_object
+        from vsmmu.machine.command_line.qjson import JsonError, parse_object
 
         try:
             return {member.key: str(member.value) for member in parse_object(text)}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from vsmmu.errors import Negative
-from vsmmu.machine.argv import CommandLine, read_words
+from vsmmu.machine.command_line.argv import CommandLine, read_words
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.topology import ROOT_BUS, Topology
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from vsmmu.host.facts import Host
-    from vsmmu.machine.assemble import Reader
+    from vsmmu.machine.command_line.assemble import Reader
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.model import Machine
     from vsmmu.qemu.versions import Qemu

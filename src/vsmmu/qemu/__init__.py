@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a QEMU version and machine type does with a VM: defaults, checks, texts, the executable model."""
+"""The executable model of QEMU with accelerated SMMUv3: versions, settings, checks, texts. No I/O."""

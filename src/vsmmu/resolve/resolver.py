@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.machine.edits import Edit
+from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.machine.topology import Topology
 from vsmmu.qemu.board import with_globals
 from vsmmu.qemu.settings import Setting, SettingsError, VsmmuSettings, read_settings

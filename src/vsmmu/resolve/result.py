@@ -9,7 +9,7 @@ import msgspec
 
 from vsmmu.errors import Negative
 from vsmmu.host.evidence import Evidence
-from vsmmu.machine.edits import Edit
+from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.qemu.outcome import Verdict
 
 __all__ = [

@@ -18,7 +18,7 @@ from vsmmu.conformance.guest import Functions
 from vsmmu.conformance.hosts import make_host
 from vsmmu.conformance.table import render, tally
 from vsmmu.emulate.hardware import Hardware
-from vsmmu.machine.argv import read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu.compat import CHECKS
 from vsmmu.smmuv3.fields import field
 

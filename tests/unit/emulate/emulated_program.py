@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from vsmmu.host.uapi import hw_info, iommufd, nesting, vfio
+from vsmmu.uapi import hw_info, iommufd, nesting, vfio
 
 A = "0001:01:00.0"
 
@@ -83,7 +83,7 @@ def config() -> object:
     context, device = opened()
     vfio.bind_iommufd(device, context)
     region = vfio.vfio_region_info(argsz=32, index=vfio.VFIO_PCI_CONFIG_REGION_INDEX)
-    from vsmmu.host.uapi.ioctl import ioctl
+    from vsmmu.uapi.ioctl import ioctl
 
     ioctl(device, vfio.VFIO_DEVICE_GET_REGION_INFO, region)
     os.pwrite(device, b"\xff\xff\xff\xff", region.offset + 0x10)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsmmu.emulate.config_space import SIZE, ConfigSpace, Identity
-from vsmmu.host.pci_config import parse_capabilities
+from vsmmu.probe.pci_config import parse_capabilities
 
 
 def space(*, ats: bool = False, pasid: int | None = None) -> ConfigSpace:

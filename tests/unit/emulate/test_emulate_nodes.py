@@ -12,11 +12,11 @@ from emulate_helpers import FAR, MATE, A, B, host
 from vsmmu.emulate.hardware import Hardware
 from vsmmu.emulate.nodes import tree
 from vsmmu.errors import UsageError
-from vsmmu.host import sysfs
 from vsmmu.host.builtin import builtin_host, builtin_names
-from vsmmu.host.pci_config import read_capabilities
-from vsmmu.host.tree import Tree
-from vsmmu.host.vfio import vfio_device
+from vsmmu.probe import sysfs
+from vsmmu.probe.pci_config import read_capabilities
+from vsmmu.probe.system_root import Tree
+from vsmmu.probe.vfio_files import vfio_device
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from vsmmu.emulate import iommufd as calls
 from vsmmu.emulate.calls import Record
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.host.facts import RegisterFact
-from vsmmu.host.uapi import hw_info, iommufd, nesting
+from vsmmu.uapi import hw_info, iommufd, nesting
 
 if TYPE_CHECKING:
     from vsmmu.emulate.objects import DeviceObject

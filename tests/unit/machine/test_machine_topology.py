@@ -7,7 +7,7 @@ import pytest
 
 from steps import steps
 from vsmmu.errors import InputRefused
-from vsmmu.machine.argv import read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.drivers import BRIDGES, is_bridge, is_pci, is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.limits import MAX_DEVICES

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from examples import function, host, smmu
 from vsmmu.picture.box import Box
 from vsmmu.picture.host import host_box
+from vsmmu.picture.outline import tree
 from vsmmu.picture.svg import svg
-from vsmmu.picture.tree import tree
 
 if TYPE_CHECKING:
     from vsmmu.picture.box import Shade

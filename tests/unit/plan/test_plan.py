@@ -13,7 +13,7 @@ from domains import domain
 from examples import Q11_0, Q11_1, function, host, smmu
 from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
-from vsmmu.machine.argv import read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.plan.libvirt import devices_xml
 from vsmmu.plan.planner import Order, plan

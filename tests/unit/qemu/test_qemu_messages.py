@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from examples import Q10_2, Q11_0, Q11_1, device, fact, function, host, options, port, smmu, vfio, vm
-from vsmmu.machine.argv import read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu import hazards
 from vsmmu.qemu.realize import MAX_VSMMUS
 from vsmmu.qemu.texts import MESSAGES

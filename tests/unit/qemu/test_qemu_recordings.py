@@ -13,7 +13,7 @@ import pytest
 from vsmmu.errors import InputRefused
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu, RegisterFact
-from vsmmu.machine.argv import read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.model import Device, Machine, Origin
 from vsmmu.qemu.settings import read_settings
 from vsmmu.qemu.versions import machine_type, parse_version

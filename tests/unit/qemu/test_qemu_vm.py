@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from examples import Q11_0, Q11_1, device, function, host, port, smmu, vfio, vm
-from vsmmu.machine.argv import read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu.compat import BASE
 from vsmmu.qemu.versions import parse_version
 from vsmmu.qemu.vm import Vm, start

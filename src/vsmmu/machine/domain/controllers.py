@@ -16,7 +16,7 @@ from vsmmu.errors import InputRefused
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from vsmmu.machine.domain.tree import Element
+    from vsmmu.machine.domain.elements import Element
     from vsmmu.machine.model import JsonValue
 
 __all__ = [

@@ -15,10 +15,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import Negative
+from vsmmu.machine.domain.elements import parse
 from vsmmu.machine.domain.iommu import DRAFT_MODELS, DRIVER_ORDER, SMMUV3, Iommu
 from vsmmu.machine.domain.reader import Reading, read_domain
 from vsmmu.machine.domain.spans import Change, Splice, apply, change_tag
-from vsmmu.machine.domain.tree import parse
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.topology import Topology
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
@@ -26,8 +26,8 @@ from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from vsmmu.machine.domain.tree import Element
-    from vsmmu.machine.edits import Edit
+    from vsmmu.machine.command_line.text_edits import Edit
+    from vsmmu.machine.domain.elements import Element
     from vsmmu.machine.model import Machine
 
 __all__ = ["DomainXml", "read_domain_xml"]
@@ -139,7 +139,7 @@ class DomainXml:
 def read_domain_xml(data: bytes, where: str) -> DomainXml:
     """A domain from its text; it is parsed at once.
 
-    :raise InputRefused: as :func:`vsmmu.machine.domain.tree.parse`.
+    :raise InputRefused: as :func:`vsmmu.machine.domain.elements.parse`.
     """
     domain = DomainXml(data, where)
     domain.root  # noqa: B018 - to refuse what is no domain here, and not at first use

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vsmmu.machine.domain.tree import Element
+    from vsmmu.machine.domain.elements import Element
 
 __all__ = ["AFTER_HOSTDEVS", "BEFORE_HOSTDEVS", "CONTROLLERS", "Emulated", "emulated_device"]
 

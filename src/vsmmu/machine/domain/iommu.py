@@ -15,7 +15,7 @@ from vsmmu.smmuv3.properties import PROPERTIES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vsmmu.machine.domain.tree import Element
+    from vsmmu.machine.domain.elements import Element
 
 __all__ = ["DRIVER_ORDER", "OTHER_MODELS", "SMMUV3", "Iommu", "Spelling", "is_integer", "read_iommu"]
 

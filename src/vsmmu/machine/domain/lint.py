@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.machine.domain.document import DomainXml
+    from vsmmu.machine.domain.elements import Element
     from vsmmu.machine.domain.reader import Reading
-    from vsmmu.machine.domain.tree import Element
 
 __all__ = ["lint"]
 

@@ -12,9 +12,9 @@ from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from vsmmu.machine.domain.elements import Element
     from vsmmu.machine.domain.iommu import Iommu
     from vsmmu.machine.domain.reader import Reading
-    from vsmmu.machine.domain.tree import Element
 
 __all__ = ["LATEST_LIBVIRT", "LATEST_QEMU", "Version", "missing_features", "parse_libvirt_version"]
 

@@ -24,7 +24,7 @@ from vsmmu.smmuv3.properties import PROPERTIES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from vsmmu.machine.domain.tree import Element
+    from vsmmu.machine.domain.elements import Element
 
 __all__ = ["HostDevice", "Reading", "read_domain"]
 

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A QEMU command line: read it, ask what VM it describes, set properties of its devices, write it back.
+
+It comes as words, as shell text, or NUL-separated, and goes back in the same form with nothing but the
+edited properties changed::
+
+    line = read_source(data, "vm.sh", read_config_file)
+    smmu = line.machine().vsmmus[0]
+    print(line.edit([Edit(smmu.number, "ats", "on")]).render())
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vsmmu.errors import InputRefused, Negative
+from vsmmu.machine.command_line.assemble import Assembly, Reader, assemble
+from vsmmu.machine.command_line.sources import ArgvSource, NulSource, Source, Splice, emulator_index
+from vsmmu.machine.command_line.text_edits import Edit, set_in_json, set_in_opts, set_in_set_option
+from vsmmu.machine.limits import MAX_SOURCE_BYTES, decode, refuse_over
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vsmmu.machine.command_line.device_options import Draft
+    from vsmmu.machine.model import Machine
+
+__all__ = ["CommandLine", "Edit", "read_source", "read_words"]
+
+
+class CommandLine:
+    """A command line, immutable; made by :func:`read_words` or :func:`read_source`."""
+
+    __slots__ = ("_assembly", "_program", "_reader", "_source")
+
+    def __init__(self, source: Source, reader: Reader | None = None) -> None:
+        self._source = source
+        self._reader = reader
+        self._program = emulator_index(source.words)
+        self._assembly: Assembly | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All words, quotes removed: what precedes the emulator, the emulator, its options."""
+        return self._source.words
+
+    @property
+    def _assembled(self) -> Assembly:
+        if self._assembly is None:
+            self._assembly = assemble(self._source, self._program, self._reader)
+        return self._assembly
+
+    def machine(self) -> Machine:
+        """The VM that the command line describes.
+
+        :raise InputRefused: for what QEMU would refuse while it reads its command line; for what a shell
+            would expand; for ids that occur twice and limits that are exceeded.
+        """
+        return self._assembled.machine
+
+    def edit(self, edits: Iterable[Edit]) -> CommandLine:
+        """The same with properties set, in this order; values are written as strings in JSON.
+
+        :raise Negative: ``not-editable``, if the device stands where the command line cannot reach it.
+        """
+        words = self.words
+        changes: dict[int, list[Splice]] = {}
+        texts: dict[int, str] = {}
+        inserted: dict[int, dict[str, str]] = {}
+        for edit in edits:
+            draft = self._assembled.drafts[edit.device]
+            word = draft.set_words.get(edit.property)
+            if word is None and draft.site != "argument":
+                inserted.setdefault(edit.device, {})[edit.property] = edit.value
+                _check_reachable(draft, edit)
+                continue
+            at = draft.word if word is None else word
+            text = texts.get(at, words[at])
+            if word is not None:
+                change = set_in_set_option(text, edit.value)
+            elif draft.form == "json":
+                change = set_in_json(text, edit.property, edit.value)
+            else:
+                change = set_in_opts(text, edit.property, edit.value)
+            changes.setdefault(at, []).append(change)
+            texts[at] = text[: change[0]] + change[2] + text[change[1] :]
+        source = self._source.splice(changes) if changes else self._source
+        for device, settings in inserted.items():
+            draft = self._assembled.drafts[device]
+            new = [f"device.{draft.id}.{key}={value}" for key, value in settings.items()]
+            source = source.insert(len(words) - 1, [part for text in new for part in ("-set", text)])
+        return CommandLine(source, self._reader)
+
+    def render(self) -> str:
+        """The command line in the form in which it came; one shell-quoted line if it came as words."""
+        return self._source.render()
+
+    def render_words(self) -> tuple[str, ...]:
+        """The words, for exec.
+
+        :raise InputRefused: ``shell-expansion``, if a shell would still have to change one.
+        """
+        self._source.check(0)
+        return self.words
+
+    def render_nul(self) -> str:
+        """The words, each followed by a NUL.
+
+        :raise InputRefused: as :meth:`render_words`.
+        """
+        return "".join([word + "\0" for word in self.render_words()])
+
+
+def _check_reachable(draft: Draft, edit: Edit) -> None:
+    """Refuse what ``-set device.ID.property=value`` cannot express: no id, or one with a dot."""
+    if draft.site == "config" and draft.id and "." not in draft.id:
+        return
+    why = (
+        "QEMU makes the device of another option"
+        if draft.site == "implied"
+        else f"-set cannot name the id {draft.id!r}, which holds a dot"
+        if draft.id
+        else "-set needs an id, and the device has none"
+    )
+    raise Negative(
+        "not-editable",
+        f"{edit.property}={edit.value} cannot be given to {draft.driver} from the command line",
+        where=draft.origin.place,
+        why=why,
+        next=f'write {edit.property} = "{edit.value}" into its section of the file'
+        if draft.site == "config"
+        else "give the device with -device",
+    )
+
+
+def read_words(words: Iterable[str], reader: Reader | None = None) -> CommandLine:
+    """A command line from words, such as those after ``--``.
+
+    :param reader: gives the bytes of ``-readconfig`` files:
+        :func:`vsmmu.machine.command_line.files.read_config_file`.
+    :raise InputRefused: if it is empty, not text, or over a limit.
+    """
+    return _checked(ArgvSource(words), reader, "command line")
+
+
+def read_source(data: bytes, where: str = "standard input", reader: Reader | None = None) -> CommandLine:
+    """A command line from a file or stream: NUL-separated if there is a NUL in it, else shell text.
+
+    :param where: the file's name, for messages.
+    :raise InputRefused: if it is empty, not UTF-8, over a limit, or a quote is not closed.
+    """
+    refuse_over(len(data), MAX_SOURCE_BYTES, "bytes", where)
+    if b"\0" in data:
+        return _checked(NulSource.parse(data, where), reader, where)
+    from vsmmu.machine.command_line.script import (
+        ShellSource,  # with `--` in front of the words nobody needs it
+    )
+
+    return _checked(ShellSource(decode(data, where), where), reader, where)
+
+
+def _checked(source: Source, reader: Reader | None, where: str) -> CommandLine:
+    if not any(source.words):
+        raise InputRefused(
+            "no-command", "there is no command in it", where=where, next="give a QEMU command line"
+        )
+    return CommandLine(source, reader)

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From words to a :class:`~vsmmu.machine.model.Machine`, acting on each option as QEMU does.
+
+What QEMU would refuse while it still reads its command line is refused here. What it would only find out when
+it makes the devices (unknown buses, values, properties) is left to those who know a QEMU version.
+
+The parsers of JSON and of configuration files are imported when one is met: a start of the tool is a part
+of a start of a VM.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.errors import InputRefused
+from vsmmu.machine.command_line import device_options as drafts
+from vsmmu.machine.command_line import keyval
+from vsmmu.machine.command_line.device_options import (
+    DISK_OPTIONS,
+    DeviceList,
+    Draft,
+    Drive,
+    check_id,
+    refusal,
+)
+from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, option_name
+from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
+from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origin
+
+if TYPE_CHECKING:
+    from vsmmu.machine.command_line.qjson import Member
+    from vsmmu.machine.command_line.readconfig import Section
+    from vsmmu.machine.command_line.sources import Source
+
+__all__ = ["Assembly", "Reader", "assemble"]
+
+#: Gives the bytes of a ``-readconfig`` file for its name as written.
+Reader = Callable[[str], bytes]
+
+# sscanf("%63[^.].%63[^.].%63[^=]%n") and sscanf("%63[^.=].%63[^=]%n"): a field takes all it
+# can. They are compiled when met.
+_SET: Final = r"(?s)([^.]{1,63}+)\.([^.]{1,63}+)\.([^=]{1,63}+)=(.*)"
+_GLOBAL: Final = r"(?s)([^.=]{1,63}+)\.([^=]{1,63}+)=(.*)"
+_NOT_SETTABLE: Final = frozenset({"object", "audiodev", "machine", "smp-opts", "boot-opts"})
+_ASKS: Final = frozenset({"h", "help", "version"})
+
+
+class Assembly(NamedTuple):
+    """A machine, and for each of its devices how it was written."""
+
+    machine: Machine
+    drafts: tuple[Draft, ...]
+
+
+class _Assembler:
+    """The state of QEMU's option loop; one method for each option that matters here."""
+
+    def __init__(self, source: Source, reader: Reader | None) -> None:
+        self.source = source
+        self.reader = reader
+        self.at = 0
+        self.machine: dict[str, str] = {}
+        self.accels: list[dict[str, str]] = []
+        self.objects: list[MachineObject] = []
+        self.object_ids: set[str] = set()
+        self.globals: list[Global] = []
+        self.devices = DeviceList()
+        self.drives: list[Drive] = []
+        self.cards: list[str] = []
+        self.default_nic = True
+        self.only_migratable = False
+        self.config_files = 0
+
+    # --- where and why --------------------------------------------------------------------------------------
+
+    def origin(self, first: int, last: int) -> Origin:
+        return Origin(" ".join(self.source.words[first : last + 1]), self.source.place(first))
+
+    # --- the loop -------------------------------------------------------------------------------------------
+
+    def run(self, start: int) -> None:
+        words = self.source.words
+        self.at = start
+        while self.at < len(words):
+            word = words[self.at]
+            if not word.startswith("-"):
+                self.drives.append(Drive({"file": word}, "", self.origin(self.at, self.at), self.at))
+                self.at += 1
+                continue
+            name = option_name(word)
+            takes_argument = OPTIONS.get(name)
+            if takes_argument is None:
+                raise self.unknown(word)
+            last = self.at + int(takes_argument)
+            if last >= len(words):
+                raise refusal(
+                    "option-argument-missing",
+                    "the last option has no argument",
+                    self.origin(self.at, self.at),
+                    why=f"{word}: requires an argument",
+                    next="give the argument, or remove the option",
+                )
+            if name in _RELEVANT:
+                self.option(name, words[last] if takes_argument else "", self.origin(self.at, last), last)
+            self.at = last + 1
+
+    def unknown(self, word: str) -> InputRefused:
+        return refusal(
+            "option-unknown",
+            f"QEMU 11.1 has no option {word if len(word) < 80 else word[:77] + '...'!r}",
+            self.origin(self.at, self.at),
+            why="vsmmu cannot know whether the next word is its argument",
+            next="correct its spelling, or leave it out for vsmmu",
+        )
+
+    def option(self, name: str, text: str, origin: Origin, word: int) -> None:
+        if name in _ASKS:
+            raise self.asks(origin)
+        if name in MACHINE_SUGAR:
+            key, value = MACHINE_SUGAR[name]
+            self.machine[key] = value or text
+        elif name in DISK_OPTIONS:
+            interface = DISK_OPTIONS[name]
+            self.drives.append(
+                Drive({"file": text} | ({"if": interface} if interface else {}), "", origin, word)
+            )
+        elif name == "nodefaults":
+            self.default_nic = False
+        elif name == "only-migratable":
+            self.only_migratable = True
+        elif name == "netdev":
+            self.default_nic = False
+        else:
+            _HANDLERS[name](self, text, origin, word)
+
+    def asks(self, origin: Origin) -> InputRefused:
+        return refusal("no-vm", "this asks QEMU for help and starts no VM", origin, next="remove the option")
+
+    # --- options --------------------------------------------------------------------------------------------
+
+    def machine_option(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
+        try:
+            self.machine.update(keyval.parse_keyval(text, "type"))
+        except ValueError as error:
+            if str(error) == "help":
+                raise self.asks(origin) from None
+            raise refusal("option-syntax", "QEMU would not read this", origin, why=str(error)) from None
+
+    def accel(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
+        settings = keyval.merged(keyval.parse_opts(text, "accel"))
+        if settings.get("accel", "help") in ("help", "?"):
+            raise self.asks(origin)
+        self.accels.append(settings)
+
+    def object(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
+        if text.startswith("{"):
+            properties: dict[str, JsonValue] = {m.key: m.value for m in self.members(text, origin)}
+            name = properties.pop("id", "")
+            self.add_object(properties, name if isinstance(name, str) else "", origin)
+        else:
+            pairs = keyval.parse_opts(text, "qom-type")
+            self.add_object(dict(keyval.merged(pairs)), keyval.opts_id(pairs) or "", origin)
+
+    def add_object(self, properties: dict[str, JsonValue], id: str, origin: Origin) -> None:
+        qom_type = properties.pop("qom-type", None)
+        if not isinstance(qom_type, str):
+            raise refusal(
+                "option-syntax", "the object has no type", origin, why="Parameter 'qom-type' is missing"
+            )
+        if id and id in self.object_ids:
+            raise refusal("duplicate-id", f"two objects have the id {id!r}", origin, next="rename one")
+        self.object_ids.add(id)
+        self.objects.append(MachineObject(qom_type, id, properties, origin))
+
+    def global_(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
+        if match := re.match(_GLOBAL, text):
+            self.globals.append(Global(match.group(1), match.group(2), match.group(3), origin))
+        else:
+            self.add_global(keyval.merged(keyval.parse_opts(text)), origin)
+
+    def add_global(self, settings: dict[str, str], origin: Origin) -> None:
+        try:
+            entry = Global(settings["driver"], settings["property"], settings["value"], origin)
+        except KeyError:
+            raise refusal(
+                "option-syntax",
+                "QEMU would not read this",
+                origin,
+                why="options 'driver', 'property', and 'value' are required",
+                next="write -global driver.property=value",
+            ) from None
+        self.globals.append(entry)
+
+    def device(self, text: str, origin: Origin, word: int) -> None:
+        if text.startswith("{"):
+            properties: dict[str, JsonValue] = {m.key: m.value for m in self.members(text, origin)}
+            name = properties.pop("id", None)
+            if isinstance(name, str):
+                check_id(name, origin, f"Invalid qdev ID '{name}'")
+            draft = Draft(properties, name if isinstance(name, str) else "", origin, word, form="json")
+        else:
+            pairs = keyval.parse_opts(text, "driver")
+            settings = keyval.merged(pairs)
+            if settings.get("driver") in ("help", "?") or {"help", "?"} & settings.keys():
+                raise self.asks(origin)
+            draft = Draft(dict(settings), _opts_id(keyval.opts_id(pairs), origin), origin, word)
+        self.devices.add(draft)
+
+    def members(self, text: str, origin: Origin) -> list[Member]:
+        from vsmmu.machine.command_line.qjson import JsonError, parse_object
+
+        try:
+            return parse_object(text)
+        except JsonError as error:
+            raise refusal(
+                "json-invalid",
+                f"QEMU would not read this JSON: {error} at character {error.offset + 1}",
+                origin,
+                next="correct the JSON; keys and strings need quotation marks that the shell leaves in place",
+            ) from None
+
+    def set(self, text: str, origin: Origin, word: int) -> None:
+        match = re.match(_SET, text)
+        if match is None:
+            raise refusal("option-syntax", "QEMU would not read this", origin, why=f'can\'t parse: "{text}"')
+        group, name, key, value = match.groups()
+        if group in _NOT_SETTABLE:
+            raise refusal(
+                "option-syntax", "QEMU would not do this", origin, why=f"-set is not supported with {group}"
+            )
+        if group == "device":
+            draft = self.devices.settable(name)
+            if draft is None:
+                raise refusal(
+                    "option-syntax",
+                    "QEMU would not do this",
+                    origin,
+                    why=f'there is no device "{name}" defined',
+                    next="put -set after the device; it does not work for devices in JSON",
+                )
+            draft.set(key, value, word)
+        elif group == "drive":
+            for drive in self.drives:
+                if drive.id == name:
+                    drive.settings[key] = value
+
+    def drive(self, text: str, origin: Origin, word: int) -> None:
+        pairs = keyval.parse_opts(text)
+        self.drives.append(Drive(keyval.merged(pairs), keyval.opts_id(pairs) or "", origin, word))
+
+    def virtfs(self, text: str, origin: Origin, word: int) -> None:
+        pairs = keyval.parse_opts(text, "fsdriver")
+        tag = keyval.merged(pairs).get("mount_tag", "")
+        properties: dict[str, JsonValue] = {
+            "driver": "virtio-9p-pci",
+            "fsdev": keyval.opts_id(pairs) or tag,
+            "mount_tag": tag,
+        }
+        self.devices.add(Draft(properties, "", origin, word, "implied"))
+
+    def audio(self, text: str, origin: Origin, word: int) -> None:
+        model = keyval.merged(keyval.parse_opts(text, "driver")).get("model", "")
+        draft = drafts.implied_audio(model, origin, word)
+        if draft is not None:
+            self.devices.add_first(draft)
+
+    def nic(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
+        self.default_nic = False
+        settings = keyval.merged(keyval.parse_opts(text, "type"))
+        if settings.get("type") != "none":
+            self.cards.append(settings.get("model", ""))
+
+    def net(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
+        self.default_nic = False
+        settings = keyval.merged(keyval.parse_opts(text, "type"))
+        if settings.get("type") == "nic":
+            self.cards.append(settings.get("model", ""))
+
+    # --- configuration files --------------------------------------------------------------------------------
+
+    def readconfig(self, name: str, origin: Origin, word: int) -> None:
+        if self.reader is None:
+            raise refusal(
+                "config-unreadable",
+                "the configuration file is not at hand",
+                origin,
+                next="give vsmmu the command line where the file is",
+            )
+        from vsmmu.machine.command_line.readconfig import parse_config
+
+        self.config_files += 1
+        refuse_over(self.config_files, MAX_CONFIG_FILES, "configuration files", "command line")
+        for section in parse_config(self.reader(name), name):
+            place = f"{name}:{section.line}"
+            self.section(section, Origin(place, place), word)
+
+    def section(self, section: Section, origin: Origin, word: int) -> None:
+        settings = dict(section.settings)
+        if section.group == "machine":
+            self.machine.update(settings)
+            return
+        name = settings.pop("id", None)
+        if section.group == "device":
+            self.devices.add(Draft(dict(settings), _opts_id(name, origin), origin, word, "config"))
+        elif section.group == "object":
+            self.add_object(dict(settings), name or "", origin)
+        elif section.group == "global":
+            self.add_global(settings, origin)
+        elif section.group == "accel":
+            self.accels.append(settings)
+        elif section.group == "drive":
+            self.drives.append(Drive(settings, name or "", origin, word))
+
+    # --- the result -----------------------------------------------------------------------------------------
+
+    def machine_options(self) -> dict[str, str]:
+        """The ``-machine`` options with ``_`` as ``-``, as QEMU does before it applies them."""
+        options: dict[str, str] = {}
+        for key, value in self.machine.items():
+            dashed = key.replace("_", "-")
+            if dashed != key and dashed in self.machine:
+                raise InputRefused(
+                    "option-syntax",
+                    f"-machine has both {key!r} and {dashed!r}",
+                    why=f"Conflict between '{key}' and '{dashed}'",
+                    next="keep one of the two",
+                )
+            options[dashed] = value
+        return options
+
+    def finish(self, program: str) -> Assembly:
+        options = self.machine_options()
+        machine_type = options.pop("type", "")
+        accel_options: dict[str, str] = {}
+        for settings in self.accels:
+            for key, value in settings.items():
+                if key != "accel":
+                    accel_options.setdefault(key.replace("_", "-"), value)
+        accels = [settings.get("accel", "") for settings in self.accels]
+        ordered = self.devices.ordered(drafts.implied_disks(self.drives, machine_type))
+        machine = Machine(
+            program=program,
+            machine_type=machine_type,
+            machine_options=options,
+            accelerators=tuple(accels or filter(None, options.get("accel", "").split(":"))),
+            accelerator_options=accel_options,
+            firmware=options.get("firmware") or options.get("pflash0") or drafts.firmware_of(self.drives),
+            default_nic=self.default_nic,
+            only_migratable=self.only_migratable,
+            objects=tuple(self.objects),
+            globals=tuple(self.globals),
+            devices=tuple([draft.device(number) for number, draft in enumerate(ordered)]),
+            network_cards=tuple(self.cards),
+        )
+        return Assembly(machine, ordered)
+
+
+_HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
+    "machine": _Assembler.machine_option,
+    "M": _Assembler.machine_option,
+    "accel": _Assembler.accel,
+    "object": _Assembler.object,
+    "global": _Assembler.global_,
+    "device": _Assembler.device,
+    "set": _Assembler.set,
+    "drive": _Assembler.drive,
+    "audio": _Assembler.audio,
+    "virtfs": _Assembler.virtfs,
+    "nic": _Assembler.nic,
+    "net": _Assembler.net,
+    "readconfig": _Assembler.readconfig,
+}
+_RELEVANT: Final = (
+    _HANDLERS.keys()
+    | MACHINE_SUGAR.keys()
+    | DISK_OPTIONS.keys()
+    | _ASKS
+    | {"nodefaults", "only-migratable", "netdev"}
+)
+
+
+def _opts_id(name: str | None, origin: Origin) -> str:
+    if name is not None:
+        check_id(name, origin, "Parameter 'id' expects an identifier")
+    return name or ""
+
+
+def assemble(source: Source, program: int | None, reader: Reader | None) -> Assembly:
+    """Read the options after the program.
+
+    :param program: number of the word that names the emulator; None if the options come first.
+    :param reader: gives the bytes of ``-readconfig`` files; None if there is no access to any.
+    :raise InputRefused: for what QEMU would refuse while it reads its command line.
+    """
+    assembler = _Assembler(source, reader)
+    source.check(program or 0)
+    assembler.run(0 if program is None else program + 1)
+    return assembler.finish("" if program is None else source.words[program])

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The forms in which a command line comes, and how each is written back with single words changed.
+
+A source is immutable. It knows its words and can give itself back with a part of one word replaced or
+words inserted; whatever is not replaced stays byte for byte. Shell text is in
+:mod:`vsmmu.machine.command_line.script`, which is imported when it is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from vsmmu.errors import InputRefused
+from vsmmu.machine.limits import MAX_SOURCE_BYTES, MAX_WORD_BYTES, MAX_WORDS, decode, refuse_over
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "ArgvSource",
+    "Changes",
+    "NulSource",
+    "Source",
+    "Splice",
+    "emulator_index",
+    "shell_quote",
+]
+
+#: A replacement inside a word: first and last (exclusive) offset in its value, and the new text.
+Splice = tuple[int, int, str]
+#: Word number -> its replacements, one after the other: each has the offsets that the one before left.
+Changes = Mapping[int, Sequence[Splice]]
+
+_SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_")
+
+
+class Source(Protocol):
+    """What a command line needs of the form it came in."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words, program and what stands before it included."""
+        ...
+
+    def place(self, index: int) -> str:
+        """Where a word stands, for people."""
+        ...
+
+    def check(self, start: int) -> None:
+        """Refuse if the value of a word from ``start`` on cannot be known."""
+        ...
+
+    def splice(self, changes: Changes) -> Source:
+        """The same with parts of some words replaced."""
+        ...
+
+    def insert(self, index: int, words: Iterable[str]) -> Source:
+        """The same with words after the word ``index``."""
+        ...
+
+    def render(self) -> str:
+        """The source's own form."""
+        ...
+
+
+def shell_quote(word: str) -> str:
+    """A word as a shell needs it; the same result as :func:`shlex.quote`, without its import."""
+    if word and _SAFE.issuperset(word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
+
+
+def emulator_index(words: tuple[str, ...]) -> int | None:
+    """Which word is the emulator: the first that is called like one, else the first that is not ``A=b``.
+
+    None if options come first, so that no program was named.
+    """
+    for index, word in enumerate(words):
+        if is_emulator(word):
+            return index
+    for index, word in enumerate(words):
+        if word.startswith("-"):
+            return None
+        if not _is_assignment(word):
+            return index
+    return None
+
+
+def is_emulator(word: str) -> bool:
+    """Whether a word is called like QEMU's system emulators."""
+    name = word.rpartition("/")[2]
+    if not name.startswith(("qemu-system-", "qemu-kvm")):
+        return False
+    # Neither A=/usr/bin/qemu-kvm nor the whole command in one word, as in sh -c 'qemu-kvm -S'.
+    return not _is_assignment(word) and not any(mark.isspace() for mark in name)
+
+
+def _is_assignment(word: str) -> bool:
+    name, equals, _ = word.partition("=")
+    return bool(equals) and name.isidentifier()
+
+
+def check_words(words: tuple[str, ...], where: str) -> None:
+    """Refuse too many words, or one that no program can be started with.
+
+    :raise InputRefused: ``input-too-large``.
+    """
+    refuse_over(len(words), MAX_WORDS, "words", where)
+    longest = max(map(len, words), default=0)
+    if longest * 4 > MAX_WORD_BYTES:
+        longest = max(len(word.encode()) for word in words)
+    refuse_over(longest, MAX_WORD_BYTES, "bytes in one word", where)
+
+
+def _spliced(word: str, changes: Sequence[Splice]) -> str:
+    for start, end, new in changes:
+        word = word[:start] + new + word[end:]
+    return word
+
+
+class ArgvSource:
+    """Words as a program got them, such as those after ``--``; written back as one shell-quoted line."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        """Take the words.
+
+        :raise InputRefused: if one holds a NUL or is not text, or a limit is exceeded.
+        """
+        self.words = tuple(words)
+        for index, word in enumerate(self.words):
+            if "\0" in word:
+                raise InputRefused(
+                    "nul-in-word", "a NUL inside a word", where=self.place(index), next="remove it"
+                )
+            if not word.isascii():
+                decode(word.encode("utf-8", "surrogateescape"), self.place(index))
+        check_words(self.words, "command line")
+        refuse_over(sum(map(len, self.words)), MAX_SOURCE_BYTES, "characters", "command line")
+
+    def place(self, index: int) -> str:
+        """``argument 7``, counted from the program as 0."""
+        return f"argument {index}"
+
+    def check(self, start: int) -> None:
+        """Words are what they are."""
+
+    def splice(self, changes: Changes) -> ArgvSource:
+        """The same with parts of some words replaced."""
+        return ArgvSource(_spliced(word, changes.get(index, ())) for index, word in enumerate(self.words))
+
+    def insert(self, index: int, words: Iterable[str]) -> ArgvSource:
+        """The same with words after the word ``index``."""
+        return ArgvSource((*self.words[: index + 1], *words, *self.words[index + 1 :]))
+
+    def render(self) -> str:
+        """One line for a shell."""
+        return " ".join([shell_quote(word) for word in self.words])
+
+
+class NulSource(ArgvSource):
+    """NUL-separated words, as in ``/proc/PID/cmdline``."""
+
+    def __init__(self, words: Iterable[str], *, closed: bool = True) -> None:
+        """Take the words; ``closed`` tells whether a NUL follows the last."""
+        super().__init__(words)
+        self.closed = closed
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> NulSource:
+        """Split NUL-separated bytes."""
+        text = decode(data, where)
+        closed = text.endswith("\0")
+        return cls((text[:-1] if closed else text).split("\0"), closed=closed)
+
+    def splice(self, changes: Changes) -> NulSource:
+        """The same with parts of some words replaced."""
+        return NulSource(super().splice(changes).words, closed=self.closed)
+
+    def insert(self, index: int, words: Iterable[str]) -> NulSource:
+        """The same with words after the word ``index``."""
+        return NulSource(super().insert(index, words).words, closed=self.closed)
+
+    def render(self) -> str:
+        """The words with NULs between, and one at the end if there was one."""
+        return "\0".join(self.words) + ("\0" if self.closed else "")

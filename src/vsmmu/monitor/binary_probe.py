@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask a QEMU binary by QMP what it is: started for nothing else, without a machine (``-machine none``)."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from vsmmu.errors import HostLacks, VsmmuError
+from vsmmu.monitor.qmp import CommandFailed, Monitor
+from vsmmu.qemu.installed import Installed
+
+if TYPE_CHECKING:
+    from vsmmu.monitor.qmp import Commands
+
+__all__ = ["ask", "keep"]
+
+#: For a QEMU that starts for the first time; under emulation that takes seconds.
+_SECONDS: Final = 30.0
+_OPTIONS: Final = "-machine none -S -display none -nodefaults -no-user-config -qmp stdio".split()
+
+
+def ask(path: str) -> Installed:
+    """Start a binary and ask it.
+
+    :raise HostLacks: ``qemu-binary``.
+    """
+    try:
+        process = subprocess.Popen(
+            [path, *_OPTIONS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+    except (OSError, ValueError) as error:
+        raise _refused(path, getattr(error, "strerror", None) or str(error)) from None
+    with process:
+        assert process.stdin is not None  # noqa: S101 - both are pipes
+        assert process.stdout is not None  # noqa: S101
+        try:
+            with Monitor(process.stdout.fileno(), process.stdin.fileno(), path, _SECONDS) as monitor:
+                return _read(monitor, path)
+        except VsmmuError as error:
+            raise _refused(path, error.why or error.what) from None
+        finally:
+            process.kill()
+
+
+def _read(monitor: Commands, path: str) -> Installed:
+    try:
+        version = monitor.execute("query-version")["qemu"]
+        machines = [entry for entry in monitor.execute("query-machines") if entry["name"].startswith("virt")]
+        return Installed(
+            version=f"{version['major']}.{version['minor']}.{version['micro']}",
+            machines=tuple(sorted((entry["name"] for entry in machines), key=_by_version)),
+            virt=next((entry["name"] for entry in machines if entry.get("alias") == "virt"), ""),
+            smmu=_properties(monitor, "arm-smmuv3"),
+            vfio_ats="ats" in _properties(monitor, "vfio-pci"),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _refused(path, f"its answers have another form: {error}") from None
+
+
+def _by_version(name: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in name.replace("-", ".").split(".") if part.isdecimal())
+
+
+def _properties(monitor: Commands, driver: str) -> dict[str, str]:
+    try:
+        listed: list[dict[str, Any]] = monitor.execute("device-list-properties", typename=driver)
+    except CommandFailed:
+        return {}
+    return {entry["name"]: str(entry.get("default-value", "")) for entry in listed}
+
+
+def _refused(path: str, why: str) -> HostLacks:
+    return HostLacks(
+        "qemu-binary",
+        "this is no QEMU that can be asked what it is",
+        where=path,
+        why=why,
+        next="say the version: --qemu 11.1",
+    )
+
+
+def keep(file: str, data: bytes) -> None:
+    """Write a file whole or not at all; without a place to write to, the binary is asked again next time."""
+    target = Path(file)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as new:
+            new.write(data)
+        try:
+            Path(new.name).replace(target)
+        except OSError:
+            Path(new.name).unlink()
+    except OSError:
+        return

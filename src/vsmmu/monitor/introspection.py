@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a running QEMU has: its vSMMUs with the registers that the guest sees, endpoints, free ports.
+
+``qom-get`` keeps answering ``auto`` after QEMU has resolved it, so the values are read where the guest reads
+them: from the ID registers in guest memory (``xp``), one word at a time, because the device answers a wider
+access with zeros [measured on 11.1.3]. The address is the sum of the ``addr`` of the device's memory region
+and of those that contain it. Everything else is QOM: a bus' path begins with the path of its maker.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from vsmmu.errors import InputRefused
+from vsmmu.machine.drivers import VFIO_DRIVERS, is_bridge
+from vsmmu.machine.model import VSMMU_DRIVER
+from vsmmu.monitor.qmp import CommandFailed
+from vsmmu.pci import normal_address
+from vsmmu.smmuv3.fields import REGISTERS
+from vsmmu.smmuv3.properties import PROPERTIES
+from vsmmu.smmuv3.registers import IdRegisters
+
+if TYPE_CHECKING:
+    from vsmmu.monitor.qmp import Commands
+
+__all__ = ["Running", "RunningEndpoint", "RunningPort", "RunningVsmmu", "read_back"]
+
+_CONTAINERS: Final = ("/machine/peripheral", "/machine/peripheral-anon")
+_CHILD: Final = re.compile(r"child<([^<>]+)>")
+_WORD: Final = re.compile(r"[0-9a-f]+: (0x[0-9a-f]{8})\s*")
+#: Regions inside regions; the platform bus has two levels.
+_MAX_NESTING: Final = 16
+_MAX_DEVICES: Final = 4096
+
+
+class RunningVsmmu(NamedTuple):
+    """One ``arm-smmuv3``.
+
+    :param name: its id, or the last part of its QOM path.
+    :param bus: QOM path of the root complex's bus; :attr:`bus_name` is what ``primary-bus`` says.
+    :param written: the properties as QEMU answers for them, in its own spelling.
+    :param registers: as the guest reads them.
+    """
+
+    name: str
+    bus: str
+    accel: bool
+    written: dict[str, str]
+    registers: IdRegisters
+
+    @property
+    def bus_name(self) -> str:
+        """The bus as a command line names it."""
+        return self.bus.rpartition("/")[2]
+
+
+class RunningEndpoint(NamedTuple):
+    """One ``vfio-pci``: its host function (empty if QEMU got a descriptor), and the root complex' bus."""
+
+    name: str
+    function: str
+    root: str
+    iommufd: str
+
+
+class RunningPort(NamedTuple):
+    """One port or bridge below a root complex; ``occupant`` is the driver of what is in it, or empty."""
+
+    name: str
+    root: str
+    occupant: str
+
+
+class Running(NamedTuple):
+    """A VM at a moment. ``status`` is QEMU's run state; ``iommufd`` the id of an iommufd object, if any."""
+
+    version: str
+    status: str
+    vsmmus: tuple[RunningVsmmu, ...]
+    endpoints: tuple[RunningEndpoint, ...]
+    ports: tuple[RunningPort, ...]
+    iommufd: str
+
+    def behind(self, vsmmu: RunningVsmmu) -> tuple[RunningEndpoint, ...]:
+        """The endpoints that a vSMMU translates."""
+        return tuple(entry for entry in self.endpoints if entry.root == vsmmu.bus)
+
+
+class _Device(NamedTuple):
+    path: str
+    driver: str
+    bus: str
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+def read_back(monitor: Commands) -> Running:
+    """Ask a VM, stopped or running, for everything; nothing is changed.
+
+    :raise VsmmuError: as the monitor raises; ``strange-answer`` if QEMU answers in another form.
+    """
+    version = monitor.execute("query-version")
+    numbers = ".".join(str(_member(version, "qemu", part)) for part in ("major", "minor", "micro"))
+    status = str(_member(monitor.execute("query-status"), "status"))
+    devices = _devices(monitor)
+    buses = {device.path: device.bus for device in devices}
+    vsmmus = [_vsmmu(monitor, device) for device in devices if device.driver == VSMMU_DRIVER]
+    inside: dict[str, str] = {}
+    for device in devices:
+        inside.setdefault(device.bus.rpartition("/")[0], device.driver)
+    return Running(
+        version=numbers,
+        status=status,
+        vsmmus=tuple(vsmmu for _, vsmmu in sorted(vsmmus, key=lambda entry: entry[0])),
+        endpoints=tuple(
+            _endpoint(monitor, device, _root(device.bus, buses))
+            for device in devices
+            if device.driver in VFIO_DRIVERS
+        ),
+        ports=tuple(
+            RunningPort(device.name, _root(device.bus, buses), inside.get(device.path, ""))
+            for device in devices
+            if is_bridge(device.driver)
+        ),
+        iommufd=next((name for name, kind in _children(monitor, "/objects") if kind == "iommufd"), ""),
+    )
+
+
+def _devices(monitor: Commands) -> list[_Device]:
+    found = []
+    for container in _CONTAINERS:
+        for name, driver in _children(monitor, container):
+            path = f"{container}/{name}"
+            bus = _get(monitor, path, "primary-bus" if driver == VSMMU_DRIVER else "parent_bus")
+            found.append(_Device(path, driver, str(bus or "")))
+    if len(found) > _MAX_DEVICES:
+        raise _strange(f"{len(found)} devices")
+    return found
+
+
+def _children(monitor: Commands, path: str) -> list[tuple[str, str]]:
+    listed = monitor.execute("qom-list", path=path)
+    if not isinstance(listed, list):
+        raise _strange(listed)
+    found = []
+    for entry in listed:
+        match = _CHILD.fullmatch(str(_member(entry, "type")))
+        if match is not None:
+            found.append((str(_member(entry, "name")), match[1]))
+    return sorted(found, key=lambda entry: _natural(entry[0]))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that puts ``vfio2`` before ``vfio10``; QEMU lists children in no order."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def _vsmmu(monitor: Commands, device: _Device) -> tuple[int, RunningVsmmu]:
+    base = _address(monitor, f"{device.path}/{VSMMU_DRIVER}[0]")
+    words = {name.lower(): _read_word(monitor, base + offset) for name, offset in REGISTERS.items()}
+    written = {name: _get(monitor, device.path, name) for name in PROPERTIES}
+    return base, RunningVsmmu(
+        name=device.name,
+        bus=device.bus,
+        accel=_get(monitor, device.path, "accel") is True,
+        written={name: str(value) for name, value in written.items() if value is not None},
+        registers=IdRegisters(**words),
+    )
+
+
+def _address(monitor: Commands, region: str) -> int:
+    total = 0
+    for _ in range(_MAX_NESTING):
+        addr = _get(monitor, region, "addr")
+        if not isinstance(addr, int):
+            raise _strange(f"{region} has no address")
+        total += addr
+        region = str(_get(monitor, region, "container") or "")
+        if not region:
+            return total
+    raise _strange(f"memory regions nest deeper than {_MAX_NESTING}")
+
+
+def _read_word(monitor: Commands, address: int) -> int:
+    answer = monitor.execute("human-monitor-command", command_line=f"xp /1wx {address:#x}")
+    match = _WORD.fullmatch(str(answer))
+    if match is None:
+        raise _strange(answer)
+    return int(match[1], 16)
+
+
+def _endpoint(monitor: Commands, device: _Device, root: str) -> RunningEndpoint:
+    path = str(_get(monitor, device.path, "sysfsdev") or "")
+    host = str(_get(monitor, device.path, "host") or "")
+    function = normal_address(path.rstrip("/").rpartition("/")[2]) or normal_address(host) or ""
+    iommufd = str(_get(monitor, device.path, "iommufd") or "").rpartition("/")[2]
+    return RunningEndpoint(device.name, function, root, iommufd)
+
+
+def _root(bus: str, buses: dict[str, str]) -> str:
+    """The bus of the root complex: climb from each bus to the device that makes it, and to its bus."""
+    for _ in range(len(buses) + 1):
+        above = buses.get(bus.rpartition("/")[0])
+        if not above:
+            return bus
+        bus = above
+    raise _strange("the buses form a circle")
+
+
+def _get(monitor: Commands, path: str, name: str) -> Any:
+    """A property; None if this QEMU's device does not have it."""
+    try:
+        return monitor.execute("qom-get", path=path, property=name)
+    except CommandFailed:
+        return None
+
+
+def _member(value: Any, *names: str) -> Any:
+    for name in names:
+        if not isinstance(value, dict) or name not in value:
+            raise _strange(value)
+        value = value[name]
+    return value
+
+
+def _strange(answer: object) -> InputRefused:
+    return InputRefused(
+        "strange-answer",
+        "QEMU answers in a form that is not known",
+        why=f"{str(answer)[:100]!r}",
+        next="see whether this is QEMU 11.0 or later, and report its version",
+    )

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start QEMU in our place: open for it what it may not open itself, then exec; nothing of ours stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+
+from vsmmu.errors import HostLacks, Negative, PermissionRefused, VsmmuError
+from vsmmu.machine.command_line.argv import Edit, read_words
+from vsmmu.machine.command_line.keyval import opts_id, parse_opts
+from vsmmu.machine.command_line.text_edits import set_in_json, set_in_opts
+from vsmmu.machine.drivers import is_vfio
+from vsmmu.machine.endpoints import host_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vsmmu.machine.command_line.argv import CommandLine
+    from vsmmu.machine.model import Machine
+
+__all__ = ["Opening", "execute", "openings", "with_descriptors"]
+
+_IOMMU: Final = "/dev/iommu"
+
+
+class Opening(NamedTuple):
+    """A file that is opened for QEMU, and what gets its descriptor: an object or a device, by id."""
+
+    path: str
+    kind: str
+    name: str
+    device: int = -1
+
+    def describe(self) -> str:
+        """For a dry run."""
+        return f"open {self.path} for {self.kind} {self.name}"
+
+
+def openings(machine: Machine, root: str = "/") -> tuple[Opening, ...]:
+    """What a VM needs opened: ``/dev/iommu`` for each iommufd object, and each function's device.
+
+    Objects and devices that have a descriptor already are left alone, and so are functions without an
+    iommufd, which cannot take one.
+
+    :param root: another directory for ``/sys``, ``/dev``.
+    :raise HostLacks: ``not-bound``, if a function has no device file.
+    """
+    found = [
+        Opening(f"{root}{_IOMMU[1:]}", "object", entry.id)
+        for entry in machine.objects
+        if entry.qom_type == "iommufd" and "fd" not in entry.properties
+    ]
+    names = {device.id for device in machine.devices}
+    for device in machine.devices:
+        address = host_address(device) if is_vfio(device.driver) else None
+        if address is not None and device.text("iommufd"):
+            name = device.id or _free(f"vfio-{address.replace(':', '-')}", names)
+            found.append(Opening(_device_file(address, root), "device", name, device.number))
+    return tuple(found)
+
+
+def _free(name: str, names: set[str]) -> str:
+    while name in names:
+        name += "x"
+    names.add(name)
+    return name
+
+
+def _device_file(address: str, root: str) -> str:
+    """``/dev/vfio/devices/vfioN`` of a function, from sysfs (since Linux 6.6, CONFIG_VFIO_DEVICE_CDEV)."""
+    directory = f"{root}sys/bus/pci/devices/{address}/vfio-dev"
+    try:
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - no pathlib on the path of a VM's start
+    except OSError:
+        names = []
+    if not names:
+        raise HostLacks(
+            "not-bound",
+            f"{address} has no vfio device file",
+            where=directory,
+            why="it is not bound to vfio-pci, or the kernel has no CONFIG_VFIO_DEVICE_CDEV",
+            next="vsmmu doctor says how to bind it",
+        )
+    return f"{root}dev/vfio/devices/{names[0]}"
+
+
+def with_descriptors(line: CommandLine, wanted: Sequence[Opening]) -> tuple[CommandLine, tuple[int, ...]]:
+    """Open the files, for inheritance, and write their numbers into the command line.
+
+    A device gets an id if it has none: QEMU 11.1.3 crashes on ``fd=`` without one [measured].
+
+    :raise PermissionRefused: ``open-permission``.
+    :raise HostLacks: ``open-failed``.
+    :raise Negative: ``not-editable``, for an iommufd object of a configuration file.
+    """
+    edits: list[Edit] = []
+    objects: dict[str, int] = {}
+    descriptors: list[int] = []
+    for opening in wanted:
+        descriptor = _open(opening)
+        descriptors.append(descriptor)
+        if opening.kind == "object":
+            objects[opening.name] = descriptor
+            continue
+        if not line.machine().devices[opening.device].id:
+            edits.append(Edit(opening.device, "id", opening.name))
+        edits.append(Edit(opening.device, "fd", str(descriptor)))
+    words = list(line.edit(edits).render_words())
+    for name, descriptor in objects.items():
+        _set_object(words, name, descriptor)
+    return read_words(words), tuple(descriptors)
+
+
+def _open(opening: Opening) -> int:
+    try:
+        descriptor = os.open(opening.path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise _refused(opening, error) from None
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+
+def _refused(opening: Opening, error: OSError) -> VsmmuError:
+    why = error.strerror or ""
+    if isinstance(error, PermissionError):
+        return PermissionRefused(
+            "open-permission", "no right to open it for QEMU", where=opening.path, why=why,
+            next="run as root, or leave --fd out",
+        )  # fmt: skip
+    return HostLacks(
+        "open-failed", "cannot open it for QEMU", where=opening.path, why=why,
+        next="vsmmu doctor says what the host lacks",
+    )  # fmt: skip
+
+
+def _set_object(words: list[str], name: str, descriptor: int) -> None:
+    for index, word in enumerate(words):
+        if index == 0 or words[index - 1].lstrip("-") != "object" or not words[index - 1].startswith("-"):
+            continue
+        json = word.startswith("{")
+        if _object_id(word, json=json) == name:
+            change = set_in_json if json else _set_in_object
+            start, end, new = change(word, "fd", str(descriptor))
+            words[index] = word[:start] + new + word[end:]
+            return
+    raise Negative("not-editable", f"the iommufd object {name} is not given with -object",
+                   why="a descriptor's number is known only now", next="give it with -object")  # fmt: skip
+
+
+def _set_in_object(text: str, key: str, value: str) -> tuple[int, int, str]:
+    return set_in_opts(text, key, value, "qom-type")
+
+
+def _object_id(word: str, *, json: bool) -> str:
+    if not json:
+        return opts_id(parse_opts(word, "qom-type")) or ""
+    from vsmmu.machine.command_line.qjson import parse_object  # it was read before, so it is well-formed
+
+    return next((str(member.value) for member in parse_object(word) if member.key == "id"), "")
+
+
+def execute(words: Sequence[str]) -> NoReturn:
+    """Become the command; ``NAME=value`` in front of it goes into its environment, as a shell has it.
+
+    :raise HostLacks: ``cannot-start``: there is no such program, or it cannot be run.
+    """
+    environment = dict(os.environ)
+    rest = list(words)
+    while rest and rest[0].partition("=")[0].isidentifier() and "=" in rest[0]:
+        name, _, value = rest.pop(0).partition("=")
+        environment[name] = value
+    # Python ignores these two, and exec would hand that on.
+    ignored = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
+    try:
+        os.execvpe(rest[0], rest, environment)  # noqa: S606 - a shell would read the words anew
+    except (OSError, IndexError) as error:
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
+        why = (error.strerror if isinstance(error, OSError) else "") or "there is no command"
+        raise HostLacks("cannot-start", "the command cannot be run", where=rest[0] if rest else "",
+                        why=why, next="see whether it is installed and executable") from None  # fmt: skip

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the monitor of a running VM: by its socket, by the process id of QEMU, or by its libvirt domain."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
+from vsmmu.machine.command_line.keyval import merged, opts_id, parse_opts
+from vsmmu.monitor.introspection import Running, read_back
+from vsmmu.monitor.qmp import CommandFailed, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["DomainMonitor", "Found", "monitor_paths", "read_running"]
+
+_MAX_CMDLINE: Final = 4 << 20
+
+
+class Found(NamedTuple):
+    """A VM that answered, and the command line of its process if there is one to be read."""
+
+    running: Running
+    source: str
+    words: tuple[str, ...]
+
+
+def read_running(target: str, seconds: float, uri: str = "qemu:///system") -> Found:
+    """Read a running VM back.
+
+    :param target: the path of a QMP socket, a process id, or the name of a libvirt domain.
+    :param seconds: for the whole conversation.
+    :param uri: libvirt's connection URI.
+    :raise HostLacks: there is no such VM, it does not answer, or it has no monitor for us.
+    :raise PermissionRefused: the kernel refuses to show or connect.
+    :raise InputRefused: what answers is not QEMU.
+    """
+    if target.isdecimal():
+        words = process_words(int(target))
+        paths = tuple(monitor_paths(words))
+        if not paths:
+            raise _no_socket(target, words)
+        with connect(_below(paths[0], int(target)), seconds) as monitor:
+            return Found(read_back(monitor), f"process {target}", words)
+    if "/" in target or Path(target).is_socket():
+        with connect(target, seconds) as monitor:
+            return Found(read_back(monitor), target, ())
+    domain = DomainMonitor(target, uri, seconds)
+    return Found(_with_functions(read_back(domain), domain.functions()), f"domain {target}", ())
+
+
+def _with_functions(running: Running, functions: Mapping[str, str]) -> Running:
+    """The same with the functions that QEMU itself does not know, by device."""
+    named = (
+        entry if entry.function else entry._replace(function=functions.get(entry.name, ""))
+        for entry in running.endpoints
+    )
+    return running._replace(endpoints=tuple(named))
+
+
+def process_words(pid: int) -> tuple[str, ...]:
+    """The command line of a process, ``/proc/PID/cmdline``.
+
+    :raise HostLacks: ``no-such-process``.
+    :raise PermissionRefused: ``process-hidden``.
+    """
+    path = Path(f"/proc/{pid}/cmdline")
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_CMDLINE)
+    except PermissionError as error:
+        raise PermissionRefused(
+            "process-hidden",
+            "cannot read its command line",
+            where=str(path),
+            why=error.strerror or "",
+            next="run as its user, or as root",
+        ) from None
+    except OSError:
+        data = b""
+    if not data:
+        raise HostLacks("no-such-process", f"there is no process {pid} with a command line",
+                        next="name a QMP socket, or the process id of QEMU")  # fmt: skip
+    return tuple(data.decode("utf-8", "replace").rstrip("\0").split("\0"))
+
+
+def monitor_paths(words: Sequence[str]) -> Iterator[str]:
+    """The paths of QMP sockets that a command line makes.
+
+    ``-qmp unix:PATH``; a socket ``-chardev`` that a ``-mon`` with ``mode=control`` names, or, as libvirt 12.8
+    writes it for QEMU 11.1, an ``-object monitor-qmp``.
+    """
+    chardevs: dict[str, str] = {}
+    control: list[str] = []
+    for option, value in _options(words):
+        if option in ("qmp", "qmp-pretty") and value.startswith("unix:"):
+            settings = merged(parse_opts(value.removeprefix("unix:"), "path"))
+            yield settings.get("path", "")
+        elif option == "chardev" and value.startswith("socket,"):
+            pairs = parse_opts(value, "backend")
+            chardevs[opts_id(pairs) or ""] = merged(pairs).get("path", "")
+        elif option == "mon":
+            settings = merged(parse_opts(value, "chardev"))
+            if settings.get("mode") == "control":
+                control.append(settings.get("chardev", ""))
+        elif option == "object" and "monitor-qmp" in value:
+            control.append(_object_settings(value).get("chardev", ""))
+    yield from (path for name in control if (path := chardevs.get(name, "")))
+
+
+def _object_settings(text: str) -> dict[str, str]:
+    if not text.startswith("{"):
+        return merged(parse_opts(text, "qom-type"))
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        return {}
+    return {key: str(value) for key, value in settings.items()} if isinstance(settings, dict) else {}
+
+
+def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for option, value in pairwise(words):
+        if option.startswith("-"):
+            yield option.removeprefix("-").removeprefix("-"), value
+
+
+def _below(path: str, pid: int) -> str:
+    """A relative path is QEMU's, not ours."""
+    if path.startswith("/"):
+        return path
+    try:
+        return str(Path(f"/proc/{pid}/cwd").readlink() / path)
+    except OSError:
+        return path
+
+
+def _no_socket(target: str, words: Sequence[str]) -> VsmmuError:
+    named = [merged(parse_opts(value, "guest")) for option, value in _options(words) if option == "name"]
+    domain = named[0].get("guest", "") if named else ""
+    return HostLacks(
+        "no-monitor",
+        f"process {target} has no QMP socket that can be found by its command line",
+        why="libvirt hands the monitor over as a descriptor" if domain else "there is no -qmp unix:PATH",
+        next=f"vsmmu inspect {domain}" if domain else "start it with -qmp unix:PATH,server=on,wait=off",
+    )
+
+
+class DomainMonitor:
+    """The monitor of a libvirt domain, by way of ``virsh qemu-monitor-command``; libvirt holds the socket.
+
+    :param seconds: for all commands together.
+    """
+
+    def __init__(self, domain: str, uri: str, seconds: float) -> None:
+        self._domain, self._uri = domain, uri
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+
+    def execute(self, command: str, **arguments: Any) -> Any:
+        """Run one command; see :class:`vsmmu.monitor.qmp.Commands`."""
+        request: dict[str, Any] = {"execute": command}
+        request |= {"arguments": {key.replace("_", "-"): value for key, value in arguments.items()}}
+        done = self._virsh("qemu-monitor-command", self._domain, json.dumps(request))
+        try:
+            reply = json.loads(done)
+        except ValueError:
+            raise InputRefused("not-a-monitor", "virsh answers something else than JSON",
+                               where=f"domain {self._domain}", why=done[:80]) from None  # fmt: skip
+        failed = reply.get("error") if isinstance(reply, dict) else None
+        if isinstance(failed, dict):
+            raise CommandFailed(command, str(failed.get("class")), str(failed.get("desc")), self._domain)
+        return reply.get("return") if isinstance(reply, dict) else None
+
+    def functions(self) -> dict[str, str]:
+        """Host functions by device, from the domain's XML: libvirt hands them over as descriptors."""
+        from vsmmu.machine.domain.document import read_domain_xml  # of no use for any other target
+
+        data = self._virsh("dumpxml", self._domain).encode()
+        devices = read_domain_xml(data, f"domain {self._domain}").reading.hostdevs
+        # The alias of a device that runs is its id in QEMU; it keeps its number when others go.
+        named = {entry.element.value("alias", "name") or entry.id: entry.source for entry in devices}
+        return {name: source for name, source in named.items() if source}
+
+    def _virsh(self, *words: str) -> str:
+        left = self._deadline - time.monotonic()
+        where = f"domain {self._domain:.80}"
+        try:
+            done = subprocess.run(
+                ["virsh", "-c", self._uri, *words],
+                capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=max(left, 0.01),
+                check=False, env={**os.environ, "LC_ALL": "C"},
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise HostLacks("monitor-silent", f"no answer within {self._seconds:g} s", where=where) from None
+        except OSError as error:
+            raise HostLacks(
+                "no-virsh",
+                "cannot run virsh",
+                where=where,
+                why=error.strerror or "",
+                next="install libvirt-clients, or name a socket or process id",
+            ) from None
+        if done.returncode:
+            why = (done.stderr.strip().splitlines() or [""])[0].removeprefix("error: ")
+            raise HostLacks("no-domain", "libvirt does not give its monitor", where=where, why=why,
+                            next="virsh list shows the domains that run")  # fmt: skip
+        return done.stdout

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be known of this host without binding anything: sysfs, firmware, configuration space, kernel log.
+
+Nothing of it changes the machine. Much of it is only there for root (the IORT, the configuration space beyond
+64 bytes, often the kernel log); whatever cannot be read is *unknown* with the reason, never guessed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from vsmmu.host.evidence import Evidence, Fact
+from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
+from vsmmu.probe import sysfs
+from vsmmu.probe.firmware import Firmware
+from vsmmu.probe.kernel_log import by_device, infer, infer_queue, is_coherent, parse_line
+from vsmmu.probe.kmsg import read_driver_lines
+from vsmmu.probe.notices import NOT_PROBED, fake_notice, not_probed
+from vsmmu.probe.pci_config import read_capabilities
+
+if TYPE_CHECKING:
+    from vsmmu.probe.system_root import Tree
+
+__all__ = ["discover", "function_facts"]
+
+#: What a resolution asks for; a fact that nothing settles says at least how to get it.
+_ASKED_FOR: Final = ("IDR0.ATS", "IDR1.SSIDSIZE", "IDR3.RIL", "IDR5.OAS")
+_CONFIG: Final = Evidence("measured", "the function's configuration space", "its extended capabilities")
+_CLASS_BRIDGE: Final = "06"
+
+
+def discover(tree: Tree, *, note: str = "") -> Host:
+    """The host as it shows itself.
+
+    :param note: added to the evidence of what is not known, such as why older facts were not used.
+    """
+    kernel = sysfs.read_kernel(tree)
+    lines = read_driver_lines(tree)
+    names = sysfs.smmu_names(tree)
+    evidence: dict[str, Evidence] = {}
+    logged = by_device(lines or [])
+    smmus = []
+    for name in names:
+        smmu = sysfs.read_smmu(tree, name)
+        smmus.append(_with_log(smmu, logged.get(smmu.device, ()), kernel.release, evidence))
+    functions = []
+    firmware = Firmware(tree)
+    for address in sysfs.function_addresses(tree):
+        function = sysfs.read_function(tree, address, frozenset(names))
+        if function is not None:
+            functions.append(function_facts(tree, firmware, function, evidence))
+    if smmus:
+        evidence[NOT_PROBED] = not_probed(note, readable_log=lines is not None)
+    return Host(
+        schema=SCHEMA,
+        name=sysfs.printable(tree.text("/proc/sys/kernel/hostname")) or "live",
+        kernel=kernel,
+        synthetic=fake_notice(tree),
+        smmus=tuple(smmus),
+        functions=tuple(functions),
+        evidence=evidence,
+    )
+
+
+def function_facts(
+    tree: Tree, firmware: Firmware, function: HostFunction, evidence: dict[str, Evidence]
+) -> HostFunction:
+    """Add what firmware and configuration space say of a function; the evidence goes into ``evidence``.
+
+    Bridges and functions that nothing translates are left alone: no VM can have them.
+    """
+    if function.smmu is None or (function.class_code or "").startswith(_CLASS_BRIDGE):
+        return function
+    root = firmware.root_complex(function.address)
+    evidence.update(root.evidence)
+    own = read_capabilities(tree, function.address)
+    # A virtual function has no PASID capability; the physical one's counts for it (PCIe 9.3.7).
+    physical = function.physical_function
+    pasid = read_capabilities(tree, physical) if physical else own
+    if own is not None:
+        evidence["config-space"] = _CONFIG
+        function = msgspec.structs.replace(function, ats_capability=Fact(int(own.ats), "config-space"))
+    if pasid is not None:
+        evidence["config-space"] = _CONFIG
+        function = msgspec.structs.replace(
+            function,
+            pasid_capability=Fact(int(pasid.pasid_bits is not None), "config-space"),
+            pasid_width=Fact(pasid.pasid_bits or 0, "config-space"),
+        )
+    return msgspec.structs.replace(function, root_complex_ats=root.ats, canwbs=root.canwbs)
+
+
+def _with_log(
+    smmu: HostSmmu, lines: tuple[str, ...], release: str, evidence: dict[str, Evidence]
+) -> HostSmmu:
+    fields: dict[str, Fact] = {}
+    coherent = smmu.coherent
+    for line in lines:
+        parsed = parse_line(line)
+        found = infer(parsed, release) if parsed else [queue] if (queue := infer_queue(line)) else []
+        fields.update({entry.key: Fact(entry.value, "kernel-log", entry.bound) for entry in found})
+        if parsed:
+            coherent = Fact(int(is_coherent(parsed)), "kernel-log")
+    if fields:
+        evidence["kernel-log"] = Evidence(
+            "inferred", "the kernel log", f"read back from the SMMU driver's lines (Linux {release})"
+        )
+    unsettled = {key: Fact(None, NOT_PROBED) for key in _ASKED_FOR if key not in fields}
+    return msgspec.structs.replace(smmu, fields=fields | unsettled, coherent=coherent, kernel_log=lines)

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes of a function's driver, each an object that can describe itself, do itself and undo itself.
+
+A dry run prints :meth:`Step.describe` of the very objects that a real run applies. ``undo`` looks at what is
+there first and touches only what this step has left, so it may be called at any time: before the step, in the
+middle of it, twice, or after somebody else has taken the function.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
+
+import msgspec
+
+from vsmmu.errors import HostLacks, Negative, PermissionRefused, VsmmuError
+from vsmmu.host.facts import Bdf
+from vsmmu.probe.sysfs import PCI_DEVICES
+from vsmmu.probe.vfio_files import group_node, holders, vfio_device
+
+if TYPE_CHECKING:
+    from vsmmu.probe.system_root import Tree
+
+__all__ = ["VFIO_PCI", "BindDriver", "OverrideDriver", "Step", "SysfsWriter", "UnbindDriver"]
+
+VFIO_PCI: Final = "vfio-pci"
+_DRIVERS: Final = "/sys/bus/pci/drivers"
+#: Steps come back from a file and become paths in sysfs: no slashes, no dots at the start. Blanks do occur.
+Driver = Annotated[str, msgspec.Meta(pattern="^[^/.\\x00-\\x1f\\x7f][^/\\x00-\\x1f\\x7f]{0,254}$")]
+Override = Annotated[str, msgspec.Meta(pattern="^([^/.\\x00-\\x1f\\x7f][^/\\x00-\\x1f\\x7f]{0,254})?$")]
+#: What the kernel shows for an empty driver_override.
+_NO_OVERRIDE: Final = "(null)"
+
+
+class SysfsWriter:
+    """The one place that writes to sysfs."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+
+    def write(self, path: str, text: str) -> None:
+        """Write an attribute in one call.
+
+        :raise OSError: as the kernel says.
+        """
+        descriptor = os.open(self.tree.path(path), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, text.encode("ascii"))
+        finally:
+            os.close(descriptor)
+
+
+class Step(Protocol):
+    """One change that can be taken back."""
+
+    def describe(self) -> str:
+        """What :meth:`apply` does, as a sentence without a subject."""
+
+    def describe_undo(self) -> str:
+        """What :meth:`undo` does."""
+
+    def apply(self, writer: SysfsWriter) -> None:
+        """Do it.
+
+        :raise VsmmuError: what the kernel refused.
+        """
+
+    def undo(self, writer: SysfsWriter) -> None:
+        """Take it back, as far as it is still there.
+
+        :raise VsmmuError: what the kernel refused.
+        """
+
+
+class UnbindDriver(msgspec.Struct, frozen=True, tag="unbind-driver", tag_field="step"):
+    """Take a function from its own driver."""
+
+    address: Bdf
+    driver: Driver
+
+    def describe(self) -> str:
+        """What :meth:`apply` does."""
+        return f"unbind {self.address} from its driver {self.driver}"
+
+    def describe_undo(self) -> str:
+        """What :meth:`undo` does."""
+        return f"bind {self.address} to {self.driver} again"
+
+    def apply(self, writer: SysfsWriter) -> None:
+        """Unbind."""
+        _write(writer, f"{PCI_DEVICES}/{self.address}/driver/unbind", self.address, self.describe())
+
+    def undo(self, writer: SysfsWriter) -> None:
+        """Bind it again, unless it has a driver or is gone."""
+        if _driver(writer.tree, self.address) is None and _is_there(writer.tree, self.address):
+            _write(writer, f"{_DRIVERS}/{self.driver}/bind", self.address, self.describe_undo())
+
+
+class OverrideDriver(msgspec.Struct, frozen=True, tag="override-driver", tag_field="step"):
+    """Let only one driver match a function. ``previous`` is what was there, empty for nothing."""
+
+    address: Bdf
+    driver: Driver
+    previous: Override = ""
+
+    def describe(self) -> str:
+        """What :meth:`apply` does."""
+        return f"set driver_override of {self.address} to {self.driver}"
+
+    def describe_undo(self) -> str:
+        """What :meth:`undo` does."""
+        return f"set driver_override of {self.address} back to {self.previous or 'nothing'}"
+
+    def apply(self, writer: SysfsWriter) -> None:
+        """Set the override."""
+        _write(writer, self._path, self.driver, self.describe())
+
+    def undo(self, writer: SysfsWriter) -> None:
+        """Set the previous override, unless somebody has set another one since."""
+        if current_override(writer.tree, self.address) == self.driver != self.previous:
+            _write(writer, self._path, self.previous or "\n", self.describe_undo())
+
+    @property
+    def _path(self) -> str:
+        return f"{PCI_DEVICES}/{self.address}/driver_override"
+
+
+class BindDriver(msgspec.Struct, frozen=True, tag="bind-driver", tag_field="step"):
+    """Give a function to a vfio driver."""
+
+    address: Bdf
+    driver: Driver
+    group: int | None = None
+
+    def describe(self) -> str:
+        """What :meth:`apply` does."""
+        return f"bind {self.address} to {self.driver}"
+
+    def describe_undo(self) -> str:
+        """What :meth:`undo` does."""
+        return f"unbind {self.address} from {self.driver}"
+
+    def apply(self, writer: SysfsWriter) -> None:
+        """Bind."""
+        if not writer.tree.exists(f"{_DRIVERS}/{self.driver}"):
+            raise HostLacks(
+                "no-vfio-driver",
+                f"the driver {self.driver} is not loaded",
+                where=self.address,
+                next=f"modprobe {self.driver} (the kernel needs CONFIG_VFIO_PCI)",
+            )
+        _write(writer, f"{_DRIVERS}/{self.driver}/bind", self.address, self.describe())
+
+    def undo(self, writer: SysfsWriter) -> None:
+        """Unbind, unless another driver has it by now.
+
+        Unbinding waits until nobody has the device open, and takes it from a VM: so a function that is open
+        is left as it is.
+
+        :raise Negative: ``function-in-use``.
+        """
+        if _driver(writer.tree, self.address) != self.driver:
+            return
+        device = vfio_device(writer.tree, self.address)
+        nodes = [device.node] if device else []
+        nodes += [group_node(self.group)] if self.group is not None else []
+        found = holders(writer.tree, nodes)
+        if found:
+            raise Negative(
+                "function-in-use",
+                f"cannot {self.describe_undo()}",
+                where=self.address,
+                why=f"held by {', '.join(map(str, found[:3]))}",
+                next="when that is over, run: vsmmu probe",
+            )
+        _write(writer, f"{_DRIVERS}/{self.driver}/unbind", self.address, self.describe_undo())
+
+
+def current_override(tree: Tree, address: str) -> str:
+    """The function's driver_override; empty if there is none."""
+    text = tree.text(f"{PCI_DEVICES}/{address}/driver_override") or ""
+    return "" if text == _NO_OVERRIDE else text
+
+
+def _driver(tree: Tree, address: str) -> str | None:
+    return tree.link(f"{PCI_DEVICES}/{address}/driver")
+
+
+def _is_there(tree: Tree, address: str) -> bool:
+    return tree.exists(f"{PCI_DEVICES}/{address}")
+
+
+def _write(writer: SysfsWriter, path: str, text: str, what: str) -> None:
+    try:
+        writer.write(path, text)
+    except PermissionError as error:
+        raise PermissionRefused(
+            "no-permission",
+            f"may not {what}",
+            where=path,
+            why=os.strerror(error.errno or 0),
+            next="run as root",
+        ) from None
+    except OSError as error:
+        raise _kernel_refused(error, path, what) from None
+
+
+def _kernel_refused(error: OSError, path: str, what: str) -> VsmmuError:
+    return HostLacks(
+        "driver-refused",
+        f"cannot {what}",
+        where=path,
+        why=os.strerror(error.errno or 0),
+        next="see the kernel log; vfio refuses bridges, physical functions whose virtual ones are on, and "
+        "all functions behind an incoherent SMMU",
+    )
