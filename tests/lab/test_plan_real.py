@@ -18,8 +18,8 @@ from vsmmu.lab.build import ensure
 from vsmmu.lab.cache import Cache
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.plan.planner import Order, plan
+from vsmmu.qemu.process import start
 from vsmmu.qemu.versions import LATEST
-from vsmmu.qemu.vm import start
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host

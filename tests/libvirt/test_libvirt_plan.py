@@ -18,8 +18,8 @@ from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.plan.domain import next_index
 from vsmmu.plan.libvirt import devices_xml
 from vsmmu.plan.planner import Order, plan
+from vsmmu.qemu.process import start
 from vsmmu.qemu.versions import LATEST
-from vsmmu.qemu.vm import start
 
 if TYPE_CHECKING:
     from conftest import Libvirt

@@ -19,7 +19,7 @@ from vsmmu.errors import InputRefused
 from vsmmu.host.evidence import Fact
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.command_line.text_edits import Edit
-from vsmmu.qemu.vm import Vm, start
+from vsmmu.qemu.process import QemuProcess, start
 from vsmmu.resolve.resolver import apply_edits
 from vsmmu.smmuv3.fields import field
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
@@ -66,7 +66,9 @@ def test_any_vm_ends_in_a_verdict_or_is_refused_as_input(
     words = shlex.split(f"{head} -accel kvm -bios fw -nodefaults -object iommufd,id=i0")
     words += [word for text in made for word in ("-device", text)]
     with contextlib.suppress(InputRefused):
-        running = Vm(read_words(words if fragment else ["qemu-system-aarch64", *words]).machine(), on, qemu)
+        running = QemuProcess(
+            read_words(words if fragment else ["qemu-system-aarch64", *words]).machine(), on, qemu
+        )
         verdict = running.start()
         msgspec.json.encode(verdict)
         assert (verdict.failure is not None) == (verdict.answer == "refused")
@@ -115,7 +117,7 @@ def weakened(draw: st.DrawFn, on: Host) -> Host:
 
 @given(on=hosts(known=True), vm=vms(), qemu=qemus, data=st.data())
 def test_who_knows_less_never_says_the_opposite(
-    on: Host, vm: strategies.Vm, qemu: Qemu, data: st.DataObject
+    on: Host, vm: strategies.QemuProcess, qemu: Qemu, data: st.DataObject
 ) -> None:
     partly = start(vm.machine, data.draw(weakened(on)), qemu)
     fully = start(vm.machine, on, qemu)
@@ -127,7 +129,7 @@ def test_who_knows_less_never_says_the_opposite(
 
 
 @given(on=hosts(known=True), vm=vms(), qemu=qemus)
-def test_a_host_that_is_known_leaves_no_doubt(on: Host, vm: strategies.Vm, qemu: Qemu) -> None:
+def test_a_host_that_is_known_leaves_no_doubt(on: Host, vm: strategies.QemuProcess, qemu: Qemu) -> None:
     assert start(vm.machine, on, qemu).doubts == ()
 
 
@@ -135,7 +137,7 @@ def test_a_host_that_is_known_leaves_no_doubt(on: Host, vm: strategies.Vm, qemu:
 
 
 @given(on=hosts(known=True, fit=True, most=1), vm=vms(least=1))
-def test_pinning_what_auto_took_gives_the_same_registers(on: Host, vm: strategies.Vm) -> None:
+def test_pinning_what_auto_took_gives_the_same_registers(on: Host, vm: strategies.QemuProcess) -> None:
     machine = vm.machine
     by_auto = start(machine, on, Q11_1)
     assume(by_auto.answer == "starts")
@@ -152,7 +154,7 @@ def test_pinning_what_auto_took_gives_the_same_registers(on: Host, vm: strategie
 
 
 @given(on=hosts(known=True, fit=True), vm=vms(least=1, fixed=True))
-def test_a_start_by_auto_has_the_first_devices_values(on: Host, vm: strategies.Vm) -> None:
+def test_a_start_by_auto_has_the_first_devices_values(on: Host, vm: strategies.QemuProcess) -> None:
     assume("virt-" not in vm.head)
     for (_, addresses), vsmmu in zip(vm.vsmmus, start(vm.machine, on, Q11_1).vsmmus, strict=False):
         if not vsmmu.auto_finalised:
@@ -180,11 +182,11 @@ ACTIONS = st.one_of(
     on=hosts(known=True, fit=True, most=2), vm=vms(most=1, least=1), actions=st.lists(ACTIONS, max_size=10)
 )
 def test_nothing_that_happens_to_a_running_vm_changes_its_registers(
-    on: Host, vm: strategies.Vm, actions: list[tuple[str, object, int]]
+    on: Host, vm: strategies.QemuProcess, actions: list[tuple[str, object, int]]
 ) -> None:
     ports = " ".join(port(number) for number in range(90, 94))
     machine = read_words([*vm.command.words, *ports.split()]).machine()
-    running = Vm(machine, on, Q11_1)
+    running = QemuProcess(machine, on, Q11_1)
     assume(running.start().answer == "starts")
     before = running.verdict()
     for action, what, place in actions:
@@ -197,7 +199,7 @@ def test_nothing_that_happens_to_a_running_vm_changes_its_registers(
         assert bool(vsmmu.attached) == bool(vsmmu.host_smmu) == bool(vsmmu.endpoints)
 
 
-def act(running: Vm, action: str, what: object, place: int) -> None:
+def act(running: QemuProcess, action: str, what: object, place: int) -> None:
     endpoints = running.vsmmus[0].endpoints
     if action == "plug":
         text = f"vfio-pci,host={what},bus=rp{place},iommufd=i0,id=h{place}"
@@ -215,7 +217,7 @@ def test_the_strategies_make_what_starts_and_what_does_not() -> None:
     found: set[str] = set()
 
     @given(on=hosts(), vm=vms(least=1))
-    def collect(on: Host, vm: strategies.Vm) -> None:
+    def collect(on: Host, vm: strategies.QemuProcess) -> None:
         found.add(start(vm.machine, on, Q11_1).answer)
 
     collect()
@@ -223,7 +225,7 @@ def test_the_strategies_make_what_starts_and_what_does_not() -> None:
 
 
 def test_duplicate_ids_are_refused_while_a_vm_runs_as_before() -> None:
-    running = Vm(strategies.examples.vm(), strategies.examples.host(), Q11_1)
+    running = QemuProcess(strategies.examples.vm(), strategies.examples.host(), Q11_1)
     running.start()
     with pytest.raises(InputRefused, match="two devices have the id"):
         running.hot_plug(device("vfio-pci,host=0000:01:00.0,bus=rp1,iommufd=i0,id=v1"))

@@ -14,7 +14,7 @@ from vsmmu.errors import Negative
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.topology import Topology
 from vsmmu.plan.planner import Order, plan
-from vsmmu.qemu.vm import start
+from vsmmu.qemu.process import start
 from vsmmu.resolve.resolver import resolve
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import strategies
 from strategies import hosts, qemus, vms, wishes
+from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import read_settings
 from vsmmu.qemu.versions import Qemu, machine_type
-from vsmmu.qemu.vm import start
 from vsmmu.resolve.alternatives import with_alternatives
 from vsmmu.resolve.candidates import Wishes
 from vsmmu.resolve.resolver import apply_edits, resolve

@@ -39,7 +39,7 @@ def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
     starts and nothing is known to fail later; --assume-safe accepts what is unknown.
     """
     from vsmmu.cli.inputs import read_inputs
-    from vsmmu.qemu.vm import start
+    from vsmmu.qemu.process import start
 
     inputs = read_inputs(question)
     verdict = start(inputs.machine, inputs.host, inputs.qemu, inputs.wishes.functions)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from vsmmu.conformance.cases import READ, Expected, ExpectedStep, Run, Step
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.model import Device, Origin
+from vsmmu.qemu.process import QemuProcess
 from vsmmu.qemu.versions import LATEST, Qemu
-from vsmmu.qemu.vm import Vm
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -22,12 +22,12 @@ _MASKED = "host kernel reports ATS unsupported; ATS capability will be masked"
 
 def starts(argv: tuple[str, ...], host: Host, qemu: Qemu = LATEST) -> bool:
     """Whether the model says that this starts."""
-    return Vm(read_words(argv).machine(), host, qemu).start().answer == "starts"
+    return QemuProcess(read_words(argv).machine(), host, qemu).start().answer == "starts"
 
 
 def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
     """What the model says of a run and its steps."""
-    vm = Vm(read_words(run.argv).machine(), host, qemu)
+    vm = QemuProcess(read_words(run.argv).machine(), host, qemu)
     verdict = vm.start()
     failure = verdict.failure
     steps = tuple(_step(vm, step) for step in run.steps) if verdict.answer == "starts" else ()
@@ -43,7 +43,7 @@ def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
     )
 
 
-def _step(vm: Vm, step: Step) -> ExpectedStep:
+def _step(vm: QemuProcess, step: Step) -> ExpectedStep:
     failed: Failure | None = None
     if step.do == "reset":
         vm.reset()
@@ -70,7 +70,7 @@ def _registers(verdict: Verdict) -> tuple[dict[str, str] | None, ...]:
     )
 
 
-def _warnings(vm: Vm) -> tuple[str, ...]:
+def _warnings(vm: QemuProcess) -> tuple[str, ...]:
     """Whether vfio-pci says that it hides the ATS capability; said only where there is one to hide."""
     masked = False
     for vsmmu in vm.vsmmus:

@@ -9,7 +9,7 @@ from vsmmu.fleet.capability import Capability, host_with
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
-from vsmmu.qemu.vm import start
+from vsmmu.qemu.process import start
 from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from vsmmu.machine.domain.lint import lint
-from vsmmu.qemu.vm import start
+from vsmmu.qemu.process import start
 from vsmmu.resolve.resolver import resolve
 from vsmmu.resolve.result import Policy, Problem, Resolution
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES

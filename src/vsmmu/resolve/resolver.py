@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.machine.topology import Topology
 from vsmmu.qemu.board import with_globals
+from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import Setting, SettingsError, VsmmuSettings, read_settings
 from vsmmu.qemu.versions import MachineType, Qemu, machine_type
-from vsmmu.qemu.vm import start
 from vsmmu.resolve.candidates import Served, Wishes, served_by
 from vsmmu.resolve.result import Action, Policy, Problem, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.resolve.rules import (

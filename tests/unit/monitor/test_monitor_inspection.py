@@ -21,7 +21,7 @@ from vsmmu.monitor.hotplug import predict
 from vsmmu.monitor.inspection import inspect
 from vsmmu.monitor.introspection import read_back
 from vsmmu.monitor.socket_discovery import monitor_paths
-from vsmmu.qemu.vm import Vm
+from vsmmu.qemu.process import QemuProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,7 +164,7 @@ def test_the_prediction_is_the_models_own_for_the_same_vm(values: dict[str, int]
         "-device arm-smmuv3,primary-bus=pcie.1,id=s,accel=on,ats=on,ril=off,ssidsize=20,oas=48",
         port(1),
     )
-    vm = Vm(machine, facts, Q11_1)
+    vm = QemuProcess(machine, facts, Q11_1)
     assert vm.start().startable()
     failed = vm.hot_plug(device(f"vfio-pci,host={GPU},bus=rp1,iommufd=i0,id=v"))
     assert (answer.code, answer.text) == ((failed.code, failed.printed) if failed else ("", ""))

@@ -17,7 +17,7 @@ from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.plan.libvirt import devices_xml
 from vsmmu.plan.planner import Order, plan
-from vsmmu.qemu.vm import start
+from vsmmu.qemu.process import start
 from vsmmu.resolve.candidates import Wishes
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from examples import Q11_0, Q11_1, function, host, port, smmu, vfio, vm
 from vsmmu.host.evidence import Evidence, Fact, Reading
 from vsmmu.host.facts import SCHEMA, Host
 from vsmmu.qemu.compat import CHECKS, Check, Frozen
-from vsmmu.qemu.vm import start
+from vsmmu.qemu.process import start
 from vsmmu.smmuv3.fields import oas_code
 
 PINNED = "ats=on,ril=on,ssidsize=8,oas=44"

@@ -14,9 +14,9 @@ import pytest
 from examples import Q10_2, Q11_0, Q11_1, device, fact, function, host, options, port, smmu, vfio, vm
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu import hazards
+from vsmmu.qemu.process import QemuProcess, start
 from vsmmu.qemu.realize import MAX_VSMMUS
 from vsmmu.qemu.texts import MESSAGES
-from vsmmu.qemu.vm import Vm, start
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -37,7 +37,7 @@ class Scene(NamedTuple):
     then: str = ""
 
     def play(self) -> Failure:
-        running = Vm(self.machine, self.on, self.qemu)
+        running = QemuProcess(self.machine, self.on, self.qemu)
         failure = running.start().failure
         if self.then:
             assert failure is None, failure

@@ -15,9 +15,9 @@ from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu, RegisterFact
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.model import Device, Machine, Origin
+from vsmmu.qemu.process import QemuProcess
 from vsmmu.qemu.settings import read_settings
 from vsmmu.qemu.versions import machine_type, parse_version
-from vsmmu.qemu.vm import Vm
 from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def differences(case: Case) -> list[str]:
     """What the model says otherwise than QEMU did; empty if they agree."""
     try:
         machine = machine_of(case)
-        verdict = Vm(machine, host_of(case), QEMU).start()
+        verdict = QemuProcess(machine, host_of(case), QEMU).start()
     except InputRefused as refused:
         return [] if case.get("reading") and case["exit"] else [f"not read: {refused}"]
     if case.get("reading"):
@@ -142,7 +142,7 @@ def test_a_known_gap_is_still_one(case: Case) -> None:
 
 @pytest.mark.parametrize("case", SESSIONS, ids=lambda case: case["id"])
 def test_the_model_answers_the_monitor_as_qemu_did(case: Case) -> None:
-    vm = Vm(machine_of(case), host_of(case), QEMU)
+    vm = QemuProcess(machine_of(case), host_of(case), QEMU)
     assert vm.start().answer == "starts"
     for step in case["qmp"]:
         answer = act(vm, step)
@@ -154,7 +154,7 @@ def test_the_model_answers_the_monitor_as_qemu_did(case: Case) -> None:
     assert shown(vm.verdict())[: len(registers)] == registers
 
 
-def act(vm: Vm, step: Case) -> str:
+def act(vm: QemuProcess, step: Case) -> str:
     """One command of the monitor; the error that it is answered with."""
     arguments = dict(step.get("with", {}))
     if step["do"] == "system_reset":

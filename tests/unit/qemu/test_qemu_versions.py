@@ -8,9 +8,9 @@ import pytest
 from examples import Q10_2, Q11_0, Q11_1, host, options
 from vsmmu.errors import UsageError
 from vsmmu.machine.model import Device, Origin
+from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import is_auto, known_properties, read_settings
 from vsmmu.qemu.versions import LATEST, machine_type, parse_version
-from vsmmu.qemu.vm import start
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from examples import Q11_0, Q11_1, function, host, port, smmu, vfio, vm
 from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.command_line.argv import CommandLine, read_words
-from vsmmu.qemu.vm import start
+from vsmmu.qemu.process import start
 from vsmmu.resolve.candidates import Wishes
 from vsmmu.resolve.resolver import resolve
 

@@ -10,8 +10,8 @@ import pytest
 from examples import Q11_0, Q11_1, device, function, host, port, smmu, vfio, vm
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu.compat import BASE
+from vsmmu.qemu.process import QemuProcess, start
 from vsmmu.qemu.versions import parse_version
-from vsmmu.qemu.vm import Vm, start
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -28,14 +28,14 @@ TWO = host(
 )
 
 
-def started(machine: Machine, on: Host | None = None) -> Vm:
-    running = Vm(machine, on or host(), Q11_1)
+def started(machine: Machine, on: Host | None = None) -> QemuProcess:
+    running = QemuProcess(machine, on or host(), Q11_1)
     verdict = running.start()
     assert verdict.failure is None, verdict.failure
     return running
 
 
-def only(running: Vm) -> Vsmmu:
+def only(running: QemuProcess) -> Vsmmu:
     [vsmmu] = running.vsmmus
     return vsmmu
 
@@ -62,7 +62,7 @@ def test_auto_is_finalised_by_the_first_endpoint() -> None:
 
 
 def test_auto_is_not_finalised_without_an_endpoint() -> None:
-    running = Vm(vm("", *EMPTY), host(), Q11_1)
+    running = QemuProcess(vm("", *EMPTY), host(), Q11_1)
     verdict = running.start()
     assert verdict.failure is not None
     assert (verdict.failure.code, verdict.failure.phase) == ("qemu-no-cold-plug", "machine-done")
@@ -102,7 +102,7 @@ def test_auto_copies_what_cannot_be_written_down() -> None:
 
 
 def test_a_refused_first_device_has_frozen_the_values_all_the_same() -> None:
-    running = Vm(vm(), host(smmu(IDR5_GRAN16K=0)), Q11_1)
+    running = QemuProcess(vm(), host(smmu(IDR5_GRAN16K=0)), Q11_1)
     assert running.start().answer == "refused"
     assert only(running).auto_finalised
 

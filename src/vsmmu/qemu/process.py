@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host
     from vsmmu.qemu.texts import Phase
 
-__all__ = ["Vm", "start"]
+__all__ = ["QemuProcess", "start"]
 
 #: The number that stands for the board where a root complex is named by its maker.
 _BOARD: Final = -1
@@ -39,8 +39,8 @@ _BOARD: Final = -1
 _FIXED_DRIVERS: Final = HOST_BRIDGES | {VSMMU_DRIVER}
 
 
-class Vm:
-    """One QEMU process.
+class QemuProcess:
+    """A QEMU process, as the model runs it.
 
     :param functions: addresses of host functions by device name, for vfio-pci with ``fd=``.
     """
@@ -360,8 +360,8 @@ class Vm:
 
 
 def start(machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None) -> Verdict:
-    """Would QEMU start this VM on this host? See :class:`Vm` for the parameters."""
-    return Vm(machine, host, qemu, functions).start()
+    """Would QEMU start this VM on this host? See :class:`QemuProcess` for the parameters."""
+    return QemuProcess(machine, host, qemu, functions).start()
 
 
 def _summary(vsmmu: Vsmmu) -> str:
