@@ -22,7 +22,7 @@ from vsmmu.host.evidence import Evidence
 from vsmmu.host.facts import SCHEMA, Host, HostFunction
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu.versions import LATEST
-from vsmmu.resolve.resolver import resolve
+from vsmmu.resolve.resolver import resolve_machine
 
 RESULTS = Path(__file__).parents[1] / "build" / "bench.json"
 VM = (
@@ -80,8 +80,8 @@ def throughput() -> dict[str, float]:
     words, host = vm(["0009:01:00.0"]), builtin_host("gb200")
     machine = read_words(words).machine()
     return {
-        "read and resolve": rate(lambda: resolve(read_words(words).machine(), host, LATEST)),
-        "resolve": rate(lambda: resolve(machine, host, LATEST)),
+        "read and resolve": rate(lambda: resolve_machine(read_words(words).machine(), host, LATEST)),
+        "resolve": rate(lambda: resolve_machine(machine, host, LATEST)),
     }
 
 
@@ -94,7 +94,7 @@ def growth() -> dict[int, float]:
 
         def work(words: list[str] = words, host: Host = host) -> None:
             line = read_words(words)
-            resolution = resolve(line.machine(), host, LATEST)
+            resolution = resolve_machine(line.machine(), host, LATEST)
             resolution.require()
             line.edit(resolution.edits)
 

@@ -12,13 +12,13 @@ import examples
 from vsmmu.host.evidence import Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
 from vsmmu.machine.command_line.argv import CommandLine, read_words
-from vsmmu.resolve.candidates import Wishes
+from vsmmu.resolve.options import Options
 from vsmmu.smmuv3.fields import OAS_BITS
 
 if TYPE_CHECKING:
     from vsmmu.machine.model import Machine
 
-__all__ = ["ADDRESSES", "Vm", "hosts", "qemus", "settings", "smmus", "vms", "wishes"]
+__all__ = ["ADDRESSES", "Vm", "hosts", "options", "qemus", "settings", "smmus", "vms"]
 
 SMMUS = ("smmu0", "smmu1", "smmu2")
 ADDRESSES = tuple(f"0000:{bus:02x}:00.0" for bus in range(1, 7))
@@ -167,11 +167,11 @@ def vms(draw: st.DrawFn, *, most: int = 3, least: int = 0, auto: bool = True, fi
 
 
 @st.composite
-def wishes(draw: st.DrawFn) -> Wishes:
+def options(draw: st.DrawFn) -> Options:
     """What a caller may add."""
     also = draw(st.lists(st.sampled_from(ADDRESSES), max_size=1))
     named = draw(st.sampled_from(["", "", "", "smmu0", ADDRESSES[0]]))
-    return Wishes(
+    return Options(
         also={"": tuple(also)} if also else {},
         smmu={"": named} if named else {},
         assume_safe=draw(_USUALLY),

@@ -17,7 +17,7 @@ from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.domain.lint import lint
 from vsmmu.qemu.versions import LATEST
-from vsmmu.resolve.domain_xml import resolve_domain
+from vsmmu.resolve.resolver import resolve
 
 GB200 = builtin_host("gb200")
 DRIVER = re.compile(rb"<driver\s[^>]*pciBus[^>]*>")
@@ -61,17 +61,23 @@ def around(data: bytes) -> list[bytes]:
 @given(domains())
 def test_resolving_changes_the_driver_only_and_once(data: bytes) -> None:
     read = read_domain_xml(data, "vm.xml")
-    lint(read)
-    answer = resolve_domain(read, read.machine(), GB200, LATEST)
-    if answer.edited is None:
-        assert answer.resolution.problems
+    lint(read.reading)
+    answer = resolve(read, GB200, LATEST)
+    edited = answer.vm
+    if edited is None:
+        assert answer.problems
         return
-    after = answer.edited.data
+    after = edited.render()
     assert around(after) == around(data)
-    again = resolve_domain(answer.edited, answer.edited.machine(), GB200, LATEST)
-    assert again.edited is not None
-    assert again.edited.data == after
-    assert not any(finding.severity == "error" for finding in lint(answer.edited))
+    again = resolve(edited, GB200, LATEST).vm
+    assert again is not None
+    assert again.render() == after
+    assert not any(finding.severity == "error" for finding in lint(edited.reading))
+    meant = read.reading_after(answer.edits)
+    assert lint(meant) == lint(edited.reading)
+    assert [device._replace(origin=None) for device in meant.machine.devices] == [
+        device._replace(origin=None) for device in edited.machine().devices
+    ]
 
 
 @given(domains(), st.sampled_from(["ats", "ril", "ssidsize", "oas", "cmdqv"]), VALUES)
@@ -93,7 +99,7 @@ def test_edit_sets_exactly_one_setting(data: bytes, name: str, value: str) -> No
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     for text in (data, b"<domain>" + data + b"</domain>"):
         with suppress(InputRefused):
-            lint(read_domain_xml(text, "vm.xml"))
+            lint(read_domain_xml(text, "vm.xml").reading)
 
 
 @given(st.data())
@@ -104,5 +110,5 @@ def test_damaged_domain_is_read_or_refused(data: st.DataObject) -> None:
         text[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=4))
     with suppress(InputRefused):
         read = read_domain_xml(bytes(text), "vm.xml")
-        lint(read)
-        resolve_domain(read, read.machine(), GB200, LATEST)
+        lint(read.reading)
+        resolve(read, GB200, LATEST)

@@ -108,14 +108,14 @@ def check_edit(line: CommandLine, key: str, value: str, which: int) -> CommandLi
 def test_words_come_back(words: list[str]) -> None:
     line = read_words(words)
     assert line.words == tuple(words)
-    (command,) = scan(line.render(), "")
+    (command,) = scan(line.text(), "")
     assert [word.value for word in command.words] == words
 
 
 @given(st.lists(WORD, min_size=2, max_size=8).filter(any), st.booleans())
 def test_nul_separated_comes_back(words: list[str], closed: bool) -> None:
     data = ("\0".join(words) + "\0" * closed).encode()
-    assert read_source(data).render().encode() == data
+    assert read_source(data).text().encode() == data
     if closed:
         assert read_source(data).words == tuple(words)
         assert read_source(data).render_nul().encode() == data
@@ -125,7 +125,7 @@ def test_nul_separated_comes_back(words: list[str], closed: bool) -> None:
 def test_scripts_are_read_and_come_back(script: tuple[str, list[str], list[str]]) -> None:
     text, words, devices = script
     line = read_source(text.encode())
-    assert line.render() == text
+    assert line.text() == text
     assert list(line.words[-len(words) :]) == words
     assert len(line.machine().devices) == len(devices)
 
@@ -136,7 +136,7 @@ def test_an_edit_of_a_script_changes_one_word(
     script: tuple[str, list[str], list[str]], key: str, value: str, which: int
 ) -> None:
     text, words, _ = script
-    after = check_edit(read_source(text.encode()), key, value, which).render()
+    after = check_edit(read_source(text.encode()), key, value, which).text()
     # Around the edited word all is as it was: the longest common head and tail cover the rest.
     head = next(
         (n for n, (a, b) in enumerate(zip(text, after, strict=False)) if a != b), min(len(text), len(after))
@@ -231,10 +231,10 @@ def outcome(data: bytes) -> VsmmuError | None:
     """Do everything with it; only our own errors may come of it."""
     try:
         line = read_source(data, "t", lambda _: data)
-        assert line.render().encode() == data
+        assert line.text().encode() == data
         Topology.of(line.machine())
         if line.machine().devices:
-            line.edit([Edit(0, "ats", "on")]).render()
+            line.edit([Edit(0, "ats", "on")]).text()
     except VsmmuError as error:
         return error
     return None

@@ -20,7 +20,6 @@ from vsmmu.host.evidence import Fact
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.qemu.process import QemuProcess, start
-from vsmmu.resolve.resolver import apply_edits
 from vsmmu.smmuv3.fields import field
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
@@ -148,7 +147,7 @@ def test_pinning_what_auto_took_gives_the_same_registers(on: Host, vm: strategie
         for entry in REGISTER_PROPERTIES
         if entry.spellings.get(vsmmu.values[entry.name]) in entry.pinnable
     ]
-    pinned = start(apply_edits(machine, pins), on, Q11_1)
+    pinned = start(machine.edited(pins), on, Q11_1)
     assert pinned.answer == "starts"
     assert shown(pinned) == shown(by_auto)
 

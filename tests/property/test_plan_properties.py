@@ -15,7 +15,7 @@ from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.topology import Topology
 from vsmmu.plan.planner import Order, plan
 from vsmmu.qemu.process import start
-from vsmmu.resolve.resolver import resolve
+from vsmmu.resolve.resolver import resolve_machine
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -75,7 +75,7 @@ def test_a_plan_collides_with_nothing_and_starts(case: tuple[Order, Host]) -> No
     for entry in answer.vsmmus:
         assert {topology.root_of(device) for device in topology.behind(entry.expander)} == {entry.expander}
     # The values: nothing is left to resolve, and the model starts it with the registers of the plan.
-    assert resolve(machine, facts, Q11_1).edits == ()
+    assert resolve_machine(machine, facts, Q11_1).edits == ()
     verdict = start(machine, facts, Q11_1)
     assert verdict.startable()
     registers = {entry.device: entry.registers for entry in verdict.vsmmus}

@@ -10,18 +10,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import strategies
-from strategies import hosts, qemus, vms, wishes
+from strategies import hosts, options, qemus, vms
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import read_settings
 from vsmmu.qemu.versions import Qemu, machine_type
 from vsmmu.resolve.alternatives import with_alternatives
-from vsmmu.resolve.candidates import Wishes
-from vsmmu.resolve.resolver import apply_edits, resolve
+from vsmmu.resolve.options import Options
+from vsmmu.resolve.resolver import resolve_machine
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostSmmu
-    from vsmmu.resolve.result import Policy, Resolution
+    from vsmmu.resolve.options import Policy
+    from vsmmu.resolve.result import Resolution
 
 #: Hosts on which there is something to resolve, and some on which nothing can start.
 LIKELY = st.one_of(hosts(fit=True, most=1), hosts(fit=True), hosts(known=True, fit=True), hosts())
@@ -38,36 +39,36 @@ def number(name: str, text: str) -> int | None:
     return None if value == AUTO else value  # type: ignore[return-value]
 
 
-@given(on=LIKELY, vm=vms(least=1), qemu=qemus, policy=POLICIES, wish=wishes())
+@given(on=LIKELY, vm=vms(least=1), qemu=qemus, policy=POLICIES, given=options())
 def test_what_is_written_passes_the_model(
-    on: Host, vm: strategies.Vm, qemu: Qemu, policy: Policy, wish: Wishes
+    on: Host, vm: strategies.Vm, qemu: Qemu, policy: Policy, given: Options
 ) -> None:
-    resolution = resolve(vm.machine, on, qemu, policy=policy, wishes=wish)
+    resolution = resolve_machine(vm.machine, on, qemu, given._replace(policy=policy))
     assume(not resolution.problems)
     written = vm.command.edit(resolution.edits)
-    verdict = start(written.machine(), on, qemu, wish.functions)
+    verdict = start(written.machine(), on, qemu, given.functions)
     assert verdict.answer == ("unknown" if verdict.doubts else "starts")
     assert verdict == resolution.verdict
 
 
-@given(on=LIKELY, vm=vms(least=1), qemu=qemus, policy=POLICIES, wish=wishes())
+@given(on=LIKELY, vm=vms(least=1), qemu=qemus, policy=POLICIES, given=options())
 def test_a_second_resolution_changes_nothing(
-    on: Host, vm: strategies.Vm, qemu: Qemu, policy: Policy, wish: Wishes
+    on: Host, vm: strategies.Vm, qemu: Qemu, policy: Policy, given: Options
 ) -> None:
-    first = resolve(vm.machine, on, qemu, policy=policy, wishes=wish)
+    first = resolve_machine(vm.machine, on, qemu, given._replace(policy=policy))
     assume(not first.problems)
-    again = resolve(vm.command.edit(first.edits).machine(), on, qemu, policy=policy, wishes=wish)
+    again = resolve_machine(vm.command.edit(first.edits).machine(), on, qemu, given._replace(policy=policy))
     assert again.edits == ()
     assert again.problems == ()
     assert values(again) == values(first)
 
 
-@given(on=hosts(), vm=vms(least=1), qemu=qemus, wish=wishes())
+@given(on=hosts(), vm=vms(least=1), qemu=qemus, given=options())
 def test_common_does_not_depend_on_the_order_of_endpoints(
-    on: Host, vm: strategies.Vm, qemu: Qemu, wish: Wishes
+    on: Host, vm: strategies.Vm, qemu: Qemu, given: Options
 ) -> None:
     turned = vm._replace(vsmmus=tuple((text, addresses[::-1]) for text, addresses in vm.vsmmus))
-    one, other = (resolve(each.machine, on, qemu, wishes=wish) for each in (vm, turned))
+    one, other = (resolve_machine(each.machine, on, qemu, given) for each in (vm, turned))
     assert values(one) == values(other)
     deferred = any(entry.action == "deferred" for vsmmu in one.vsmmus for entry in vsmmu.properties[:4])
     kept = any(entry.action == "kept" for vsmmu in one.vsmmus for entry in vsmmu.properties)
@@ -78,7 +79,7 @@ def test_common_does_not_depend_on_the_order_of_endpoints(
 
 @given(on=hosts(known=True), vm=vms(least=1, fixed=True), qemu=qemus)
 def test_common_never_exceeds_what_any_endpoint_offers(on: Host, vm: strategies.Vm, qemu: Qemu) -> None:
-    resolution = resolve(vm.machine, on, qemu, wishes=Wishes(allow_mixed=True))
+    resolution = resolve_machine(vm.machine, on, qemu, Options(allow_mixed=True))
     for (_, addresses), vsmmu in zip(vm.vsmmus, resolution.vsmmus, strict=True):
         for entry in REGISTER_PROPERTIES:
             chosen = number(entry.name, vsmmu.property(entry.name).value)
@@ -90,13 +91,13 @@ def test_common_never_exceeds_what_any_endpoint_offers(on: Host, vm: strategies.
                 assert chosen <= entry.from_code(on.read_field(smmu, entry.source).low)  # type: ignore[operator]
 
 
-@given(on=hosts(), vm=vms(), qemu=qemus, policy=POLICIES, wish=wishes())
+@given(on=hosts(), vm=vms(), qemu=qemus, policy=POLICIES, given=options())
 def test_what_the_user_wrote_survives(
-    on: Host, vm: strategies.Vm, qemu: Qemu, policy: Policy, wish: Wishes
+    on: Host, vm: strategies.Vm, qemu: Qemu, policy: Policy, given: Options
 ) -> None:
     machine = vm.machine
-    resolution = resolve(machine, on, qemu, policy=policy, wishes=wish)
-    edited = apply_edits(machine, resolution.edits)
+    resolution = resolve_machine(machine, on, qemu, given._replace(policy=policy))
+    edited = machine.edited(resolution.edits)
     for before, after in zip(machine.vsmmus, edited.vsmmus, strict=True):
         for name, text in before.properties.items():
             assert text == "auto" or after.properties[name] == text
@@ -105,13 +106,15 @@ def test_what_the_user_wrote_survives(
     ]
 
 
-@given(on=hosts(), vm=vms(), qemu=qemus, wish=wishes())
-def test_only_what_is_auto_or_absent_is_edited(on: Host, vm: strategies.Vm, qemu: Qemu, wish: Wishes) -> None:
+@given(on=hosts(), vm=vms(), qemu=qemus, given=options())
+def test_only_what_is_auto_or_absent_is_edited(
+    on: Host, vm: strategies.Vm, qemu: Qemu, given: Options
+) -> None:
     machine = vm.machine
     kind = machine_type(machine.machine_type, qemu)
     assume(kind is not None)
     assert kind is not None
-    for edit in resolve(machine, on, qemu, wishes=wish).edits:
+    for edit in resolve_machine(machine, on, qemu, given).edits:
         device = machine.devices[edit.device]
         setting = read_settings(device, machine, qemu, kind.version).values[edit.property]
         assert setting.value == AUTO or setting.written == "default"
@@ -133,10 +136,10 @@ def test_a_more_capable_host_never_yields_less(on: Host, vm: strategies.Vm, data
     which = data.draw(st.integers(0, len(on.smmus) - 1))
     better = data.draw(a_better_smmu(on.smmus[which]))
     raised = msgspec.structs.replace(on, smmus=(*on.smmus[:which], better, *on.smmus[which + 1 :]))
-    wish = Wishes(allow_mixed=True)
+    given = Options(allow_mixed=True)
     for less, more in zip(
-        values(resolve(vm.machine, on, strategies.examples.Q11_1, wishes=wish)),
-        values(resolve(vm.machine, raised, strategies.examples.Q11_1, wishes=wish)),
+        values(resolve_machine(vm.machine, on, strategies.examples.Q11_1, given)),
+        values(resolve_machine(vm.machine, raised, strategies.examples.Q11_1, given)),
         strict=True,
     ):
         for name in less:
@@ -146,18 +149,18 @@ def test_a_more_capable_host_never_yields_less(on: Host, vm: strategies.Vm, data
 
 @given(on=hosts(fit=True, known=True, most=1), vm=vms(most=1, least=1, fixed=True), policy=POLICIES)
 def test_on_one_known_host_smmu_everything_starts(on: Host, vm: strategies.Vm, policy: Policy) -> None:
-    resolution = resolve(vm.machine, on, strategies.examples.Q11_1, policy=policy)
+    resolution = resolve_machine(vm.machine, on, strategies.examples.Q11_1, Options(policy=policy))
     assert resolution.problems == ()
     assert resolution.verdict is not None
     assert resolution.verdict.startable()
 
 
-@given(on=hosts(), vm=vms(most=2), qemu=qemus, wish=wishes())
+@given(on=hosts(), vm=vms(most=2), qemu=qemus, given=options())
 def test_alternatives_are_told_for_whatever_was_chosen(
-    on: Host, vm: strategies.Vm, qemu: Qemu, wish: Wishes
+    on: Host, vm: strategies.Vm, qemu: Qemu, given: Options
 ) -> None:
-    resolution = resolve(vm.machine, on, qemu, wishes=wish)
-    told = with_alternatives(resolution, vm.machine, on, qemu, wish.functions)
+    resolution = resolve_machine(vm.machine, on, qemu, given)
+    told = with_alternatives(resolution, vm.machine, on, qemu, given)
     assert values(told) == values(resolution)
     for vsmmu in told.vsmmus:
         for entry in vsmmu.properties:
@@ -166,7 +169,9 @@ def test_alternatives_are_told_for_whatever_was_chosen(
             assert len(set(tried)) == len(tried)
 
 
-@given(on=hosts(), vm=vms(), qemu=qemus, wish=wishes())
-def test_the_same_question_has_the_same_answer(on: Host, vm: strategies.Vm, qemu: Qemu, wish: Wishes) -> None:
-    one, other = (resolve(vm.machine, on, qemu, wishes=wish) for _ in range(2))
+@given(on=hosts(), vm=vms(), qemu=qemus, given=options())
+def test_the_same_question_has_the_same_answer(
+    on: Host, vm: strategies.Vm, qemu: Qemu, given: Options
+) -> None:
+    one, other = (resolve_machine(vm.machine, on, qemu, given) for _ in range(2))
     assert msgspec.json.encode(one) == msgspec.json.encode(other)

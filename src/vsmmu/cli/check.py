@@ -42,7 +42,7 @@ def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
     from vsmmu.qemu.process import start
 
     inputs = read_inputs(question)
-    verdict = start(inputs.machine, inputs.host, inputs.qemu, inputs.wishes.functions)
+    verdict = start(inputs.machine, inputs.host, inputs.qemu, inputs.options.functions)
     findings = _lint(inputs)
     errors = any(finding.severity == "error" for finding in findings)
     startable = verdict.startable(assume_safe=question.assume_safe) and not errors
@@ -57,11 +57,11 @@ def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
 
 
 def _lint(inputs: Inputs) -> tuple[Finding, ...]:
-    if inputs.domain is None:
+    if inputs.vm.domain is None:
         return ()
     from vsmmu.machine.domain.lint import lint
 
-    return lint(inputs.domain, inputs.libvirt, inputs.qemu.version)
+    return lint(inputs.vm.domain.reading, inputs.options.libvirt, inputs.qemu.version)
 
 
 def _text(verdict: Verdict, findings: tuple[Finding, ...], *, startable: bool, trace: bool) -> Iterator[str]:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from vsmmu.machine.command_line.argv import CommandLine
 from vsmmu.machine.domain.lint_rules import Finding
 from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
 from vsmmu.resolve.result import Problem, Resolution, VsmmuResolution
 
 if TYPE_CHECKING:
     from vsmmu.errors import VsmmuError
-    from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.model import Machine
 
 __all__ = [
@@ -108,12 +106,11 @@ def error_document(error: VsmmuError) -> ErrorDocument:
     )
 
 
-def resolution_document(
-    resolution: Resolution, machine: Machine, edited: CommandLine | DomainXml | None
-) -> ResolutionDocument:
+def resolution_document(resolution: Resolution, machine: Machine) -> ResolutionDocument:
     """A resolution as a document, with the edited VM if there is one."""
     names = {device.number: device.name for device in machine.devices}
-    domain = None if edited is None or isinstance(edited, CommandLine) else edited.render()
+    line = None if resolution.vm is None else resolution.vm.command_line
+    domain = None if resolution.vm is None else resolution.vm.domain
     return ResolutionDocument(
         schema="vsmmu.resolution/1",
         host=resolution.host,
@@ -121,8 +118,8 @@ def resolution_document(
         machine_type=resolution.machine_type,
         policy=resolution.policy,
         answer=resolution.verdict.answer if resolution.verdict else None,
-        command_line=list(edited.words) if isinstance(edited, CommandLine) else None,
-        domain=domain,
+        command_line=None if line is None else list(line.words),
+        domain=None if domain is None else domain.text(),
         written=[WrittenValue(names[edit.device], edit.property, edit.value) for edit in resolution.edits],
         vsmmus=resolution.vsmmus,
         problems=resolution.problems,

@@ -35,15 +35,15 @@ def command(question: Question, output: str) -> int:
     """
     from vsmmu.cli.inputs import read_inputs
     from vsmmu.resolve.alternatives import with_alternatives
+    from vsmmu.resolve.resolver import resolve
 
-    inputs = read_inputs(question)
-    machine, host, qemu, wishes = inputs.machine, inputs.host, inputs.qemu, inputs.wishes
-    resolution, edited = inputs.resolve()
-    resolution = with_alternatives(resolution, machine, host, qemu, wishes.functions)
+    vm, machine, host, qemu, options = read_inputs(question)
+    resolution = resolve(vm, host, qemu, options)
+    resolution = with_alternatives(resolution, machine, host, qemu, options)
     if output == "json":
         from vsmmu.cli.documents import encode, resolution_document
 
-        click.echo(encode(resolution_document(resolution, machine, edited)), nl=False)
+        click.echo(encode(resolution_document(resolution, machine)), nl=False)
     else:
         click.echo("\n".join(_text(resolution, assumed=question.qemu is None)))
     return 1 if resolution.problems else 0

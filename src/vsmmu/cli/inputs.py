@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what the user typed to values: the host's facts, the VM, the QEMU, the wishes."""
+"""From what the user typed to values: the host's facts, the VM, the QEMU, the options."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import UsageError
-from vsmmu.machine.command_line.argv import CommandLine, read_source, read_words
+from vsmmu.machine.command_line.argv import read_source, read_words
 from vsmmu.machine.command_line.files import read_config_file
 from vsmmu.pci import normal_address
 from vsmmu.qemu.versions import LATEST, Qemu, parse_version
-from vsmmu.resolve.candidates import Wishes
+from vsmmu.resolve.options import Options
 
 if TYPE_CHECKING:
     from vsmmu.cli.options import Question
     from vsmmu.host.facts import Host
-    from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.domain.lint_versions import Version
     from vsmmu.machine.model import Machine
-    from vsmmu.resolve.candidates import Ceiling
-    from vsmmu.resolve.result import Policy, Resolution
+    from vsmmu.machine.vm import Vm
+    from vsmmu.resolve.options import Ceiling
 
 __all__ = ["Inputs", "load_host", "read_inputs", "read_vm_file"]
 
@@ -30,49 +29,20 @@ _MAX_BYTES: Final = 4 << 20
 #: XML starts with ``<``, after blanks, a byte order mark and, in UTF-16, NULs; no command line does.
 _HEAD: Final = 4096
 _BLANKS: Final = b" \t\r\n\0\xef\xbb\xbf\xff\xfe"
-#: The libvirt that the rules were held against.
-_LIBVIRT: Final = (12, 8)
 
 
 class Inputs(NamedTuple):
     """Everything that a verb about a VM needs.
 
     :param vm: the VM in the form in which it came.
-    :param libvirt: the libvirt that will define it, if it is a domain.
+    :param machine: what it describes, with the machine type that the options say.
     """
 
-    vm: CommandLine | DomainXml
+    vm: Vm
     machine: Machine
     host: Host
     qemu: Qemu
-    libvirt: Version
-    policy: Policy
-    wishes: Wishes
-
-    @property
-    def domain(self) -> DomainXml | None:
-        """The VM, if it is a libvirt domain."""
-        return None if isinstance(self.vm, CommandLine) else self.vm
-
-    def resolve(self) -> tuple[Resolution, CommandLine | DomainXml | None]:
-        """The resolution, and the VM with its values; None where there are problems."""
-        if isinstance(self.vm, CommandLine):
-            from vsmmu.resolve.resolver import resolve
-
-            resolution = resolve(self.machine, self.host, self.qemu, policy=self.policy, wishes=self.wishes)
-            return resolution, None if resolution.problems else self.vm.edit(resolution.edits)
-        from vsmmu.resolve.domain_xml import resolve_domain
-
-        answer = resolve_domain(
-            self.vm,
-            self.machine,
-            self.host,
-            self.qemu,
-            policy=self.policy,
-            wishes=self.wishes,
-            libvirt=self.libvirt,
-        )
-        return answer.resolution, answer.edited
+    options: Options
 
 
 def read_inputs(question: Question) -> Inputs:
@@ -84,12 +54,10 @@ def read_inputs(question: Question) -> Inputs:
     """
     if question.host == "-" and question.file in (None, "-") and question.words is None:
         raise UsageError("two-inputs", "facts and VM cannot both come from standard input")
-    wishes = _wishes(question)
+    options = _options(question)
     vm = _read_vm(question)
-    machine = _with_machine_type(vm.machine(), question.machine_type)
-    policy: Policy = "qemu" if question.policy == "qemu" else "common"
-    host, qemu, libvirt = load_host(question.host), load_qemu(question.qemu), _libvirt(question.libvirt)
-    return Inputs(vm, machine, host, qemu, libvirt, policy, wishes)
+    machine = options.complete(vm.machine())
+    return Inputs(vm, machine, load_host(question.host), load_qemu(question.qemu), options)
 
 
 def load_host(spec: str) -> Host:
@@ -127,15 +95,7 @@ def load_qemu(spec: str | None) -> Qemu:
     return installed(spec).qemu
 
 
-def _libvirt(spec: str | None) -> Version:
-    if spec is None:
-        return _LIBVIRT
-    from vsmmu.machine.domain.lint_versions import parse_libvirt_version
-
-    return parse_libvirt_version(spec)
-
-
-def _read_vm(question: Question) -> CommandLine | DomainXml:
+def _read_vm(question: Question) -> Vm:
     if question.words is not None:
         if question.file is not None:
             raise UsageError("two-inputs", f"both a file ({question.file}) and a command after -- are given")
@@ -151,7 +111,7 @@ def _read_vm(question: Question) -> CommandLine | DomainXml:
     return read_vm_file(question.file or "-")
 
 
-def read_vm_file(file: str) -> CommandLine | DomainXml:
+def read_vm_file(file: str) -> Vm:
     """The VM in a file (``-``: standard input), a QEMU command line or libvirt domain XML.
 
     :raise InputRefused: malformed or too large.
@@ -168,25 +128,16 @@ def read_vm_file(file: str) -> CommandLine | DomainXml:
     return read_source(data, where, read_config_file)
 
 
-def _with_machine_type(machine: Machine, wanted: str | None) -> Machine:
-    if not wanted or machine.machine_type == wanted:
-        return machine
-    if machine.machine_type:
-        raise UsageError(
-            "machine-type",
-            f"--machine-type {wanted} contradicts the command line, which says {machine.machine_type}",
-            next="leave --machine-type out",
-        )
-    return machine._replace(machine_type=wanted)
-
-
-def _wishes(question: Question) -> Wishes:
+def _options(question: Question) -> Options:
     functions = dict(_pair(text, "--function", "ID=BDF") for text in question.functions)
     also: dict[str, tuple[str, ...]] = {}
     for text in question.also:
         name, address = _scoped(text)
         also[name] = (*also.get(name, ()), _address(address, "--also"))
-    return Wishes(
+    return Options(
+        policy="qemu" if question.policy == "qemu" else "common",
+        machine_type=question.machine_type or "",
+        libvirt=_libvirt(question.libvirt),
         functions={name: _address(text, "--function") for name, text in functions.items()},
         also=also,
         smmu=dict(_scoped(text) for text in question.smmu),
@@ -195,6 +146,14 @@ def _wishes(question: Question) -> Wishes:
         pin_cmdqv=question.pin_cmdqv,
         ceiling=_ceiling(question.baseline) if question.baseline else None,
     )
+
+
+def _libvirt(spec: str | None) -> Version | None:
+    if spec is None:
+        return None
+    from vsmmu.machine.domain.lint_versions import parse_libvirt_version
+
+    return parse_libvirt_version(spec)
 
 
 def _ceiling(spec: str) -> Ceiling:

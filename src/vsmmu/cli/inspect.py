@@ -194,7 +194,7 @@ def _pinned_line(words: tuple[str, ...], pins: list[dict[str, str]]) -> str:
     pairs = zip(vsmmus, pins, strict=True)
     return line.edit(
         Edit(one.number, key, value) for one, values in pairs for key, value in values.items()
-    ).render()
+    ).text()
 
 
 def _pins(vsmmu: InspectedVsmmu) -> dict[str, str]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.plan.model import Plan
-    from vsmmu.resolve.result import Policy
 
 __all__ = ["command"]
 
@@ -109,21 +108,20 @@ def _plan(
     from vsmmu.errors import UsageError
     from vsmmu.machine.command_line.files import read_config_file
     from vsmmu.plan.planner import Order, plan
-    from vsmmu.resolve.candidates import Wishes
+    from vsmmu.resolve.options import Options
 
     if words is not None and not words:
         raise UsageError("no-vm", "nothing stands after --", next="write the QEMU command there")
     if words and domain is not None:
         raise UsageError("two-inputs", "both a domain and a command after -- are given")
-    policy: Policy = "qemu" if asked.policy == "qemu" else "common"
-    return plan(
-        Order(devices, asked.spare, words or (), asked.machine_type or "", domain),
-        load_host(asked.host),
-        load_qemu(asked.qemu),
-        policy=policy,
-        wishes=Wishes(assume_safe=asked.assume_safe, pin_cmdqv=asked.pin_cmdqv),
-        reader=read_config_file,
+    options = Options(
+        policy="qemu" if asked.policy == "qemu" else "common",
+        machine_type=asked.machine_type or "",
+        assume_safe=asked.assume_safe,
+        pin_cmdqv=asked.pin_cmdqv,
     )
+    order = Order(devices, asked.spare, words or (), domain)
+    return plan(order, load_host(asked.host), load_qemu(asked.qemu), options, reader=read_config_file)
 
 
 def _render(plan: Plan, output: str, domain: DomainXml | None) -> str:

@@ -10,8 +10,7 @@ import click
 from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
 
 if TYPE_CHECKING:
-    from vsmmu.machine.command_line.argv import CommandLine
-    from vsmmu.machine.domain.document import DomainXml
+    from vsmmu.machine.vm import Vm
 
 __all__ = ["command"]
 
@@ -38,19 +37,21 @@ def command(question: Question, diff: bool, output: str) -> int:
     or libvirt would refuse.
     """
     from vsmmu.cli.inputs import read_inputs
+    from vsmmu.resolve.resolver import resolve
 
     inputs = read_inputs(question)
-    if output == "nul" and inputs.domain is not None:
+    if output == "nul" and inputs.vm.domain is not None:
         from vsmmu.errors import UsageError
 
         raise UsageError("output-form", "-o nul is for command lines, and the VM is a libvirt domain")
-    resolution, edited = inputs.resolve()
+    resolution = resolve(inputs.vm, inputs.host, inputs.qemu, inputs.options)
+    edited = resolution.vm
     for note in () if resolution.problems else resolution.notes:
         click.echo(f"vsmmu: note: {note}", err=True)
     if output == "json":
         from vsmmu.cli.documents import encode, resolution_document
 
-        click.echo(encode(resolution_document(resolution, inputs.machine, edited)), nl=False)
+        click.echo(encode(resolution_document(resolution, inputs.machine)), nl=False)
         if resolution.problems:
             click.echo(f"vsmmu: {resolution.problems[0].as_error()}", err=True)
         return 1 if resolution.problems or (diff and _changed(inputs.vm, edited)) else 0
@@ -65,15 +66,13 @@ def command(question: Question, diff: bool, output: str) -> int:
     return 0
 
 
-def _changed(before: CommandLine | DomainXml, after: CommandLine | DomainXml | None) -> bool:
+def _changed(before: Vm, after: Vm | None) -> bool:
     return after is not None and before.render() != after.render()
 
 
-def _print(vm: CommandLine | DomainXml, *, nul: bool) -> None:
-    from vsmmu.machine.command_line.argv import CommandLine
-
-    if not isinstance(vm, CommandLine):
-        click.echo(vm.data, nl=False)  # byte for byte
+def _print(vm: Vm, *, nul: bool) -> None:
+    if nul and vm.command_line is not None:
+        click.echo(vm.command_line.render_nul(), nl=False)
         return
-    text = vm.render_nul() if nul else vm.render()
-    click.echo(text, nl=not text.endswith(("\n", "\0")))
+    data = vm.render()
+    click.echo(data, nl=vm.domain is None and not data.endswith((b"\n", b"\0")))

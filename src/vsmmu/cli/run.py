@@ -37,10 +37,10 @@ def command(question: Question, dry_run: bool, fd: bool) -> int:
     QEMU replaces vsmmu, so the exit status, signals and terminal are QEMU's. Its version and machine types
     are asked of the binary itself, once. What cannot be resolved, or would be refused, is not started.
     """
-    from vsmmu.resolve.resolver import resolve
+    from vsmmu.resolve.resolver import resolve_machine
 
     inputs = _inputs(question)
-    resolution = resolve(inputs.machine, inputs.host, inputs.qemu, policy=inputs.policy, wishes=inputs.wishes)
+    resolution = resolve_machine(inputs.machine, inputs.host, inputs.qemu, inputs.options)
     resolution.require()
     for note in resolution.notes:
         click.echo(f"vsmmu: note: {note}", err=True)
@@ -75,11 +75,10 @@ def _inputs(question: Question) -> Inputs:
 
 def _command_line(inputs: Inputs) -> CommandLine:
     """The VM, which must be a command line."""
+    if inputs.vm.command_line is not None:
+        return inputs.vm.command_line
     from vsmmu.errors import UsageError
-    from vsmmu.machine.command_line.argv import CommandLine
 
-    if isinstance(inputs.vm, CommandLine):
-        return inputs.vm
     raise UsageError(
         "not-a-command",
         "a libvirt domain is started by libvirt",

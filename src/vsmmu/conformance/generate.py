@@ -10,7 +10,8 @@ from vsmmu.conformance.commands import Line
 from vsmmu.conformance.predict import starts
 from vsmmu.machine.command_line.argv import Edit, read_words
 from vsmmu.qemu.versions import LATEST
-from vsmmu.resolve.resolver import resolve
+from vsmmu.resolve.options import Options, Policy
+from vsmmu.resolve.resolver import resolve_machine
 from vsmmu.smmuv3.properties import PROPERTIES
 from vsmmu.smmuv3.registers import IdRegisters
 
@@ -203,8 +204,8 @@ class Generator:
             written = self._properties(absent=0.9)
             self._unit(line, written, functions)
         command = read_words(line.words())
-        policy = self._random.choice(("common", "qemu"))
-        resolution = resolve(command.machine(), self._host, LATEST, policy=policy)  # type: ignore[arg-type]
+        policy: Policy = self._random.choice(("common", "qemu"))
+        resolution = resolve_machine(command.machine(), self._host, LATEST, Options(policy))
         if resolution.problems:
             return None
         words = command.edit(Edit(e.device, e.property, e.value) for e in resolution.edits).render_words()

@@ -77,11 +77,11 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
     from vsmmu.host.files import load_host
     from vsmmu.kubevirt.create import create_vsmmus
     from vsmmu.machine.domain.document import read_domain_xml
-    from vsmmu.machine.domain.lint import lint
     from vsmmu.machine.domain.lint_versions import parse_libvirt_version
-    from vsmmu.qemu.versions import parse_version
-    from vsmmu.resolve.candidates import Wishes
-    from vsmmu.resolve.domain_xml import corrections, resolve_domain
+    from vsmmu.qemu.versions import is_vendor_machine, parse_version
+    from vsmmu.resolve.domain_xml import corrections
+    from vsmmu.resolve.options import Options
+    from vsmmu.resolve.resolver import resolve
 
     domain = read_domain_xml(data, _WHERE)
     if settings.accelerate == "create":
@@ -90,31 +90,27 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
         domain = _accelerated(domain)
     if not any(entry.is_smmuv3 and entry.accelerated for entry in domain.reading.iommus):
         return Outcome(data, changed=False)
-    corrected = corrections(lint(domain))
+    corrected = tuple(corrections(domain.reading))
     if settings.values == "resolve":
         domain = domain.forget()
-    machine = domain.machine()
-    if settings.machine_type:
-        machine = machine._replace(machine_type=settings.machine_type)
-    wishes = Wishes(also={"": _addresses(settings.also)}, assume_safe=settings.assume_safe)
-    answer = resolve_domain(
-        domain,
-        machine,
-        load_host(_facts(settings, vmi)),
-        parse_version(settings.qemu),
+    vendor = is_vendor_machine(domain.machine().machine_type)
+    options = Options(
         policy=settings.policy,
-        wishes=wishes,
+        machine_type=settings.machine_type if vendor else "",
         libvirt=parse_libvirt_version(settings.libvirt),
+        also={"": _addresses(settings.also)},
+        assume_safe=settings.assume_safe,
     )
-    answer.resolution.require()
-    assert answer.edited is not None  # noqa: S101 - there is no problem
-    edited = answer.edited.data
+    resolution = resolve(domain, load_host(_facts(settings, vmi)), parse_version(settings.qemu), options)
+    resolution.require()
+    assert resolution.vm is not None  # noqa: S101 - there is no problem
+    edited = resolution.vm.render()
     messages = [
         f"{vsmmu.device} on {vsmmu.primary_bus}: "
         + " ".join(f"{entry.name}={entry.value}" for entry in vsmmu.properties)
-        for vsmmu in answer.resolution.vsmmus
+        for vsmmu in resolution.vsmmus
     ]
-    messages = list(dict.fromkeys([*corrected, *messages, *answer.resolution.notes]))
+    messages = list(dict.fromkeys([*corrected, *messages, *resolution.notes]))
     return Outcome(edited, edited != data, tuple(messages))
 
 

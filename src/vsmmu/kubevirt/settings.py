@@ -10,7 +10,7 @@ from vsmmu.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vsmmu.resolve.result import Policy
+    from vsmmu.resolve.options import Policy
 
 __all__ = ["NODE", "PREFIX", "HookSettings", "OnFailure", "Values", "from_environment"]
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from vsmmu.machine.command_line.text_edits import Edit
 
 __all__ = ["VSMMU_DRIVER", "Device", "Global", "JsonValue", "Machine", "MachineObject", "Origin"]
 
@@ -117,3 +119,16 @@ class Machine(NamedTuple):
     def device(self, name: str) -> Device | None:
         """The device with this id (or :attr:`Device.name`)."""
         return next((device for device in self.devices if name in (device.id, device.name)), None)
+
+    def edited(self, edits: Iterable[Edit]) -> Machine:
+        """The VM with properties of devices set, as far as their values go; nothing is written."""
+        changed: dict[int, dict[str, str]] = {}
+        for edit in edits:
+            changed.setdefault(edit.device, {})[edit.property] = edit.value
+        devices = [
+            device._replace(properties={**device.properties, **changed[device.number]})
+            if device.number in changed
+            else device
+            for device in self.devices
+        ]
+        return self._replace(devices=tuple(devices))

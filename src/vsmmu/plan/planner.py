@@ -31,8 +31,8 @@ from vsmmu.plan.numbers import (
 )
 from vsmmu.plan.selection import Share, companions, shares, unready
 from vsmmu.qemu.realize import MAX_VSMMUS
-from vsmmu.resolve.candidates import Wishes
-from vsmmu.resolve.resolver import resolve
+from vsmmu.resolve.options import Options
+from vsmmu.resolve.resolver import resolve_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.model import Machine
     from vsmmu.qemu.versions import Qemu
-    from vsmmu.resolve.result import Policy, Resolution
+    from vsmmu.resolve.result import Resolution
 
 __all__ = ["MAX_SPARE", "Order", "plan"]
 
@@ -50,6 +50,7 @@ __all__ = ["MAX_SPARE", "Order", "plan"]
 MAX_SPARE: Final = 255
 _FUNCTIONS: Final = 8
 _NOTHING: Final = ("-nodefaults",)
+_DEFAULT: Final = Options()
 
 
 class Order(NamedTuple):
@@ -58,14 +59,12 @@ class Order(NamedTuple):
     :param devices: function addresses; a name of an SMMU gives a vSMMU without endpoint.
     :param spare: ports for hot-plug behind each vSMMU; a vSMMU without endpoint gets at least one.
     :param words: the VM's command line, emulator included; empty if arguments to add are wanted.
-    :param machine_type: of a VM whose command line does not say it; empty for the newest.
     :param domain: the VM, if it is a libvirt domain: the plan keeps clear of its numbers.
     """
 
     devices: tuple[str, ...]
     spare: int = 0
     words: tuple[str, ...] = ()
-    machine_type: str = ""
     domain: DomainXml | None = None
 
 
@@ -82,14 +81,12 @@ def plan(
     order: Order,
     host: Host,
     qemu: Qemu,
-    *,
-    policy: Policy = "common",
-    wishes: Wishes | None = None,
+    options: Options = _DEFAULT,
     reader: Reader | None = None,
 ) -> Plan:
     """Plan expanders, vSMMUs and ports for functions of ``host``.
 
-    :param wishes: as for :func:`vsmmu.resolve.resolver.resolve`; which SMMU a vSMMU is for is added.
+    :param options: as for :func:`vsmmu.resolve.resolver.resolve`; which SMMU a vSMMU is for is added.
     :param reader: gives the content of ``-readconfig`` files of the command line.
     :return: a plan that the model of QEMU starts, as far as the facts tell.
     :raise Negative: for devices that the host does not have, limits that are exceeded, values that cannot
@@ -110,7 +107,7 @@ def plan(
     vsmmus = _lay_out(chosen, order.spare, vm, names)
     added = arguments(vsmmus, iommufd, iommufd_present=bool(present), json=json)
     line = read_words((*order.words, *added), reader)
-    resolution, line = _resolve(line, order, host, qemu, policy, wishes, vsmmus)
+    resolution, line = _resolve(line, order, host, qemu, options, vsmmus)
     start = len(order.words)
     return Plan(
         host=host.name,
@@ -222,18 +219,15 @@ def _resolve(
     order: Order,
     host: Host,
     qemu: Qemu,
-    policy: Policy,
-    wishes: Wishes | None,
+    options: Options,
     vsmmus: tuple[PlannedVsmmu, ...],
 ) -> tuple[Resolution, CommandLine]:
     machine = line.machine()
-    kind = order.domain.machine().machine_type if order.domain is not None else order.machine_type
+    kind = order.domain.machine().machine_type if order.domain is not None else options.machine_type
     if kind and not machine.machine_type:
         machine = machine._replace(machine_type=kind)
-    asked = wishes or Wishes()
     named = {vsmmu.id: vsmmu.host_smmu for vsmmu in vsmmus}
-    asked = asked._replace(smmu={**asked.smmu, **named})
-    resolution = resolve(machine, host, qemu, policy=policy, wishes=asked)
+    resolution = resolve_machine(machine, host, qemu, options._replace(smmu={**options.smmu, **named}))
     resolution.require()
     return resolution, line.edit(resolution.edits)
 

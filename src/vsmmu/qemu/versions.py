@@ -17,7 +17,7 @@ from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES, Value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LATEST", "MachineType", "Qemu", "machine_type", "parse_version"]
+__all__ = ["LATEST", "MachineType", "Qemu", "is_vendor_machine", "machine_type", "parse_version"]
 
 Version = tuple[int, int]
 
@@ -126,3 +126,8 @@ def machine_type(name: str, qemu: Qemu) -> MachineType | None:
     version = (int(match[1]), int(match[2]))
     oldest = (qemu.version[0] - _MAJORS_KEPT, qemu.version[1])
     return MachineType(version, name) if oldest < version <= qemu.version else None
+
+
+def is_vendor_machine(name: str) -> bool:
+    """Whether a machine type is a distribution's own ``virt`` (``virt-rhel9.8.0``, ``virt-11.0+pve0``)."""
+    return name.startswith("virt-") and (name.count(".") != 1 or not _DIGITS.fullmatch(name[len("virt-") :]))

@@ -9,35 +9,35 @@ import msgspec
 
 from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.qemu.process import start
-from vsmmu.resolve.resolver import apply_edits
 from vsmmu.resolve.result import Alternative, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from vsmmu.host.facts import Host
     from vsmmu.machine.model import Machine
     from vsmmu.qemu.outcome import Verdict
     from vsmmu.qemu.versions import Qemu
+    from vsmmu.resolve.options import Options
 
 __all__ = ["with_alternatives"]
 
 
 def with_alternatives(
-    resolution: Resolution, machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str]
+    resolution: Resolution, machine: Machine, host: Host, qemu: Qemu, options: Options
 ) -> Resolution:
     """The same resolution with :attr:`PropertyResolution.alternatives` filled in.
 
     Each alternative changes one property of the resolved VM and starts the model again.
     """
-    resolved = apply_edits(machine, resolution.edits)
+    resolved = machine.edited(resolution.edits)
 
     numbers = {device.name: device.number for device in resolved.vsmmus}
 
     def attempt(device: str, name: str, value: str) -> Verdict:
-        edited = apply_edits(resolved, [Edit(numbers[device], name, value)])
-        return start(edited, host, qemu, functions)
+        edited = resolved.edited([Edit(numbers[device], name, value)])
+        return start(edited, host, qemu, options.functions)
 
     def explain(vsmmu: VsmmuResolution, entry: PropertyResolution) -> PropertyResolution:
         tried = tuple(

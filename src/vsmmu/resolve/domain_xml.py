@@ -8,14 +8,13 @@ default and not always ``auto``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vsmmu.machine.domain.lint import lint
+from vsmmu.machine.domain.lint import lint, misspelt
 from vsmmu.qemu.process import start
-from vsmmu.resolve.resolver import resolve
-from vsmmu.resolve.result import Policy, Problem, Resolution
+from vsmmu.resolve.result import Problem, Resolution
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
@@ -24,13 +23,12 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.domain.lint_rules import Finding
-    from vsmmu.machine.domain.lint_versions import Version
-    from vsmmu.machine.model import Machine
+    from vsmmu.machine.domain.reader import Reading
     from vsmmu.qemu.outcome import Verdict
     from vsmmu.qemu.versions import Qemu
-    from vsmmu.resolve.candidates import Wishes
+    from vsmmu.resolve.options import Options
 
-__all__ = ["DomainResolution", "corrections", "resolve_domain"]
+__all__ = ["as_libvirt_defines", "corrections"]
 
 #: Remedies of the model in libvirt's words, where QEMU's would not help.
 _REMEDIES: Final[Mapping[str, str]] = {
@@ -42,40 +40,16 @@ _REMEDIES: Final[Mapping[str, str]] = {
 }
 
 
-class DomainResolution(NamedTuple):
-    """The answer for a domain.
-
-    :param resolution: with what libvirt would refuse or drop among its problems, first.
-    :param edited: the domain to write; None if there are problems.
-    :param corrected: what libvirt would have dropped or refused, and :attr:`edited` does not have any more.
-    """
-
-    resolution: Resolution
-    edited: DomainXml | None
-    corrected: tuple[Finding, ...]
-
-
-def resolve_domain(
-    domain: DomainXml,
-    machine: Machine,
-    host: Host,
-    qemu: Qemu,
-    *,
-    policy: Policy = "common",
-    wishes: Wishes | None = None,
-    libvirt: Version = (12, 8),
-) -> DomainResolution:
-    """Resolve every accelerated SMMUv3 of a domain.
-
-    :param machine: ``domain.machine()``, or the same with another machine type.
-    :raise InputRefused: as :func:`vsmmu.resolve.resolver.resolve`.
-    """
-    resolution = resolve(machine, host, qemu, policy=policy, wishes=wishes)
-    edited = domain.edit(resolution.edits)
-    before, after = lint(domain, libvirt, qemu.version), lint(edited, libvirt, qemu.version)
-    remaining = {finding.code for finding in after}
-    corrected = tuple(finding for finding in before if finding.code not in remaining)
-    problems = [_problem(finding) for finding in after if finding.severity == "error"]
+def as_libvirt_defines(
+    domain: DomainXml, resolution: Resolution, host: Host, qemu: Qemu, options: Options
+) -> Resolution:
+    """The resolution of a domain, with what libvirt would refuse or drop among its problems, first."""
+    reading = domain.reading
+    # Where accel is off, an absent attribute says it; a value would need accel='on'.
+    edits = tuple(edit for edit in resolution.edits if _is_accelerated(reading, edit.device))
+    written = domain.reading_after(edits)
+    findings = lint(written, options.libvirt, qemu.version)
+    problems = [_problem(finding) for finding in findings if finding.severity == "error"]
     # QEMU would find the same thing later, and say it in words that do not fit a domain.
     problems += [
         _in_libvirts_words(problem)
@@ -83,15 +57,14 @@ def resolve_domain(
         if not (problems and problem.code.startswith("qemu-"))
     ]
     if not problems and resolution.verdict is not None:
-        written = edited.machine()._replace(machine_type=machine.machine_type)
-        final = start(written, host, qemu, wishes.functions if wishes else None)
+        final = start(options.complete(written.machine), host, qemu, options.functions)
         problems += _differences(resolution.verdict, final)
-    notes = (*corrections(corrected), *resolution.notes, *_warnings(after))
-    return DomainResolution(
-        msgspec.structs.replace(resolution, problems=tuple(problems), notes=notes),
-        None if problems else edited,
-        corrected,
-    )
+    notes = (*corrections(reading), *resolution.notes, *_warnings(findings))
+    return msgspec.structs.replace(resolution, problems=tuple(problems), notes=notes, edits=edits)
+
+
+def _is_accelerated(reading: Reading, device: int) -> bool:
+    return device not in reading.pluggable or reading.pluggable[device].accelerated
 
 
 def _problem(finding: Finding) -> Problem:
@@ -121,11 +94,10 @@ def _differences(meant: Verdict, final: Verdict) -> Iterator[Problem]:
                 )
 
 
-def corrections(corrected: Iterable[Finding]) -> Iterator[str]:
+def corrections(reading: Reading) -> Iterator[str]:
     """What to tell about corrected spellings, which nobody else would ever mention."""
-    for finding in corrected:
-        if finding.code in ("attribute-misspelt", "model-draft"):
-            yield f"corrected at line {finding.line}: {finding.what}; {finding.consequence}"
+    for finding in misspelt(reading):
+        yield f"corrected at line {finding.line}: {finding.what}; {finding.consequence}"
 
 
 def _warnings(findings: Iterable[Finding]) -> Iterator[str]:

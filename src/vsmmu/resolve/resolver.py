@@ -7,7 +7,10 @@ Nothing is offered for writing that the model says would not start.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.machine.topology import Topology
@@ -15,26 +18,23 @@ from vsmmu.qemu.board import with_globals
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import Setting, SettingsError, VsmmuSettings, read_settings
 from vsmmu.qemu.versions import MachineType, Qemu, machine_type
-from vsmmu.resolve.candidates import Served, Wishes, served_by
-from vsmmu.resolve.result import Action, Policy, Problem, PropertyResolution, Resolution, VsmmuResolution
-from vsmmu.resolve.rules import (
-    Choice,
-    ceiling_source,
-    choose,
-    choose_cmdqv,
-    qemu_auto,
-    read_sources,
-)
+from vsmmu.resolve.candidates import Served, served_by
+from vsmmu.resolve.options import Options
+from vsmmu.resolve.result import Action, Problem, PropertyResolution, Resolution, VsmmuResolution
+from vsmmu.resolve.rules import Choice, ceiling_source, choose, choose_cmdqv, qemu_auto, read_sources
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES, Property
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from vsmmu.host.facts import Host
     from vsmmu.machine.model import Device, Machine
+    from vsmmu.machine.vm import Vm
     from vsmmu.qemu.outcome import Verdict
 
-__all__ = ["apply_edits", "resolve"]
+__all__ = ["resolve", "resolve_machine"]
+
+_DEFAULT: Final = Options()
 
 
 class _Vsmmu(NamedTuple):
@@ -52,102 +52,110 @@ class _Context(NamedTuple):
     host: Host
     qemu: Qemu
     machine_type: MachineType
-    policy: Policy
-    wishes: Wishes
+    options: Options
 
 
-def resolve(
-    machine: Machine, host: Host, qemu: Qemu, *, policy: Policy = "common", wishes: Wishes | None = None
-) -> Resolution:
-    """Resolve every vSMMU of ``machine`` on ``host``.
+class _Settled(NamedTuple):
+    """One vSMMU with its values, what keeps them from being written, and the edits that write them."""
 
-    :param policy: *common* takes what all functions behind a vSMMU can have, in any order; *qemu* takes
-        what QEMU's own auto would, the first device's.
-    :return: the answer with its problems; nothing is raised for a VM that cannot be resolved.
+    resolution: VsmmuResolution
+    problems: tuple[Problem, ...]
+    edits: tuple[Edit, ...]
+
+
+def resolve(vm: Vm, host: Host, qemu: Qemu, options: Options = _DEFAULT) -> Resolution:
+    """Resolve every vSMMU of ``vm`` on ``host``.
+
+    :return: the answer with its problems; nothing is raised for a VM that cannot be resolved. Without
+        problems, its ``vm`` is ``vm`` with the values written into it.
+    :raise InputRefused: for text that describes no VM, and buses that contradict each other.
+    """
+    resolution = resolve_machine(options.complete(vm.machine()), host, qemu, options)
+    if vm.domain is not None:
+        from vsmmu.resolve.domain_xml import as_libvirt_defines
+
+        resolution = as_libvirt_defines(vm.domain, resolution, host, qemu, options)
+    written = None if resolution.problems else vm.edit(resolution.edits)
+    return msgspec.structs.replace(resolution, vm=written)
+
+
+def resolve_machine(machine: Machine, host: Host, qemu: Qemu, options: Options = _DEFAULT) -> Resolution:
+    """Resolve every vSMMU of a machine, whatever form it came in; nothing is written.
+
     :raise InputRefused: if the VM's buses contradict each other.
     """
-    wishes = wishes or Wishes()
     # The newest machine type stands in for one that QEMU does not have; the model refuses it below.
     kind = machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, f"virt-{qemu}")
-    context = _Context(machine, host, qemu, kind, policy, wishes)
-    topology = Topology.of(with_globals(machine))
-    problems: list[Problem] = []
-    resolved: list[VsmmuResolution] = []
-    edits: list[Edit] = []
-    for device in machine.vsmmus:
-        try:
-            settings = read_settings(device, machine, qemu, kind.version)
-        except SettingsError:
-            continue  # the model says what QEMU says
-        if settings.accel:
-            served = served_by(device, topology, host, wishes)
-            problems += served.problems
-            vsmmu = _Vsmmu(device, settings, served)
-            resolved.append(_resolve_vsmmu(vsmmu, context, problems))
-            problems += _unknown(vsmmu, resolved[-1].properties)
-            edits += _edits(device, settings, resolved[-1].properties)
-        else:
-            edits += _software_edits(device, settings)
-    problems += _check_wishes(machine, wishes)
-    verdict = start(apply_edits(machine, edits), host, qemu, wishes.functions)
-    problems += _problems_of(verdict, problems, wishes)
+    context = _Context(machine, host, qemu, kind, options)
+    settled = tuple(_settle_all(context))
+    edits = tuple(edit for entry in settled for edit in entry.edits)
+    edits += tuple(_software_edits(context))
+    own = (*(problem for entry in settled for problem in entry.problems), *_check_names(machine, options))
+    resolved = tuple(entry.resolution for entry in settled)
+    verdict = start(machine.edited(edits), host, qemu, options.functions)
     return Resolution(
         host=host.name,
         qemu=str(qemu),
         machine_type=kind.name,
-        policy=policy,
-        vsmmus=tuple(resolved),
-        problems=tuple(problems),
+        policy=options.policy,
+        vsmmus=resolved,
+        problems=(*own, *_problems_of(verdict, own, options)),
         notes=tuple(_notes(context, resolved, edits, verdict)),
-        edits=tuple(edits),
+        edits=edits,
         verdict=verdict,
     )
 
 
-def apply_edits(machine: Machine, edits: Iterable[Edit]) -> Machine:
-    """The VM as it is after ``edits``."""
-    changed: dict[int, dict[str, str]] = {}
-    for edit in edits:
-        changed.setdefault(edit.device, {})[edit.property] = edit.value
-    return machine._replace(
-        devices=tuple(
-            device._replace(properties={**device.properties, **changed[device.number]})
-            if device.number in changed
-            else device
-            for device in machine.devices
-        )
-    )
+def _settings_of(context: _Context) -> Iterator[tuple[Device, VsmmuSettings]]:
+    """The vSMMUs whose properties QEMU can read; of the others the model says what QEMU says."""
+    for device in context.machine.vsmmus:
+        with suppress(SettingsError):
+            yield device, read_settings(device, context.machine, context.qemu, context.machine_type.version)
 
 
-def _resolve_vsmmu(vsmmu: _Vsmmu, context: _Context, problems: list[Problem]) -> VsmmuResolution:
+def _settle_all(context: _Context) -> Iterator[_Settled]:
+    topology = Topology.of(with_globals(context.machine))
+    for device, settings in _settings_of(context):
+        if settings.accel:
+            served = served_by(device, topology, context.host, context.options)
+            yield _settle(_Vsmmu(device, settings, served), context)
+
+
+def _settle(vsmmu: _Vsmmu, context: _Context) -> _Settled:
     device, settings, served = vsmmu
     properties = tuple(
-        _resolve_property(PROPERTIES[name], setting, vsmmu, context, problems)
+        _resolve_property(PROPERTIES[name], setting, vsmmu, context)
         for name, setting in sorted(settings.values.items(), key=lambda item: _ORDER[item[0]])
     )
-    return VsmmuResolution(
+    resolution = VsmmuResolution(
         device=device.name,
         primary_bus=settings.primary_bus,
         host_smmus=tuple(smmu.name for smmu in served.smmus),
         endpoints=tuple(candidate.name for candidate in served.candidates),
         properties=properties,
     )
+    found = (
+        *served.problems,
+        *_exceeding(vsmmu, properties, context.options),
+        *_inexpressible(vsmmu, properties, context.qemu),
+        *_unknown(vsmmu, properties),
+    )
+    return _Settled(resolution, found, tuple(_edits(device, settings, properties)))
 
 
 def _resolve_property(
-    entry: Property, setting: Setting, vsmmu: _Vsmmu, context: _Context, problems: list[Problem]
+    entry: Property, setting: Setting, vsmmu: _Vsmmu, context: _Context
 ) -> PropertyResolution:
-    host, served, most = context.host, vsmmu.served, _most(entry, context)
+    host, served, options = context.host, vsmmu.served, context.options
+    most = options.most(entry.name)
 
     def answer(action: Action, value: str, rule: str, why: str) -> PropertyResolution:
         sources, auto = read_sources(entry, served, host), qemu_auto(entry, served, host)
-        if action != "open" and context.wishes.ceiling is not None and most is not None:
-            sources += (ceiling_source(entry, context.wishes.ceiling, most),)
+        if action != "open" and options.ceiling is not None and most is not None:
+            sources += (ceiling_source(entry, options.ceiling, most),)
         return PropertyResolution(entry.name, action, value, rule, why, sources, auto)
 
-    if setting.written != "default" and setting.value != AUTO:
-        if most is not None and setting.value > most:
-            problems.append(_exceeded(entry, setting.value, most, vsmmu))
+    if _is_kept(setting):
         where = "-global" if setting.written == "global" else vsmmu.device.origin.place
         return answer("kept", entry.spell(setting.value), "user", f"written by the user ({where})")
     choice = _choose(entry, vsmmu, context)
@@ -156,15 +164,23 @@ def _resolve_property(
     if choice.value != AUTO:
         return answer("pinned", entry.spell(choice.value), choice.rule, choice.why)
     if not context.qemu.accepts_auto(entry.name):
-        problems.append(_inexpressible(entry, choice, vsmmu, context.qemu))
         return answer("open", "", choice.rule, choice.why)
     return answer("deferred", AUTO, choice.rule, choice.why)
 
 
-def _most(entry: Property, context: _Context) -> int | None:
-    """What the baseline allows; None without one."""
-    ceiling = context.wishes.ceiling
-    return None if ceiling is None else ceiling.values.get(entry.name)
+def _is_kept(setting: Setting) -> bool:
+    """Whether the user wrote a value; it stays."""
+    return setting.written != "default" and setting.value != AUTO
+
+
+def _exceeding(
+    vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], options: Options
+) -> Iterator[Problem]:
+    for resolved in properties:
+        entry, setting = PROPERTIES[resolved.name], vsmmu.settings.values[resolved.name]
+        most = options.most(entry.name)
+        if most is not None and setting.value != AUTO and _is_kept(setting) and setting.value > most:
+            yield _exceeded(entry, setting.value, most, vsmmu)
 
 
 def _exceeded(entry: Property, value: int, most: int, vsmmu: _Vsmmu) -> Problem:
@@ -179,13 +195,12 @@ def _exceeded(entry: Property, value: int, most: int, vsmmu: _Vsmmu) -> Problem:
 
 
 def _choose(entry: Property, vsmmu: _Vsmmu, context: _Context) -> Choice:
-    host, served, wishes, most = context.host, vsmmu.served, context.wishes, _most(entry, context)
-    safe = wishes.assume_safe
+    host, served, options = context.host, vsmmu.served, context.options
 
     def ask(part: Served) -> Choice:
         if not entry.source:
-            return choose_cmdqv(part, host, pin=wishes.pin_cmdqv, assume_safe=safe, most=most)
-        return choose(entry, part, host, context.qemu, context.policy, assume_safe=safe, most=most)
+            return choose_cmdqv(part, host, options)
+        return choose(entry, part, host, context.qemu, options)
 
     if served.candidates or len(served.smmus) < 2:
         return ask(served)
@@ -199,22 +214,23 @@ def _choose(entry: Property, vsmmu: _Vsmmu, context: _Context) -> Choice:
 
 def _edits(
     device: Device, settings: VsmmuSettings, properties: Iterable[PropertyResolution]
-) -> Iterable[Edit]:
+) -> Iterator[Edit]:
     for entry in properties:
         held = settings.values[entry.name]
         if entry.action == "pinned" or (entry.action == "deferred" and held.value != AUTO):
             yield Edit(device.number, entry.name, entry.value)
 
 
-def _software_edits(device: Device, settings: VsmmuSettings) -> Iterable[Edit]:
+def _software_edits(context: _Context) -> Iterator[Edit]:
     """What ``auto`` means where accel=off, so that QEMU 11.0, which knows no auto, starts all the same."""
-    for entry in REGISTER_PROPERTIES:
-        setting = settings.values.get(entry.name)
-        if setting is not None and setting.value == AUTO and setting.written == "device":
-            yield Edit(device.number, entry.name, entry.spell(entry.software))
+    for device, settings in _settings_of(context):
+        for entry in () if settings.accel else REGISTER_PROPERTIES:
+            setting = settings.values.get(entry.name)
+            if setting is not None and setting.value == AUTO and setting.written == "device":
+                yield Edit(device.number, entry.name, entry.spell(entry.software))
 
 
-def _unknown(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution]) -> Iterable[Problem]:
+def _unknown(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution]) -> Iterator[Problem]:
     """One problem for all properties that stay open for the same kind of reason."""
     for rule, (code, next_step) in _OPEN.items():
         found = [entry for entry in properties if entry.action == "open" and entry.rule == rule]
@@ -244,24 +260,26 @@ def _reasons(rule: str, properties: Iterable[PropertyResolution]) -> str:
     return "; ".join(f"{', '.join(keys)} not known ({reason})" for reason, keys in fields.items())
 
 
-def _inexpressible(entry: Property, choice: Choice, vsmmu: _Vsmmu, qemu: Qemu) -> Problem:
-    return Problem(
-        f"{entry.name}-inexpressible",
-        f"{entry.name} of {vsmmu.device.name} cannot be written, and QEMU {qemu} has no auto",
-        where=vsmmu.device.origin.place,
-        why=choice.why,
-        next="use QEMU 11.1 or later: its auto takes the host's own value over",
-    )
+def _inexpressible(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], qemu: Qemu) -> Iterator[Problem]:
+    for entry in properties:
+        if entry.action == "open" and entry.rule == "inexpressible":
+            yield Problem(
+                f"{entry.name}-inexpressible",
+                f"{entry.name} of {vsmmu.device.name} cannot be written, and QEMU {qemu} has no auto",
+                where=vsmmu.device.origin.place,
+                why=entry.why,
+                next="use QEMU 11.1 or later: its auto takes the host's own value over",
+            )
 
 
-def _check_wishes(machine: Machine, wishes: Wishes) -> Iterable[Problem]:
+def _check_names(machine: Machine, options: Options) -> Iterator[Problem]:
     """Names that the caller gives must exist: a misspelt one would silently change the answer."""
     vsmmus = {device.name for device in machine.vsmmus} | {""}
     devices = {device.name for device in machine.devices}
     for option, given, known in (
-        ("--smmu", wishes.smmu, vsmmus),
-        ("--also", wishes.also, vsmmus),
-        ("--function", wishes.functions, devices),
+        ("--smmu", options.smmu, vsmmus),
+        ("--also", options.also, vsmmus),
+        ("--function", options.functions, devices),
     ):
         for name in given:
             if name not in known:
@@ -272,7 +290,7 @@ def _check_wishes(machine: Machine, wishes: Wishes) -> Iterable[Problem]:
                 )
 
 
-def _problems_of(verdict: Verdict, known: list[Problem], wishes: Wishes) -> Iterable[Problem]:
+def _problems_of(verdict: Verdict, known: Sequence[Problem], options: Options) -> Iterator[Problem]:
     """What the model has against the edited VM, unless a problem of ours is the cause."""
     if verdict.failure is not None and not known:
         failed = verdict.failure
@@ -285,14 +303,14 @@ def _problems_of(verdict: Verdict, known: list[Problem], wishes: Wishes) -> Iter
         )
     codes = {problem.code for problem in known}
     for hazard in verdict.hazards:
-        mixed = hazard.code == "two-host-smmus" and wishes.allow_mixed
+        mixed = hazard.code == "two-host-smmus" and options.allow_mixed
         if hazard.refuse and hazard.code not in codes and not mixed:
             yield Problem(hazard.code, hazard.text, where=hazard.device, next=hazard.remedy)
 
 
 def _notes(
-    context: _Context, resolved: list[VsmmuResolution], edits: list[Edit], verdict: Verdict
-) -> Iterable[str]:
+    context: _Context, resolved: Sequence[VsmmuResolution], edits: Sequence[Edit], verdict: Verdict
+) -> Iterator[str]:
     if not context.machine.vsmmus:
         yield "there is no arm-smmuv3 device in this VM: nothing to resolve"
     elif not resolved and verdict.failure is None:

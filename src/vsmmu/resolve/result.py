@@ -10,20 +10,19 @@ import msgspec
 from vsmmu.errors import Negative
 from vsmmu.host.evidence import Evidence
 from vsmmu.machine.command_line.text_edits import Edit
+from vsmmu.machine.vm import Vm
 from vsmmu.qemu.outcome import Verdict
+from vsmmu.resolve.options import Policy
 
 __all__ = [
     "Action",
     "Alternative",
-    "Policy",
     "Problem",
     "PropertyResolution",
     "Resolution",
     "Source",
     "VsmmuResolution",
 ]
-
-Policy = Literal["common", "qemu"]
 
 #: *kept*: the user wrote it. *pinned*: an explicit value is written. *deferred*: left to QEMU's auto.
 #: *open*: it cannot be said, and the resolution as a whole is refused.
@@ -113,7 +112,8 @@ class Resolution(msgspec.Struct, frozen=True):
     """The answer for a whole VM.
 
     ``verdict`` is the model's on the edited VM (null if the edits could not be made out); ``edits`` is
-    empty if nothing has to change; ``notes`` are sentences for people.
+    empty if nothing has to change; ``notes`` are sentences for people. ``vm`` is the VM with its values, in
+    the form in which it came; None where there are problems.
     """
 
     host: str
@@ -125,6 +125,7 @@ class Resolution(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
     edits: tuple[Edit, ...]
     verdict: Verdict | None
+    vm: Vm | None = None
 
     def require(self) -> None:
         """Return only if the values may be written.

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vsmmu.host.evidence import Evidence
-from vsmmu.resolve.result import Policy, Source
+from vsmmu.resolve.result import Source
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from vsmmu.host.evidence import Reading
     from vsmmu.host.facts import Host, HostSmmu
     from vsmmu.qemu.versions import Qemu
-    from vsmmu.resolve.candidates import Candidate, Ceiling, Served
+    from vsmmu.resolve.candidates import Candidate, Served
+    from vsmmu.resolve.options import Ceiling, Options, Policy
 
 __all__ = ["Choice", "ceiling_source", "choose", "choose_cmdqv", "read_sources"]
 
@@ -102,20 +103,9 @@ def qemu_auto(entry: Property, served: Served, host: Host) -> str:
     return "" if exact is None else entry.spell(entry.from_code(exact))
 
 
-def choose(
-    entry: Property,
-    served: Served,
-    host: Host,
-    qemu: Qemu,
-    policy: Policy,
-    *,
-    assume_safe: bool,
-    most: int | None = None,
-) -> Choice:
-    """The value of one of the four register properties.
-
-    :param most: what a baseline allows; None if there is none.
-    """
+def choose(entry: Property, served: Served, host: Host, qemu: Qemu, options: Options) -> Choice:
+    """The value of one of the four register properties."""
+    policy, most = options.policy, options.most(entry.name)
     found = offers(entry, _smmus_for(policy, served), host)
     if not found:
         return Choice(None, "unknown", "no host SMMU is known for it")
@@ -132,7 +122,7 @@ def choose(
             return _limited(entry, most, low, high)
     if settled is not None:
         return settled
-    return _unsettled(entry, low, found, assume_safe=assume_safe)
+    return _unsettled(entry, low, found, options)
 
 
 def _is_within(choice: Choice | None, most: int) -> bool:
@@ -145,13 +135,12 @@ def _limited(entry: Property, most: int, low: int, high: int) -> Choice:
     return Choice(most, "baseline", f"the host {offered}, the baseline allows {entry.spell(most)}")
 
 
-def choose_cmdqv(
-    served: Served, host: Host, *, pin: bool, assume_safe: bool, most: int | None = None
-) -> Choice:
+def choose_cmdqv(served: Served, host: Host, options: Options) -> Choice:
     """``cmdqv``: deferred unless asked for, because QEMU's auto falls back by itself on every host."""
-    if not pin:
+    if not options.pin_cmdqv:
         return Choice(AUTO, "default", "QEMU tries it and does without where the host has none")
     entry = PROPERTIES["cmdqv"]
+    most = options.most(entry.name)
     found = offers(entry, served.smmus, host)
     low = min((offer.low for offer in found), default=0)
     high = min((offer.high for offer in found), default=1)
@@ -159,7 +148,7 @@ def choose_cmdqv(
         return _limited(entry, most, low, high)
     if low == high:
         return Choice(low, "host", f"the host {'has' if low else 'has no'} command queues to give away")
-    return _unsettled(entry, 0, found, assume_safe=assume_safe)
+    return _unsettled(entry, 0, found, options)
 
 
 def _smmus_for(policy: Policy, served: Served) -> Sequence[HostSmmu]:
@@ -189,8 +178,8 @@ def _settle(entry: Property, low: int, high: int, served: Served, policy: Policy
     return Choice(pin, "host", f"the host SMMU offers {offered}")
 
 
-def _unsettled(entry: Property, low: int, found: Sequence[Offer], *, assume_safe: bool) -> Choice:
-    if assume_safe:
+def _unsettled(entry: Property, low: int, found: Sequence[Offer], options: Options) -> Choice:
+    if options.assume_safe:
         best = entry.best_pin(low)
         value = entry.safe if best is None else best
         return Choice(value, "assume-safe", f"not known; {entry.spell(value)} asks least of the host")

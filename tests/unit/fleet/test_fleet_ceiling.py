@@ -12,8 +12,8 @@ from examples import Q11_1, host, smmu, vm
 from vsmmu.cli.baseline_file import read_baseline
 from vsmmu.errors import InputRefused, UsageError, VsmmuError
 from vsmmu.host.evidence import Fact
-from vsmmu.resolve.candidates import Ceiling, Wishes
-from vsmmu.resolve.resolver import resolve
+from vsmmu.resolve.options import Ceiling, Options
+from vsmmu.resolve.resolver import resolve_machine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +26,8 @@ LOW = {"ats": 0, "ril": 0, "ssidsize": 8, "oas": 44, "cmdqv": 0}
 
 def resolved(on: Host, values: dict[str, int], **more: Any) -> VsmmuResolution:
     ceiling = Ceiling("pool.json#blue", 7, values)
-    wishes = Wishes(ceiling=ceiling, **more)
-    return resolve(vm(), on, Q11_1, wishes=wishes).vsmmu("s")
+    options = Options(ceiling=ceiling, **more)
+    return resolve_machine(vm(), on, Q11_1, options).vsmmu("s")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_host_below_the_baseline_gets_its_own_values(name: str) -> None:
 def test_an_equal_baseline_changes_nothing_but_the_sources() -> None:
     on = host(smmu(ats=1, ril=1, ssidsize=20, oas=52))
     with_it = resolved(on, {"ats": 1, "ril": 1, "ssidsize": 20, "oas": 48})
-    without = resolve(vm(), on, Q11_1).vsmmu("s")
+    without = resolve_machine(vm(), on, Q11_1).vsmmu("s")
     assert [(e.value, e.rule) for e in with_it.properties] == [(e.value, e.rule) for e in without.properties]
 
 
@@ -77,8 +77,8 @@ def test_cmdqv_is_limited_where_it_is_pinned() -> None:
 
 
 def test_a_written_value_above_the_baseline_is_a_problem_and_is_kept() -> None:
-    wishes = Wishes(ceiling=Ceiling("pool", 2, LOW))
-    resolution = resolve(vm("oas=48,ril=off"), host(), Q11_1, wishes=wishes)
+    options = Options(ceiling=Ceiling("pool", 2, LOW))
+    resolution = resolve_machine(vm("oas=48,ril=off"), host(), Q11_1, options)
     problems = [problem for problem in resolution.problems if problem.code == "baseline-exceeded"]
     assert [problem.next.split(",")[0] for problem in problems] == ["write oas=44"]
     assert resolution.vsmmu("s").property("oas").value == "48"

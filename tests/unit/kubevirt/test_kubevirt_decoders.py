@@ -17,8 +17,8 @@ from vsmmu.kubevirt.hook import mutate
 from vsmmu.kubevirt.settings import HookSettings
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.qemu.versions import LATEST
-from vsmmu.resolve.candidates import Wishes
-from vsmmu.resolve.domain_xml import resolve_domain
+from vsmmu.resolve.options import Options
+from vsmmu.resolve.resolver import resolve
 
 Facts = "Callable[..., str]"
 
@@ -59,10 +59,10 @@ def test_several_functions_get_the_minimum_and_not_the_maximum(facts: Facts) -> 
         oas=5, ssidsize=20, ats=1, ril=1, second_oas=4, second_ssidsize=8, second_ats=0, second_ril=0
     )
     read = read_domain_xml(domain(), "vm.xml")
-    wishes = Wishes(also={"": ("0019:01:00.0",)}, allow_mixed=True)
-    answer = resolve_domain(read, read.machine(), load_host(path), LATEST, wishes=wishes)
-    assert answer.edited is not None, answer.resolution.problems
-    assert b"ats='off' ril='off' ssidsize='8' oas='44'" in answer.edited.data
+    options = Options(also={"": ("0019:01:00.0",)}, allow_mixed=True)
+    answer = resolve(read, load_host(path), LATEST, options)
+    assert answer.vm is not None, answer.problems
+    assert b"ats='off' ril='off' ssidsize='8' oas='44'" in answer.vm.render()
 
 
 def test_capabilities_of_gb200() -> None:

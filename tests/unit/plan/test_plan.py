@@ -18,7 +18,7 @@ from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.plan.libvirt import devices_xml
 from vsmmu.plan.planner import Order, plan
 from vsmmu.qemu.process import start
-from vsmmu.resolve.candidates import Wishes
+from vsmmu.resolve.options import Options
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostFunction
@@ -262,7 +262,7 @@ def test_what_qemu_would_refuse_does_not_come_out() -> None:
 def test_unknown_facts_are_refused_or_assumed() -> None:
     facts = host(smmu(oas=None), function())
     refused("facts-unknown", "0000:01:00.0", on=facts)
-    safe = plan(Order(("0000:01:00.0",)), facts, Q11_1, wishes=Wishes(assume_safe=True))
+    safe = plan(Order(("0000:01:00.0",)), facts, Q11_1, Options(assume_safe=True))
     assert safe.vsmmus[0].value("oas") == "44"
 
 
@@ -301,7 +301,7 @@ def test_auto_is_left_out_of_xml_only_where_it_is_the_default() -> None:
     facts = host(smmu(oas=40), function())
     new = plan(Order(("0000:01:00.0",)), facts, Q11_1)
     assert "oas" not in devices_xml(new)
-    old = plan(Order(("0000:01:00.0",), machine_type="virt-11.0"), facts, Q11_1)
+    old = plan(Order(("0000:01:00.0",)), facts, Q11_1, Options(machine_type="virt-11.0"))
     with pytest.raises(Negative) as caught:
         devices_xml(old)
     assert caught.value.code == "xml-inexpressible"

@@ -13,13 +13,14 @@ from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.command_line.argv import CommandLine, read_words
 from vsmmu.qemu.process import start
-from vsmmu.resolve.candidates import Wishes
-from vsmmu.resolve.resolver import resolve
+from vsmmu.resolve.options import Options
+from vsmmu.resolve.resolver import resolve_machine
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
     from vsmmu.qemu.versions import Qemu
-    from vsmmu.resolve.result import Policy, Resolution
+    from vsmmu.resolve.options import Policy
+    from vsmmu.resolve.result import Resolution
 
 GB200 = builtin_host("gb200")
 SHORT = "-device arm-smmuv3,primary-bus=pcie.1,id=smmuv3.0,accel=on"
@@ -36,11 +37,11 @@ def line(text: str) -> CommandLine:
 
 
 def resolved(
-    text: str, on: Host = GB200, qemu: Qemu = Q11_1, policy: Policy = "common", wishes: Wishes | None = None
+    text: str, on: Host = GB200, qemu: Qemu = Q11_1, options: Options | None = None
 ) -> tuple[str, Resolution]:
     """The command line with its values pinned, and why."""
     given = line(text)
-    resolution = resolve(given.machine(), on, qemu, policy=policy, wishes=wishes)
+    resolution = resolve_machine(given.machine(), on, qemu, options or Options())
     resolution.require()
     return shlex.join(given.edit(resolution.edits).words), resolution
 
@@ -117,8 +118,8 @@ def test_without_a_cold_plugged_device_qemus_own_auto_stops() -> None:
 
 
 def test_a_named_host_smmu_makes_it_start() -> None:
-    wishes = Wishes(smmu={"": GB200.smmus[1].name})
-    text, resolution = resolved(f"{HEAD} {SHORT} {EMPTY}", wishes=wishes)
+    options = Options(smmu={"": GB200.smmus[1].name})
+    text, resolution = resolved(f"{HEAD} {SHORT} {EMPTY}", options=options)
     assert text == f"{HEAD} {SEED} {EMPTY}"
     assert resolution.vsmmus[0].host_smmus == (GB200.smmus[1].name,)
     assert start(line(text).machine(), GB200, Q11_1).startable()
@@ -126,8 +127,8 @@ def test_a_named_host_smmu_makes_it_start() -> None:
 
 @pytest.mark.parametrize("named", ["0009:01:00.0", "9:1:0.0", "arm-smmu-v3.1.auto"])
 def test_a_host_smmu_may_be_named_by_a_function_or_its_platform_device(named: str) -> None:
-    wishes = Wishes(smmu={"smmuv3.0": named})
-    _, resolution = resolved(f"{HEAD} {SHORT} {EMPTY}", wishes=wishes)
+    options = Options(smmu={"smmuv3.0": named})
+    _, resolution = resolved(f"{HEAD} {SHORT} {EMPTY}", options=options)
     assert resolution.vsmmus[0].host_smmus == (GB200.smmus[1].name,)
 
 
@@ -137,13 +138,13 @@ def test_no_name_is_needed_where_all_host_smmus_agree() -> None:
 
 def test_where_they_differ_one_must_be_named() -> None:
     on = host(smmu("a", oas=44), smmu("b"), function("0000:01:00.0", "a"))
-    resolution = resolve(vm("", port(1)), on, Q11_1)
+    resolution = resolve_machine(vm("", port(1)), on, Q11_1)
     [problem] = resolution.problems
     assert problem.code == "smmu-unnamed"
     assert "--smmu" in problem.next
     assert resolution.vsmmu("s").property("oas").rule == "smmu-unnamed"
     assert resolution.vsmmu("s").property("ats").action == "pinned"
-    assert resolve(vm("", port(1)), on, Q11_1, wishes=Wishes(smmu={"s": "a"})).problems == ()
+    assert resolve_machine(vm("", port(1)), on, Q11_1, Options(smmu={"s": "a"})).problems == ()
 
 
 # --- two endpoints ------------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ BIG, SMALL = "0000:01:00.0", "0000:02:00.0"
 
 def pair(first: str, second: str, policy: Policy, *, mixed: bool = True) -> Resolution:
     machine = vm("", port(1), vfio(first, 1), port(2), vfio(second, 2))
-    return resolve(machine, MIXED, Q11_1, policy=policy, wishes=Wishes(allow_mixed=mixed))
+    return resolve_machine(machine, MIXED, Q11_1, Options(policy=policy, allow_mixed=mixed))
 
 
 def values(resolution: Resolution) -> dict[str, str]:
@@ -198,7 +199,7 @@ def test_endpoints_behind_two_host_smmus_are_refused_before_launch(order: tuple[
 
 def test_two_functions_behind_one_host_smmu_are_no_problem() -> None:
     machine = vm("", port(1), vfio("0009:01:00.0", 1), port(2), vfio("0009:02:00.0", 2))
-    resolution = resolve(machine, GB200, Q11_1)
+    resolution = resolve_machine(machine, GB200, Q11_1)
     assert resolution.problems == ()
     assert resolution.vsmmus[0].host_smmus == (GB200.smmus[1].name,)
 
@@ -207,21 +208,21 @@ def test_two_functions_behind_one_host_smmu_are_no_problem() -> None:
 
 
 def test_a_function_to_come_lowers_what_it_lacks() -> None:
-    wishes = Wishes(also={"s": (SMALL,)}, allow_mixed=True)
-    resolution = resolve(vm("", port(1), vfio(BIG, 1)), MIXED, Q11_1, wishes=wishes)
+    options = Options(also={"s": (SMALL,)}, allow_mixed=True)
+    resolution = resolve_machine(vm("", port(1), vfio(BIG, 1)), MIXED, Q11_1, options)
     assert resolution.problems == ()
     assert values(resolution)["oas"] == "44"
 
 
 def test_a_function_to_come_makes_an_empty_vm_start() -> None:
-    resolution = resolve(vm("", port(1)), MIXED, Q11_1, wishes=Wishes(also={"": ("1:0.0",)}))
+    resolution = resolve_machine(vm("", port(1)), MIXED, Q11_1, Options(also={"": ("1:0.0",)}))
     assert resolution.problems == ()
     assert values(resolution)["oas"] == "48"
     assert resolution.vsmmus[0].endpoints == ("1:0.0",)
 
 
 def test_a_function_to_come_behind_another_host_smmu_is_refused() -> None:
-    resolution = resolve(vm("", port(1), vfio(BIG, 1)), MIXED, Q11_1, wishes=Wishes(also={"s": (SMALL,)}))
+    resolution = resolve_machine(vm("", port(1), vfio(BIG, 1)), MIXED, Q11_1, Options(also={"s": (SMALL,)}))
     assert [problem.code for problem in resolution.problems] == ["two-host-smmus"]
 
 
@@ -230,8 +231,8 @@ def test_a_function_to_come_behind_another_host_smmu_is_refused() -> None:
 
 def on_builtin(name: str, qemu: Qemu, *, safe: bool) -> Resolution:
     on = builtin_host(name)
-    return resolve(
-        vm("", port(1), vfio(on.functions[0].address, 1)), on, qemu, wishes=Wishes(assume_safe=safe)
+    return resolve_machine(
+        vm("", port(1), vfio(on.functions[0].address, 1)), on, qemu, Options(assume_safe=safe)
     )
 
 
@@ -253,7 +254,7 @@ def test_gb10_is_refused_on_11_0() -> None:
 def test_gb10_on_an_old_machine_type_gets_auto_written() -> None:
     on = builtin_host("gb10")
     machine = vm("", port(1), vfio(on.functions[0].address, 1), head="-M virt-11.0")
-    resolution = resolve(machine, on, Q11_1, wishes=Wishes(assume_safe=True))
+    resolution = resolve_machine(machine, on, Q11_1, Options(assume_safe=True))
     assert resolution.problems == ()
     assert ("oas", "auto") in [(edit.property, edit.value) for edit in resolution.edits]
 
@@ -279,12 +280,12 @@ def test_altra_is_resolved_on_the_safe_side() -> None:
 
 @pytest.mark.parametrize(("bits", "pinned"), [(44, "44"), (48, "48"), (52, "48"), (56, "48")])
 def test_oas_is_clamped_to_what_can_be_written(bits: int, pinned: str) -> None:
-    oas = resolve(vm(), host(smmu(oas=bits)), Q11_1).vsmmus[0].property("oas")
+    oas = resolve_machine(vm(), host(smmu(oas=bits)), Q11_1).vsmmus[0].property("oas")
     assert (oas.value, oas.rule) == (pinned, "host" if str(bits) == pinned else "clamp")
 
 
 def test_ssidsize_is_clamped_to_20() -> None:
-    resolution = resolve(vm(), host(smmu(ssidsize=31)), Q11_1)
+    resolution = resolve_machine(vm(), host(smmu(ssidsize=31)), Q11_1)
     ssidsize = resolution.vsmmus[0].property("ssidsize")
     assert (ssidsize.value, ssidsize.rule, ssidsize.qemu_auto) == ("20", "clamp", "31")
     assert resolution.problems == ()
@@ -293,15 +294,15 @@ def test_ssidsize_is_clamped_to_20() -> None:
 def test_cmdqv_is_left_to_qemu_unless_it_is_asked_for() -> None:
     for able, pinned in ((1, "on"), (0, "off")):
         on = host(smmu(cmdqv=able))
-        left = resolve(vm(), on, Q11_1).vsmmus[0].property("cmdqv")
+        left = resolve_machine(vm(), on, Q11_1).vsmmus[0].property("cmdqv")
         assert (left.action, left.rule) == ("deferred", "default")
-        asked = resolve(vm(), on, Q11_1, wishes=Wishes(pin_cmdqv=True))
+        asked = resolve_machine(vm(), on, Q11_1, Options(pin_cmdqv=True))
         assert (asked.vsmmus[0].property("cmdqv").value, asked.problems) == (pinned, ())
 
 
 def test_an_unknown_cmdqv_cannot_be_pinned_but_on_the_safe_side() -> None:
     on = host(smmu(cmdqv=None))
-    [problem] = resolve(vm(), on, Q11_1, wishes=Wishes(pin_cmdqv=True)).problems
+    [problem] = resolve_machine(vm(), on, Q11_1, Options(pin_cmdqv=True)).problems
     assert (problem.code, "cmdqv" in problem.what) == ("facts-unknown", True)
-    safe = resolve(vm(), on, Q11_1, wishes=Wishes(pin_cmdqv=True, assume_safe=True))
+    safe = resolve_machine(vm(), on, Q11_1, Options(pin_cmdqv=True, assume_safe=True))
     assert (safe.vsmmus[0].property("cmdqv").value, safe.problems) == ("off", ())

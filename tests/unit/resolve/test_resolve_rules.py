@@ -15,13 +15,13 @@ from vsmmu.host.facts import SCHEMA, Host
 from vsmmu.qemu.versions import Qemu, parse_version
 from vsmmu.resolve import candidates, resolver, rules
 from vsmmu.resolve.alternatives import with_alternatives
-from vsmmu.resolve.candidates import Ceiling, Wishes
-from vsmmu.resolve.resolver import apply_edits, resolve
+from vsmmu.resolve.options import Ceiling, Options
+from vsmmu.resolve.resolver import resolve_machine
 from vsmmu.smmuv3.fields import oas_code
 
 if TYPE_CHECKING:
     from vsmmu.machine.model import Machine
-    from vsmmu.resolve.result import Policy, PropertyResolution, Resolution
+    from vsmmu.resolve.result import PropertyResolution, Resolution
 
 A, B = "0000:01:00.0", "0000:02:00.0"
 V1, V2 = (port(1), vfio(A, 1)), (port(2), vfio(B, 2))
@@ -37,11 +37,10 @@ class Case(NamedTuple):
     on: Host = host()
     machine: Machine = vm()
     qemu: Qemu = Q11_1
-    policy: Policy = "common"
-    wishes: Wishes = Wishes()
+    options: Options = Options()
 
     def resolution(self) -> Resolution:
-        return resolve(self.machine, self.on, self.qemu, policy=self.policy, wishes=self.wishes)
+        return resolve_machine(self.machine, self.on, self.qemu, self.options)
 
     def property(self) -> PropertyResolution:
         return self.resolution().vsmmu("s").property(self.name)
@@ -55,15 +54,15 @@ CANNOT = {
 RULES = {
     "user": Case("oas", "44", machine=vm("oas=44")),
     "host": Case("oas", "48"),
-    "meet": Case("oas", "44", TWO, vm("", *V1, *V2), wishes=Wishes(allow_mixed=True)),
+    "meet": Case("oas", "44", TWO, vm("", *V1, *V2), options=Options(allow_mixed=True)),
     "clamp": Case("ssidsize", "20", host(smmu(ssidsize=21))),
-    "baseline": Case("oas", "44", wishes=Wishes(ceiling=Ceiling("pool", 3, {"oas": 44}))),
-    "first-device": Case("oas", "48", TWO, vm("", *V1), policy="qemu"),
+    "baseline": Case("oas", "44", options=Options(ceiling=Ceiling("pool", 3, {"oas": 44}))),
+    "first-device": Case("oas", "48", TWO, vm("", *V1), options=Options(policy="qemu")),
     "ats-no-endpoint": Case("ats", "off", host(smmu(), function(**CANNOT["the kernel says no"]))),
     "ats-not-masked": Case("ats", "off", host(smmu(), function(**CANNOT["the root complex has no ATS"]))),
     "inexpressible": Case("oas", "auto", host(smmu(oas=42))),
     "default": Case("cmdqv", "auto"),
-    "assume-safe": Case("ril", "off", host(smmu(ril=None)), wishes=Wishes(assume_safe=True)),
+    "assume-safe": Case("ril", "off", host(smmu(ril=None)), options=Options(assume_safe=True)),
     "unknown": Case("ril", "", host(smmu(ril=None))),
     "smmu-unnamed": Case("oas", "", TWO, vm("", port(1))),
 }
@@ -94,47 +93,47 @@ def test_only_an_open_property_stands_in_the_way(rule: str) -> None:
 
 @pytest.mark.parametrize("reason", CANNOT)
 def test_ats_is_off_where_the_only_function_cannot_use_it(reason: str) -> None:
-    entry = resolve(vm(), host(smmu(), function(**CANNOT[reason])), Q11_1).vsmmus[0].property("ats")
+    entry = resolve_machine(vm(), host(smmu(), function(**CANNOT[reason])), Q11_1).vsmmus[0].property("ats")
     assert (entry.value, entry.rule[:4]) == ("off", "ats-")
 
 
 @pytest.mark.parametrize("reason", ["the kernel says no", "the device has no capability"])
 def test_ats_stays_on_for_the_others_where_the_capability_is_hidden(reason: str) -> None:
     on = host(smmu(), function(A, **CANNOT[reason]), function(B))
-    entry = resolve(vm("", *V1, *V2), on, Q11_1).vsmmus[0].property("ats")
+    entry = resolve_machine(vm("", *V1, *V2), on, Q11_1).vsmmus[0].property("ats")
     assert (entry.value, entry.rule) == ("on", "host")
 
 
 def test_ats_is_off_for_all_where_one_would_show_a_capability_that_must_not_be_used() -> None:
     on = host(smmu(), function(A, ats_not_supported=1), function(B))
-    old = resolve(vm("", *V1, *V2), on, Q11_0).vsmmus[0].property("ats")
+    old = resolve_machine(vm("", *V1, *V2), on, Q11_0).vsmmus[0].property("ats")
     assert (old.value, old.rule) == ("off", "ats-not-masked")
     assert "v1 cannot use ATS" in old.why
 
 
 def test_ats_off_on_the_endpoint_counts_from_11_1_on() -> None:
     machine = vm("", port(1), vfio(A, 1, "ats=off"))
-    assert resolve(machine, host(), Q11_1).vsmmus[0].property("ats").rule == "ats-no-endpoint"
+    assert resolve_machine(machine, host(), Q11_1).vsmmus[0].property("ats").rule == "ats-no-endpoint"
 
 
 def test_ats_off_from_a_global_counts_too() -> None:
     machine = vm(head="-M virt -global vfio-pci.ats=off")
-    assert resolve(machine, host(), Q11_1).vsmmus[0].property("ats").rule == "ats-no-endpoint"
+    assert resolve_machine(machine, host(), Q11_1).vsmmus[0].property("ats").rule == "ats-no-endpoint"
 
 
 def test_what_nobody_knows_of_a_function_does_not_switch_ats_off() -> None:
     on = host(smmu(), function(ats_capability=None, ats_not_supported=None))
-    assert resolve(vm(), on, Q11_1).vsmmus[0].property("ats").value == "on"
+    assert resolve_machine(vm(), on, Q11_1).vsmmus[0].property("ats").value == "on"
 
 
 def test_an_smmu_without_ats_is_the_reason_that_is_told() -> None:
     on = host(smmu(ats=0), function(ats_capability=0))
-    assert resolve(vm(), on, Q11_1).vsmmus[0].property("ats").rule == "host"
+    assert resolve_machine(vm(), on, Q11_1).vsmmus[0].property("ats").rule == "host"
 
 
 def test_qemus_own_policy_looks_at_the_smmu_alone() -> None:
     on = host(smmu(), function(ats_capability=0))
-    entry = resolve(vm(), on, Q11_1, policy="qemu").vsmmus[0].property("ats")
+    entry = resolve_machine(vm(), on, Q11_1, Options(policy="qemu")).vsmmus[0].property("ats")
     assert (entry.value, entry.rule) == ("on", "first-device")
 
 
@@ -147,12 +146,12 @@ def test_qemus_own_policy_looks_at_the_smmu_alone() -> None:
 )
 def test_a_bound_is_enough_where_every_value_within_gives_the_same(bits: int, bound: str, value: str) -> None:
     on = host(smmu(oas=Fact(oas_code(bits), "known", bound)))  # type: ignore[arg-type]
-    assert resolve(vm(), on, Q11_1).vsmmus[0].property("oas").value == value
+    assert resolve_machine(vm(), on, Q11_1).vsmmus[0].property("oas").value == value
 
 
 def test_assume_safe_takes_the_least_that_is_sure() -> None:
     on = host(smmu(oas=Fact(oas_code(44), "known", "at-least"), ssidsize=Fact(8, "known", "at-least")))
-    resolution = resolve(vm(), on, Q11_1, wishes=Wishes(assume_safe=True))
+    resolution = resolve_machine(vm(), on, Q11_1, Options(assume_safe=True))
     assert {
         entry.name: entry.value for entry in resolution.vsmmus[0].properties if entry.rule == "assume-safe"
     } == {
@@ -170,7 +169,7 @@ PROBLEMS = {
     "oas-inexpressible": Case("oas", "", host(smmu(oas=40)), qemu=Q11_0),
     "function-unnamed": Case("oas", "", machine=vm("", port(1), "-device vfio-pci,fd=7,bus=rp1,iommufd=i0")),
     "function-unknown": Case("oas", "", machine=vm("", port(1), vfio("0000:09:00.0", 1))),
-    "smmu-unknown": Case("oas", "", machine=vm("", port(1)), wishes=Wishes(smmu={"": "nobody"})),
+    "smmu-unknown": Case("oas", "", machine=vm("", port(1)), options=Options(smmu={"": "nobody"})),
     "no-smmu": Case("oas", "", NO_SMMU, vm("", port(1))),
     "two-host-smmus": Case("oas", "44", TWO, vm("", *V1, *V2)),
     "two-iommufds": Case(
@@ -181,9 +180,9 @@ PROBLEMS = {
         "-device arm-smmuv3,primary-bus=pcie.0,id=s,accel=on",
     )),
     "baseline-exceeded": Case(
-        "oas", "48", machine=vm("oas=48"), wishes=Wishes(ceiling=Ceiling("pool", 3, {"oas": 44}))
+        "oas", "48", machine=vm("oas=48"), options=Options(ceiling=Ceiling("pool", 3, {"oas": 44}))
     ),
-    "no-such-device": Case("oas", "48", wishes=Wishes(also={"t": (A,)})),
+    "no-such-device": Case("oas", "48", options=Options(also={"t": (A,)})),
     "qemu-acpi": Case("oas", "48", machine=vm(head="-M virt,acpi=off")),
 }  # fmt: skip
 
@@ -207,18 +206,18 @@ def test_every_problem_of_the_source_has_a_case() -> None:
 
 def test_an_smmu_without_platform_device_is_not_taken_for_a_function_without_smmu() -> None:
     on = host(smmu("a"), function(A, "a"), function(B, None))
-    resolution = resolve(vm("", port(1)), on, Q11_1, wishes=Wishes(smmu={"": B}))
+    resolution = resolve_machine(vm("", port(1)), on, Q11_1, Options(smmu={"": B}))
     assert [problem.code for problem in resolution.problems] == ["smmu-unknown"]
 
 
 def test_cmdqv_cannot_be_pinned_for_a_host_without_smmus() -> None:
-    resolution = resolve(vm("", port(1)), NO_SMMU, Q11_1, wishes=Wishes(pin_cmdqv=True))
+    resolution = resolve_machine(vm("", port(1)), NO_SMMU, Q11_1, Options(pin_cmdqv=True))
     assert resolution.vsmmu("s").property("cmdqv").action == "open"
 
 
 def test_the_first_problem_is_raised_and_the_others_are_counted() -> None:
     machine = vm("", port(1), vfio("0000:08:00.0", 1), port(2), vfio("0000:09:00.0", 2))
-    resolution = resolve(machine, host(), Q11_1)
+    resolution = resolve_machine(machine, host(), Q11_1)
     assert len(resolution.problems) > 1
     with pytest.raises(Exception, match="1 more") as caught:
         resolution.require()
@@ -229,42 +228,43 @@ def test_the_first_problem_is_raised_and_the_others_are_counted() -> None:
 
 
 def test_without_a_vsmmu_there_is_nothing_to_do() -> None:
-    resolution = resolve(options("-M virt"), host(), Q11_1)
+    resolution = resolve_machine(options("-M virt"), host(), Q11_1)
     assert (resolution.edits, resolution.problems, resolution.vsmmus) == ((), (), ())
     assert "no arm-smmuv3 device" in resolution.notes[0]
 
 
 def test_without_acceleration_written_auto_becomes_what_it_means() -> None:
     machine = options("-M virt -device arm-smmuv3,primary-bus=pcie.0,id=s,ats=auto,oas=auto")
-    resolution = resolve(machine, host(), Q11_0)
+    resolution = resolve_machine(machine, host(), Q11_0)
     assert [(edit.property, edit.value) for edit in resolution.edits] == [("ats", "off"), ("oas", "44")]
     assert resolution.problems == ()
     assert "nothing depends on the host" in resolution.notes[0]
 
 
 def test_10_2_has_no_acceleration_to_resolve() -> None:
-    resolution = resolve(vm(), host(), Q10_2)
+    resolution = resolve_machine(vm(), host(), Q10_2)
     assert [problem.code for problem in resolution.problems] == ["qemu-no-property"]
     assert resolution.notes == ()
 
 
 def test_a_newer_qemu_is_told_to_be_taken_for_the_newest_known() -> None:
     assert any(
-        "newer than what was looked at" in note for note in resolve(vm(), host(), parse_version("12.0")).notes
+        "newer than what was looked at" in note
+        for note in resolve_machine(vm(), host(), parse_version("12.0")).notes
     )
 
 
 def test_doubts_are_noted() -> None:
-    resolution = resolve(vm(), host(smmu(IDR1_SIDSIZE=None)), Q11_1)
+    resolution = resolve_machine(vm(), host(smmu(IDR1_SIDSIZE=None)), Q11_1)
     assert resolution.problems == ()
     assert any("IDR1.SIDSIZE" in note for note in resolution.notes)
 
 
 def test_a_property_that_the_qemu_lacks_is_not_there_to_ask_for() -> None:
     with pytest.raises(KeyError):
-        resolve(vm(), host(), Q11_0).vsmmu("s").property("cmdqv")
+        resolve_machine(vm(), host(), Q11_0).vsmmu("s").property("cmdqv")
     with pytest.raises(KeyError):
-        resolve(vm(), host(), Q11_0).vsmmu("nobody")
+        resolve_machine(vm(), host(), Q11_0).vsmmu("nobody")
 
 
 # --- alternatives -------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def test_a_property_that_the_qemu_lacks_is_not_there_to_ask_for() -> None:
 
 def alternatives(on: Host, name: str, machine: Machine | None = None) -> dict[str, str]:
     machine = machine or vm()
-    told = with_alternatives(resolve(machine, on, Q11_1), machine, on, Q11_1, {})
+    told = with_alternatives(resolve_machine(machine, on, Q11_1), machine, on, Q11_1, Options())
     return {entry.value: entry.answer for entry in told.vsmmu("s").property(name).alternatives}
 
 
@@ -290,7 +290,7 @@ def test_an_alternative_that_is_not_known_says_so() -> None:
 
 def test_a_refused_alternative_quotes_qemu() -> None:
     on = host(smmu(ril=0))
-    told = with_alternatives(resolve(vm(), on, Q11_1), vm(), on, Q11_1, {})
+    told = with_alternatives(resolve_machine(vm(), on, Q11_1), vm(), on, Q11_1, Options())
     first = told.vsmmu("s").property("ril").alternatives[0]
     assert first.effect == "QEMU would refuse: Host SMMUv3 doesn't support Range Invalidation"
     assert first.code == "qemu-ril"
@@ -298,8 +298,8 @@ def test_a_refused_alternative_quotes_qemu() -> None:
 
 def test_edits_leave_the_rest_of_the_machine_alone() -> None:
     machine = vm()
-    assert apply_edits(machine, ()) == machine
-    edited = apply_edits(machine, resolve(machine, host(), Q11_1).edits)
+    assert machine.edited(()) == machine
+    edited = machine.edited(resolve_machine(machine, host(), Q11_1).edits)
     assert [device for device in edited.devices if device.driver != "arm-smmuv3"] == [
         device for device in machine.devices if device.driver != "arm-smmuv3"
     ]

@@ -6,7 +6,7 @@ edited properties changed::
 
     line = read_source(data, "vm.sh", read_config_file)
     smmu = line.machine().vsmmus[0]
-    print(line.edit([Edit(smmu.number, "ats", "on")]).render())
+    print(line.edit([Edit(smmu.number, "ats", "on")]).text())
 """
 
 from __future__ import annotations
@@ -58,6 +58,20 @@ class CommandLine:
         """
         return self._assembled.machine
 
+    @property
+    def command_line(self) -> CommandLine:
+        """The VM itself: a :class:`vsmmu.machine.vm.Vm` is a command line or a domain."""
+        return self
+
+    @property
+    def domain(self) -> None:
+        """None: a command line is no libvirt domain."""
+        return None
+
+    def apply(self, machine: Machine, edits: Iterable[Edit]) -> Machine:
+        """What ``machine`` would be after :meth:`edit`: a property reads as it is written."""
+        return machine.edited(edits)
+
     def edit(self, edits: Iterable[Edit]) -> CommandLine:
         """The same with properties set, in this order; values are written as strings in JSON.
 
@@ -91,9 +105,23 @@ class CommandLine:
             source = source.insert(len(words) - 1, [part for text in new for part in ("-set", text)])
         return CommandLine(source, self._reader)
 
-    def render(self) -> str:
+    def text(self) -> str:
         """The command line in the form in which it came; one shell-quoted line if it came as words."""
         return self._source.render()
+
+    def render(self) -> bytes:
+        """The same as it is to be written: UTF-8."""
+        return self.text().encode()
+
+    def lines(self) -> list[str]:
+        """The lines of a text that has several, else one word a line; line ends kept.
+
+        :raise InputRefused: as :meth:`render_words`.
+        """
+        text = self.text()
+        if text.count("\n") <= 1 or "\0" in text:
+            return [f"{word}\n" for word in self.render_words()]
+        return text.splitlines(keepends=True)
 
     def render_words(self) -> tuple[str, ...]:
         """The words, for exec.

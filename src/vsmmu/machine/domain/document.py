@@ -18,7 +18,7 @@ from vsmmu.errors import Negative
 from vsmmu.machine.domain.elements import parse
 from vsmmu.machine.domain.iommu import DRAFT_MODELS, DRIVER_ORDER, SMMUV3, Iommu
 from vsmmu.machine.domain.reader import Reading, read_domain
-from vsmmu.machine.domain.spans import Change, Splice, apply, change_tag
+from vsmmu.machine.domain.spans import Change, Splice, apply, change_tag, verify_tag
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.topology import Topology
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.command_line.text_edits import Edit
     from vsmmu.machine.domain.elements import Element
-    from vsmmu.machine.model import Machine
+    from vsmmu.machine.model import JsonValue, Machine
 
 __all__ = ["DomainXml", "read_domain_xml"]
 
@@ -88,6 +88,47 @@ class DomainXml:
                 changes |= _changes(iommu, wanted.get(iommu.element.start, {}))
         return self._changed(changes)
 
+    @property
+    def command_line(self) -> None:
+        """None: a domain is no command line."""
+        return None
+
+    @property
+    def domain(self) -> DomainXml:
+        """The VM itself: a :class:`vsmmu.machine.vm.Vm` is a command line or a domain."""
+        return self
+
+    def apply(self, machine: Machine, edits: Iterable[Edit]) -> Machine:
+        """What ``machine`` would be after :meth:`edit`: ``auto`` becomes an absent property."""
+        changed = machine.edited(edits)
+        return changed._replace(
+            devices=tuple(
+                device._replace(properties=_without_auto(device.properties))
+                if device.number in self.reading.pluggable
+                else device
+                for device in changed.devices
+            )
+        )
+
+    def reading_after(self, edits: Iterable[Edit]) -> Reading:
+        """What would be read of the domain after :meth:`edit`, without writing or parsing anything."""
+        edits = tuple(edits)
+        wanted: dict[int, dict[str, str]] = {}
+        for edit in edits:
+            wanted.setdefault(edit.device, {})[edit.property] = edit.value
+        reading = self.reading
+        pluggable = {
+            number: iommu.corrected(wanted.get(number, {})) for number, iommu in reading.pluggable.items()
+        }
+        by_start = {iommu.element.start: iommu for iommu in pluggable.values()}
+        return reading._replace(
+            machine=self.apply(reading.machine, edits),
+            iommus=tuple(
+                by_start.get(entry.element.start) or entry.corrected({}) for entry in reading.iommus
+            ),
+            pluggable=pluggable,
+        )
+
     def forget(self) -> DomainXml:
         """The same with the values that depend on the host as ``auto``, where an accelerated SMMU has them.
 
@@ -114,13 +155,17 @@ class DomainXml:
                 changes[iommu.driver.start] = Change({"accel": "on"})
         return self._changed(changes)
 
-    def render(self) -> str:
-        """The text."""
+    def text(self) -> str:
+        """The domain as text."""
         return self.data.decode("utf-8")
+
+    def render(self) -> bytes:
+        """The domain, byte for byte where it was not edited."""
+        return self.data
 
     def lines(self) -> list[str]:
         """The text's lines, ends kept; one tag a line if it is all one line (as KubeVirt writes it)."""
-        text = self.render()
+        text = self.text()
         if text.rstrip("\r\n").count("\n") < 2:
             text = _BETWEEN_TAGS.sub("\n", text)
         return [line for line in text.split("\n") if line]
@@ -128,12 +173,10 @@ class DomainXml:
     def _changed(self, changes: Mapping[int, Change]) -> DomainXml:
         splices: list[Splice] = []
         for start, change in changes.items():
-            splices += change_tag(self.data, start, change, DRIVER_ORDER)
-        if not splices:
-            return self
-        edited = DomainXml(apply(self.data, splices), self.where)
-        _verify(self.root, edited.root, changes)
-        return edited
+            made = change_tag(self.data, start, change, DRIVER_ORDER)
+            verify_tag(self.data, start, made, change)
+            splices += made
+        return DomainXml(apply(self.data, splices), self.where) if splices else self
 
 
 def read_domain_xml(data: bytes, where: str) -> DomainXml:
@@ -170,18 +213,5 @@ def _changes(iommu: Iommu, wanted: Mapping[str, str]) -> dict[int, Change]:
     return changes
 
 
-def _verify(before: Element, after: Element, changes: Mapping[int, Change]) -> None:
-    """Hold the edited tree against the old one: nothing else may differ, or the editor has a bug."""
-    pairs = [(before, after)]
-    while pairs:
-        old, new = pairs.pop()
-        change = changes.get(old.start, Change())
-        expected = {
-            change.renames.get(name, name): value
-            for name, value in old.attributes.items()
-            if name not in change.drop
-        }
-        same = (old.name, old.text, len(old.children)) == (new.name, new.text, len(new.children))
-        if not same or new.attributes != {**expected, **change.values}:
-            raise RuntimeError(f"editing changed <{old.name}> at line {old.line} in another way than meant")
-        pairs += zip(old.children, new.children, strict=True)
+def _without_auto(properties: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    return {name: value for name, value in properties.items() if value != AUTO}

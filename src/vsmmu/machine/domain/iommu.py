@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.smmuv3.properties import PROPERTIES
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +52,7 @@ class Iommu(NamedTuple):
     :param settings: what is meant by the attributes of ``<driver>``, by libvirt's names; an integer is in
         decimal, ``ssidsize='-1'`` (libvirt's *unset*) is left out.
     :param misspelt: attributes that libvirt drops, in document order.
+    :param draft: the model as written, if that is a draft's name; else empty.
     """
 
     element: Element
@@ -59,6 +60,18 @@ class Iommu(NamedTuple):
     model: str
     settings: Mapping[str, str]
     misspelt: tuple[Spelling, ...]
+    draft: str = ""
+
+    def corrected(self, wanted: Mapping[str, str]) -> Iommu:
+        """The same as :meth:`vsmmu.machine.domain.document.DomainXml.edit` leaves it.
+
+        :param wanted: values by libvirt's names; ``auto`` is an attribute that is left out.
+        """
+        if not self.is_smmuv3:
+            return self
+        settings = {name: value for name, value in {**self.settings, **wanted}.items() if value != AUTO}
+        unknown = tuple(entry for entry in self.misspelt if not entry.known)
+        return self._replace(settings=settings, misspelt=unknown, draft="")
 
     @property
     def is_smmuv3(self) -> bool:
@@ -95,7 +108,14 @@ def read_iommu(element: Element) -> Iommu:
             if not (known in ("ssidsize", "oas") and is_integer(value) and int(value) == -1):
                 settings[known] = str(int(value)) if is_integer(value) else value
     smmuv3 = DRAFT_MODELS.get(model, model) == SMMUV3
-    return Iommu(element, driver, SMMUV3 if smmuv3 else model, settings, tuple(misspelt) if smmuv3 else ())
+    return Iommu(
+        element=element,
+        driver=driver,
+        model=SMMUV3 if smmuv3 else model,
+        settings=settings,
+        misspelt=tuple(misspelt) if smmuv3 else (),
+        draft=model if model in DRAFT_MODELS else "",
+    )
 
 
 def is_integer(text: str) -> bool:

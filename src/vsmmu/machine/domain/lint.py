@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, ROOTS, number
-from vsmmu.machine.domain.iommu import DRAFT_MODELS, OTHER_MODELS, Iommu, is_integer
+from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu, is_integer
 from vsmmu.machine.domain.lint_rules import RULES, Finding
 from vsmmu.machine.domain.lint_versions import LATEST_LIBVIRT, LATEST_QEMU, Version, missing_features
 from vsmmu.machine.drivers import is_bridge, is_vfio
@@ -19,24 +19,24 @@ from vsmmu.smmuv3.properties import AUTO, PROPERTIES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.domain.elements import Element
     from vsmmu.machine.domain.reader import Reading
 
-__all__ = ["lint"]
+__all__ = ["lint", "misspelt"]
 
+_CORRECTED: Final = frozenset(("attribute-misspelt", "model-draft"))
 _COMMAND_LINE: Final = "http://libvirt.org/schemas/domain/qemu/1.0 commandline"
 
 
 def lint(
-    domain: DomainXml, libvirt: Version = LATEST_LIBVIRT, qemu: Version = LATEST_QEMU
+    reading: Reading, libvirt: Version | None = None, qemu: Version = LATEST_QEMU
 ) -> tuple[Finding, ...]:
     """Everything that the rules find, by line.
 
-    :param libvirt: the version that will define the domain.
+    :param libvirt: the version that will define the domain; None for the newest known.
     :param qemu: the version that will run it.
     """
-    reading = domain.reading
+    libvirt = libvirt or LATEST_LIBVIRT
     smmus = [entry for entry in reading.iommus if entry.is_smmuv3]
     found: list[Finding] = []
     for iommu in smmus:
@@ -67,10 +67,16 @@ def _finding(code: str, element: Element, **values: object) -> Finding:
     )
 
 
+def misspelt(reading: Reading) -> Iterator[Finding]:
+    """The spellings that :meth:`vsmmu.machine.domain.document.DomainXml.edit` corrects, by line."""
+    for iommu in reading.iommus:
+        if iommu.is_smmuv3:
+            yield from (entry for entry in _spelling(iommu) if entry.code in _CORRECTED)
+
+
 def _spelling(iommu: Iommu) -> Iterator[Finding]:
-    model = iommu.element.get("model")
-    if model in DRAFT_MODELS:
-        yield _finding("model-draft", iommu.element, written=model)
+    if iommu.draft:
+        yield _finding("model-draft", iommu.element, written=iommu.draft)
     for entry in iommu.misspelt:
         element = iommu.driver or iommu.element
         if entry.known:

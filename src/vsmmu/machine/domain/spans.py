@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
+from xml.parsers import expat  # single start tags of a text that was read before
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Attribute", "Change", "Splice", "apply", "attributes_at", "change_tag"]
+__all__ = ["Attribute", "Change", "Splice", "apply", "attributes_at", "change_tag", "verify_tag"]
 
 _NAME: Final = re.compile(rb"<[^\s/>]+")
 _ATTRIBUTE: Final = re.compile(rb"(\s+)([^\s=/>]+)(\s*=\s*)(?:\"([^\"]*)\"|'([^']*)')")
@@ -119,6 +120,33 @@ def change_tag(data: bytes, start: int, change: Change, order: Sequence[str]) ->
         text = lead + name.encode() + b"=" + quote + _escape(change.values[name]) + quote
         splices.append(Splice(at, at, text))
     return splices
+
+
+def verify_tag(data: bytes, start: int, splices: Sequence[Splice], change: Change) -> None:
+    """Hold a changed start tag against what was meant, as a parser sees both.
+
+    Outside of the tag nothing changes, because no replacement lies there.
+
+    :raise RuntimeError: the editor has a bug.
+    """
+    end = data.index(b">", attributes_at(data, start)[1]) + 1
+    inside = all(start < splice.start <= splice.end < end for splice in splices)
+    moved = [Splice(splice.start - start, splice.end - start, splice.text) for splice in splices]
+    before, after = _tag(data[start:end]), _tag(apply(data[start:end], moved))
+    expected = {
+        change.renames.get(name, name): value for name, value in before[1].items() if name not in change.drop
+    } | dict(change.values)
+    if not inside or after != (before[0], expected):
+        raise RuntimeError(f"editing changed <{before[0]}> in another way than meant")
+
+
+def _tag(text: bytes) -> tuple[str, dict[str, str]]:
+    """Name and attributes of one start tag."""
+    found: list[tuple[str, dict[str, str]]] = []
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda name, attributes: found.append((name, attributes))
+    parser.Parse(text if text.endswith(b"/>") else text[:-1] + b"/>", True)
+    return found[0]
 
 
 def apply(data: bytes, splices: Iterable[Splice]) -> bytes:

@@ -464,7 +464,7 @@ def test_device_by_name() -> None:
 
 def test_no_edit_changes_nothing() -> None:
     before = line("-device", "a")
-    assert before.edit([]).render() == before.render()
+    assert before.edit([]).text() == before.text()
 
 
 def test_edit_of_what_set_wrote() -> None:
@@ -506,19 +506,19 @@ def test_set_after_the_last_word_of_a_script() -> None:
         b"qemu-system-arm -readconfig a.cfg \\\n >log # c\n", reader={"a.cfg": CONFIG}.__getitem__
     )
     after = source.edit([Edit(0, "x", "a b")])
-    assert after.render() == "qemu-system-arm -readconfig a.cfg -set 'device.S.x=a b' \\\n >log # c\n"
+    assert after.text() == "qemu-system-arm -readconfig a.cfg -set 'device.S.x=a b' \\\n >log # c\n"
 
 
 # --- the three forms ------------------------------------------------------------------------------
 
 
 def test_render_of_words_is_quoted() -> None:
-    assert read_words([QEMU, "-name", "it's", "", "a b"]).render() == f"{QEMU} -name 'it'\"'\"'s' '' 'a b'"
+    assert read_words([QEMU, "-name", "it's", "", "a b"]).text() == f"{QEMU} -name 'it'\"'\"'s' '' 'a b'"
 
 
 @pytest.mark.parametrize("data", [b"a\0-S\0", b"a\0-S", b"a\0\0-S\0\0", b"a\0"])
 def test_nul_separated(data: bytes) -> None:
-    assert read_source(data).render().encode() == data
+    assert read_source(data).text().encode() == data
 
 
 def test_render_words_and_nul() -> None:
@@ -527,9 +527,9 @@ def test_render_words_and_nul() -> None:
     assert source.render_nul() == "qemu-system-arm\0-name\0a b\0"
     data = b"qemu-kvm\0-readconfig\0a.cfg\0"
     nul = read_source(data, reader={"a.cfg": CONFIG}.__getitem__).edit([Edit(0, "x", "1")])
-    assert nul.render().encode() == data + b"-set\0device.S.x=1\0"
+    assert nul.text().encode() == data + b"-set\0device.S.x=1\0"
     nul = read_source(b"qemu-system-arm\0-device\0a\0")
-    assert nul.edit([Edit(0, "b", "1")]).render() == "qemu-system-arm\0-device\0a,b=1\0"
+    assert nul.edit([Edit(0, "b", "1")]).text() == "qemu-system-arm\0-device\0a,b=1\0"
 
 
 def test_scripts_with_several_commands() -> None:

@@ -16,7 +16,7 @@ from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.domain.lint import lint
 from vsmmu.qemu.versions import LATEST
-from vsmmu.resolve.domain_xml import resolve_domain
+from vsmmu.resolve.resolver import resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,8 +118,8 @@ def test_work_grows_with_the_number_of_devices_and_not_faster(more: str) -> None
 
         def read_all() -> None:
             read = read_domain_xml(data, "vm.xml")
-            lint(read)
-            resolve_domain(read, read.machine(), builtin_host("gb200"), LATEST)
+            lint(read.reading)
+            resolve(read, builtin_host("gb200"), LATEST)
 
         return steps(read_all)
 

@@ -62,7 +62,7 @@ VERSIONS = {"libvirt-too-old": {"libvirt": (12, 6)}, "qemu-too-old": {"qemu": (1
 
 
 def findings(data: bytes, **versions: tuple[int, int]) -> tuple[Finding, ...]:
-    return lint(read_domain_xml(data, "vm.xml"), **versions)
+    return lint(read_domain_xml(data, "vm.xml").reading, **versions)
 
 
 def test_every_rule_has_a_case() -> None:

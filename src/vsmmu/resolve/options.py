@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of a resolution: what the caller says besides the VM, the host and the QEMU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from vsmmu.errors import UsageError
+from vsmmu.qemu.versions import is_vendor_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vsmmu.machine.domain.lint_versions import Version
+    from vsmmu.machine.model import Machine
+
+__all__ = ["Ceiling", "Options", "Policy"]
+
+#: *common*: the most that all functions behind a vSMMU can have. *qemu*: what QEMU's own auto would take,
+#: the first device's.
+Policy = Literal["common", "qemu"]
+
+
+class Ceiling(NamedTuple):
+    """A baseline: more than this is not wanted, whatever the host offers.
+
+    :param name: the pool, or the file that it came from.
+    :param hosts: how many hosts stand behind it.
+    :param values: the most for each property, in the property's unit.
+    """
+
+    name: str
+    hosts: int
+    values: Mapping[str, int]
+
+
+class Options(NamedTuple):
+    """What a command line, a hook or a program adds to a VM; it goes down to the rules unopened.
+
+    :param policy: how a value is chosen where several functions sit behind one vSMMU.
+    :param machine_type: of a VM that does not say its own, or QEMU's name for a distribution's
+        (``virt-rhel9.8.0``); empty for what the VM says.
+    :param libvirt: the version that will define the VM, if it is a libvirt domain; None for the newest known.
+    :param functions: host addresses by device name, for vfio-pci with ``fd=``.
+    :param also: host addresses of functions to come, by vSMMU name; the key ``""`` is every vSMMU.
+    :param smmu: host SMMUs (name, platform device, or a function behind it) by vSMMU name; ``""`` likewise.
+    :param assume_safe: take the safe value where a fact is unknown.
+    :param allow_mixed: let one vSMMU serve two host SMMUs (QEMU starts, attaching fails later).
+    :param pin_cmdqv: also write cmdqv.
+    :param ceiling: a baseline that the values must not exceed.
+    """
+
+    policy: Policy = "common"
+    machine_type: str = ""
+    libvirt: Version | None = None
+    functions: Mapping[str, str] = {}
+    also: Mapping[str, tuple[str, ...]] = {}
+    smmu: Mapping[str, str] = {}
+    assume_safe: bool = False
+    allow_mixed: bool = False
+    pin_cmdqv: bool = False
+    ceiling: Ceiling | None = None
+
+    def complete(self, machine: Machine) -> Machine:
+        """The VM with :attr:`machine_type`, where it has none, or one that a distribution made of its own.
+
+        :raise UsageError: ``machine-type``, if it has another of QEMU's.
+        """
+        if not self.machine_type or machine.machine_type == self.machine_type:
+            return machine
+        if machine.machine_type and not is_vendor_machine(machine.machine_type):
+            raise UsageError(
+                "machine-type",
+                f"--machine-type {self.machine_type} contradicts the VM, which says {machine.machine_type}",
+                next="leave --machine-type out",
+            )
+        return machine._replace(machine_type=self.machine_type)
+
+    def also_for(self, vsmmu: str) -> tuple[str, ...]:
+        """The functions to come behind ``vsmmu``."""
+        return (*self.also.get("", ()), *self.also.get(vsmmu, ()))
+
+    def smmu_for(self, vsmmu: str) -> str:
+        """The host SMMU named for ``vsmmu``; empty if none was."""
+        return self.smmu.get(vsmmu) or self.smmu.get("", "")
+
+    def most(self, name: str) -> int | None:
+        """What the baseline allows for a property, in its unit; None if nothing limits it."""
+        return None if self.ceiling is None else self.ceiling.values.get(name)
