@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
 
 if TYPE_CHECKING:
@@ -46,20 +47,20 @@ def command(question: Question, diff: bool, output: str) -> int:
         raise UsageError("output-form", "-o nul is for command lines, and the VM is a libvirt domain")
     resolution, edited = inputs.resolve()
     for note in () if resolution.problems else resolution.notes:
-        click.echo(f"vsmmu: note: {note}", err=True)
+        console.remark(f"note: {note}", "note")
     if output == "json":
-        from vsmmu.cli.documents import encode, resolution_document
+        from vsmmu.cli.documents import resolution_document
 
-        click.echo(encode(resolution_document(resolution, inputs.machine, edited)), nl=False)
+        console.answer(resolution_document(resolution, inputs.machine, edited))
         if resolution.problems:
-            click.echo(f"vsmmu: {resolution.problems[0].as_error()}", err=True)
+            console.remark(resolution.problems[0], "error")
         return 1 if resolution.problems or (diff and _changed(inputs.vm, edited)) else 0
     resolution.require()
     assert edited is not None  # noqa: S101 - there is no problem
     if diff:
         from vsmmu.cli.diff import difference
 
-        click.echo(difference(inputs.vm, edited), nl=False)
+        console.raw(difference(inputs.vm, edited))
         return 1 if _changed(inputs.vm, edited) else 0
     _print(edited, nul=output == "nul")
     return 0
@@ -73,7 +74,7 @@ def _print(vm: CommandLine | DomainXml, *, nul: bool) -> None:
     from vsmmu.machine.command_line.argv import CommandLine
 
     if not isinstance(vm, CommandLine):
-        click.echo(vm.data, nl=False)  # byte for byte
+        console.raw(vm.data)
         return
     text = vm.render_nul() if nul else vm.render()
-    click.echo(text, nl=not text.endswith(("\n", "\0")))
+    console.raw(text if text.endswith(("\n", "\0")) else f"{text}\n")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vsmmu.machine.command_line.text_edits import Edit
+from vsmmu.diagnostic import Edit
 from vsmmu.qemu.process import start
 from vsmmu.resolve.resolver import apply_edits
 from vsmmu.resolve.result import Alternative, PropertyResolution, Resolution, VsmmuResolution

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.pci import normal_address
-from vsmmu.resolve.result import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,12 +82,12 @@ class Served(NamedTuple):
     candidates: tuple[Candidate, ...]
     smmus: tuple[HostSmmu, ...]
     empty: bool
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
 
 
 def served_by(vsmmu: Device, topology: Topology, host: Host, wishes: Wishes) -> Served:
     """Find what ``vsmmu`` serves; what cannot be made out is a problem, not an exception."""
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     candidates = [
         _endpoint(device, host, wishes, problems)
         for device in topology.endpoints_of(topology.primary_bus_of(vsmmu))
@@ -108,12 +108,12 @@ def served_by(vsmmu: Device, topology: Topology, host: Host, wishes: Wishes) -> 
     return Served(tuple(candidates), tuple(smmus), empty, tuple(problems))
 
 
-def _endpoint(device: Device, host: Host, wishes: Wishes, problems: list[Problem]) -> Candidate:
+def _endpoint(device: Device, host: Host, wishes: Wishes, problems: list[Diagnostic]) -> Candidate:
     address = wishes.functions.get(device.name) or host_address(device)
     if address is None:
         hint = f"say which host function it is: --function {device.name}=BDF"
         problems.append(
-            Problem(
+            Diagnostic(
                 "function-unnamed",
                 f"the host function of {device.name} is not in the configuration",
                 where=device.origin.place,
@@ -125,12 +125,12 @@ def _endpoint(device: Device, host: Host, wishes: Wishes, problems: list[Problem
     return _candidate(device.name, address, host, device, device.origin.place, problems)
 
 
-def _to_come(text: str, vsmmu: Device, host: Host, problems: list[Problem]) -> Candidate:
+def _to_come(text: str, vsmmu: Device, host: Host, problems: list[Diagnostic]) -> Candidate:
     return _candidate(text, normal_address(text) or text, host, None, f"--also for {vsmmu.name}", problems)
 
 
 def _candidate(
-    name: str, address: str, host: Host, device: Device | None, place: str, problems: list[Problem]
+    name: str, address: str, host: Host, device: Device | None, place: str, problems: list[Diagnostic]
 ) -> Candidate:
     function = host.function(address)
     smmu = host.smmu(function.smmu) if function is not None and function.smmu else None
@@ -142,7 +142,7 @@ def _candidate(
             else "no SMMU of the host translates it"
         )
         problems.append(
-            Problem(
+            Diagnostic(
                 "function-unknown",
                 f"what offers the SMMU behind {address} is not known",
                 where=place,
@@ -154,7 +154,7 @@ def _candidate(
 
 
 def _add_named(
-    named: str, vsmmu: Device, host: Host, smmus: list[HostSmmu], problems: list[Problem], *, narrow: bool
+    named: str, vsmmu: Device, host: Host, smmus: list[HostSmmu], problems: list[Diagnostic], *, narrow: bool
 ) -> None:
     address = normal_address(named)
     function = host.function(address) if address else None
@@ -163,7 +163,7 @@ def _add_named(
     if smmu is None:
         names = ", ".join(entry.name for entry in host.smmus[:8]) or "none"
         problems.append(
-            Problem(
+            Diagnostic(
                 "smmu-unknown",
                 f"host {host.name!r} has no SMMU {named!r:.80}",
                 where=f"--smmu for {vsmmu.name}",
@@ -177,17 +177,17 @@ def _add_named(
         smmus.append(smmu)
 
 
-def _no_smmus(vsmmu: Device, host: Host) -> Problem:
-    return Problem(
+def _no_smmus(vsmmu: Device, host: Host) -> Diagnostic:
+    return Diagnostic(
         "no-smmu",
         f"host {host.name!r} has no SMMU that {vsmmu.name} could use",
         next="take facts with: vsmmu probe; or name another --host",
     )
 
 
-def _two_smmus(vsmmu: Device, candidates: list[Candidate]) -> Problem:
+def _two_smmus(vsmmu: Device, candidates: list[Candidate]) -> Diagnostic:
     places = ", ".join(f"{entry.name} behind {entry.smmu.name}" for entry in candidates[:6] if entry.smmu)
-    return Problem(
+    return Diagnostic(
         "two-host-smmus",
         f"{vsmmu.name} would have to serve two host SMMUs",
         where=vsmmu.origin.place,

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.machine.command_line.text_edits import Edit
+from vsmmu.diagnostic import Diagnostic, Edit
 from vsmmu.machine.topology import Topology
 from vsmmu.qemu.board import with_globals
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import Setting, SettingsError, VsmmuSettings, read_settings
 from vsmmu.qemu.versions import MachineType, Qemu, machine_type
 from vsmmu.resolve.candidates import Served, Wishes, served_by
-from vsmmu.resolve.result import Action, Policy, Problem, PropertyResolution, Resolution, VsmmuResolution
+from vsmmu.resolve.result import Action, Policy, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.resolve.rules import (
     Choice,
     ceiling_source,
@@ -71,7 +71,7 @@ def resolve(
     kind = machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, f"virt-{qemu}")
     context = _Context(machine, host, qemu, kind, policy, wishes)
     topology = Topology.of(with_globals(machine))
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     resolved: list[VsmmuResolution] = []
     edits: list[Edit] = []
     for device in machine.vsmmus:
@@ -119,7 +119,7 @@ def apply_edits(machine: Machine, edits: Iterable[Edit]) -> Machine:
     )
 
 
-def _resolve_vsmmu(vsmmu: _Vsmmu, context: _Context, problems: list[Problem]) -> VsmmuResolution:
+def _resolve_vsmmu(vsmmu: _Vsmmu, context: _Context, problems: list[Diagnostic]) -> VsmmuResolution:
     device, settings, served = vsmmu
     properties = tuple(
         _resolve_property(PROPERTIES[name], setting, vsmmu, context, problems)
@@ -135,7 +135,7 @@ def _resolve_vsmmu(vsmmu: _Vsmmu, context: _Context, problems: list[Problem]) ->
 
 
 def _resolve_property(
-    entry: Property, setting: Setting, vsmmu: _Vsmmu, context: _Context, problems: list[Problem]
+    entry: Property, setting: Setting, vsmmu: _Vsmmu, context: _Context, problems: list[Diagnostic]
 ) -> PropertyResolution:
     host, served, most = context.host, vsmmu.served, _most(entry, context)
 
@@ -167,9 +167,9 @@ def _most(entry: Property, context: _Context) -> int | None:
     return None if ceiling is None else ceiling.values.get(entry.name)
 
 
-def _exceeded(entry: Property, value: int, most: int, vsmmu: _Vsmmu) -> Problem:
+def _exceeded(entry: Property, value: int, most: int, vsmmu: _Vsmmu) -> Diagnostic:
     written, allowed = f"{entry.name}={entry.spell(value)}", f"{entry.name}={entry.spell(most)}"
-    return Problem(
+    return Diagnostic(
         "baseline-exceeded",
         f"{vsmmu.device.name} has {written}, the baseline allows {allowed}",
         where=vsmmu.device.origin.place,
@@ -214,14 +214,14 @@ def _software_edits(device: Device, settings: VsmmuSettings) -> Iterable[Edit]:
             yield Edit(device.number, entry.name, entry.spell(entry.software))
 
 
-def _unknown(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution]) -> Iterable[Problem]:
+def _unknown(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution]) -> Iterable[Diagnostic]:
     """One problem for all properties that stay open for the same kind of reason."""
     for rule, (code, next_step) in _OPEN.items():
         found = [entry for entry in properties if entry.action == "open" and entry.rule == rule]
         if found and vsmmu.served.smmus:
             names = [entry.name for entry in found]
             safe = ", ".join(f"{name}={PROPERTIES[name].spell(PROPERTIES[name].safe)}" for name in names)
-            yield Problem(
+            yield Diagnostic(
                 code,
                 f"{', '.join(names)} of {vsmmu.device.name} cannot be resolved",
                 where=vsmmu.device.origin.place,
@@ -244,8 +244,8 @@ def _reasons(rule: str, properties: Iterable[PropertyResolution]) -> str:
     return "; ".join(f"{', '.join(keys)} not known ({reason})" for reason, keys in fields.items())
 
 
-def _inexpressible(entry: Property, choice: Choice, vsmmu: _Vsmmu, qemu: Qemu) -> Problem:
-    return Problem(
+def _inexpressible(entry: Property, choice: Choice, vsmmu: _Vsmmu, qemu: Qemu) -> Diagnostic:
+    return Diagnostic(
         f"{entry.name}-inexpressible",
         f"{entry.name} of {vsmmu.device.name} cannot be written, and QEMU {qemu} has no auto",
         where=vsmmu.device.origin.place,
@@ -254,7 +254,7 @@ def _inexpressible(entry: Property, choice: Choice, vsmmu: _Vsmmu, qemu: Qemu) -
     )
 
 
-def _check_wishes(machine: Machine, wishes: Wishes) -> Iterable[Problem]:
+def _check_wishes(machine: Machine, wishes: Wishes) -> Iterable[Diagnostic]:
     """Names that the caller gives must exist: a misspelt one would silently change the answer."""
     vsmmus = {device.name for device in machine.vsmmus} | {""}
     devices = {device.name for device in machine.devices}
@@ -265,18 +265,18 @@ def _check_wishes(machine: Machine, wishes: Wishes) -> Iterable[Problem]:
     ):
         for name in given:
             if name not in known:
-                yield Problem(
+                yield Diagnostic(
                     "no-such-device",
                     f"{option} names {name!r:.80}, which this VM does not have",
                     next=f"it has {', '.join(sorted(known - {''})[:8]) or 'none'}",
                 )
 
 
-def _problems_of(verdict: Verdict, known: list[Problem], wishes: Wishes) -> Iterable[Problem]:
+def _problems_of(verdict: Verdict, known: list[Diagnostic], wishes: Wishes) -> Iterable[Diagnostic]:
     """What the model has against the edited VM, unless a problem of ours is the cause."""
     if verdict.failure is not None and not known:
         failed = verdict.failure
-        yield Problem(
+        yield Diagnostic(
             failed.code,
             f"QEMU {verdict.qemu} would not start this VM",
             where=failed.device,
@@ -287,7 +287,7 @@ def _problems_of(verdict: Verdict, known: list[Problem], wishes: Wishes) -> Iter
     for hazard in verdict.hazards:
         mixed = hazard.code == "two-host-smmus" and wishes.allow_mixed
         if hazard.refuse and hazard.code not in codes and not mixed:
-            yield Problem(hazard.code, hazard.text, where=hazard.device, next=hazard.remedy)
+            yield Diagnostic(hazard.code, hazard.text, where=hazard.device, next=hazard.remedy)
 
 
 def _notes(
