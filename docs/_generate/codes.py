@@ -19,7 +19,7 @@ __all__ = ["error_codes"]
 
 _CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+")
 #: Calls that make an error, with the exit status that follows; the tree's own classes come on top.
-_STATUSES = {"Problem": 1, "LabFailed": 5, "refusal": 3, "kind": 3}
+_STATUSES = {"Diagnostic": 1, "LabFailed": 5, "refusal": 3, "kind": 3}
 for _name in errors.__all__:
     if isinstance(_class := getattr(errors, _name), type):
         _STATUSES[_name] = _class.exit_status

@@ -17,6 +17,11 @@ Anything else that escapes is a bug of ours: status 70, with a request to report
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from vsmmu.diagnostic import Diagnostic
+
 __all__ = [
     "EXIT_BUG",
     "EXIT_OK",
@@ -26,6 +31,7 @@ __all__ = [
     "PermissionRefused",
     "UsageError",
     "VsmmuError",
+    "bug",
 ]
 
 EXIT_OK = 0
@@ -36,40 +42,62 @@ EXIT_BUG = 70
 class VsmmuError(Exception):
     """A failure with a stable code; never shown as a traceback.
 
-    :param code: short, lower case, dashed and stable, such as ``facts-unknown``; scripts match on it.
-    :param what: one sentence without a full stop: what could not be done.
-    :param where: file, line, device or argument; empty where there is no better place than *what*.
-    :param why: the rule, the limit or the kernel's own words; empty if *what* says it all.
-    :param next: what the user can do about it; empty only if there is nothing.
+    The parameters are those of :class:`vsmmu.diagnostic.Diagnostic`, which it carries.
     """
 
     exit_status = EXIT_BUG
 
     def __init__(self, code: str, what: str, *, where: str = "", why: str = "", next: str = "") -> None:
+        # Here and not above: a start that goes well makes no diagnosis, and need not load its library.
+        from vsmmu.diagnostic import Diagnostic
+
         super().__init__(what)
-        self.code = code
-        self.what = what
-        self.where = where
-        self.why = why
-        self.next = next
+        self.diagnostic = Diagnostic(code, what, where, why, next)
+
+    @classmethod
+    def of(cls, diagnostic: Diagnostic) -> Self:
+        """The error that carries ``diagnostic``."""
+        error = cls(diagnostic.code, diagnostic.what)
+        error.diagnostic = diagnostic
+        return error
+
+    @property
+    def code(self) -> str:
+        """The diagnosis's stable code."""
+        return self.diagnostic.code
+
+    @property
+    def what(self) -> str:
+        """What could not be done."""
+        return self.diagnostic.what
+
+    @property
+    def where(self) -> str:
+        """File, line, device or argument; empty where *what* says it."""
+        return self.diagnostic.where
+
+    @property
+    def why(self) -> str:
+        """The rule, the limit or the kernel's own words; may be empty."""
+        return self.diagnostic.why
+
+    @property
+    def next(self) -> str:
+        """What the user can do about it."""
+        return self.diagnostic.next
 
     def __str__(self) -> str:
         """The error on one line, the remedy (if there is one) on a second."""
-        place = f"{self.where}: " if self.where else ""
-        reason = f": {self.why}" if self.why else ""
-        line = f"{place}{self.what}{reason} [{self.code}]"
-        return f"{line}\n  next: {self.next}" if self.next else line
+        return str(self.diagnostic)
 
-    def as_dict(self) -> dict[str, str | int]:
-        """The same for ``-o json``: every part under its own name, and the exit status."""
-        return {
-            "code": self.code,
-            "what": self.what,
-            "where": self.where,
-            "why": self.why,
-            "next": self.next,
-            "exit_status": self.exit_status,
-        }
+
+def bug(error: Exception) -> VsmmuError:
+    """The error for an exception that no rule of ours foresaw (exit status 70)."""
+    return VsmmuError(
+        "bug",
+        f"bug: {type(error).__name__}: {error}",
+        next="please report it; VSMMU_DEBUG=1 shows where it comes from",
+    )
 
 
 class Negative(VsmmuError):

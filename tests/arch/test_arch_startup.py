@@ -65,3 +65,7 @@ def test_a_verb_loads_no_other_verb() -> None:
 def test_help_loads_no_layer_below_the_command_line() -> None:
     layers = {name for name in _loaded("--help") if name.startswith("vsmmu.")}
     assert layers - {"vsmmu.errors"} <= {name for name in layers if name.startswith("vsmmu.cli")}
+
+
+def test_the_version_loads_no_library_of_documents() -> None:
+    assert not _loaded("--version") & {"msgspec", "vsmmu.diagnostic"}

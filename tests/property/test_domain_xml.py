@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domains import domain
+from vsmmu.diagnostic import Edit
 from vsmmu.errors import InputRefused
 from vsmmu.host.builtin import builtin_host
-from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.domain.lint import lint
 from vsmmu.qemu.versions import LATEST

@@ -8,8 +8,9 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vsmmu.diagnostic import Edit
 from vsmmu.errors import VsmmuError
-from vsmmu.machine.command_line.argv import CommandLine, Edit, read_source, read_words
+from vsmmu.machine.command_line.argv import CommandLine, read_source, read_words
 from vsmmu.machine.command_line.keyval import escape, merged, opts_id, parse_opts
 from vsmmu.machine.command_line.qjson import parse_object, quote
 from vsmmu.machine.command_line.shell import scan, splice

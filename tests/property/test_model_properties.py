@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 import strategies
 from examples import Q11_1, device, port
 from strategies import ADDRESSES, hosts, qemus, vms
+from vsmmu.diagnostic import Edit
 from vsmmu.errors import InputRefused
 from vsmmu.host.evidence import Fact
 from vsmmu.machine.command_line.argv import read_words
-from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.qemu.process import QemuProcess, start
 from vsmmu.smmuv3.fields import field
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from vsmmu.cli.documents import error_document
+from vsmmu.diagnostic import SEVERITIES, Diagnostic, by_severity
+from vsmmu.document import encode_document
 from vsmmu.errors import (
     EXIT_BUG,
     HostLacks,
@@ -51,11 +56,29 @@ def test_an_error_says_what_where_why_and_what_next(parts: dict[str, str], shown
 
 def test_programs_get_every_part_under_its_name() -> None:
     error = InputRefused("some-code", "it failed", where="line 3", why="no memory", next="try again")
-    assert error.as_dict() == {
+    assert json.loads(encode_document(error_document(error))) == {
+        "schema": "vsmmu.error/1",
         "code": "some-code",
         "what": "it failed",
         "where": "line 3",
         "why": "no memory",
         "next": "try again",
+        "severity": "error",
+        "needs": [],
+        "fix": [],
         "exit_status": 3,
     }
+
+
+def test_an_error_carries_its_diagnosis() -> None:
+    found = Diagnostic("some-code", "it failed", needs=("IDR5.OAS",))
+    assert Negative.of(found).diagnostic is found
+    assert str(Negative.of(found)) == str(found)
+
+
+def test_the_worst_comes_first() -> None:
+    mixed = [
+        Diagnostic(str(number), "", severity=severity) for number, severity in enumerate(SEVERITIES[::-1])
+    ]
+    assert [entry.severity for entry in by_severity(mixed)] == list(SEVERITIES)
+    assert [entry.code for entry in by_severity([Diagnostic("b", ""), Diagnostic("a", "")])] == ["b", "a"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.fleet_inputs import FleetQuestion, fleet_options
 from vsmmu.cli.options import output_option
 
@@ -55,12 +56,12 @@ def command(question: FleetQuestion, assume_safe: bool, output: str) -> int:
     report_rejects(census)
     document = baseline_document(census, reader.classes, qemu, str(selection), assume_safe=assume_safe)
     if output == "json":
-        from vsmmu.cli.documents import encode
-
-        click.echo(encode(document), nl=False)
+        console.answer(document)
+    elif output in ("qemu", "libvirt"):
+        lines = _qemu(document) if output == "qemu" else _libvirt(document)
+        console.raw("".join(f"{line}\n" for line in lines))
     else:
-        lines = {"qemu": _qemu, "libvirt": _libvirt}.get(output, _text)(document)
-        click.echo("\n".join(lines))
+        console.say(*_text(document))
     return 0 if all(pool.holds for pool in document.pools) else 1
 
 
@@ -76,20 +77,20 @@ def _libvirt(document: BaselineDocument) -> Iterator[str]:
         yield pool.libvirt or "<!-- no values hold -->"
 
 
-def _text(document: BaselineDocument) -> Iterator[str]:
+def _text(document: BaselineDocument) -> Iterator[console.Line]:
     for number, pool in enumerate(document.pools):
         if number:
             yield ""
         yield from _pool(pool, document.qemu)
 
 
-def _pool(pool: PoolBaseline, qemu: str) -> Iterator[str]:
+def _pool(pool: PoolBaseline, qemu: str) -> Iterator[console.Line]:
     title = f"pool {pool.pool}: " if pool.pool else ""
     yield f"{title}{_hosts(pool.hosts)} of {_plural(len(pool.classes), 'class', 'classes')}, QEMU {qemu}"
     if pool.values:
         lost = sum(entry.hosts for entry in pool.left_out)
         where = "all of them" if pool.holds else f"all but {_hosts(lost)}"
-        yield f"  {click.style(pool.device, bold=True)} holds on {where}"
+        yield "  ", console.Styled(pool.device, "title"), f" holds on {where}"
     else:
         yield "  no values hold: on none of them would a VM with written values start"
     for step in pool.steps:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
 
 if TYPE_CHECKING:
@@ -47,12 +48,12 @@ def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
     errors = any(finding.severity == "error" for finding in findings)
     startable = verdict.startable(assume_safe=question.assume_safe) and not errors
     if output == "json":
-        from vsmmu.cli.documents import encode, verdict_document
+        from vsmmu.cli.documents import verdict_document
 
         document = verdict_document(verdict, inputs.host.name, startable=startable, findings=findings)
-        click.echo(encode(document), nl=False)
+        console.answer(document)
     elif not quiet:
-        click.echo("\n".join(_text(verdict, findings, startable=startable, trace=trace)))
+        console.say(*_text(verdict, findings, startable=startable, trace=trace))
     return 0 if startable else 1
 
 
@@ -64,7 +65,9 @@ def _lint(inputs: Inputs) -> tuple[Finding, ...]:
     return lint(inputs.vm.domain.reading, inputs.options.libvirt, inputs.qemu.version)
 
 
-def _text(verdict: Verdict, findings: tuple[Finding, ...], *, startable: bool, trace: bool) -> Iterator[str]:
+def _text(
+    verdict: Verdict, findings: tuple[Finding, ...], *, startable: bool, trace: bool
+) -> Iterator[console.Line]:
     for finding in findings:
         yield f"{finding.severity}: line {finding.line}: {finding.what} [{finding.code}]"
         yield f"  {finding.consequence}"
@@ -85,7 +88,7 @@ def _text(verdict: Verdict, findings: tuple[Finding, ...], *, startable: bool, t
     yield _conclusion(verdict, startable=startable, findings=bool(findings))
 
 
-def _vsmmu(vsmmu: VsmmuOutcome, *, runs: bool) -> Iterator[str]:
+def _vsmmu(vsmmu: VsmmuOutcome, *, runs: bool) -> Iterator[console.Line]:
     values = " ".join(f"{name}={value}" for name, value in vsmmu.values.items())
     host = f", host SMMU {vsmmu.host_smmu}" if vsmmu.host_smmu and not vsmmu.host_smmu.startswith("?") else ""
     yield f"{vsmmu.device} on {vsmmu.primary_bus}{host}"
@@ -99,9 +102,9 @@ def _vsmmu(vsmmu: VsmmuOutcome, *, runs: bool) -> Iterator[str]:
         yield f"  {what}: {'accepted' if endpoint.answer == 'starts' else endpoint.answer}"
 
 
-def _failure(failure: Failure, qemu: str) -> Iterator[str]:
+def _failure(failure: Failure, qemu: str) -> Iterator[console.Line]:
     yield f"QEMU {qemu} would say ({failure.phase}):"
-    yield click.style(f"  {failure.printed}", fg="red")
+    yield from (console.Styled(f"  {line}", "error") for line in failure.printed.split("\n"))
     yield f"  next: {failure.remedy} [{failure.code}]"
 
 

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.fleet_inputs import FleetQuestion, fleet_options
 from vsmmu.cli.options import output_option
 
@@ -27,7 +28,12 @@ Examples:
   vsmmu compare --for vm.sh facts/                 which hosts can run this VM?
   vsmmu compare --for vm.sh -o hosts hosts.jsonl | sort
 """
-_COLORS = {"identical": "green", "superset": "green", "incompatible": "red", "unknown": "yellow"}
+_COLOURS: Final[dict[str, console.Meaning]] = {
+    "identical": "good",
+    "superset": "good",
+    "incompatible": "error",
+    "unknown": "unknown",
+}
 
 
 @click.command("compare", epilog=_EXAMPLES)
@@ -52,11 +58,9 @@ def command(question: FleetQuestion, vm: str | None, every: bool, assume_safe: b
         return _place(question, read_vm_file(vm).machine(), vm, qemu, output, assume_safe=assume_safe)
     document = _compare(question, qemu, output)
     if output == "json":
-        from vsmmu.cli.documents import encode
-
-        click.echo(encode(document), nl=False)
+        console.answer(document)
     else:
-        click.echo("\n".join(_comparison(document, every=every)))
+        console.say(*_comparison(document, every=every))
     return 0 if document.verdict in ("identical", "superset") else 1
 
 
@@ -77,7 +81,7 @@ def _compare(question: FleetQuestion, qemu: Qemu, output: str) -> ComparisonDocu
     return compare_hosts(first, second, parse_selection(question.device), qemu)
 
 
-def _comparison(document: ComparisonDocument, *, every: bool) -> Iterator[str]:
+def _comparison(document: ComparisonDocument, *, every: bool) -> Iterator[console.Line]:
     from vsmmu.cli.table import table
 
     yield f"A {document.a}, B {document.b}, QEMU {document.qemu}"
@@ -93,7 +97,8 @@ def _comparison(document: ComparisonDocument, *, every: bool) -> Iterator[str]:
         rows = [(entry.where or "host", entry.what, entry.before, entry.after) for entry in document.changes]
         yield from table(("CHANGED", "WHAT", "BEFORE", "NOW"), rows)
     yield ""
-    yield f"B is {click.style(document.verdict, fg=_COLORS[document.verdict])}{_MEANING[document.verdict]}"
+    verdict = console.Styled(document.verdict, _COLOURS[document.verdict])
+    yield "B is ", verdict, _MEANING[document.verdict]
 
 
 _MEANING = {
@@ -124,11 +129,9 @@ def _place(
     report_rejects(census)
     document = placement(machine, vm, census, reader.classes, qemu, assume_safe=assume_safe)
     if output == "json":
-        from vsmmu.cli.documents import encode
-
-        click.echo(encode(document), nl=False)
+        console.answer(document)
     elif output == "text":
-        click.echo("\n".join(_placement(document)))
+        console.say(*_placement(document))
     return 0 if document.fitting == document.hosts else 1
 
 
@@ -150,7 +153,7 @@ class _Printer:
             fit = fit_of(self._machine, self._reader.classes[record.kind], self._qemu)
             fits = self._fits[record.kind] = fit.answer in self._good
         if fits:
-            click.echo(record.name)
+            console.say(record.name)
 
 
 def _placement(document: PlacementDocument) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import click
 
+from vsmmu.cli import console
+
 __all__ = ["command"]
 
 _EXAMPLES = """\b
@@ -25,5 +27,5 @@ def command(shell: str) -> int:
 
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click has all three
-    click.echo(kind(cli, {}, "vsmmu", "_VSMMU_COMPLETE").source())
+    console.raw(kind(cli, {}, "vsmmu", "_VSMMU_COMPLETE").source() + "\n")
     return 0

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from vsmmu.cli import console
+
 if TYPE_CHECKING:
-    from vsmmu.doctor.model import Check
+    from collections.abc import Iterator
+
+    from vsmmu.doctor.model import Check, Status
 
 __all__ = ["command"]
 
@@ -24,7 +27,12 @@ PASS   it is so                       FAIL   an accelerated vSMMU cannot work li
 WARN   it works, less well            SKIP   it could not be found out
 Exit status 1 if a check fails. Nothing is changed, and no function is touched.
 """
-_COLOURS: Final = {"PASS": "green", "WARN": "yellow", "FAIL": "red", "SKIP": "blue"}
+_MEANING: Final[dict[Status, console.Meaning]] = {
+    "PASS": "good",
+    "WARN": "warning",
+    "FAIL": "error",
+    "SKIP": "unknown",
+}
 _WORTH_A_LOOK: Final = ("WARN", "FAIL")
 
 
@@ -42,20 +50,17 @@ def command(context: click.Context, quiet: bool, output: str) -> None:
     checks = examine(observe())
     shown = tuple(check for check in checks if not quiet or check.status in _WORTH_A_LOOK)
     if output == "json":
-        from vsmmu.doctor.model import encode_diagnosis
+        from vsmmu.doctor.model import diagnosis_of
 
-        click.echo(encode_diagnosis(shown), nl=False)
+        console.answer(diagnosis_of(shown))
     else:
-        for check in shown:
-            _print_check(check)
+        console.say(*(line for check in shown for line in _lines(check)))
     if any(check.status == "FAIL" for check in checks):
         context.exit(1)
 
 
-def _print_check(check: Check) -> None:
-    colour = None if "NO_COLOR" not in os.environ else False
-    mark = click.style(check.status, fg=_COLOURS[check.status])
+def _lines(check: Check) -> Iterator[console.Line]:
     detail = f": {check.detail}" if check.detail else ""
-    click.echo(f"{mark}  {check.title}{detail}", color=colour)
+    yield console.Styled(check.status, _MEANING[check.status]), f"  {check.title}{detail}"
     if check.remedy:
-        click.echo(f"      next: {check.remedy}")
+        yield f"      next: {check.remedy}"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.domain.lint_rules import Finding
 from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
-from vsmmu.resolve.result import Problem, Resolution, VsmmuResolution
+from vsmmu.resolve.result import Resolution, VsmmuResolution
 
 if TYPE_CHECKING:
     from vsmmu.errors import VsmmuError
@@ -19,22 +20,15 @@ __all__ = [
     "ErrorDocument",
     "ResolutionDocument",
     "VerdictDocument",
-    "encode",
     "error_document",
     "resolution_document",
     "verdict_document",
 ]
 
 
-class ErrorDocument(msgspec.Struct, frozen=True):
+class ErrorDocument(Diagnostic, frozen=True, kw_only=True, tag_field="schema", tag="vsmmu.error/1"):
     """``vsmmu.error/1``: what went wrong, instead of the document that was asked for."""
 
-    schema: Literal["vsmmu.error/1"]
-    code: str
-    what: str
-    where: str
-    why: str
-    next: str
     exit_status: int
 
 
@@ -63,7 +57,7 @@ class ResolutionDocument(msgspec.Struct, frozen=True):
     domain: str | None
     written: list[WrittenValue]
     vsmmus: tuple[VsmmuResolution, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
     notes: tuple[str, ...]
 
 
@@ -88,22 +82,9 @@ class VerdictDocument(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
 
 
-def encode(document: msgspec.Struct) -> bytes:
-    """The document as indented JSON with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-
-
 def error_document(error: VsmmuError) -> ErrorDocument:
     """An error as a document."""
-    return ErrorDocument(
-        schema="vsmmu.error/1",
-        code=error.code,
-        what=error.what,
-        where=error.where,
-        why=error.why,
-        next=error.next,
-        exit_status=error.exit_status,
-    )
+    return ErrorDocument(**msgspec.structs.asdict(error.diagnostic), exit_status=error.exit_status)
 
 
 def resolution_document(resolution: Resolution, machine: Machine) -> ResolutionDocument:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.errors import HostLacks, UsageError
 
 if TYPE_CHECKING:
@@ -122,4 +122,4 @@ def _say_what_is_made_up(host: Host, hardware: Hardware) -> None:
             lines.setdefault(masks, []).append(name)
     for masks, names in lines.items():
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        print(f"vsmmu: {host.name}: synthetic bits of {names[0]}{others}: {masks}", file=sys.stderr)  # noqa: T201
+        console.remark(f"{host.name}: synthetic bits of {names[0]}{others}: {masks}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
 
 if TYPE_CHECKING:
@@ -41,15 +42,15 @@ def command(question: Question, output: str) -> int:
     resolution = resolve(vm, host, qemu, options)
     resolution = with_alternatives(resolution, machine, host, qemu, options)
     if output == "json":
-        from vsmmu.cli.documents import encode, resolution_document
+        from vsmmu.cli.documents import resolution_document
 
-        click.echo(encode(resolution_document(resolution, machine)), nl=False)
+        console.answer(resolution_document(resolution, machine))
     else:
-        click.echo("\n".join(_text(resolution, assumed=question.qemu is None)))
+        console.say(*_text(resolution, assumed=question.qemu is None))
     return 1 if resolution.problems else 0
 
 
-def _text(resolution: Resolution, *, assumed: bool) -> Iterator[str]:
+def _text(resolution: Resolution, *, assumed: bool) -> Iterator[console.Line]:
     how = " (assumed; --qemu says another)" if assumed else ""
     yield f"host {resolution.host}, QEMU {resolution.qemu}{how}, {resolution.machine_type}"
     yield f"policy {resolution.policy}"
@@ -64,7 +65,7 @@ def _text(resolution: Resolution, *, assumed: bool) -> Iterator[str]:
         yield from (f"note: {note}" for note in resolution.notes)
     for problem in resolution.problems:
         yield ""
-        yield click.style(f"refused: {problem.as_error()}", fg="red")
+        yield from console.diagnosis(problem)
     if resolution.verdict is not None and not resolution.problems:
         yield ""
         yield _conclusion(resolution)
@@ -76,18 +77,18 @@ def _conclusion(resolution: Resolution) -> str:
     return f"{values}, QEMU {resolution.qemu} starts{'' if known else ' as far as is known'}"
 
 
-def _vsmmu(vsmmu: VsmmuResolution, footnotes: dict[Evidence, int]) -> Iterator[str]:
+def _vsmmu(vsmmu: VsmmuResolution, footnotes: dict[Evidence, int]) -> Iterator[console.Line]:
     yield ""
     behind = ", ".join(vsmmu.endpoints) or "no endpoint"
-    yield click.style(f"{vsmmu.device} on {vsmmu.primary_bus}", bold=True) + f" for {behind}"
+    yield console.Styled(f"{vsmmu.device} on {vsmmu.primary_bus}", "title"), f" for {behind}"
     for entry in vsmmu.properties:
         yield ""
         yield from _property(entry, footnotes)
 
 
-def _property(entry: PropertyResolution, footnotes: dict[Evidence, int]) -> Iterator[str]:
+def _property(entry: PropertyResolution, footnotes: dict[Evidence, int]) -> Iterator[console.Line]:
     head = f"{entry.name}={entry.value}" if entry.value else f"{entry.name} ?"
-    yield f"  {click.style(f'{head:14}', bold=True)} {entry.action}: {entry.why} ({entry.rule})"
+    yield "  ", console.Styled(f"{head:14}", "title"), f" {entry.action}: {entry.why} ({entry.rule})"
     for source in entry.sources[:_MOST_SOURCES]:
         yield _source(source, footnotes)
     if len(entry.sources) > _MOST_SOURCES:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError
 
 if TYPE_CHECKING:
@@ -132,13 +133,11 @@ def report_rejects(census: Census) -> None:
     """Say on stderr which records were left out."""
     rejects = census.rejects
     for text in rejects.examples[:5]:
-        click.echo(f"vsmmu: left out: {text}", err=True)
+        console.remark(f"left out: {text}")
     if rejects.count > 5:
-        click.echo(f"vsmmu: left out: {rejects.count - 5} more records", err=True)
+        console.remark(f"left out: {rejects.count - 5} more records")
     if census.replaced:
-        click.echo(
-            f"vsmmu: note: {census.replaced} older records of the same hosts are not counted", err=True
-        )
+        console.remark(f"note: {census.replaced} older records of the same hosts are not counted", "note")
 
 
 def _records(hosts: tuple[str, ...], census: Census, *, strict: bool) -> Iterator[tuple[bytes, str, str]]:

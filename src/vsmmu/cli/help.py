@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import click
 
+from vsmmu.cli import console
+
 __all__ = ["command"]
 
 
@@ -13,18 +15,15 @@ __all__ = ["command"]
 @click.pass_context
 def command(ctx: click.Context, verb: str | None) -> int:
     """Show help for VERB, or the overview."""
-    from vsmmu.cli.main import VERBS, cli
-    from vsmmu.errors import UsageError
+    from vsmmu.cli.main import cli, no_such_verb
 
     root = ctx.find_root()
     if verb is None:
-        click.echo(root.get_help())
+        console.raw(f"{root.get_help()}\n")
         return 0
     found = cli.get_command(root, verb)
     if found is None:
-        raise UsageError(
-            "no-such-verb", f"there is no verb {verb!r:.60}", next=f"there are: {', '.join(VERBS)}"
-        )
+        raise no_such_verb(verb)
     with click.Context(found, info_name=verb, parent=root, max_content_width=100) as sub:
-        click.echo(sub.get_help())
+        console.raw(f"{sub.get_help()}\n")
     return 0

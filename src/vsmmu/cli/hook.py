@@ -12,7 +12,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
-from vsmmu.errors import EXIT_BUG, EXIT_OK, Negative, UsageError, VsmmuError
+from vsmmu.cli import console
+from vsmmu.errors import EXIT_OK, Negative, UsageError, VsmmuError, bug
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,20 +40,20 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """One call of the shim; the whole answer is written at the end, or nothing."""
     if arguments in (["-h"], ["--help"]):
-        sys.stdout.write(_USAGE)
+        console.raw(_USAGE)
         return EXIT_OK
     try:
         domain = _mutate(arguments)
     except VsmmuError as error:
-        sys.stderr.write(f"vsmmu: {error}\n")
+        console.remark(error, "error")
         return error.exit_status
     except Exception as error:
         if os.environ.get("VSMMU_DEBUG"):
             raise
-        sys.stderr.write(f"vsmmu: bug: {type(error).__name__}: {error} (VSMMU_DEBUG=1 shows where)\n")
-        return EXIT_BUG
-    sys.stdout.buffer.write(domain)
-    sys.stdout.flush()
+        found = bug(error)
+        console.remark(found, "error")
+        return found.exit_status
+    console.raw(domain)
     return EXIT_OK
 
 
@@ -78,7 +79,7 @@ def _mutate(arguments: list[str]) -> bytes:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     for line in outcome.messages:
-        sys.stderr.write(f"vsmmu: {line}\n")
+        console.remark(line)
     return outcome.domain
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.options import host_option, output_option
 
 if TYPE_CHECKING:
@@ -65,13 +66,11 @@ def command(
     found = _named(read_running(target, timeout, uri), functions)
     inspection = _inspection(found, facts, hotplug, bus)
     if output == "json":
-        from vsmmu.cli.documents import encode
-
-        click.echo(encode(inspection), nl=False)
+        console.answer(inspection)
     elif pin:
-        click.echo("\n".join(_pinned(inspection, found)))
+        console.raw("".join(f"{line}\n" for line in _pinned(inspection, found)))
     else:
-        click.echo("\n".join(_text(inspection)))
+        console.say(*_text(inspection))
     refused = inspection.hotplug is not None and inspection.hotplug.answer != "starts"
     return 1 if refused or (inspection.drift and hotplug is None) else 0
 
@@ -179,8 +178,9 @@ def _pinned(inspection: Inspection, found: Found) -> Iterator[str]:
 
 def _pinned_line(words: tuple[str, ...], pins: list[dict[str, str]]) -> str:
     """A command line with values written; vSMMUs stand in it and in memory in the order of their creation."""
+    from vsmmu.diagnostic import Edit
     from vsmmu.errors import InputRefused
-    from vsmmu.machine.command_line.argv import Edit, read_words
+    from vsmmu.machine.command_line.argv import read_words
     from vsmmu.machine.command_line.files import read_config_file
 
     line = read_words(words, read_config_file)

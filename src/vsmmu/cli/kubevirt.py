@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.options import host_option
 
 __all__ = ["command"]
@@ -50,13 +51,11 @@ def serve(socket: Path, priority: int, versions: tuple[str, ...]) -> int:  # noq
             why=str(error),
             next="pip install 'vsmmu[kubevirt]'",
         ) from None
-    server = HookServer(
-        from_environment(os.environ), lambda line: click.echo(f"vsmmu: {line}", err=True), priority
-    )
+    server = HookServer(from_environment(os.environ), console.remark, priority)
     server.start(socket)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
-    click.echo(f"vsmmu: listening on {socket}", err=True)
+    console.remark(f"listening on {socket}")
     server.wait()
     return 0
 
@@ -65,9 +64,8 @@ def serve(socket: Path, priority: int, versions: tuple[str, ...]) -> int:  # noq
 @host_option
 def capabilities(host: str) -> int:
     """Print vsmmu.pci-capabilities/1: for each PCI function the values that its host SMMU allows."""
-    from vsmmu.cli.documents import encode
     from vsmmu.cli.inputs import load_host
     from vsmmu.kubevirt.capabilities import capabilities_document
 
-    click.echo(encode(capabilities_document(load_host(host))), nl=False)
+    console.answer(capabilities_document(load_host(host)))
     return 0

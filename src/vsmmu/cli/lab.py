@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def build(kernel: Path | None, dry_run: bool) -> None:
     if dry_run:
         operations, _ = plan(_cache(), kernel, our_kernel=kernel is None)
         for operation in operations:
-            click.echo(f"would {operation.describe()}")
+            console.say(f"would {operation.describe()}")
         return
     ensure(_cache(), kernel, Progress(sys.stderr), our_kernel=kernel is None)
 
@@ -170,7 +171,7 @@ def _bring_back(session: Session, wanted: list[tuple[str, str]], status: int) ->
         except LabFailed as error:
             if status == 0:
                 raise
-            click.echo(f"vsmmu lab: {error}", err=True)
+            console.remark(error, "error")
 
 
 def _out(data: bytes) -> None:
@@ -184,7 +185,7 @@ def _err(data: bytes) -> None:
 
 
 def _show_console(session: Session) -> None:
-    click.echo(session.console(), err=True)
+    console.remark(f"the console:\n{session.console()}")
 
 
 @command.command()
@@ -208,7 +209,7 @@ def shell(
 @command.command()
 def path() -> None:
     """Print where the cache is."""
-    click.echo(_cache().directory)
+    console.say(str(_cache().directory))
 
 
 @command.command()

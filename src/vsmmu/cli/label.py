@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.options import host_option, output_option
 
 __all__ = ["command"]
@@ -55,6 +56,7 @@ def command(
     The facts travel with the labels: kubectl get nodefeatures -A -o json | vsmmu baseline - reads them back.
     """
     from vsmmu.cli.inputs import load_host, load_qemu
+    from vsmmu.document import encode_document
     from vsmmu.fleet.classes import parse_selection
     from vsmmu.host.files import save_bytes
     from vsmmu.kubevirt.nfd import feature_file, labels_of, node_feature
@@ -62,22 +64,16 @@ def command(
     facts = load_host(host)
     labels = labels_of(facts, load_qemu(qemu), parse_selection(device))
     if output == "nodefeature":
-        data = _json(node_feature(facts, labels, node or facts.name))
+        data = encode_document(node_feature(facts, labels, node or facts.name))
     elif output == "json":
-        data = _json(labels)
+        data = encode_document(labels)
     else:
         data = feature_file(facts, labels, _in_hours(expires))
     if write is not None:
         save_bytes(data, write, "labels")
     else:
-        click.echo(data, nl=False)
+        console.raw(data)
     return 0
-
-
-def _json(value: object) -> bytes:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
 
 
 def _in_hours(hours: float | None) -> str:

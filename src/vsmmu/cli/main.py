@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from typing import Final, NoReturn
 
 import click
 
-from vsmmu.errors import EXIT_BUG, EXIT_OK, VsmmuError
+from vsmmu.cli import console
+from vsmmu.errors import EXIT_OK, UsageError, VsmmuError, bug
 
-__all__ = ["VERBS", "answer_in_json", "cli", "main", "run"]
+__all__ = ["VERBS", "cli", "main", "no_such_verb", "run"]
 
 #: Verb -> (module that defines ``command``, one line for the overview). Order is that of the overview.
 VERBS: Final[dict[str, tuple[str, str]]] = {
@@ -52,6 +54,15 @@ Exit status:
 """
 
 
+def no_such_verb(name: str) -> UsageError:
+    """The error for a verb that there is not, with the one that may have been meant."""
+    import difflib
+
+    near = difflib.get_close_matches(name, VERBS, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return UsageError("no-such-verb", f"there is no verb {name!r:.60}", next=f"{meant}vsmmu --help lists all")
+
+
 class _Verbs(click.Group):
     """A group whose commands are imported when they are called, not to list them."""
 
@@ -64,6 +75,14 @@ class _Verbs(click.Group):
         command = importlib.import_module(VERBS[cmd_name][0]).command
         assert isinstance(command, click.Command)  # noqa: S101 - each verb's module defines one
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with the verb that a misspelt one was meant to be."""
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            raise no_such_verb(args[0])
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Verbs"):
@@ -90,9 +109,9 @@ def cli(ctx: click.Context, version: bool) -> None:
     if version:
         from vsmmu import __version__
 
-        click.echo(f"vsmmu {__version__}")
+        console.say(f"vsmmu {__version__}")
     elif ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        console.raw(f"{ctx.get_help()}\n")
 
 
 def main() -> NoReturn:
@@ -102,7 +121,8 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; every outcome becomes an exit status, and nothing a traceback."""
-    _WANTED.clear()
+    json = _wants_json(arguments)
+    console.use_colour(not json)
     try:
         result = cli.main(arguments, prog_name="vsmmu", standalone_mode=False)
         sys.stdout.flush()
@@ -110,13 +130,14 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2
+            error.show()
+            return error.exit_code
+        return _report(_usage(error), json=json)
     except (click.Abort, KeyboardInterrupt):
         return 130
     except VsmmuError as error:
-        _report(error)
-        return error.exit_status
+        return _report(error, json=json)
     except BrokenPipeError:
         # The reader went away (``| head``): point stdout elsewhere, or the interpreter complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -124,22 +145,31 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("VSMMU_DEBUG"):
             raise
-        kind = type(error).__name__
-        click.echo(f"vsmmu: bug: {kind}: {error} (VSMMU_DEBUG=1 shows where; please report it)", err=True)
-        return EXIT_BUG
+        return _report(bug(error), json=json)
 
 
-def answer_in_json() -> None:
-    """Said by ``-o json``: an error, too, is to be a document on stdout."""
-    _WANTED.add("json")
+def _report(error: VsmmuError, *, json: bool) -> int:
+    console.remark(error, "error")
+    if json:
+        from vsmmu.cli.documents import error_document
+
+        console.answer(error_document(error))
+    return error.exit_status
 
 
-def _report(error: VsmmuError) -> None:
-    click.echo(f"vsmmu: {error}", err=True)
-    if "json" in _WANTED:
-        from vsmmu.cli.documents import encode, error_document
+def _usage(error: click.ClickException) -> UsageError:
+    """What click has against the arguments."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context is not None else "vsmmu"
+    return UsageError("usage", error.format_message().rstrip("."), where=path, next=f"{path} --help")
 
-        click.echo(encode(error_document(error)), nl=False)
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether ``-o json`` is among the arguments, which may be too wrong for click to say so."""
+    mine = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    pairs = zip(mine, [*mine[1:], ""], strict=True)
+    return any(_JSON.fullmatch(f"{word} {value}") or _JSON.fullmatch(word) for word, value in pairs)
 
 
-_WANTED: Final[set[str]] = set()
+#: ``-o json``, ``-qo json``, ``-ojson``, ``--output json``, ``--output=json``.
+_JSON: Final = re.compile(r"(-[a-z]*o ?|--output[ =])json")

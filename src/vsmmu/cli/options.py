@@ -76,7 +76,6 @@ def output_option(*more: str) -> Callable[[_Function], _Function]:
         type=click.Choice(["text", "json", *more]),
         default="text",
         show_default=True,
-        callback=_note_json,
         help="Form of the answer.",
     )
 
@@ -93,14 +92,6 @@ def vm_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(_VM_OPTIONS):
         invoke = decorate(invoke)
     return host_option(invoke)
-
-
-def _note_json(ctx: click.Context, param: click.Parameter, value: str) -> str:  # noqa: ARG001
-    if value == "json":
-        from vsmmu.cli.main import answer_in_json
-
-        answer_in_json()
-    return value
 
 
 def _complete_host(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vsmmu.cli import console
+
 if TYPE_CHECKING:
     from vsmmu.picture.box import Box
 
 __all__ = ["draw"]
 
 
-def draw(box: Box, output: str, title: str) -> str:
-    """The text of a picture: an indented tree for a terminal, or an SVG document called ``title``."""
+def draw(box: Box, output: str, title: str) -> None:
+    """Print a picture: an indented tree for a terminal, or an SVG document called ``title``."""
     if output == "tree":
         from vsmmu.picture.outline import tree
 
-        return "\n".join(tree(box)) + "\n"
+        console.say(*tree(box))
+        return
     from vsmmu.picture.svg import svg
 
-    return svg(box, title)
+    console.raw(svg(box, title))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.options import VmCommand, host_option, output_option
 
 if TYPE_CHECKING:
@@ -83,10 +84,10 @@ def command(devices: tuple[str, ...], output: str, **given: Any) -> int:
     domain = _domain(asked.domain)
     plan = _plan(devices, given_words(click.get_current_context()), asked, domain)
     for companion in plan.companions:
-        click.echo(f"vsmmu: note: {companion.text}", err=True)
+        console.remark(f"note: {companion.text}", "note")
     for note in plan.notes:
-        click.echo(f"vsmmu: note: {note}", err=True)
-    click.echo(_render(plan, "xml" if domain is not None and output == "text" else output, domain), nl=False)
+        console.remark(f"note: {note}", "note")
+    _print(plan, "xml" if domain is not None and output == "text" else output, domain)
     return 0
 
 
@@ -124,25 +125,24 @@ def _plan(
     return plan(order, load_host(asked.host), load_qemu(asked.qemu), options, reader=read_config_file)
 
 
-def _render(plan: Plan, output: str, domain: DomainXml | None) -> str:
+def _print(plan: Plan, output: str, domain: DomainXml | None) -> None:
+    words = plan.arguments if plan.command_line is None else plan.command_line
     if output == "json":
-        from vsmmu.cli.documents import encode
-
-        return encode(plan).decode()
-    if output == "xml":
+        console.answer(plan)
+    elif output == "xml":
         from vsmmu.plan.domain import next_index
         from vsmmu.plan.libvirt import devices_xml
 
-        return devices_xml(plan, 1 if domain is None else next_index(domain))
-    if output in ("tree", "svg"):
+        console.raw(devices_xml(plan, 1 if domain is None else next_index(domain)))
+    elif output in ("tree", "svg"):
         from vsmmu.cli.picture import draw
         from vsmmu.plan.boxes import plan_box
 
-        return draw(plan_box(plan), output, f"PCI topology of a VM on {plan.host}")
-    words = plan.arguments if plan.command_line is None else plan.command_line
-    if output == "nul":
-        return "".join(f"{word}\0" for word in words)
-    return "\n".join(_text(plan)) + "\n"
+        draw(plan_box(plan), output, f"PCI topology of a VM on {plan.host}")
+    elif output == "nul":
+        console.raw("".join(f"{word}\0" for word in words))
+    else:
+        console.raw("".join(f"{line}\n" for line in _text(plan)))
 
 
 def _text(plan: Plan) -> Iterator[str]:

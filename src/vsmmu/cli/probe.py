@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from vsmmu.cli import console
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
@@ -41,7 +43,7 @@ VSMMU_RUN_DIR), where show, resolve and check find them.
 @click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format."
 )
-def command(devices: tuple[str, ...], bind: tuple[str, ...], dry_run: bool, output: str) -> None:
+def command(devices: tuple[str, ...], bind: tuple[str, ...], dry_run: bool, output: str) -> int:
     """Ask the kernel what its SMMUs are: one idle function on a vfio driver for each of them."""
     from vsmmu.probe.system_root import Tree
 
@@ -49,36 +51,33 @@ def command(devices: tuple[str, ...], bind: tuple[str, ...], dry_run: bool, outp
         from vsmmu.probe.execute import make_plan
 
         _print_plan(make_plan(Tree(), devices, bind), output)
-        return
+        return 0
     from vsmmu.probe.execute import probe
 
     with _termination_undoes():
         report = probe(Tree(), devices, bind)
     _print_report(report, output)
-    _raise_first(report)
+    return _refusals(report)
 
 
 def _print_plan(plan: Plan, output: str) -> None:
     if output == "json":
-        from vsmmu.probe.documents import encode_plan
+        from vsmmu.probe.documents import plan_document
 
-        click.echo(encode_plan(plan), nl=False)
+        console.answer(plan_document(plan))
         return
-    for number, line in enumerate(plan.describe(), 1):
-        click.echo(f"{number:2}. {line}")
+    console.say(*(f"{number:2}. {line}" for number, line in enumerate(plan.describe(), 1)))
 
 
 def _print_report(report: Report, output: str) -> None:
     for step in report.undone:
-        click.echo(f"vsmmu: an interrupted probe was undone: {step.describe_undo()}", err=True)
+        console.remark(f"an interrupted probe was undone: {step.describe_undo()}")
     if output == "json":
-        from vsmmu.host.files import encode_host
-
-        click.echo(encode_host(report.host), nl=False)
+        console.answer(report.host)
     else:
         for outcome in report.outcomes:
             _print_outcome(report.host, outcome)
-    click.echo(f"vsmmu: wrote {report.facts_path}", err=True)
+    console.remark(f"wrote {report.facts_path}")
 
 
 def _print_outcome(host: Host, outcome: Outcome) -> None:
@@ -86,18 +85,16 @@ def _print_outcome(host: Host, outcome: Outcome) -> None:
         return
     from vsmmu.probe.documents import answer_lines
 
-    for line in answer_lines(host, outcome.answer):
-        click.echo(line)
+    console.say(*answer_lines(host, outcome.answer))
 
 
-def _raise_first(report: Report) -> None:
-    """Every reason is shown; the first decides the exit status."""
+def _refusals(report: Report) -> int:
+    """Show every reason; the first decides the exit status."""
     errors = [outcome.error for outcome in report.outcomes if outcome.error is not None]
     errors += [report.stuck] if report.stuck is not None else []
-    for error in errors[1:]:
-        click.echo(f"vsmmu: {error}", err=True)
-    if errors:
-        raise errors[0]
+    for error in errors:
+        console.remark(error, "error")
+    return errors[0].exit_status if errors else 0
 
 
 @contextlib.contextmanager

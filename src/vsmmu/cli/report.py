@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.fleet_inputs import FleetQuestion, fleet_options
 from vsmmu.cli.options import output_option
 
@@ -81,13 +82,11 @@ def command(question: FleetQuestion, since: tuple[str, ...], title: str, names: 
     if output == "html":
         from vsmmu.fleet.page import page
 
-        click.echo(page(document, reader.topologies), nl=False)
+        console.raw(page(document, reader.topologies))
     elif output == "json":
-        from vsmmu.cli.documents import encode
-
-        click.echo(encode(document), nl=False)
+        console.answer(document)
     else:
-        click.echo("\n".join(_text(document)))
+        console.say(*_text(document))
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
 
 if TYPE_CHECKING:
@@ -47,20 +48,20 @@ def command(question: Question, diff: bool, output: str) -> int:
     resolution = resolve(inputs.vm, inputs.host, inputs.qemu, inputs.options)
     edited = resolution.vm
     for note in () if resolution.problems else resolution.notes:
-        click.echo(f"vsmmu: note: {note}", err=True)
+        console.remark(f"note: {note}", "note")
     if output == "json":
-        from vsmmu.cli.documents import encode, resolution_document
+        from vsmmu.cli.documents import resolution_document
 
-        click.echo(encode(resolution_document(resolution, inputs.machine)), nl=False)
+        console.answer(resolution_document(resolution, inputs.machine))
         if resolution.problems:
-            click.echo(f"vsmmu: {resolution.problems[0].as_error()}", err=True)
+            console.remark(resolution.problems[0], "error")
         return 1 if resolution.problems or (diff and _changed(inputs.vm, edited)) else 0
     resolution.require()
     assert edited is not None  # noqa: S101 - there is no problem
     if diff:
         from vsmmu.cli.diff import difference
 
-        click.echo(difference(inputs.vm, edited), nl=False)
+        console.raw(difference(inputs.vm, edited))
         return 1 if _changed(inputs.vm, edited) else 0
     _print(edited, nul=output == "nul")
     return 0
@@ -72,7 +73,8 @@ def _changed(before: Vm, after: Vm | None) -> bool:
 
 def _print(vm: Vm, *, nul: bool) -> None:
     if nul and vm.command_line is not None:
-        click.echo(vm.command_line.render_nul(), nl=False)
+        console.raw(vm.command_line.render_nul())
         return
     data = vm.render()
-    click.echo(data, nl=vm.domain is None and not data.endswith((b"\n", b"\0")))
+    closed = vm.domain is not None or data.endswith((b"\n", b"\0"))
+    console.raw(data if closed else data + b"\n")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.options import Question, VmCommand, vm_options
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def command(question: Question, dry_run: bool, fd: bool) -> int:
     resolution = resolve_machine(inputs.machine, inputs.host, inputs.qemu, inputs.options)
     resolution.require()
     for note in resolution.notes:
-        click.echo(f"vsmmu: note: {note}", err=True)
+        console.remark(f"note: {note}", "note")
     line = _command_line(inputs).edit(resolution.edits)
     if dry_run:
         _say(line, fd=fd)
@@ -93,8 +94,8 @@ def _say(line: CommandLine, *, fd: bool) -> None:
         from vsmmu.monitor.launch import openings
 
         for opening in openings(line.machine()):
-            click.echo(f"vsmmu: would {opening.describe()}", err=True)
-    click.echo(" ".join(shell_quote(word) for word in line.render_words()))
+            console.remark(f"would {opening.describe()}")
+    console.raw(" ".join(shell_quote(word) for word in line.render_words()) + "\n")
 
 
 def _start(line: CommandLine, *, fd: bool) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import click
 
+from vsmmu.cli import console
+
 __all__ = ["command"]
 
 
@@ -12,13 +14,11 @@ __all__ = ["command"]
 @click.argument("name", required=False, metavar="[NAME]")
 def command(name: str | None) -> int:
     """Print the JSON Schema of a document, or without NAME the names there are."""
-    import json
-
     from vsmmu.cli.schemas import DOCUMENTS, schema_of
     from vsmmu.errors import UsageError
 
     if name is None:
-        click.echo("\n".join(DOCUMENTS))
+        console.say(*DOCUMENTS)
         return 0
     if name not in DOCUMENTS:
         raise UsageError(
@@ -26,5 +26,5 @@ def command(name: str | None) -> int:
             f"no document is called {name!r:.60}",
             next=f"choose one of: {', '.join(DOCUMENTS)}",
         )
-    click.echo(json.dumps(schema_of(name), indent=2))
+    console.answer(schema_of(name))
     return 0

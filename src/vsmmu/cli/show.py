@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vsmmu.cli import console
 from vsmmu.cli.options import host_option, output_option
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def command(
     shown as ?, one of which only a bound is known with ≥ or ≤.
     """
     if list_hosts:
-        click.echo("\n".join(_builtin_lines()))
+        console.say(*_builtin_lines())
         return 0
     from vsmmu.cli.inputs import load_host
 
@@ -50,16 +51,14 @@ def command(
     if devices:
         facts = _narrowed(facts, devices)
     if output == "json":
-        from vsmmu.host.files import encode_host
-
-        click.echo(encode_host(facts), nl=False)
+        console.answer(facts)
     elif output in ("tree", "svg"):
         from vsmmu.cli.picture import draw
         from vsmmu.picture.host import host_box
 
-        click.echo(draw(host_box(facts), output, f"SMMUs and functions of {facts.name}"), nl=False)
+        draw(host_box(facts), output, f"SMMUs and functions of {facts.name}")
     else:
-        click.echo("\n".join(_text(facts, _age(facts, host), registers=registers, evidence=evidence)))
+        console.say(*_text(facts, _age(facts, host), registers=registers, evidence=evidence))
     return 0
 
 

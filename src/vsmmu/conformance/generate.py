@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from vsmmu.conformance.cases import Run, Step
 from vsmmu.conformance.commands import Line
 from vsmmu.conformance.predict import starts
-from vsmmu.machine.command_line.argv import Edit, read_words
+from vsmmu.diagnostic import Edit
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu.versions import LATEST
 from vsmmu.resolve.options import Options, Policy
 from vsmmu.resolve.resolver import resolve_machine

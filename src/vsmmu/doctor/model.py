@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["SCHEMA", "Check", "Diagnosis", "Status", "encode_diagnosis"]
+__all__ = ["SCHEMA", "Check", "Diagnosis", "Status", "diagnosis_of"]
 
 SCHEMA: Final = "vsmmu.doctor/1"
 Status = Literal["PASS", "WARN", "FAIL", "SKIP"]
@@ -35,7 +35,6 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
 
 
-def encode_diagnosis(checks: tuple[Check, ...]) -> bytes:
-    """The document as indented JSON with a final newline."""
-    ready = all(check.status != "FAIL" for check in checks)
-    return msgspec.json.format(msgspec.json.encode(Diagnosis(ready=ready, checks=checks)), indent=2) + b"\n"
+def diagnosis_of(checks: tuple[Check, ...]) -> Diagnosis:
+    """The document; ready unless a check fails."""
+    return Diagnosis(ready=all(check.status != "FAIL" for check in checks), checks=checks)

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from vsmmu.document import encode_document
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
 from vsmmu.host.facts import SCHEMA, Host
 
@@ -61,7 +62,7 @@ def decode_host(data: bytes, where: str) -> Host:
 
 def encode_host(host: Host) -> bytes:
     """The document as indented JSON with a final newline; equal hosts give equal bytes."""
-    return msgspec.json.format(msgspec.json.encode(host), indent=2) + b"\n"
+    return encode_document(host)
 
 
 def save_host(host: Host, path: Path) -> None:
@@ -138,7 +139,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
 
 def _at(error: VsmmuError, where: str) -> InputRefused:
     place = f"{where}: {error.where}" if error.where else where
-    return InputRefused(error.code, error.what, where=place, why=error.why, next=error.next)
+    return InputRefused.of(msgspec.structs.replace(error.diagnostic, where=place))
 
 
 def _failure(

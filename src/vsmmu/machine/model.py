@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from vsmmu.machine.command_line.text_edits import Edit
+    from vsmmu.diagnostic import Edit
 
 __all__ = ["VSMMU_DRIVER", "Device", "Global", "JsonValue", "Machine", "MachineObject", "Origin"]
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Self
 
+    from vsmmu.diagnostic import Edit
     from vsmmu.machine.command_line.argv import CommandLine
-    from vsmmu.machine.command_line.text_edits import Edit
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.model import Machine
 

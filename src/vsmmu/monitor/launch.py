@@ -7,8 +7,9 @@ import os
 import signal
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
+from vsmmu.diagnostic import Edit
 from vsmmu.errors import HostLacks, Negative, PermissionRefused, VsmmuError
-from vsmmu.machine.command_line.argv import Edit, read_words
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.command_line.keyval import opts_id, parse_opts
 from vsmmu.machine.command_line.text_edits import set_in_json, set_in_opts
 from vsmmu.machine.drivers import is_vfio

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vsmmu.probe.ask import Answer
     from vsmmu.probe.execute import Plan
 
-__all__ = ["PLAN_SCHEMA", "PlanDocument", "answer_lines", "encode_plan"]
+__all__ = ["PLAN_SCHEMA", "PlanDocument", "answer_lines", "plan_document"]
 
 PLAN_SCHEMA: Final = "vsmmu.probe-plan/1"
 
@@ -40,9 +40,9 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
     facts_path: str
 
 
-def encode_plan(plan: Plan) -> bytes:
-    """The plan as indented JSON with a final newline."""
-    document = PlanDocument(
+def plan_document(plan: Plan) -> PlanDocument:
+    """The plan as a document."""
+    return PlanDocument(
         schema=PLAN_SCHEMA,
         steps=tuple(plan.describe()),
         targets=tuple(
@@ -53,7 +53,6 @@ def encode_plan(plan: Plan) -> bytes:
         ),
         facts_path=plan.facts_path,
     )
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
 def answer_lines(host: Host, answer: Answer) -> list[str]:

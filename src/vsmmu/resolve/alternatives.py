@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vsmmu.machine.command_line.text_edits import Edit
+from vsmmu.diagnostic import Edit
 from vsmmu.qemu.process import start
 from vsmmu.resolve.result import Alternative, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.pci import normal_address
-from vsmmu.resolve.result import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
     function: HostFunction | None
     smmu: HostSmmu | None
     device: Device | None
-    problem: Problem | None = None
+    problem: Diagnostic | None = None
 
 
 class Served(NamedTuple):
@@ -46,7 +46,7 @@ class Served(NamedTuple):
     candidates: tuple[Candidate, ...]
     smmus: tuple[HostSmmu, ...]
     empty: bool
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
 
 
 def served_by(vsmmu: Device, topology: Topology, host: Host, options: Options) -> Served:
@@ -71,7 +71,7 @@ def served_by(vsmmu: Device, topology: Topology, host: Host, options: Options) -
 
 def _problems(
     vsmmu: Device, served: Served, host: Host, options: Options, named: HostSmmu | None
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     yield from (entry.problem for entry in served.candidates if entry.problem is not None)
     text = options.smmu_for(vsmmu.name)
     if text and named is None:
@@ -86,7 +86,7 @@ def _endpoint(device: Device, host: Host, options: Options) -> Candidate:
     address = options.functions.get(device.name) or host_address(device)
     if address is not None:
         return _candidate(device.name, address, host, device, device.origin.place)
-    problem = Problem(
+    problem = Diagnostic(
         "function-unnamed",
         f"the host function of {device.name} is not in the configuration",
         where=device.origin.place,
@@ -111,7 +111,7 @@ def _candidate(name: str, address: str, host: Host, device: Device | None, place
         if function is None
         else "no SMMU of the host translates it"
     )
-    problem = Problem(
+    problem = Diagnostic(
         "function-unknown",
         f"what offers the SMMU behind {address} is not known",
         where=place,
@@ -129,9 +129,9 @@ def _named_smmu(text: str, host: Host) -> HostSmmu | None:
     return host.smmu(behind) if behind else None
 
 
-def _no_such_smmu(text: str, vsmmu: Device, host: Host) -> Problem:
+def _no_such_smmu(text: str, vsmmu: Device, host: Host) -> Diagnostic:
     names = ", ".join(entry.name for entry in host.smmus[:8]) or "none"
-    return Problem(
+    return Diagnostic(
         "smmu-unknown",
         f"host {host.name!r} has no SMMU {text!r:.80}",
         where=f"--smmu for {vsmmu.name}",
@@ -140,17 +140,17 @@ def _no_such_smmu(text: str, vsmmu: Device, host: Host) -> Problem:
     )
 
 
-def _no_smmus(vsmmu: Device, host: Host) -> Problem:
-    return Problem(
+def _no_smmus(vsmmu: Device, host: Host) -> Diagnostic:
+    return Diagnostic(
         "no-smmu",
         f"host {host.name!r} has no SMMU that {vsmmu.name} could use",
         next="take facts with: vsmmu probe; or name another --host",
     )
 
 
-def _two_smmus(vsmmu: Device, candidates: Sequence[Candidate]) -> Problem:
+def _two_smmus(vsmmu: Device, candidates: Sequence[Candidate]) -> Diagnostic:
     places = ", ".join(f"{entry.name} behind {entry.smmu.name}" for entry in candidates[:6] if entry.smmu)
-    return Problem(
+    return Diagnostic(
         "two-host-smmus",
         f"{vsmmu.name} would have to serve two host SMMUs",
         where=vsmmu.origin.place,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.domain.lint import lint, misspelt
 from vsmmu.qemu.process import start
-from vsmmu.resolve.result import Problem, Resolution
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vsmmu.qemu.outcome import Verdict
     from vsmmu.qemu.versions import Qemu
     from vsmmu.resolve.options import Options
+    from vsmmu.resolve.result import Resolution
 
 __all__ = ["as_libvirt_defines", "corrections"]
 
@@ -67,18 +68,18 @@ def _is_accelerated(reading: Reading, device: int) -> bool:
     return device not in reading.pluggable or reading.pluggable[device].accelerated
 
 
-def _problem(finding: Finding) -> Problem:
-    return Problem(
+def _problem(finding: Finding) -> Diagnostic:
+    return Diagnostic(
         finding.code, finding.what, f"line {finding.line}", finding.consequence, next=finding.remedy
     )
 
 
-def _in_libvirts_words(problem: Problem) -> Problem:
+def _in_libvirts_words(problem: Diagnostic) -> Diagnostic:
     remedy = _REMEDIES.get(problem.code)
     return problem if remedy is None else msgspec.structs.replace(problem, next=remedy)
 
 
-def _differences(meant: Verdict, final: Verdict) -> Iterator[Problem]:
+def _differences(meant: Verdict, final: Verdict) -> Iterator[Diagnostic]:
     """Where the domain as written would not get the values that were resolved."""
     values = {outcome.device: outcome.values for outcome in final.vsmmus}
     for outcome in meant.vsmmus:
@@ -86,7 +87,7 @@ def _differences(meant: Verdict, final: Verdict) -> Iterator[Problem]:
             value = outcome.values.get(name, "")
             got = values.get(outcome.device, {}).get(name, "")
             if got != value:
-                yield Problem(
+                yield Diagnostic(
                     "auto-inexpressible",
                     f"{name} of {outcome.device} has to be left to QEMU's auto, and libvirt cannot say so",
                     why=f"left out, it is the default of {meant.machine_type}: {got or 'unknown'}",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from vsmmu.machine.command_line.text_edits import Edit
+from vsmmu.diagnostic import Diagnostic, Edit
 from vsmmu.machine.topology import Topology
 from vsmmu.qemu.board import with_globals
 from vsmmu.qemu.process import start
@@ -20,7 +20,7 @@ from vsmmu.qemu.settings import Setting, SettingsError, VsmmuSettings, read_sett
 from vsmmu.qemu.versions import MachineType, Qemu, machine_type
 from vsmmu.resolve.candidates import Served, served_by
 from vsmmu.resolve.options import Options
-from vsmmu.resolve.result import Action, Problem, PropertyResolution, Resolution, VsmmuResolution
+from vsmmu.resolve.result import Action, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.resolve.rules import Choice, ceiling_source, choose, choose_cmdqv, qemu_auto, read_sources
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES, Property
 
@@ -59,7 +59,7 @@ class _Settled(NamedTuple):
     """One vSMMU with its values, what keeps them from being written, and the edits that write them."""
 
     resolution: VsmmuResolution
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
     edits: tuple[Edit, ...]
 
 
@@ -175,7 +175,7 @@ def _is_kept(setting: Setting) -> bool:
 
 def _exceeding(
     vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], options: Options
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     for resolved in properties:
         entry, setting = PROPERTIES[resolved.name], vsmmu.settings.values[resolved.name]
         most = options.most(entry.name)
@@ -183,9 +183,9 @@ def _exceeding(
             yield _exceeded(entry, setting.value, most, vsmmu)
 
 
-def _exceeded(entry: Property, value: int, most: int, vsmmu: _Vsmmu) -> Problem:
+def _exceeded(entry: Property, value: int, most: int, vsmmu: _Vsmmu) -> Diagnostic:
     written, allowed = f"{entry.name}={entry.spell(value)}", f"{entry.name}={entry.spell(most)}"
-    return Problem(
+    return Diagnostic(
         "baseline-exceeded",
         f"{vsmmu.device.name} has {written}, the baseline allows {allowed}",
         where=vsmmu.device.origin.place,
@@ -230,14 +230,14 @@ def _software_edits(context: _Context) -> Iterator[Edit]:
                 yield Edit(device.number, entry.name, entry.spell(entry.software))
 
 
-def _unknown(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution]) -> Iterator[Problem]:
+def _unknown(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution]) -> Iterator[Diagnostic]:
     """One problem for all properties that stay open for the same kind of reason."""
     for rule, (code, next_step) in _OPEN.items():
         found = [entry for entry in properties if entry.action == "open" and entry.rule == rule]
         if found and vsmmu.served.smmus:
             names = [entry.name for entry in found]
             safe = ", ".join(f"{name}={PROPERTIES[name].spell(PROPERTIES[name].safe)}" for name in names)
-            yield Problem(
+            yield Diagnostic(
                 code,
                 f"{', '.join(names)} of {vsmmu.device.name} cannot be resolved",
                 where=vsmmu.device.origin.place,
@@ -260,10 +260,12 @@ def _reasons(rule: str, properties: Iterable[PropertyResolution]) -> str:
     return "; ".join(f"{', '.join(keys)} not known ({reason})" for reason, keys in fields.items())
 
 
-def _inexpressible(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], qemu: Qemu) -> Iterator[Problem]:
+def _inexpressible(
+    vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], qemu: Qemu
+) -> Iterator[Diagnostic]:
     for entry in properties:
         if entry.action == "open" and entry.rule == "inexpressible":
-            yield Problem(
+            yield Diagnostic(
                 f"{entry.name}-inexpressible",
                 f"{entry.name} of {vsmmu.device.name} cannot be written, and QEMU {qemu} has no auto",
                 where=vsmmu.device.origin.place,
@@ -272,7 +274,7 @@ def _inexpressible(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], qemu
             )
 
 
-def _check_names(machine: Machine, options: Options) -> Iterator[Problem]:
+def _check_names(machine: Machine, options: Options) -> Iterator[Diagnostic]:
     """Names that the caller gives must exist: a misspelt one would silently change the answer."""
     vsmmus = {device.name for device in machine.vsmmus} | {""}
     devices = {device.name for device in machine.devices}
@@ -283,18 +285,18 @@ def _check_names(machine: Machine, options: Options) -> Iterator[Problem]:
     ):
         for name in given:
             if name not in known:
-                yield Problem(
+                yield Diagnostic(
                     "no-such-device",
                     f"{option} names {name!r:.80}, which this VM does not have",
                     next=f"it has {', '.join(sorted(known - {''})[:8]) or 'none'}",
                 )
 
 
-def _problems_of(verdict: Verdict, known: Sequence[Problem], options: Options) -> Iterator[Problem]:
+def _problems_of(verdict: Verdict, known: Sequence[Diagnostic], options: Options) -> Iterator[Diagnostic]:
     """What the model has against the edited VM, unless a problem of ours is the cause."""
     if verdict.failure is not None and not known:
         failed = verdict.failure
-        yield Problem(
+        yield Diagnostic(
             failed.code,
             f"QEMU {verdict.qemu} would not start this VM",
             where=failed.device,
@@ -305,7 +307,7 @@ def _problems_of(verdict: Verdict, known: Sequence[Problem], options: Options) -
     for hazard in verdict.hazards:
         mixed = hazard.code == "two-host-smmus" and options.allow_mixed
         if hazard.refuse and hazard.code not in codes and not mixed:
-            yield Problem(hazard.code, hazard.text, where=hazard.device, next=hazard.remedy)
+            yield Diagnostic(hazard.code, hazard.text, where=hazard.device, next=hazard.remedy)
 
 
 def _notes(

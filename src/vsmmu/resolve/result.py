@@ -7,9 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from vsmmu.diagnostic import Diagnostic, Edit
 from vsmmu.errors import Negative
 from vsmmu.host.evidence import Evidence
-from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.machine.vm import Vm
 from vsmmu.qemu.outcome import Verdict
 from vsmmu.resolve.options import Policy
@@ -17,7 +17,6 @@ from vsmmu.resolve.options import Policy
 __all__ = [
     "Action",
     "Alternative",
-    "Problem",
     "PropertyResolution",
     "Resolution",
     "Source",
@@ -94,20 +93,6 @@ class VsmmuResolution(msgspec.Struct, frozen=True):
         raise KeyError(name)
 
 
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why nothing may be written; the parts are those of :class:`vsmmu.errors.VsmmuError`."""
-
-    code: str
-    what: str
-    where: str = ""
-    why: str = ""
-    next: str = ""
-
-    def as_error(self) -> Negative:
-        """The same as an exception with exit status 1."""
-        return Negative(self.code, self.what, where=self.where, why=self.why, next=self.next)
-
-
 class Resolution(msgspec.Struct, frozen=True):
     """The answer for a whole VM.
 
@@ -121,7 +106,7 @@ class Resolution(msgspec.Struct, frozen=True):
     machine_type: str
     policy: Policy
     vsmmus: tuple[VsmmuResolution, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[Diagnostic, ...]
     notes: tuple[str, ...]
     edits: tuple[Edit, ...]
     verdict: Verdict | None
@@ -134,10 +119,10 @@ class Resolution(msgspec.Struct, frozen=True):
         """
         if not self.problems:
             return
-        error = self.problems[0].as_error()
-        if len(self.problems) > 1:
-            error.why += f"; {len(self.problems) - 1} more: vsmmu explain shows all"
-        raise error
+        first, more = self.problems[0], len(self.problems) - 1
+        if more:
+            first = msgspec.structs.replace(first, why=f"{first.why}; {more} more: vsmmu explain shows all")
+        raise Negative.of(first)
 
     def vsmmu(self, device: str) -> VsmmuResolution:
         """The vSMMU called ``device``.

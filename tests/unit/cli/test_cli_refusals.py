@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from vsmmu.cli.main import run
+from vsmmu.cli.main import VERBS, run
+from vsmmu.cli.schemas import schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,12 +65,51 @@ def test_contradicting_options_are_a_usage_error(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["no-such-verb"], ["resolve", "--no-such-option"], ["show", "-o", "xml"]]
+    ("arguments", "code", "said"),
+    [
+        (["resovle"], "no-such-verb", "did you mean resolve?"),
+        (["help", "shwo"], "no-such-verb", "did you mean show?"),
+        (["no-such-verb"], "no-such-verb", "next: vsmmu --help"),
+        (["resolve", "--hots"], "usage", "Did you mean '--host'?"),
+        (["resolve", "--policy", "none"], "usage", "next: vsmmu resolve --help"),
+        (["show", "-o", "xml"], "usage", "next: vsmmu show --help"),
+        (["lab", "nothing"], "usage", "next: vsmmu lab --help"),
+    ],
 )
-def test_unknown_words_are_a_usage_error(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+def test_unknown_words_are_a_usage_error(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: str, said: str
+) -> None:
     status, message = refusal(capsys, *arguments)
-    assert status == 2
-    assert "Usage: vsmmu" in message
+    assert (status, f"[{code}]" in message, said in message) == (2, True, True), message
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "lab run", "kubevirt serve", "no-such-verb"])
+@pytest.mark.parametrize("wish", [["-o", "json"], ["-ojson"], ["--output", "json"], ["--output=json"]])
+def test_every_verbs_usage_errors_are_documents(
+    capsys: pytest.CaptureFixture[str], verb: str, wish: list[str]
+) -> None:
+    """Whatever is wrong, and wherever the wish for JSON stands."""
+    jsonschema = pytest.importorskip("jsonschema")
+    for arguments in (["--no-such-option", *wish], [*wish, "--no-such-option"]):
+        assert run([*verb.split(), *arguments]) == 2
+        captured = capsys.readouterr()
+        document = json.loads(captured.out)
+        jsonschema.validate(document, schema_of("error"))
+        assert (document["schema"], document["exit_status"]) == ("vsmmu.error/1", 2)
+        assert document["next"]
+        assert f"[{document['code']}]" in captured.err
+
+
+def test_a_bug_is_a_document_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsmmu.cli.inputs.load_host", lambda _: 1 / 0)
+    assert run(["show", "-o", "json"]) == 70
+    document = json.loads(capsys.readouterr().out)
+    assert (document["code"], document["exit_status"]) == ("bug", 70)
+
+
+def test_what_stands_after_the_dashes_asks_for_no_document(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _ = refusal(capsys, "check", "--host", "builtin:nope", "--", "qemu-system-aarch64", "-o", "json")
+    assert status == 3
 
 
 def test_a_missing_file_is_said_with_its_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -269,8 +268,3 @@ def test_the_commands_document(run) -> None:
     document = json.loads(run("-o", "json").stdout)
     jsonschema.validate(document, schema_of("doctor"))
     assert (document["schema"], document["ready"]) == (SCHEMA, True)
-
-
-def test_colours(run) -> None:
-    assert "\x1b[32mPASS" in run(color=True).stdout
-    assert "\x1b" not in run(color=True, env={**os.environ, "NO_COLOR": "1"}).stdout

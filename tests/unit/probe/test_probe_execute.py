@@ -15,10 +15,11 @@ from click.testing import CliRunner
 from fake_host import SMMU, FakeHost, FakeWriter
 from vsmmu.cli.probe import command
 from vsmmu.cli.schemas import schema_of
+from vsmmu.document import encode_document
 from vsmmu.errors import HostLacks, InputRefused, Negative, PermissionRefused, VsmmuError
 from vsmmu.host.files import load_host
 from vsmmu.probe.ask import Answer, ask
-from vsmmu.probe.documents import PLAN_SCHEMA, encode_plan
+from vsmmu.probe.documents import PLAN_SCHEMA, plan_document
 from vsmmu.probe.execute import make_plan, probe
 from vsmmu.probe.refusals import REFUSALS, refused
 from vsmmu.probe.vfio_files import holders, vfio_device
@@ -402,7 +403,7 @@ def run(fake: FakeHost, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("vsmmu.probe.system_root.Tree", lambda: fake.tree)
 
     def invoke(*arguments: str):
-        return CliRunner().invoke(command, arguments)
+        return CliRunner().invoke(command, arguments, standalone_mode=False)
 
     return invoke
 
@@ -431,9 +432,9 @@ def test_the_command_dry(run, kernel: Kernel, fake: FakeHost) -> None:
 
 def test_the_commands_errors(run, kernel: Kernel) -> None:
     result = run(NIC, "0001:00:01.0")
-    assert isinstance(result.exception, Negative)
-    assert result.exception.code == "not-on-vfio"
-    assert "no-smmu" in result.stderr
+    assert result.return_value == Negative.exit_status
+    assert result.stderr.index("[not-on-vfio]") < result.stderr.index("[no-smmu]")
+    assert json.loads(run("-o", "json", NIC).stdout)["schema"] == "vsmmu.host/1"
 
 
 def test_the_command_says_what_it_has_mended(run, kernel: Kernel, fake: FakeHost) -> None:
@@ -443,4 +444,6 @@ def test_the_command_says_what_it_has_mended(run, kernel: Kernel, fake: FakeHost
 
 def test_the_plans_document_fits_its_schema(fake: FakeHost) -> None:
     jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.validate(json.loads(encode_plan(make_plan(fake.tree, [NIC, NVME]))), schema_of("probe-plan"))
+    jsonschema.validate(
+        json.loads(encode_document(plan_document(make_plan(fake.tree, [NIC, NVME])))), schema_of("probe-plan")
+    )

@@ -199,7 +199,7 @@ def test_the_problem_is_found_and_says_what_next(code: str) -> None:
 
 def test_every_problem_of_the_source_has_a_case() -> None:
     source = "".join(inspect.getsource(module) for module in (candidates, resolver))
-    written = set(re.findall(r'Problem\(\s*f?"([a-z{}._-]+)"', source))
+    written = set(re.findall(r'Diagnostic\(\s*f?"([a-z{}._-]+)"', source))
     written = {code.replace("{entry.name}", "oas") for code in written}
     assert written <= set(PROBLEMS)
 

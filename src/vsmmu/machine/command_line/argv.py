@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING
 from vsmmu.errors import InputRefused, Negative
 from vsmmu.machine.command_line.assemble import Assembly, Reader, assemble
 from vsmmu.machine.command_line.sources import ArgvSource, NulSource, Source, Splice, emulator_index
-from vsmmu.machine.command_line.text_edits import Edit, set_in_json, set_in_opts, set_in_set_option
+from vsmmu.machine.command_line.text_edits import set_in_json, set_in_opts, set_in_set_option
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, decode, refuse_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from vsmmu.diagnostic import Edit
     from vsmmu.machine.command_line.device_options import Draft
     from vsmmu.machine.model import Machine
 
-__all__ = ["CommandLine", "Edit", "read_source", "read_words"]
+__all__ = ["CommandLine", "read_source", "read_words"]
 
 
 class CommandLine:

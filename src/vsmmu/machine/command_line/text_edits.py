@@ -7,22 +7,14 @@ surroundings (blanks and line breaks between JSON members, the kind of quotation
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vsmmu.machine.command_line.keyval import escape, parse_opts
 
 if TYPE_CHECKING:
     from vsmmu.machine.command_line.sources import Splice
 
-__all__ = ["Edit", "set_in_json", "set_in_opts", "set_in_set_option"]
-
-
-class Edit(NamedTuple):
-    """A property of a device and the value to write; the device by its number in the order of creation."""
-
-    device: int
-    property: str
-    value: str
+__all__ = ["set_in_json", "set_in_opts", "set_in_set_option"]
 
 
 def set_in_opts(text: str, key: str, value: str, implied: str = "driver") -> Splice:

@@ -26,7 +26,7 @@ from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from vsmmu.machine.command_line.text_edits import Edit
+    from vsmmu.diagnostic import Edit
     from vsmmu.machine.domain.elements import Element
     from vsmmu.machine.model import JsonValue, Machine
 

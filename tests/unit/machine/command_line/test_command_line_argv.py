@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vsmmu.diagnostic import Edit
 from vsmmu.errors import InputRefused, Negative, VsmmuError
 from vsmmu.machine import limits
-from vsmmu.machine.command_line.argv import CommandLine, Edit, read_source, read_words
+from vsmmu.machine.command_line.argv import CommandLine, read_source, read_words
 from vsmmu.machine.command_line.text_edits import set_in_json
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vsmmu.machine.command_line.argv import CommandLine, Edit, read_source
+from vsmmu.diagnostic import Edit
+from vsmmu.machine.command_line.argv import CommandLine, read_source
 from vsmmu.machine.command_line.options import OPTIONS
 from vsmmu.machine.topology import Topology
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from domains import GOLDEN, domain, driver, golden
+from vsmmu.diagnostic import Edit
 from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
-from vsmmu.machine.command_line.text_edits import Edit
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.qemu.versions import LATEST, parse_version
 from vsmmu.resolve.options import Options

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that is printed: lines for people in colours, remarks on stderr, documents as they are.
+
+Names out of files, the kernel and other processes are not to be trusted: in what people read, a control
+character is shown as an escape (``\\x1b``), whether the line goes to stdout or to stderr. Colours are data
+(:class:`Styled`) until then, so that no text can bring its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.diagnostic import Diagnostic
+
+__all__ = [
+    "Line",
+    "Meaning",
+    "Styled",
+    "answer",
+    "diagnosis",
+    "raw",
+    "remark",
+    "say",
+    "use_colour",
+    "visible",
+]
+
+#: What a colour says; the severities are those of :mod:`vsmmu.diagnostic`.
+Meaning = Literal["error", "hazard", "unknown", "warning", "note", "good", "title"]
+
+_SGR: Final[dict[Meaning, str]] = {
+    "error": "31",
+    "hazard": "31",
+    "unknown": "34",
+    "warning": "33",
+    "note": "36",
+    "good": "32",
+    "title": "1",
+}
+
+
+class Styled(NamedTuple):
+    """A piece of a line, and what it means."""
+
+    text: str
+    meaning: Meaning
+
+
+#: One line, without its end.
+Line = str | Styled | tuple[str | Styled, ...]
+
+
+def visible(text: str) -> str:
+    """The text with everything that a terminal would act on, or not show, as an escape."""
+    if text.isprintable():
+        return text
+    return "".join([mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text])
+
+
+def say(*lines: Line) -> None:
+    """Print lines of the answer to stdout."""
+    _write(sys.stdout, lines)
+
+
+def remark(text: object, meaning: Meaning | None = None) -> None:
+    """Print a remark to stderr, after ``vsmmu:``; its further lines are indented, so that it stays one.
+
+    :param meaning: colours the ``vsmmu:``.
+    """
+    first, *rest = str(text).split("\n")
+    name = "vsmmu:" if meaning is None else Styled("vsmmu:", meaning)
+    _write(sys.stderr, ((name, f" {first}"), *(f"  {line.removeprefix('  ')}" for line in rest)))
+
+
+def diagnosis(found: Diagnostic) -> Iterator[Line]:
+    """A diagnosis within an answer: severity, place, sentence and code; its reason; the next step."""
+    place = f"{found.where}: " if found.where else ""
+    yield Styled(f"{found.severity}:", found.severity), f" {place}{found.what} [{found.code}]"
+    if found.why:
+        yield from (f"  {line}" for line in found.why.split("\n"))
+    if found.next:
+        yield f"  next: {found.next}"
+
+
+def answer(document: object) -> None:
+    """Print a struct, or plain values, to stdout as a JSON document."""
+    from vsmmu.document import encode_document
+
+    raw(encode_document(document))
+
+
+def raw(data: bytes | str) -> None:
+    """Print a document of another form to stdout, byte for byte: XML, a command line, HTML."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data if isinstance(data, bytes) else data.encode("utf-8", "surrogateescape"))
+    sys.stdout.flush()
+
+
+def use_colour(allowed: bool) -> None:
+    """Allow colours on terminals, or none anywhere (``-o json``)."""
+    _ALLOWED[0] = allowed
+
+
+def _coloured(stream: TextIO) -> bool:
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return _ALLOWED[0] and not plain and stream.isatty()
+
+
+def _write(stream: TextIO, lines: tuple[Line, ...]) -> None:
+    coloured = _coloured(stream)
+    text = "".join([f"{_spelled(line, coloured=coloured)}\n" for line in lines])
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def _spelled(line: Line, *, coloured: bool) -> str:
+    if isinstance(line, str):
+        return visible(line)
+    if not isinstance(line, Styled):
+        return "".join([_spelled(piece, coloured=coloured) for piece in line])
+    text = visible(line.text)
+    return f"\x1b[{_SGR[line.meaning]}m{text}\x1b[0m" if coloured else text
+
+
+_ALLOWED: Final = [True]
