@@ -3,7 +3,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.made-from-lock
+TO_RUN := $(VENV)/.made-to-run
+TO_DEVELOP := $(VENV)/.made-to-develop
 PYTEST := $(BIN)/python -m pytest
 # One worker for the lab, which boots machines; the others share the rest.
 PARALLEL := -n auto --dist loadgroup
@@ -14,20 +15,26 @@ unexport VSMMU_LAB_KERNEL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system conformance run test test-fast test-lab lab bench docs docs-update regenerate schemas lock clean
+.PHONY: help venv system conformance run test test-fast test-lab test-wheel lab bench docs docs-update regenerate schemas lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
 		while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
-venv: $(STAMP) ## make .venv from the lock (PYTHON=... chooses the interpreter)
+venv: $(TO_DEVELOP) ## make .venv from the lock (PYTHON=... chooses the interpreter)
 
-$(STAMP): requirements/lock.txt requirements/make-venv pyproject.toml
-	@echo "Making $(VENV) from requirements/lock.txt ..."
-	@requirements/make-venv $(VENV)
+$(TO_RUN): requirements/run.txt requirements/make-venv pyproject.toml
+	@echo "Making $(VENV) from requirements/run.txt ..."
+	@requirements/make-venv $(VENV) requirements/run.txt
 	@touch $@
 
-run: venv ## the main job, on a built-in host: resolve, explain, check
+# Who has this has the other too: requirements/run.txt is a part of the lock.
+$(TO_DEVELOP): requirements/lock.txt requirements/make-venv pyproject.toml
+	@echo "Making $(VENV) from requirements/lock.txt ..."
+	@requirements/make-venv $(VENV) requirements/lock.txt
+	@touch $(TO_RUN) $@
+
+run: $(TO_RUN) ## the main job, on a built-in host: resolve, explain, check
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/main-job.sh
 
 test: venv system lab ## every test: lint, fast, lab
@@ -38,6 +45,9 @@ test-fast: venv ## every test that needs no lab
 
 test-lab: venv lab ## only the lab suite: a real arm64 kernel in QEMU
 	$(PYTEST) -m lab
+
+test-wheel: venv ## only the locks, and the wheel on each supported Python that is here; says which are not
+	$(PYTEST) tests/install
 
 system: ## install the Debian packages that tests use (root, Debian; elsewhere nothing happens)
 	@requirements/install-system-packages
@@ -79,12 +89,18 @@ schemas: venv ## write the JSON Schemas and the generated pages of the reference
 
 # With the oldest Python that has to do: what it can install, a newer one can. (Debian 12 has 3.11.2.)
 LOCK_PYTHON ?= /usr/bin/python3
-lock: ## pin the newest versions that pyproject.toml allows (LOCK_PYTHON=... the oldest Python to do for)
+UPGRADE ?= --upgrade
+PIP_COMPILE = build/lock/bin/pip-compile -q --generate-hashes --allow-unsafe --no-strip-extras --annotation-style line \
+	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+# pip-compile keeps the pins it finds in its output: starting from the whole lock, the other two become parts of it.
+lock: ## pin the newest versions that pyproject.toml allows (UPGRADE= keeps those of the lock that fit)
 	$(LOCK_PYTHON) -m venv --clear build/lock
 	build/lock/bin/pip install -qq pip-tools
-	build/lock/bin/python requirements/wanted.py | build/lock/bin/pip-compile -q --upgrade --generate-hashes \
-		--allow-unsafe --strip-extras --annotation-style line --no-header --no-emit-index-url \
-		--no-emit-find-links --no-emit-trusted-host -o requirements/lock.txt -
+	build/lock/bin/python requirements/wanted.py lock | $(PIP_COMPILE) $(UPGRADE) -o requirements/lock.txt -
+	for part in run image; do \
+		cp requirements/lock.txt requirements/$$part.txt && \
+		build/lock/bin/python requirements/wanted.py $$part | $(PIP_COMPILE) -o requirements/$$part.txt - || exit; \
+	done
 
 clean: ## remove the environment and everything built (not the lab's cache: vsmmu lab clean)
 	rm -rf $(VENV) build dist docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage

@@ -1,23 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Print every requirement that pyproject.toml states, run time and development, one a line.
+"""Print the requirements in pyproject.toml of one lock (``run``, ``image`` or ``lock``), one a line.
 
 pip-compile knows nothing of dependency groups (PEP 735); ``make lock`` feeds it this.
 """
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 
-def main() -> None:
-    """Print the list."""
-    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
-    parts = [project["project"]["dependencies"], *extras.values(), *groups.values()]
-    wanted = {line for part in parts for line in part}
-    print("\n".join(sorted(wanted)))  # noqa: T201 - its purpose
+
+def wanted(lock: str) -> list[str]:
+    """The requirements of one lock.
+
+    :param lock: ``run``: the dependencies and what builds this package; ``image``: the dependencies with all
+        extras; ``lock``: all of it and what developers use.
+    """
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, groups = document["project"], document["dependency-groups"]
+    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    more = {
+        "run": groups["build"],
+        "image": extras,
+        "lock": [*extras, *(line for name in groups for line in groups[name])],
+    }
+    return sorted({*project["dependencies"], *more[lock]})
 
 
 if __name__ == "__main__":
-    main()
+    print("\n".join(wanted(sys.argv[1])))  # noqa: T201 - its purpose

@@ -47,8 +47,9 @@ def test_no_large_file(tracked: tuple[Path, ...], root: Path) -> None:
     assert [str(path.relative_to(root)) for path in tracked if path.stat().st_size > MAX_BYTES] == []
 
 
-def test_lock_names_no_index_and_hashes_everything(root: Path) -> None:
-    lock = (root / "requirements" / "lock.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["run", "image", "lock"])
+def test_lock_names_no_index_and_hashes_everything(name: str, root: Path) -> None:
+    lock = (root / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     assert "://" not in lock
     assert not re.search(r"^(?:-i|--index-url|--extra-index-url|--find-links)", lock, re.MULTILINE)
     packages = [block for block in re.split(r"(?m)^(?=[A-Za-z0-9])", lock) if re.match(r"[A-Za-z0-9]", block)]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import cleandoc
 from typing import Any, Final
 
 import msgspec
@@ -35,4 +36,7 @@ def schema_of(name: str) -> dict[str, Any]:
     """
     module, _, struct = DOCUMENTS[name].partition(":")
     schema: dict[str, Any] = msgspec.json.schema(getattr(import_module(module), struct))
+    for part in schema["$defs"].values():
+        if "description" in part:  # a docstring, which older Pythons than 3.13 leave indented
+            part["description"] = cleandoc(part["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is this host ready for accelerated vSMMUs, and what to do if not.
 
-:mod:`~vsmmu.doctor.observe` looks at the machine, :mod:`~vsmmu.doctor.checks` judges what was seen and knows
-no machine, :mod:`~vsmmu.doctor.model` is the answer (``vsmmu.doctor/1``).
+:mod:`~vsmmu.doctor.observe` looks at the machine, :mod:`~vsmmu.doctor.installation` at this program's files,
+:mod:`~vsmmu.doctor.checks` judges what was seen and knows no machine, :mod:`~vsmmu.doctor.model` is the
+answer (``vsmmu.doctor/1``).
 """

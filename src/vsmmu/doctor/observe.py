@@ -11,6 +11,7 @@ import subprocess
 import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vsmmu.doctor.installation import Installation, look_at_installation
 from vsmmu.errors import VsmmuError
 from vsmmu.probe.candidates import Candidate, candidate
 from vsmmu.probe.journal import Journal
@@ -76,6 +77,7 @@ class Observed(NamedTuple):
     interrupted: tuple[str, ...]
     qemus: tuple[Program, ...]
     libvirts: tuple[Program, ...]
+    installation: Installation
 
 
 def observe(root: str = "/", path: str | None = None) -> Observed:
@@ -106,6 +108,7 @@ def observe(root: str = "/", path: str | None = None) -> Observed:
         interrupted=_interrupted(tree),
         qemus=_programs(_QEMUS, path),
         libvirts=_programs(_LIBVIRTS, path),
+        installation=look_at_installation(),
     )
 
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import TYPE_CHECKING
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 from iort_table import root, smmu, table
 
+import vsmmu
 from fake_host import LOG, SMMU, FakeHost
 from vsmmu.cli.doctor import command
 from vsmmu.cli.schemas import schema_of
 from vsmmu.doctor.checks import CHECKS, examine
+from vsmmu.doctor.installation import Installation
 from vsmmu.doctor.model import SCHEMA, Check
 from vsmmu.doctor.observe import DeviceFile, Observed, Program, observe, parse_config, parse_version
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import RegisterFact
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 IORT = "/sys/firmware/acpi/tables/IORT"
 CONFIG = "\n".join(
@@ -52,7 +56,8 @@ def program(fake: FakeHost, name: str, says: str) -> None:
 
 
 def seen(fake: FakeHost) -> Observed:
-    return observe(str(fake.root), str(fake.path("/bin")))
+    compiled = Installation("/usr/bin/python3", 200, 0, ())  # the checkout need not be
+    return observe(str(fake.root), str(fake.path("/bin")))._replace(installation=compiled)
 
 
 def verdict(observed: Observed, name: str) -> Check:
@@ -108,6 +113,7 @@ def config(**options: str) -> dict[str, str]:
         ("qemu", {"qemus": (Program("q", None),)}, "FAIL", "unknown version"),
         ("qemu", {"qemus": (Program("q", (11, 0, 1)),)}, "WARN", "no auto"),
         ("qemu", {"qemus": (Program("q", (9, 0, 0)), Program("r", (11, 1, 0)))}, "PASS", "r 11.1.0"),
+        ("byte-code", {"installation": Installation("p", 9, 2, ("/a", "/b"))}, "WARN", "2 of 9 modules"),
         ("libvirt", {"libvirts": ()}, "SKIP", "neither"),
         ("libvirt", {"libvirts": (Program("v", (12, 6, 0)),)}, "WARN", "silently"),
     ],
@@ -115,6 +121,25 @@ def config(**options: str) -> dict[str, str]:
 def test_verdicts(ready: FakeHost, name: str, members: dict[str, object], status: str, word: str) -> None:
     check = verdict(changed(ready, **members), name)
     assert (check.status, word in check.detail) == (status, True), check
+
+
+def test_an_installation_without_byte_code_is_mended_by_the_remedy(tmp_path: Path) -> None:
+    package = tmp_path / "vsmmu"
+    shutil.copytree(Path(vsmmu.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def look() -> dict[str, str]:
+        """The check by an interpreter that writes no byte code itself, as for a user who may not."""
+        command = [sys.executable, "-m", "vsmmu", "doctor", "-o", "json"]
+        environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, env=environment, cwd="/", capture_output=True, check=False)
+        return next(check for check in json.loads(done.stdout)["checks"] if check["id"] == "byte-code")
+
+    found = look()
+    assert (found["status"], str(package) in found["detail"]) == ("WARN", True)
+    subprocess.run(shlex.split(found["remedy"].removeprefix("as the owner: ")), check=True)
+    assert look()["status"] == "PASS"
+    os.utime(package / "errors.py", (1, 1))  # byte code of another version of the file
+    assert look()["detail"].startswith("1 of ")
 
 
 def test_no_smmu(fake: FakeHost) -> None:
