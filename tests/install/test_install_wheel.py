@@ -76,7 +76,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def dependencies(interpreter: Interpreter) -> Path:
-    """The folder with the package's dependencies at their locked versions; made if it is not there."""
+    """An environment with pip, and in ``packages`` this package's dependencies at their locked versions.
+
+    Made if it is not there. With a pip of its own, because an old pip does not run on a new Python.
+    """
     # What is in both locks: neither an extra, nor what builds the wheel.
     names = sorted(set(pins("run")) & set(pins("image")))
     lines = [
@@ -86,17 +89,18 @@ def dependencies(interpreter: Interpreter) -> Path:
     ]
     lock = "\n".join([*lines, ""])
     key = hashlib.sha256(f"{interpreter.version}\n{os.uname().machine}\n{lock}".encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vsmmu", "test-wheel")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vsmmu", "test-wheels")
     folder = cache / f"python{interpreter.minor}-{key}"
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as made:
-        requirements, target = Path(made, "lock.txt"), Path(made, "packages")
+        requirements, ready = Path(made, "lock.txt"), Path(made, "ready")
         requirements.write_text(lock, encoding="utf-8")
+        run(interpreter.path, "-I", "-m", "venv", ready)
         options = "-q --no-deps --require-hashes --only-binary :all: --target".split()
         done = subprocess.run(
-            [sys.executable, "-m", "pip", "--python", interpreter.path, "install", *options, target,
+            [ready / "bin" / "python", "-m", "pip", "install", *options, ready / "packages",
              "-r", requirements],
             env=clean_environment(), cwd=made, capture_output=True, text=True, check=False,
         )  # fmt: skip
@@ -106,7 +110,7 @@ def dependencies(interpreter: Interpreter) -> Path:
             )
         assert done.returncode == 0, done.stderr
         try:
-            target.rename(folder)
+            ready.rename(folder)
         except OSError:  # another run was quicker
             assert folder.is_dir()
     return folder
@@ -123,9 +127,9 @@ def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pyt
     run(interpreter.path, "-I", "-m", "venv", "--without-pip", environment)
     python = environment / "bin" / "python"
     options = ["--no-deps", "--no-index", "--disable-pip-version-check"]
-    run(sys.executable, "-m", "pip", "--python", python, "install", "-q", *options, wheel)
+    run(folder / "bin" / "python", "-m", "pip", "--python", python, "install", "-q", *options, wheel)
     packages = environment / "lib" / f"python{interpreter.minor}" / "site-packages"
-    (packages / "dependencies.pth").write_text(f"{folder}\n", encoding="utf-8")
+    (packages / "dependencies.pth").write_text(f"{folder / 'packages'}\n", encoding="utf-8")
     return environment / "bin"
 
 
