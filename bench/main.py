@@ -21,8 +21,8 @@ from vsmmu.host.builtin import builtin_host
 from vsmmu.host.evidence import Evidence
 from vsmmu.host.facts import SCHEMA, Host, HostFunction
 from vsmmu.machine.command_line.argv import read_words
+from vsmmu.policy.resolver import resolve_machine
 from vsmmu.qemu.versions import LATEST
-from vsmmu.resolve.resolver import resolve_machine
 
 RESULTS = Path(__file__).parents[1] / "build" / "bench.json"
 VM = (

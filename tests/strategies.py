@@ -12,7 +12,7 @@ import examples
 from vsmmu.host.evidence import Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
 from vsmmu.machine.command_line.argv import CommandLine, read_words
-from vsmmu.resolve.options import Options
+from vsmmu.policy.options import Options
 from vsmmu.smmuv3.fields import OAS_BITS
 
 if TYPE_CHECKING:

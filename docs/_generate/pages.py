@@ -17,10 +17,10 @@ from vsmmu.cli.schemas import DOCUMENTS, schema_of
 from vsmmu.errors import VsmmuError
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.machine.domain.lint_rules import RULES
+from vsmmu.policy import rules
 from vsmmu.qemu.compat import BASE, CHECKS
 from vsmmu.qemu.texts import MESSAGES
 from vsmmu.qemu.versions import parse_version
-from vsmmu.resolve import rules
 from vsmmu.smmuv3.fields import REGISTERS, fields_of
 from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES
 

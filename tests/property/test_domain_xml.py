@@ -16,8 +16,8 @@ from vsmmu.errors import InputRefused
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.domain.lint import lint
+from vsmmu.policy.resolver import resolve
 from vsmmu.qemu.versions import LATEST
-from vsmmu.resolve.resolver import resolve
 
 GB200 = builtin_host("gb200")
 DRIVER = re.compile(rb"<driver\s[^>]*pciBus[^>]*>")

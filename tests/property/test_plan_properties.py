@@ -14,8 +14,8 @@ from vsmmu.errors import Negative
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.topology import Topology
 from vsmmu.plan.planner import Order, plan
+from vsmmu.policy.resolver import resolve_machine
 from vsmmu.qemu.process import start
-from vsmmu.resolve.resolver import resolve_machine
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 import strategies
 from strategies import hosts, options, qemus, vms
+from vsmmu.policy.alternatives import with_alternatives
+from vsmmu.policy.options import Options
+from vsmmu.policy.resolver import resolve_machine
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import read_settings
 from vsmmu.qemu.versions import Qemu, machine_type
-from vsmmu.resolve.alternatives import with_alternatives
-from vsmmu.resolve.options import Options
-from vsmmu.resolve.resolver import resolve_machine
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostSmmu
-    from vsmmu.resolve.options import Policy
-    from vsmmu.resolve.result import Resolution
+    from vsmmu.policy.options import Policy
+    from vsmmu.policy.result import Resolution
 
 #: Hosts on which there is something to resolve, and some on which nothing can start.
 LIKELY = st.one_of(hosts(fit=True, most=1), hosts(fit=True), hosts(known=True, fit=True), hosts())

@@ -11,7 +11,7 @@ import msgspec
 from vsmmu.errors import InputRefused, UsageError
 from vsmmu.fleet.documents import BaselineDocument, PoolBaseline
 from vsmmu.host.files import read_bounded
-from vsmmu.resolve.options import Ceiling
+from vsmmu.policy.options import Ceiling
 from vsmmu.smmuv3.properties import PROPERTIES
 
 __all__ = ["read_baseline"]

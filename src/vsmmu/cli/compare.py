@@ -51,7 +51,7 @@ def command(question: FleetQuestion, vm: str | None, every: bool, assume_safe: b
     two states of the same host, every change is listed. Exit status 0 if what runs on A runs on B (with
     --for: if every host can run the VM), 1 if not or if it is not known.
     """
-    from vsmmu.cli.inputs import load_qemu, read_vm_file
+    from vsmmu.api import load_qemu, read_vm_file
 
     qemu = load_qemu(question.qemu)
     if vm is not None:

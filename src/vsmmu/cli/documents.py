@@ -9,8 +9,8 @@ import msgspec
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.domain.lint_rules import Finding
+from vsmmu.policy.result import Resolution, VsmmuResolution
 from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
-from vsmmu.resolve.result import Resolution, VsmmuResolution
 
 if TYPE_CHECKING:
     from vsmmu.errors import VsmmuError

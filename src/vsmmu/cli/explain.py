@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.host.evidence import Evidence
-    from vsmmu.resolve.result import PropertyResolution, Resolution, Source, VsmmuResolution
+    from vsmmu.policy.result import PropertyResolution, Resolution, Source, VsmmuResolution
 
 __all__ = ["command"]
 
@@ -35,8 +35,8 @@ def command(question: Question, output: str) -> int:
     if something cannot be resolved.
     """
     from vsmmu.cli.inputs import read_inputs
-    from vsmmu.resolve.alternatives import with_alternatives
-    from vsmmu.resolve.resolver import resolve
+    from vsmmu.policy.alternatives import with_alternatives
+    from vsmmu.policy.resolver import resolve
 
     vm, machine, host, qemu, options = read_inputs(question)
     resolution = resolve(vm, host, qemu, options)

@@ -145,7 +145,7 @@ def _records(hosts: tuple[str, ...], census: Census, *, strict: bool) -> Iterato
     with _progress(hosts) as advance:
         for spec in hosts:
             if spec == "live" or spec.startswith("builtin:"):
-                from vsmmu.cli.inputs import load_host
+                from vsmmu.api import load_host
                 from vsmmu.host.files import encode_host
 
                 yield encode_host(load_host(spec)), spec, spec

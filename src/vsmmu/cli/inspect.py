@@ -59,7 +59,7 @@ def command(
     status 1 if something differs from what is configured, or from what the host would give now (drift), or
     if --hotplug says no.
     """
-    from vsmmu.cli.inputs import load_host
+    from vsmmu.api import load_host
     from vsmmu.monitor.socket_discovery import read_running
 
     facts = load_host(host)

@@ -64,7 +64,7 @@ def serve(socket: Path, priority: int, versions: tuple[str, ...]) -> int:  # noq
 @host_option
 def capabilities(host: str) -> int:
     """Print vsmmu.pci-capabilities/1: for each PCI function the values that its host SMMU allows."""
-    from vsmmu.cli.inputs import load_host
+    from vsmmu.api import load_host
     from vsmmu.kubevirt.capabilities import capabilities_document
 
     console.answer(capabilities_document(load_host(host)))

@@ -55,7 +55,7 @@ def command(
 
     The facts travel with the labels: kubectl get nodefeatures -A -o json | vsmmu baseline - reads them back.
     """
-    from vsmmu.cli.inputs import load_host, load_qemu
+    from vsmmu.api import load_host, load_qemu
     from vsmmu.document import encode_document
     from vsmmu.fleet.classes import parse_selection
     from vsmmu.host.files import save_bytes

@@ -105,11 +105,11 @@ def _domain(file: str | None) -> DomainXml | None:
 def _plan(
     devices: tuple[str, ...], words: tuple[str, ...] | None, asked: _Asked, domain: DomainXml | None
 ) -> Plan:
-    from vsmmu.cli.inputs import load_host, load_qemu
+    from vsmmu.api import load_host, load_qemu
     from vsmmu.errors import UsageError
     from vsmmu.machine.command_line.files import read_config_file
     from vsmmu.plan.planner import Order, plan
-    from vsmmu.resolve.options import Options
+    from vsmmu.policy.options import Options
 
     if words is not None and not words:
         raise UsageError("no-vm", "nothing stands after --", next="write the QEMU command there")

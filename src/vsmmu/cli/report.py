@@ -53,8 +53,8 @@ def command(question: FleetQuestion, since: tuple[str, ...], title: str, names: 
 
     HOST is as for baseline. html is one page without any link to elsewhere; csv has a line for each host.
     """
+    from vsmmu.api import load_qemu
     from vsmmu.cli.fleet_inputs import report_rejects, take_census
-    from vsmmu.cli.inputs import load_qemu
     from vsmmu.fleet.census import Census, pool_key
     from vsmmu.fleet.classes import parse_selection
     from vsmmu.fleet.records import RecordReader

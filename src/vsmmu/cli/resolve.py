@@ -38,7 +38,7 @@ def command(question: Question, diff: bool, output: str) -> int:
     or libvirt would refuse.
     """
     from vsmmu.cli.inputs import read_inputs
-    from vsmmu.resolve.resolver import resolve
+    from vsmmu.policy.resolver import resolve
 
     inputs = read_inputs(question)
     if output == "nul" and inputs.vm.domain is not None:

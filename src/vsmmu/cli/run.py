@@ -38,7 +38,7 @@ def command(question: Question, dry_run: bool, fd: bool) -> int:
     QEMU replaces vsmmu, so the exit status, signals and terminal are QEMU's. Its version and machine types
     are asked of the binary itself, once. What cannot be resolved, or would be refused, is not started.
     """
-    from vsmmu.resolve.resolver import resolve_machine
+    from vsmmu.policy.resolver import resolve_machine
 
     inputs = _inputs(question)
     resolution = resolve_machine(inputs.machine, inputs.host, inputs.qemu, inputs.options)

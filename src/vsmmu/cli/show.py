@@ -45,7 +45,7 @@ def command(
     if list_hosts:
         console.say(*_builtin_lines())
         return 0
-    from vsmmu.cli.inputs import load_host
+    from vsmmu.api import load_host
 
     facts = load_host(host)
     if devices:

@@ -10,9 +10,9 @@ from vsmmu.conformance.commands import Line
 from vsmmu.conformance.predict import starts
 from vsmmu.diagnostic import Edit
 from vsmmu.machine.command_line.argv import read_words
+from vsmmu.policy.options import Options, Policy
+from vsmmu.policy.resolver import resolve_machine
 from vsmmu.qemu.versions import LATEST
-from vsmmu.resolve.options import Options, Policy
-from vsmmu.resolve.resolver import resolve_machine
 from vsmmu.smmuv3.properties import PROPERTIES
 from vsmmu.smmuv3.registers import IdRegisters
 

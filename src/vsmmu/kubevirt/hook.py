@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.errors import Negative, UsageError
+from vsmmu.errors import Negative
 from vsmmu.kubevirt.settings import NODE, PREFIX
 
 if TYPE_CHECKING:
@@ -77,11 +77,10 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
     from vsmmu.host.files import load_host
     from vsmmu.kubevirt.create import create_vsmmus
     from vsmmu.machine.domain.document import read_domain_xml
-    from vsmmu.machine.domain.lint_versions import parse_libvirt_version
+    from vsmmu.policy.domain_xml import corrections
+    from vsmmu.policy.options import make_options
+    from vsmmu.policy.resolver import resolve
     from vsmmu.qemu.versions import is_vendor_machine, parse_version
-    from vsmmu.resolve.domain_xml import corrections
-    from vsmmu.resolve.options import Options
-    from vsmmu.resolve.resolver import resolve
 
     domain = read_domain_xml(data, _WHERE)
     if settings.accelerate == "create":
@@ -94,11 +93,11 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
     if settings.values == "resolve":
         domain = domain.forget()
     vendor = is_vendor_machine(domain.machine().machine_type)
-    options = Options(
+    options = make_options(
         policy=settings.policy,
         machine_type=settings.machine_type if vendor else "",
-        libvirt=parse_libvirt_version(settings.libvirt),
-        also={"": _addresses(settings.also)},
+        libvirt=settings.libvirt,
+        also=settings.also,
         assume_safe=settings.assume_safe,
     )
     resolution = resolve(domain, load_host(_facts(settings, vmi)), parse_version(settings.qemu), options)
@@ -129,15 +128,3 @@ def _accelerated(domain: DomainXml) -> DomainXml:
             next="let KubeVirt make them, or let the hook do it with the annotation vsmmu/accel: create",
         )
     return accelerated
-
-
-def _addresses(texts: tuple[str, ...]) -> tuple[str, ...]:
-    from vsmmu.pci import normal_address
-
-    found = []
-    for text in texts:
-        address = normal_address(text)
-        if address is None:
-            raise UsageError("annotation", f"vsmmu/also: {text!r:.60} is no PCI address")
-        found.append(address)
-    return tuple(found)

@@ -10,7 +10,7 @@ from vsmmu.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vsmmu.resolve.options import Policy
+    from vsmmu.policy.options import Policy
 
 __all__ = ["NODE", "PREFIX", "HookSettings", "OnFailure", "Values", "from_environment"]
 

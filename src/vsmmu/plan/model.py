@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from vsmmu.policy.result import PropertyResolution
 from vsmmu.qemu.outcome import Answer
-from vsmmu.resolve.result import PropertyResolution
 
 __all__ = ["Companion", "Plan", "PlannedPort", "PlannedVsmmu"]
 

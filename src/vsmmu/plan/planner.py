@@ -30,9 +30,9 @@ from vsmmu.plan.numbers import (
     taken_ranges,
 )
 from vsmmu.plan.selection import Share, companions, shares, unready
+from vsmmu.policy.options import Options
+from vsmmu.policy.resolver import resolve_machine
 from vsmmu.qemu.realize import MAX_VSMMUS
-from vsmmu.resolve.options import Options
-from vsmmu.resolve.resolver import resolve_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from vsmmu.machine.command_line.assemble import Reader
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.model import Machine
+    from vsmmu.policy.result import Resolution
     from vsmmu.qemu.versions import Qemu
-    from vsmmu.resolve.result import Resolution
 
 __all__ = ["MAX_SPARE", "Order", "plan"]
 
@@ -86,7 +86,7 @@ def plan(
 ) -> Plan:
     """Plan expanders, vSMMUs and ports for functions of ``host``.
 
-    :param options: as for :func:`vsmmu.resolve.resolver.resolve`; which SMMU a vSMMU is for is added.
+    :param options: as for :func:`vsmmu.policy.resolver.resolve`; which SMMU a vSMMU is for is added.
     :param reader: gives the content of ``-readconfig`` files of the command line.
     :return: a plan that the model of QEMU starts, as far as the facts tell.
     :raise Negative: for devices that the host does not have, limits that are exceeded, values that cannot

@@ -12,14 +12,14 @@ from examples import Q11_1, host, smmu, vm
 from vsmmu.cli.baseline_file import read_baseline
 from vsmmu.errors import InputRefused, UsageError, VsmmuError
 from vsmmu.host.evidence import Fact
-from vsmmu.resolve.options import Ceiling, Options
-from vsmmu.resolve.resolver import resolve_machine
+from vsmmu.policy.options import Ceiling, Options
+from vsmmu.policy.resolver import resolve_machine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vsmmu.host.facts import Host
-    from vsmmu.resolve.result import VsmmuResolution
+    from vsmmu.policy.result import VsmmuResolution
 
 LOW = {"ats": 0, "ril": 0, "ssidsize": 8, "oas": 44, "cmdqv": 0}
 

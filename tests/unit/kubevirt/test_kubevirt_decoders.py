@@ -16,9 +16,9 @@ from vsmmu.kubevirt.capabilities import PciCapabilities, capabilities_document
 from vsmmu.kubevirt.hook import mutate
 from vsmmu.kubevirt.settings import HookSettings
 from vsmmu.machine.domain.document import read_domain_xml
+from vsmmu.policy.options import Options
+from vsmmu.policy.resolver import resolve
 from vsmmu.qemu.versions import LATEST
-from vsmmu.resolve.options import Options
-from vsmmu.resolve.resolver import resolve
 
 Facts = "Callable[..., str]"
 

@@ -285,5 +285,5 @@ def test_program_loads_nothing_for_other_vms() -> None:
     )
     loaded = set(done.stderr.split())
     assert loaded.isdisjoint(
-        {"click", "msgspec", "lxml", "json", "pyexpat", "vsmmu.host.facts", "vsmmu.resolve"}
+        {"click", "msgspec", "lxml", "json", "pyexpat", "vsmmu.host.facts", "vsmmu.policy"}
     )

@@ -17,8 +17,8 @@ from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.plan.libvirt import devices_xml
 from vsmmu.plan.planner import Order, plan
+from vsmmu.policy.options import Options
 from vsmmu.qemu.process import start
-from vsmmu.resolve.options import Options
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostFunction

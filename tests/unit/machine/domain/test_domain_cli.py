@@ -15,8 +15,8 @@ from steps import steps
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.domain.lint import lint
+from vsmmu.policy.resolver import resolve
 from vsmmu.qemu.versions import LATEST
-from vsmmu.resolve.resolver import resolve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,12 @@ from vsmmu.diagnostic import Edit
 from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.domain.document import read_domain_xml
+from vsmmu.policy.options import Options
+from vsmmu.policy.resolver import resolve as resolve_vm
 from vsmmu.qemu.versions import LATEST, parse_version
-from vsmmu.resolve.options import Options
-from vsmmu.resolve.resolver import resolve as resolve_vm
 
 if TYPE_CHECKING:
-    from vsmmu.resolve.result import Resolution
+    from vsmmu.policy.result import Resolution
 
 GB200 = builtin_host("gb200")
 

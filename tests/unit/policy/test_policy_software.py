@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 
 from examples import host, options
+from vsmmu.policy.resolver import resolve_machine
 from vsmmu.qemu.versions import parse_version
-from vsmmu.resolve.resolver import resolve_machine
 
 VM = "-M virt -accel kvm -bios firmware.fd -nodefaults -device arm-smmuv3,primary-bus=pcie.0,id=s"
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vsmmu.diagnostic import Edit
+from vsmmu.policy.result import Alternative, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.qemu.process import start
-from vsmmu.resolve.result import Alternative, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from vsmmu.host.facts import Host
     from vsmmu.machine.model import Machine
+    from vsmmu.policy.options import Options
     from vsmmu.qemu.outcome import Verdict
     from vsmmu.qemu.versions import Qemu
-    from vsmmu.resolve.options import Options
 
 __all__ = ["with_alternatives"]
 

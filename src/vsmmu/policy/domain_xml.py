@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.domain.lint_rules import Finding
     from vsmmu.machine.domain.reader import Reading
+    from vsmmu.policy.options import Options
+    from vsmmu.policy.result import Resolution
     from vsmmu.qemu.outcome import Verdict
     from vsmmu.qemu.versions import Qemu
-    from vsmmu.resolve.options import Options
-    from vsmmu.resolve.result import Resolution
 
 __all__ = ["as_libvirt_defines", "corrections"]
 

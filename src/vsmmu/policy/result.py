@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -11,8 +11,11 @@ from vsmmu.diagnostic import Diagnostic, Edit
 from vsmmu.errors import Negative
 from vsmmu.host.evidence import Evidence
 from vsmmu.machine.vm import Vm
+from vsmmu.policy.options import Policy
 from vsmmu.qemu.outcome import Verdict
-from vsmmu.resolve.options import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "Action",
@@ -57,10 +60,10 @@ class PropertyResolution(msgspec.Struct, frozen=True, omit_defaults=True):
     """One property of one vSMMU.
 
     :param value: in QEMU's spelling; ``auto`` where deferred, empty where open.
-    :param rule: a stable word for the rule that chose it (see :mod:`vsmmu.resolve.rules`).
+    :param rule: a stable word for the rule that chose it (see :mod:`vsmmu.policy.rules`).
     :param why: the rule applied, in a sentence.
     :param qemu_auto: what QEMU's own ``auto`` would take here; empty if it would not start or does not know.
-    :param alternatives: filled in by :func:`vsmmu.resolve.alternatives.with_alternatives` only.
+    :param alternatives: filled in by :func:`vsmmu.policy.alternatives.with_alternatives` only.
     """
 
     name: str
@@ -81,6 +84,10 @@ class VsmmuResolution(msgspec.Struct, frozen=True):
     host_smmus: tuple[str, ...]
     endpoints: tuple[str, ...]
     properties: tuple[PropertyResolution, ...]
+
+    def __iter__(self) -> Iterator[PropertyResolution]:
+        """Its properties, in the order of the table."""
+        return iter(self.properties)
 
     def property(self, name: str) -> PropertyResolution:
         """The property called ``name``.
@@ -123,6 +130,10 @@ class Resolution(msgspec.Struct, frozen=True):
         if more:
             first = msgspec.structs.replace(first, why=f"{first.why}; {more} more: vsmmu explain shows all")
         raise Negative.of(first)
+
+    def __getitem__(self, device: str) -> VsmmuResolution:
+        """The values of the vSMMU called ``device``, as :meth:`vsmmu`."""
+        return self.vsmmu(device)
 
     def vsmmu(self, device: str) -> VsmmuResolution:
         """The vSMMU called ``device``.

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vsmmu.host.evidence import Evidence
-from vsmmu.resolve.result import Source
+from vsmmu.policy.result import Source
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from vsmmu.host.evidence import Reading
     from vsmmu.host.facts import Host, HostSmmu
+    from vsmmu.policy.candidates import Candidate, Served
+    from vsmmu.policy.options import Ceiling, Options, Policy
     from vsmmu.qemu.versions import Qemu
-    from vsmmu.resolve.candidates import Candidate, Served
-    from vsmmu.resolve.options import Ceiling, Options, Policy
 
 __all__ = ["Choice", "ceiling_source", "choose", "choose_cmdqv", "read_sources"]
 

@@ -12,15 +12,15 @@ from examples import Q11_0, Q11_1, function, host, port, smmu, vfio, vm
 from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.command_line.argv import CommandLine, read_words
+from vsmmu.policy.options import Options
+from vsmmu.policy.resolver import resolve_machine
 from vsmmu.qemu.process import start
-from vsmmu.resolve.options import Options
-from vsmmu.resolve.resolver import resolve_machine
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
+    from vsmmu.policy.options import Policy
+    from vsmmu.policy.result import Resolution
     from vsmmu.qemu.versions import Qemu
-    from vsmmu.resolve.options import Policy
-    from vsmmu.resolve.result import Resolution
 
 GB200 = builtin_host("gb200")
 SHORT = "-device arm-smmuv3,primary-bus=pcie.1,id=smmuv3.0,accel=on"

@@ -12,16 +12,16 @@ import pytest
 from examples import Q10_2, Q11_0, Q11_1, function, host, options, port, smmu, vfio, vm
 from vsmmu.host.evidence import Fact
 from vsmmu.host.facts import SCHEMA, Host
+from vsmmu.policy import candidates, resolver, rules
+from vsmmu.policy.alternatives import with_alternatives
+from vsmmu.policy.options import Ceiling, Options
+from vsmmu.policy.resolver import resolve_machine
 from vsmmu.qemu.versions import Qemu, parse_version
-from vsmmu.resolve import candidates, resolver, rules
-from vsmmu.resolve.alternatives import with_alternatives
-from vsmmu.resolve.options import Ceiling, Options
-from vsmmu.resolve.resolver import resolve_machine
 from vsmmu.smmuv3.fields import oas_code
 
 if TYPE_CHECKING:
     from vsmmu.machine.model import Machine
-    from vsmmu.resolve.result import PropertyResolution, Resolution
+    from vsmmu.policy.result import PropertyResolution, Resolution
 
 A, B = "0000:01:00.0", "0000:02:00.0"
 V1, V2 = (port(1), vfio(A, 1)), (port(2), vfio(B, 2))

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vsmmu.errors import UsageError
+from vsmmu.pci import normal_address
 from vsmmu.qemu.versions import is_vendor_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from vsmmu.machine.domain.lint_versions import Version
     from vsmmu.machine.model import Machine
 
-__all__ = ["Ceiling", "Options", "Policy"]
+__all__ = ["Ceiling", "Options", "Policy", "make_options"]
 
 #: *common*: the most that all functions behind a vSMMU can have. *qemu*: what QEMU's own auto would take,
 #: the first device's.
@@ -87,3 +89,53 @@ class Options(NamedTuple):
     def most(self, name: str) -> int | None:
         """What the baseline allows for a property, in its unit; None if nothing limits it."""
         return None if self.ceiling is None else self.ceiling.values.get(name)
+
+
+def make_options(
+    *,
+    policy: Policy = "common",
+    machine_type: str = "",
+    libvirt: str | None = None,
+    also: Iterable[str] | Mapping[str, Iterable[str]] = (),
+    smmu: str | Mapping[str, str] = "",
+    functions: Mapping[str, str] | None = None,
+    assume_safe: bool = False,
+    allow_mixed: bool = False,
+    pin_cmdqv: bool = False,
+    ceiling: Ceiling | None = None,
+) -> Options:
+    """Options from texts as people write them: addresses in any spelling, a version of libvirt.
+
+    :raise UsageError: ``address`` or ``libvirt-version``.
+    """
+    coming = also if isinstance(also, Mapping) else {"": also}
+    named = {"": smmu} if isinstance(smmu, str) else smmu
+    return Options(
+        policy=policy,
+        machine_type=machine_type,
+        libvirt=_libvirt(libvirt),
+        functions={name: _address(text, "--function") for name, text in (functions or {}).items()},
+        also={name: tuple(_address(text, "--also") for text in texts) for name, texts in coming.items()},
+        smmu={name: text for name, text in named.items() if text},
+        assume_safe=assume_safe,
+        allow_mixed=allow_mixed,
+        pin_cmdqv=pin_cmdqv,
+        ceiling=ceiling,
+    )
+
+
+def _libvirt(text: str | None) -> Version | None:
+    if text is None:
+        return None
+    from vsmmu.machine.domain.lint_versions import parse_libvirt_version
+
+    return parse_libvirt_version(text)
+
+
+def _address(text: str, option: str) -> str:
+    address = normal_address(text)
+    if address is None:
+        raise UsageError(
+            "address", f"{option}: {text!r:.80} is no PCI address", next="write it as 0009:01:00.0"
+        )
+    return address

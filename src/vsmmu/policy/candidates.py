@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
     from vsmmu.machine.model import Device
     from vsmmu.machine.topology import Topology
-    from vsmmu.resolve.options import Options
+    from vsmmu.policy.options import Options
 
 __all__ = ["Candidate", "Served", "served_by"]
 

@@ -14,14 +14,14 @@ import msgspec
 
 from vsmmu.diagnostic import Diagnostic, Edit
 from vsmmu.machine.topology import Topology
+from vsmmu.policy.candidates import Served, served_by
+from vsmmu.policy.options import Options
+from vsmmu.policy.result import Action, PropertyResolution, Resolution, VsmmuResolution
+from vsmmu.policy.rules import Choice, ceiling_source, choose, choose_cmdqv, qemu_auto, read_sources
 from vsmmu.qemu.board import with_globals
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import Setting, SettingsError, VsmmuSettings, read_settings
 from vsmmu.qemu.versions import MachineType, Qemu, machine_type
-from vsmmu.resolve.candidates import Served, served_by
-from vsmmu.resolve.options import Options
-from vsmmu.resolve.result import Action, PropertyResolution, Resolution, VsmmuResolution
-from vsmmu.resolve.rules import Choice, ceiling_source, choose, choose_cmdqv, qemu_auto, read_sources
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES, Property
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def resolve(vm: Vm, host: Host, qemu: Qemu, options: Options = _DEFAULT) -> Reso
     """
     resolution = resolve_machine(options.complete(vm.machine()), host, qemu, options)
     if vm.domain is not None:
-        from vsmmu.resolve.domain_xml import as_libvirt_defines
+        from vsmmu.policy.domain_xml import as_libvirt_defines
 
         resolution = as_libvirt_defines(vm.domain, resolution, host, qemu, options)
     written = None if resolution.problems else vm.edit(resolution.edits)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public API: facts, a VM and a QEMU in, values and verdicts out. ``import vsmmu`` has its names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.machine.command_line.files import read_config_file
+from vsmmu.machine.recognise import MAX_VM_BYTES
+from vsmmu.machine.recognise import read_vm as _read_vm
+from vsmmu.policy.options import make_options
+from vsmmu.qemu.versions import LATEST, Qemu, parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.vm import Vm
+    from vsmmu.policy.options import Policy
+    from vsmmu.policy.result import Resolution
+    from vsmmu.qemu.outcome import Verdict
+
+__all__ = ["check", "load_host", "load_qemu", "read_vm", "read_vm_file", "resolve"]
+
+_BUILTIN: Final = "builtin:"
+
+
+def load_host(spec: str = "live") -> Host:
+    """The facts about a host.
+
+    :param spec: ``live`` (this machine: what was probed, brought up to date from sysfs), the path of a facts
+        file (``vsmmu.host/1``; ``-`` is standard input), or ``builtin:NAME``.
+    :raise UsageError: ``no-such-builtin``.
+    :raise InputRefused: a malformed facts file.
+    :raise HostLacks: a missing file; for ``live``, no facts on this machine.
+    """
+    if spec == "live":
+        from vsmmu.probe.live import live_host
+
+        return live_host()
+    if spec.startswith(_BUILTIN):
+        from vsmmu.host.builtin import builtin_host
+
+        return builtin_host(spec.removeprefix(_BUILTIN))
+    from vsmmu.host.files import load_host as load
+
+    return load(spec)
+
+
+def load_qemu(spec: str | None = None) -> Qemu:
+    """What is known of a QEMU.
+
+    :param spec: a version such as ``11.1``, or a binary that is asked for its own; None for the newest known.
+    :raise UsageError: ``qemu-version``: older than what is modelled, or no version.
+    :raise HostLacks: ``qemu-binary``: it cannot be run.
+    """
+    if spec is None:
+        return LATEST
+    if spec[:1].isdigit() and "/" not in spec:
+        return parse_version(spec)
+    from vsmmu.monitor.binary_cache import installed
+
+    return installed(spec).qemu
+
+
+def read_vm(source: bytes | str | Sequence[str]) -> Vm:
+    """A VM from a libvirt domain or a QEMU command line.
+
+    :param source: bytes or text of domain XML, a script, or NUL-separated words; or a list of words, the
+        emulator first. Files that ``-readconfig`` names are read.
+    :raise InputRefused: malformed, or over a limit.
+    """
+    return _read_vm(source, reader=read_config_file)
+
+
+def read_vm_file(path: str) -> Vm:
+    """The VM in a file; ``-`` is standard input.
+
+    :raise InputRefused: as :func:`read_vm`.
+    :raise HostLacks: no such file.
+    """
+    from vsmmu.host.files import read_bounded
+
+    where = "standard input" if path == "-" else path
+    return _read_vm(read_bounded(path, MAX_VM_BYTES, "vm"), where, read_config_file)
+
+
+def resolve(
+    vm: Vm,
+    host: Host,
+    *,
+    qemu: str | Qemu | None = None,
+    policy: Policy = "common",
+    machine_type: str = "",
+    libvirt: str | None = None,
+    also: Iterable[str] | Mapping[str, Iterable[str]] = (),
+    smmu: str | Mapping[str, str] = "",
+    functions: Mapping[str, str] | None = None,
+    assume_safe: bool = False,
+    allow_mixed: bool = False,
+    pin_cmdqv: bool = False,
+) -> Resolution:
+    """Choose every value that is ``auto``, or absent where accel=on, so that it fits the host.
+
+    :param qemu: a version, a binary, or what :func:`load_qemu` gives; None for the newest known.
+    :param policy: *common*: the most that all functions behind a vSMMU can have. *qemu*: what QEMU's own
+        auto would take, the first device's.
+    :param machine_type: of a VM that does not say its own, or QEMU's name for a distribution's.
+    :param libvirt: the version that will define a domain, such as ``12.8``.
+    :param also: addresses of functions that will be plugged in later; by vSMMU name, or for all of them.
+    :param smmu: the host SMMU that a vSMMU is for: a name, or the address of a function behind it.
+    :param functions: host addresses of vfio-pci devices with ``fd=``, by device name.
+    :param assume_safe: take what asks least of the host where a fact is unknown.
+    :param allow_mixed: let one vSMMU stand for two host SMMUs.
+    :param pin_cmdqv: pin cmdqv, too.
+    :return: the answer. ``answer["smmuv3.0"]`` are the values of one vSMMU, each with its rule, reason and
+        sources; ``answer.vm`` is the VM with the values written into it, None if there are ``problems``.
+    :raise UsageError: an option that has no such form.
+    :raise InputRefused: a VM that contradicts itself.
+    """
+    from vsmmu.policy.resolver import resolve as resolve_vm
+
+    options = make_options(
+        policy=policy,
+        machine_type=machine_type,
+        libvirt=libvirt,
+        also=also,
+        smmu=smmu,
+        functions=functions or {},
+        assume_safe=assume_safe,
+        allow_mixed=allow_mixed,
+        pin_cmdqv=pin_cmdqv,
+    )
+    return resolve_vm(vm, host, _qemu(qemu), options)
+
+
+def check(
+    vm: Vm,
+    host: Host,
+    *,
+    qemu: str | Qemu | None = None,
+    machine_type: str = "",
+    libvirt: str | None = None,
+    functions: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Predict whether QEMU would start the VM on the host, as it is written.
+
+    :return: the verdict: ``answer``, and ``diagnostics`` with QEMU's or libvirt's own words, worst first.
+    :raise UsageError: an option that has no such form.
+    :raise InputRefused: a VM that contradicts itself.
+    """
+    from vsmmu.qemu.process import start
+
+    options = make_options(machine_type=machine_type, libvirt=libvirt, functions=functions or {})
+    return start(options.complete(vm.machine()), host, _qemu(qemu), options.functions)
+
+
+def _qemu(spec: str | Qemu | None) -> Qemu:
+    return spec if isinstance(spec, Qemu) else load_qemu(spec)
