@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The public surface: every name in every ``__all__``, in a file, so that review sees a change."""
+"""The public surface: what ``import vsmmu`` offers, in a file, so that review sees a change."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import ast
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import vsmmu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +21,7 @@ SURFACE = Path(__file__).with_name("surface.txt")
 def _exported(module: Module) -> list[str] | None:
     for node in module.tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return list(ast.literal_eval(node.value))
+            return list(ast.literal_eval(node.value)) if module.name != "vsmmu" else []
     return None
 
 
@@ -37,14 +39,8 @@ def _defined(module: Module) -> Iterator[str]:
         yield from (name for name in names if not name.startswith("_"))
 
 
-def test_public_surface(modules: tuple[Module, ...]) -> None:
-    lines = [
-        f"{module.name}: {name}"
-        for module in modules
-        for name in _exported(module) or ()
-        if module.name != "vsmmu.cli"
-    ]
-    text = "".join(f"{line}\n" for line in sorted(lines))
+def test_public_surface() -> None:
+    text = "".join(f"{name}\n" for name in sorted(vsmmu.__all__))
     if os.environ.get("VSMMU_REGENERATE"):
         SURFACE.write_text(text, encoding="utf-8")
     assert text == SURFACE.read_text(encoding="utf-8"), (
