@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs inside the lab, under the emulator: start each QEMU, read registers, hot-plug, write down what came.
 
-``python3 -m vsmmu.conformance.guest RUNS.json WORKERS``. Standard library only: it is started
+``python3 guest.py RUNS.json WORKERS``. Standard library only: it is started
 for every batch on an emulated processor.
 """
 
