@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs inside the lab, under the emulator: start each QEMU, read registers, hot-plug, write down what came.
 
-``python3 guest.py RUNS.json WORKERS``. Standard library only: it is started
-for every batch on an emulated processor.
+``python3 guest.py RUNS.json WORKERS``. It is started for every batch on an emulated processor: few imports.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import json
-import os
 import re
-import select
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+from vsmmu.errors import VsmmuError
+from vsmmu.monitor.qmp import CommandFailed, Monitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,97 +32,36 @@ _OFFSETS = {"IDR0": 0x00, "IDR1": 0x04, "IDR3": 0x0C, "IDR5": 0x14}
 _SMMU = re.compile(r"^\s*([0-9a-f]{16})-[0-9a-f]{16} \(prio \d+, i/o\): arm-smmuv3\b", re.MULTILINE)
 _WORD = re.compile(r"0x([0-9a-f]{8})")
 _ADDRESS = re.compile(r"\b[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\b")
-_START_TIMEOUT = 60.0
+_START_TIMEOUT = 120.0
 _ANSWER_TIMEOUT = 20.0
+_UNPLUG_TIMEOUT = 5.0
 
 
-class Ended(Exception):
-    """QEMU is gone, or does not answer."""
+def human(monitor: Monitor, line: str) -> str:
+    """What the human monitor prints for a line."""
+    monitor.extend(_ANSWER_TIMEOUT)
+    return str(monitor.execute("human-monitor-command", command_line=line))
 
 
-class Monitor:
-    """QMP over a process' standard streams."""
+def wait_deleted(monitor: Monitor, device: str) -> None:
+    """Wait until an unplugged device is gone.
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self._pending = b""
-        self.events: list[dict[str, Any]] = []
-
-    def message(self, timeout: float) -> dict[str, Any]:
-        """The next message; empty for a line that is none.
-
-        :raise Ended: if none comes.
-        """
-        assert self._process.stdout is not None  # noqa: S101
-        deadline = time.monotonic() + timeout
-        while b"\n" not in self._pending:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
-                raise Ended
-            data = os.read(self._process.stdout.fileno(), 1 << 16)
-            if not data:
-                raise Ended
-            self._pending += data
-        line, _, self._pending = self._pending.partition(b"\n")
-        try:
-            answer: dict[str, Any] = json.loads(line)
-        except ValueError:
-            # Some messages of QEMU go to standard output.
-            return {}
-        return answer
-
-    def execute(
-        self, command: str, arguments: dict[str, Any] | None = None, timeout: float = _ANSWER_TIMEOUT
-    ) -> dict[str, Any]:
-        """Give a command; its answer, with events kept for later.
-
-        :raise Ended: if none comes.
-        """
-        assert self._process.stdin is not None  # noqa: S101
-        try:
-            self._process.stdin.write(
-                json.dumps({"execute": command, "arguments": arguments or {}}).encode() + b"\n"
-            )
-            self._process.stdin.flush()
-        except OSError:
-            raise Ended from None
-        while True:
-            message = self.message(timeout)
-            if "return" in message or "error" in message:
-                return message
-            if "event" in message:
-                self.events.append(message)
-
-    def human(self, line: str) -> str:
-        """What the human monitor prints for a line."""
-        return str(self.execute("human-monitor-command", {"command-line": line}).get("return", ""))
-
-    def wait_deleted(self, device: str) -> None:
-        """Wait until a device is unplugged.
-
-        :raise Ended: if that takes longer than seconds.
-        """
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            for event in self.events:
-                if event["event"] == "DEVICE_DELETED" and event["data"].get("device") == device:
-                    self.events.remove(event)
-                    return
-            message = self.message(5)
-            if "event" in message:
-                self.events.append(message)
-        raise Ended
+    :raise VsmmuError: if that takes longer than seconds.
+    """
+    monitor.extend(_UNPLUG_TIMEOUT)
+    while any(entry["name"] == device for entry in monitor.execute("qom-list", path="/machine/peripheral")):
+        time.sleep(0.02)
 
 
 def registers(monitor: Monitor) -> list[dict[str, str]]:
     """The registers of every vSMMU, in the order of their addresses, which is that of their creation."""
     found = []
-    addresses = sorted({int(match, 16) for match in _SMMU.findall(monitor.human("info mtree -f"))})
+    addresses = sorted({int(match, 16) for match in _SMMU.findall(human(monitor, "info mtree -f"))})
     for address in addresses:
         words = {}
         for name, offset in _OFFSETS.items():
             # A longer read gives zeros.
-            match = _WORD.search(monitor.human(f"xp /1wx {address + offset:#x}"))
+            match = _WORD.search(human(monitor, f"xp /1wx {address + offset:#x}"))
             words[name] = f"0x{match[1]}" if match else "?"
         found.append(words)
     return found
@@ -130,15 +69,18 @@ def registers(monitor: Monitor) -> list[dict[str, str]]:
 
 def step(monitor: Monitor, order: dict[str, Any], *, read: bool) -> dict[str, Any]:
     """Do one step."""
-    if order["do"] == "reset":
-        answer = monitor.execute("system_reset")
-    elif order["do"] == "add":
-        answer = monitor.execute("device_add", order["device"])
-    else:
-        answer = monitor.execute("device_del", order["device"])
-        if "error" not in answer:
-            monitor.wait_deleted(order["device"]["id"])
-    error = answer.get("error", {}).get("desc", "")
+    error = ""
+    monitor.extend(_ANSWER_TIMEOUT)
+    try:
+        if order["do"] == "reset":
+            monitor.execute("system_reset")
+        elif order["do"] == "add":
+            monitor.execute("device_add", **order["device"])
+        else:
+            monitor.execute("device_del", **order["device"])
+            wait_deleted(monitor, order["device"]["id"])
+    except CommandFailed as refused:
+        error = refused.why
     return {"error": error, "registers": registers(monitor) if read else []}
 
 
@@ -152,38 +94,40 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         "registers": [],
         "steps": [],
     }
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [*order["argv"], "-qmp", "stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-        )
-        monitor = Monitor(process)
+    ours, theirs = socket.socketpair()
+    # On a socket of its own: some messages of QEMU go to standard output.
+    control = ["-chardev", f"socket,id=conformance,fd={theirs.fileno()}", "-qmp", "chardev:conformance"]
+    with ours, tempfile.TemporaryFile() as errors:
+        with theirs:
+            process = subprocess.Popen(
+                [*order["argv"], *control], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=errors, pass_fds=[theirs.fileno()],
+            )  # fmt: skip
         try:
-            monitor.execute("qmp_capabilities", timeout=_START_TIMEOUT)
-            monitor.execute("query-status", timeout=_START_TIMEOUT)
-            outcome["started"] = True
-            outcome["registers"] = registers(monitor)
-            last = len(order["steps"]) - 1
-            for index, one in enumerate(order["steps"]):
-                read = index == last or one["do"] == "reset" or len(order["steps"]) < 10
-                outcome["steps"].append(step(monitor, one, read=read))
+            _talk(Monitor(ours.fileno(), ours.fileno(), "QEMU", _START_TIMEOUT), order["steps"], outcome)
             process.kill()
             process.wait()
-        except Ended:
+        except VsmmuError:
             try:
                 outcome["status"] = process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
                 outcome["status"] = -999
-        finally:
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    with contextlib.suppress(OSError):
-                        stream.close()
         errors.seek(0)
         outcome["stderr"] = errors.read(1 << 16).decode(errors="replace")
     outcome["seconds"] = time.monotonic() - began
     return outcome
+
+
+def _talk(monitor: Monitor, steps: list[dict[str, Any]], outcome: dict[str, Any]) -> None:
+    """Read the registers, and do the steps."""
+    monitor.execute("query-status")
+    outcome["started"] = True
+    outcome["registers"] = registers(monitor)
+    for index, one in enumerate(steps):
+        read = index == len(steps) - 1 or one["do"] == "reset" or len(steps) < 10
+        outcome["steps"].append(step(monitor, one, read=read))
 
 
 class Functions:

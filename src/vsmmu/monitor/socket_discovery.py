@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
+from vsmmu.errors import HostLacks, PermissionRefused, VsmmuError
 from vsmmu.machine.command_line.keyval import merged, opts_id, parse_opts
 from vsmmu.monitor.introspection import Running, read_back
-from vsmmu.monitor.qmp import CommandFailed, connect
+from vsmmu.monitor.qmp import connect, request, result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -165,18 +165,8 @@ class DomainMonitor:
 
     def execute(self, command: str, **arguments: Any) -> Any:
         """Run one command; see :class:`vsmmu.monitor.qmp.Commands`."""
-        request: dict[str, Any] = {"execute": command}
-        request |= {"arguments": {key.replace("_", "-"): value for key, value in arguments.items()}}
-        done = self._virsh("qemu-monitor-command", self._domain, json.dumps(request))
-        try:
-            reply = json.loads(done)
-        except ValueError:
-            raise InputRefused("not-a-monitor", "virsh answers something else than JSON",
-                               where=f"domain {self._domain}", why=done[:80]) from None  # fmt: skip
-        failed = reply.get("error") if isinstance(reply, dict) else None
-        if isinstance(failed, dict):
-            raise CommandFailed(command, str(failed.get("class")), str(failed.get("desc")), self._domain)
-        return reply.get("return") if isinstance(reply, dict) else None
+        done = self._virsh("qemu-monitor-command", self._domain, request(command, arguments).decode())
+        return result(done.encode(), command, f"domain {self._domain}")
 
     def functions(self) -> dict[str, str]:
         """Host functions by device, from the domain's XML: libvirt hands them over as descriptors."""
