@@ -53,7 +53,7 @@ system: ## install the Debian packages that tests use (root, Debian; elsewhere n
 	@requirements/install-system-packages
 
 conformance: venv lab ## hold the model against real QEMU: two thousand cases, about half an hour
-	$(BIN)/python -m vsmmu.conformance --cases 2000 $(if $(VSMMU_LAB_KERNEL),--kernel "$(VSMMU_LAB_KERNEL)")
+	PYTHONPATH=tools $(BIN)/python -m conformance --cases 2000 $(if $(VSMMU_LAB_KERNEL),--kernel "$(VSMMU_LAB_KERNEL)")
 
 # Where the lab cannot be built, its tests say so and skip; in CI they fail.
 lab: venv ## build what the lab needs (root, Debian; cached outside the checkout)

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "src" / "vsmmu"
+#: The folder in which packages stand -> the package.
+PACKAGES = {"src": "vsmmu", "tools": "conformance"}
 
 
 class Module(NamedTuple):
-    """One module of the package."""
+    """One module of a package."""
 
     name: str
     path: Path
@@ -29,12 +30,11 @@ class Module(NamedTuple):
 
 
 @cache
-def all_modules() -> tuple[Module, ...]:
-    """Every module of the package, by path."""
+def all_modules(folder: str) -> tuple[Module, ...]:
+    """Every module of the package in a folder, by path."""
     found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = ("vsmmu", *path.relative_to(PACKAGE).with_suffix("").parts)
-        name = ".".join(parts).removesuffix(".__init__")
+    for path in sorted((ROOT / folder / PACKAGES[folder]).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT / folder).with_suffix("").parts).removesuffix(".__init__")
         text = path.read_text(encoding="utf-8")
         found.append(Module(name, path, text, ast.parse(text, str(path))))
     return tuple(found)
@@ -50,7 +50,14 @@ def all_tracked() -> tuple[Path, ...]:
 
 @pytest.fixture(scope="session")
 def modules() -> tuple[Module, ...]:
-    return all_modules()
+    """The modules that are installed."""
+    return all_modules("src")
+
+
+@pytest.fixture(scope="session")
+def sources() -> tuple[Module, ...]:
+    """The modules that are installed, and those of tools."""
+    return (*all_modules("src"), *all_modules("tools"))
 
 
 @pytest.fixture(scope="session")

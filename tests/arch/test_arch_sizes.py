@@ -30,16 +30,16 @@ def _length(node: Function) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
-def test_modules_fit_on_a_few_screens(modules: tuple[Module, ...]) -> None:
-    sizes = {module.name: len(module.text.splitlines()) for module in modules}
+def test_modules_fit_on_a_few_screens(sources: tuple[Module, ...]) -> None:
+    sizes = {module.name: len(module.text.splitlines()) for module in sources}
     assert {name: size for name, size in sizes.items() if size > MAX_MODULE} == {}
     assert median(sizes.values()) <= MAX_MODULE / 2
 
 
-def test_functions_fit_on_a_screen(modules: tuple[Module, ...]) -> None:
+def test_functions_fit_on_a_screen(sources: tuple[Module, ...]) -> None:
     long = {
         f"{module.name}.{node.name}": _length(node)
-        for module in modules
+        for module in sources
         for node in _functions(module)
         if _length(node) > MAX_FUNCTION
     }
@@ -48,14 +48,14 @@ def test_functions_fit_on_a_screen(modules: tuple[Module, ...]) -> None:
     assert max(long.values(), default=0) <= 75
 
 
-def test_functions_are_mostly_short(modules: tuple[Module, ...]) -> None:
-    sizes = sorted(_length(node) for module in modules for node in _functions(module))
+def test_functions_are_mostly_short(sources: tuple[Module, ...]) -> None:
+    sizes = sorted(_length(node) for module in sources for node in _functions(module))
     assert sizes[len(sizes) * 9 // 10] <= 30
 
 
-def test_every_module_says_what_it_is_for(modules: tuple[Module, ...]) -> None:
+def test_every_module_says_what_it_is_for(sources: tuple[Module, ...]) -> None:
     assert [
-        module.name for module in modules if not (ast.get_docstring(module.tree) or "").split("\n")[0]
+        module.name for module in sources if not (ast.get_docstring(module.tree) or "").split("\n")[0]
     ] == []
 
 
@@ -74,10 +74,10 @@ def _overrides(node: ast.AST) -> bool:
     return any("override" in ast.unparse(decorator) for decorator in decorators)
 
 
-def test_every_public_name_has_a_docstring(modules: tuple[Module, ...]) -> None:
+def test_every_public_name_has_a_docstring(sources: tuple[Module, ...]) -> None:
     bare = [
         f"{module.place(node)} {node.name}"
-        for module in modules
+        for module in sources
         if not module.name.rpartition(".")[2].startswith("_")
         for node in _public(module.tree.body)
         if not ast.get_docstring(node) and not _overrides(node)

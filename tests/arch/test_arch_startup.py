@@ -18,7 +18,7 @@ VM = (
 #: Heavy, or never needed to answer from facts; each costs milliseconds that a VM waits. (What click itself
 #: loads cannot be helped: inspect, gettext, uuid.)
 UNWANTED = set(
-    "asyncio dataclasses email http importlib.metadata jinja2 logging lxml pydoc qemu rich socket subprocess "
+    "asyncio dataclasses email http importlib.metadata jinja2 logging lxml pydoc qemu socket subprocess "
     "tempfile unittest vsmmu.doctor vsmmu.probe.live vsmmu.probe.execute vsmmu.uapi vsmmu.lab xml".split()
 )
 PROBE = """

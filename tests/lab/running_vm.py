@@ -45,20 +45,14 @@ echo >driver_override
 echo $1 >/sys/bus/pci/drivers_probe
 """
 TALK = """
-import json, socket, sys
-connection = socket.socket(socket.AF_UNIX)
-connection.settimeout(90)
-connection.connect(sys.argv[1])
-file = connection.makefile("rw")
-file.readline()
-for request in [{"execute": "qmp_capabilities"}, *json.load(sys.stdin)]:
-    file.write(json.dumps(request) + "\\n")
-    file.flush()
-    while True:
-        reply = json.loads(file.readline())
-        if "event" not in reply:
-            break
-    if request["execute"] != "qmp_capabilities":
+import json, sys
+from vsmmu.monitor.qmp import CommandFailed, connect
+with connect(sys.argv[1], 90) as monitor:
+    for request in json.load(sys.stdin):
+        try:
+            reply = {"return": monitor.execute(request["execute"], **request.get("arguments", {}))}
+        except CommandFailed as refused:
+            reply = {"error": {"class": refused.error_class, "desc": refused.why}}
         print(json.dumps(reply))
 """
 

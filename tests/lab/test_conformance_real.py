@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model of QEMU against QEMU 11.1.3: a short selection of what ``python -m vsmmu.conformance`` runs."""
+"""The model of QEMU against QEMU 11.1.3: a short selection of what ``python -m conformance`` runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vsmmu.conformance.batches import generate, of, play
-from vsmmu.conformance.fixed import fixed_runs
-from vsmmu.conformance.fixed_host import fixed_host
-from vsmmu.conformance.table import render, tally
+from conformance.batches import generate, of, play
+from conformance.fixed import fixed_runs
+from conformance.fixed_host import fixed_host
+from conformance.table import render, tally
 
 if TYPE_CHECKING:
     from vsmmu.lab import Session

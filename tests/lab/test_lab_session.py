@@ -81,7 +81,7 @@ def test_the_project_is_importable_and_its_sources_are_today_s(lab: Session) -> 
 
 
 def test_the_runtime_dependencies_are_there(lab: Session) -> None:
-    result = lab.run(["python3", "-c", "import click, msgspec, rich, lxml"])
+    result = lab.run(["python3", "-c", "import click, jinja2, msgspec"])
     assert (result.status, result.stderr) == (0, b"")
 
 

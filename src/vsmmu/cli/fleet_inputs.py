@@ -8,7 +8,7 @@ stops at the first.
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager
 from functools import update_wrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
@@ -20,7 +20,6 @@ from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from vsmmu.fleet.census import Census
     from vsmmu.fleet.records import Record, RecordReader
@@ -172,7 +171,7 @@ def _files(directory: Path) -> list[Path]:
     )
 
 
-def _file(path: Path, source: str, advance: Callable[[int], None]) -> Iterator[tuple[bytes, str, str]]:
+def _file(path: Path, source: str, advance: Callable[[int], object]) -> Iterator[tuple[bytes, str, str]]:
     try:
         with path.open("rb", buffering=_BUFFER) as stream:
             yield from _stream(stream, str(path), source, advance, lines=path.suffix in _LINES)
@@ -187,7 +186,7 @@ def _file(path: Path, source: str, advance: Callable[[int], None]) -> Iterator[t
 
 
 def _stream(
-    stream: IO[bytes], where: str, source: str, advance: Callable[[int], None], *, lines: bool = False
+    stream: IO[bytes], where: str, source: str, advance: Callable[[int], object], *, lines: bool = False
 ) -> Iterator[tuple[bytes, str, str]]:
     """The records of one file: a line each, or one document over many lines."""
     first = stream.readline(_MAX_RECORD + 1)
@@ -259,8 +258,9 @@ def _skip_line(line: bytes, stream: IO[bytes]) -> None:
         line = stream.readline(_BUFFER)
 
 
-def _progress(hosts: tuple[str, ...]) -> AbstractContextManager[Callable[[int], None]]:
-    """A bar on stderr, if that is a terminal and there is much to read."""
+@contextmanager
+def _progress(hosts: tuple[str, ...]) -> Iterator[Callable[[int], object]]:
+    """A bar on stderr, if that is a terminal and there is much to read; the bytes read are told to it."""
     total = 0
     for spec in hosts:
         path = Path(spec)
@@ -270,10 +270,10 @@ def _progress(hosts: tuple[str, ...]) -> AbstractContextManager[Callable[[int], 
         except OSError:
             continue
     if total < _SHOW_PROGRESS_FROM or not sys.stderr.isatty():
-        return nullcontext(lambda _size: None)
-    from vsmmu.cli.progress_bar import byte_bar
-
-    return byte_bar("reading facts", total)
+        yield lambda _size: None
+        return
+    with click.progressbar(length=total, label="reading facts", file=sys.stderr) as bar:
+        yield bar.update
 
 
 _OPTIONS: Final[tuple[Any, ...]] = (

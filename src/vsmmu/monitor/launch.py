@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 from vsmmu.diagnostic import Edit
 from vsmmu.errors import HostLacks, Negative, PermissionRefused, VsmmuError
 from vsmmu.machine.command_line.argv import read_words
-from vsmmu.machine.command_line.keyval import opts_id, parse_opts
 from vsmmu.machine.command_line.text_edits import set_in_json, set_in_opts
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
@@ -108,9 +107,10 @@ def with_descriptors(line: CommandLine, wanted: Sequence[Opening]) -> tuple[Comm
         if not line.machine().devices[opening.device].id:
             edits.append(Edit(opening.device, "id", opening.name))
         edits.append(Edit(opening.device, "fd", str(descriptor)))
-    words = list(line.edit(edits).render_words())
+    line = line.edit(edits)
+    words = list(line.render_words())
     for name, descriptor in objects.items():
-        _set_object(words, name, descriptor)
+        _set_object(line, words, name, descriptor)
     return read_words(words), tuple(descriptors)
 
 
@@ -136,30 +136,18 @@ def _refused(opening: Opening, error: OSError) -> VsmmuError:
     )  # fmt: skip
 
 
-def _set_object(words: list[str], name: str, descriptor: int) -> None:
-    for index, word in enumerate(words):
-        if index == 0 or words[index - 1].lstrip("-") != "object" or not words[index - 1].startswith("-"):
-            continue
-        json = word.startswith("{")
-        if _object_id(word, json=json) == name:
-            change = set_in_json if json else _set_in_object
-            start, end, new = change(word, "fd", str(descriptor))
-            words[index] = word[:start] + new + word[end:]
+def _set_object(line: CommandLine, words: list[str], name: str, descriptor: int) -> None:
+    for option in line.options():
+        if option.name == "object" and option.settings("qom-type").get("id") == name:
+            word = words[option.last]
+            if word.startswith("{"):
+                start, end, new = set_in_json(word, "fd", str(descriptor))
+            else:
+                start, end, new = set_in_opts(word, "fd", str(descriptor), "qom-type")
+            words[option.last] = word[:start] + new + word[end:]
             return
     raise Negative("not-editable", f"the iommufd object {name} is not given with -object",
                    why="a descriptor's number is known only now", next="give it with -object")  # fmt: skip
-
-
-def _set_in_object(text: str, key: str, value: str) -> tuple[int, int, str]:
-    return set_in_opts(text, key, value, "qom-type")
-
-
-def _object_id(word: str, *, json: bool) -> str:
-    if not json:
-        return opts_id(parse_opts(word, "qom-type")) or ""
-    from vsmmu.machine.command_line.qjson import parse_object  # it was read before, so it is well-formed
-
-    return next((str(member.value) for member in parse_object(word) if member.key == "id"), "")
 
 
 def execute(words: Sequence[str]) -> NoReturn:

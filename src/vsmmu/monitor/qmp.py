@@ -4,8 +4,11 @@
 Whoever is at the other end is not trusted to be QEMU, nor to live: every conversation has one deadline, every
 reply a largest size, and whatever is not QMP is refused with what was said instead. Events are skipped.
 
-Not qemu.qmp: its asyncio costs 40 ms of import (bench/run), ``vsmmu run`` lies on the path of a VM's start,
-and what is needed here are two message forms. Specification: docs/interop/qmp-spec.rst of qemu/qemu.
+Not qemu.qmp, and not for its time: no monitor is on the path of a VM's start (a known binary is not asked
+again). A libvirt domain's replies come from virsh, without a connection, so the two message forms are read
+here in any case; qemu.qmp 0.0.6 would replace the transport alone. In its place come asyncio and one more
+dependency on every node, no deadline but for single calls, and a queue of events without a bound (a peer that
+floods them takes 140 MiB in three seconds [measured]). Specification: docs/interop/qmp-spec.rst of qemu/qemu.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ import msgspec
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
-__all__ = ["CommandFailed", "Commands", "Monitor", "connect"]
+__all__ = ["CommandFailed", "Commands", "Monitor", "connect", "request", "result"]
 
 #: Seconds for a whole conversation where the caller names none.
 DEFAULT_SECONDS: Final = 10.0
@@ -32,6 +36,8 @@ DEFAULT_SECONDS: Final = 10.0
 MAX_REPLY: Final = 16 << 20
 _CHUNK: Final = 1 << 16
 _SHOWN: Final = 80
+#: What :func:`result` gives for an event.
+EVENT: Final = object()
 
 
 class CommandFailed(HostLacks):
@@ -57,6 +63,47 @@ class Commands(Protocol):
         ...
 
 
+def request(command: str, arguments: Mapping[str, Any]) -> bytes:
+    """A command as QMP has it; an underscore in an argument's name becomes the dash that QMP writes."""
+    message: dict[str, Any] = {"execute": command}
+    if arguments:
+        message["arguments"] = {key.replace("_", "-"): value for key, value in arguments.items()}
+    return msgspec.json.encode(message)
+
+
+def result(line: bytes, command: str, where: str) -> Any:
+    """The ``return`` of a reply; :data:`EVENT` if the line is an event.
+
+    :param where: the monitor's name in messages.
+    :raise CommandFailed: the reply is QEMU's refusal.
+    :raise InputRefused: ``not-a-monitor``, if the line is no message of QMP.
+    """
+    reply = _message(line, where)
+    if "return" in reply:
+        return reply["return"]
+    failed = reply.get("error")
+    if isinstance(failed, dict):
+        raise CommandFailed(command, str(failed.get("class", "")), str(failed.get("desc", "")), where)
+    if "event" in reply:
+        return EVENT
+    raise _nonsense(f"answer to {command} is {str(reply)[:_SHOWN]}", where)
+
+
+def _message(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        message = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _nonsense(f"line {line[:_SHOWN]!r} is not JSON", where) from None
+    if not isinstance(message, dict):
+        raise _nonsense(f"line {line[:_SHOWN]!r} is no object", where)
+    return message
+
+
+def _nonsense(why: str, where: str) -> InputRefused:
+    return InputRefused("not-a-monitor", "this is not QMP", where=where, why=f"its {why}",
+                        next="name the socket of -qmp, or of a -mon with mode=control")  # fmt: skip
+
+
 class Monitor:
     """A QMP connection over two file descriptors, which stay the caller's.
 
@@ -68,15 +115,14 @@ class Monitor:
 
     def __init__(self, reader: int, writer: int, where: str, seconds: float = DEFAULT_SECONDS) -> None:
         self._reader, self._writer, self._where = reader, writer, where
-        self._seconds = seconds
-        self._deadline = time.monotonic() + seconds
+        self.extend(seconds)
         self._buffer = bytearray()
         self._owned: socket.socket | None = None
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
-        greeting = self._receive()
+        greeting = _message(self._receive(), where)
         if "QMP" not in greeting:
-            raise self._nonsense(f"greeting is {str(greeting)[:_SHOWN]}")
+            raise _nonsense(f"greeting is {str(greeting)[:_SHOWN]}", where)
         self.execute("qmp_capabilities")
 
     def __enter__(self) -> Self:
@@ -92,22 +138,17 @@ class Monitor:
         """Take the socket over: leaving the monitor's ``with`` block closes it."""
         self._owned = connection
 
+    def extend(self, seconds: float) -> None:
+        """Let the conversation end so many seconds from now."""
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+
     def execute(self, command: str, **arguments: Any) -> Any:
         """Run one command; see :class:`Commands`."""
-        request: dict[str, Any] = {"execute": command}
-        if arguments:
-            request["arguments"] = {key.replace("_", "-"): value for key, value in arguments.items()}
-        self._send(msgspec.json.encode(request) + b"\n")
-        while True:
-            reply = self._receive()
-            if "return" in reply:
-                return reply["return"]
-            failed = reply.get("error")
-            if isinstance(failed, dict):
-                what, text = str(failed.get("class", "")), str(failed.get("desc", ""))
-                raise CommandFailed(command, what, text, self._where)
-            if "event" not in reply:
-                raise self._nonsense(f"answer to {command} is {str(reply)[:_SHOWN]}")
+        self._send(request(command, arguments) + b"\n")
+        while (answer := result(self._receive(), command, self._where)) is EVENT:
+            pass
+        return answer
 
     def _send(self, data: bytes) -> None:
         while data:
@@ -119,10 +160,10 @@ class Monitor:
             except OSError as error:
                 raise self._closed(error.strerror or "") from None
 
-    def _receive(self) -> dict[str, Any]:
+    def _receive(self) -> bytes:
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > MAX_REPLY:
-                raise self._nonsense(f"reply is longer than {MAX_REPLY >> 20} MiB")
+                raise _nonsense(f"reply is longer than {MAX_REPLY >> 20} MiB", self._where)
             self._wait(self._reader, select.POLLIN)
             try:
                 data = os.read(self._reader, _CHUNK)
@@ -135,13 +176,7 @@ class Monitor:
             self._buffer += data
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
-        try:
-            reply = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise self._nonsense(f"line {line[:_SHOWN]!r} is not JSON") from None
-        if not isinstance(reply, dict):
-            raise self._nonsense(f"line {line[:_SHOWN]!r} is no object")
-        return reply
+        return line
 
     def _wait(self, descriptor: int, event: int) -> None:
         poll = select.poll()
@@ -159,10 +194,6 @@ class Monitor:
     def _closed(self, why: str) -> HostLacks:
         return HostLacks("monitor-closed", "the monitor went away", where=self._where, why=why,
                          next="see whether the VM still runs")  # fmt: skip
-
-    def _nonsense(self, why: str) -> InputRefused:
-        return InputRefused("not-a-monitor", "this is not QMP", where=self._where, why=f"its {why}",
-                            next="name the socket of -qmp, or of a -mon with mode=control")  # fmt: skip
 
 
 def connect(path: str, seconds: float = DEFAULT_SECONDS) -> Monitor:

@@ -3,21 +3,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
-from vsmmu.machine.command_line.keyval import merged, opts_id, parse_opts
+from vsmmu.errors import HostLacks, PermissionRefused, VsmmuError
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.monitor.introspection import Running, read_back
-from vsmmu.monitor.qmp import CommandFailed, connect
+from vsmmu.monitor.qmp import connect, request, result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
+
+    from vsmmu.machine.command_line.argv import CommandLine
+    from vsmmu.machine.model import JsonValue
 
 __all__ = ["DomainMonitor", "Found", "monitor_paths", "read_running"]
 
@@ -44,9 +45,10 @@ def read_running(target: str, seconds: float, uri: str = "qemu:///system") -> Fo
     """
     if target.isdecimal():
         words = process_words(int(target))
-        paths = tuple(monitor_paths(words))
+        line = read_words(words)
+        paths = tuple(monitor_paths(line))
         if not paths:
-            raise _no_socket(target, words)
+            raise _no_socket(target, line)
         with connect(_below(paths[0], int(target)), seconds) as monitor:
             return Found(read_back(monitor), f"process {target}", words)
     if "/" in target or Path(target).is_socket():
@@ -91,44 +93,34 @@ def process_words(pid: int) -> tuple[str, ...]:
     return tuple(data.decode("utf-8", "replace").rstrip("\0").split("\0"))
 
 
-def monitor_paths(words: Sequence[str]) -> Iterator[str]:
+def monitor_paths(line: CommandLine) -> Iterator[str]:
     """The paths of QMP sockets that a command line makes.
 
-    ``-qmp unix:PATH``; a socket ``-chardev`` that a ``-mon`` with ``mode=control`` names, or, as libvirt 12.8
-    writes it for QEMU 11.1, an ``-object monitor-qmp``.
+    ``-qmp unix:PATH``; a socket ``-chardev`` that a ``-qmp chardev:ID`` or ``-mon`` with ``mode=control``
+    names, or, as libvirt 12.8 writes it for QEMU 11.1, an ``-object monitor-qmp``.
     """
-    chardevs: dict[str, str] = {}
-    control: list[str] = []
-    for option, value in _options(words):
-        if option in ("qmp", "qmp-pretty") and value.startswith("unix:"):
-            settings = merged(parse_opts(value.removeprefix("unix:"), "path"))
-            yield settings.get("path", "")
-        elif option == "chardev" and value.startswith("socket,"):
-            pairs = parse_opts(value, "backend")
-            chardevs[opts_id(pairs) or ""] = merged(pairs).get("path", "")
-        elif option == "mon":
-            settings = merged(parse_opts(value, "chardev"))
+    chardevs: dict[JsonValue, JsonValue] = {}
+    control: list[JsonValue] = []
+    for option in line.options():
+        if option.name in ("qmp", "qmp-pretty"):
+            kind, _, rest = option.text.partition(":")
+            if kind == "unix":
+                yield str(option._replace(text=rest).settings("path").get("path", ""))
+            elif kind == "chardev":
+                control.append(rest)
+        elif option.name == "chardev":
+            settings = option.settings("backend")
+            if settings.get("backend") == "socket":
+                chardevs[settings.get("id", "")] = settings.get("path", "")
+        elif option.name == "mon":
+            settings = option.settings("chardev")
             if settings.get("mode") == "control":
                 control.append(settings.get("chardev", ""))
-        elif option == "object" and "monitor-qmp" in value:
-            control.append(_object_settings(value).get("chardev", ""))
-    yield from (path for name in control if (path := chardevs.get(name, "")))
-
-
-def _object_settings(text: str) -> dict[str, str]:
-    if not text.startswith("{"):
-        return merged(parse_opts(text, "qom-type"))
-    try:
-        settings = json.loads(text)
-    except ValueError:
-        return {}
-    return {key: str(value) for key, value in settings.items()} if isinstance(settings, dict) else {}
-
-
-def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for option, value in pairwise(words):
-        if option.startswith("-"):
-            yield option.removeprefix("-").removeprefix("-"), value
+        elif option.name == "object":
+            settings = option.settings("qom-type")
+            if settings.get("qom-type") == "monitor-qmp":
+                control.append(settings.get("chardev", ""))
+    yield from (str(path) for name in control if (path := chardevs.get(name, "")))
 
 
 def _below(path: str, pid: int) -> str:
@@ -141,9 +133,9 @@ def _below(path: str, pid: int) -> str:
         return path
 
 
-def _no_socket(target: str, words: Sequence[str]) -> VsmmuError:
-    named = [merged(parse_opts(value, "guest")) for option, value in _options(words) if option == "name"]
-    domain = named[0].get("guest", "") if named else ""
+def _no_socket(target: str, line: CommandLine) -> VsmmuError:
+    named = [option.settings("guest") for option in line.options() if option.name == "name"]
+    domain = str(named[0].get("guest", "")) if named else ""
     return HostLacks(
         "no-monitor",
         f"process {target} has no QMP socket that can be found by its command line",
@@ -165,18 +157,8 @@ class DomainMonitor:
 
     def execute(self, command: str, **arguments: Any) -> Any:
         """Run one command; see :class:`vsmmu.monitor.qmp.Commands`."""
-        request: dict[str, Any] = {"execute": command}
-        request |= {"arguments": {key.replace("_", "-"): value for key, value in arguments.items()}}
-        done = self._virsh("qemu-monitor-command", self._domain, json.dumps(request))
-        try:
-            reply = json.loads(done)
-        except ValueError:
-            raise InputRefused("not-a-monitor", "virsh answers something else than JSON",
-                               where=f"domain {self._domain}", why=done[:80]) from None  # fmt: skip
-        failed = reply.get("error") if isinstance(reply, dict) else None
-        if isinstance(failed, dict):
-            raise CommandFailed(command, str(failed.get("class")), str(failed.get("desc")), self._domain)
-        return reply.get("return") if isinstance(reply, dict) else None
+        done = self._virsh("qemu-monitor-command", self._domain, request(command, arguments).decode())
+        return result(done.encode(), command, f"domain {self._domain}")
 
     def functions(self) -> dict[str, str]:
         """Host functions by device, from the domain's XML: libvirt hands them over as descriptors."""

@@ -3,36 +3,29 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from vsmmu.machine.command_line.keyval import merged, parse_opts
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from vsmmu.machine.model import Machine
+    from vsmmu.machine.command_line.argv import CommandLine
 
 __all__ = ["guest_nodes", "node_for"]
 
 
-def guest_nodes(words: Sequence[str], machine: Machine) -> dict[int, int | None]:
+def guest_nodes(line: CommandLine) -> dict[int, int | None]:
     """The guest's nodes, each with the one host node that its memory is bound to; None if it is not bound.
 
     From ``-numa node,nodeid=,memdev=`` and the ``host-nodes`` of the memory object.
     """
-    objects = {entry.id: entry.properties for entry in machine.objects}
+    objects = {entry.id: entry.properties for entry in line.machine().objects}
     nodes: dict[int, int | None] = {}
-    for option, value in pairwise(words):
-        if option.lstrip("-") != "numa" or not option.startswith("-"):
-            continue
-        settings = _settings(value)
-        if settings.get("type") != "node":
-            continue
-        number = settings.get("nodeid", "")
-        node = int(number) if number.isdecimal() else len(nodes)
-        memory = objects.get(settings.get("memdev", ""), {})
-        nodes[node] = _one_host_node(memory)
+    for option in line.options():
+        settings = option.settings("type") if option.name == "numa" else {}
+        if settings.get("type") == "node":
+            number = str(settings.get("nodeid", ""))
+            node = int(number) if number.isdecimal() else len(nodes)
+            nodes[node] = _one_host_node(objects.get(str(settings.get("memdev", "")), {}))
     return nodes
 
 
@@ -48,17 +41,6 @@ def node_for(host_node: int | None, nodes: Mapping[int, int | None]) -> int | No
         return bound[0]
     unbound = all(host is None for host in nodes.values())
     return host_node if unbound and host_node in nodes else None
-
-
-def _settings(text: str) -> dict[str, str]:
-    if text.startswith("{"):
-        from vsmmu.machine.command_line.qjson import JsonError, parse_object
-
-        try:
-            return {member.key: str(member.value) for member in parse_object(text)}
-        except JsonError:
-            return {}
-    return merged(parse_opts(text, "type"))
 
 
 def _one_host_node(memory: Mapping[str, object]) -> int | None:

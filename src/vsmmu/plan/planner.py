@@ -131,8 +131,8 @@ def _vm(order: Order, reader: Reader | None) -> _Vm:
 
         machine, nodes = order.domain.machine(), domain_nodes(order.domain)
     else:
-        machine = read_words(order.words or _NOTHING, reader).machine()
-        nodes = guest_nodes(order.words, machine)
+        line = read_words(order.words or _NOTHING, reader)
+        machine, nodes = line.machine(), guest_nodes(line)
     return _Vm(machine, Topology.of(machine), order.words, nodes)
 
 

@@ -11,7 +11,7 @@ from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.probe.sysfs import host_bridge
 
 if TYPE_CHECKING:
-    from vsmmu.probe.iort import Iort
+    from vsmmu.probe.iort import RootComplex
     from vsmmu.probe.system_root import Tree
 
 __all__ = ["IORT", "Firmware", "RootFacts"]
@@ -58,13 +58,14 @@ class Firmware:
     def _from_iort(self, segment: int) -> RootFacts:
         if isinstance(self._iort, Evidence):
             return _unknown(self._iort.source, self._iort.detail)
-        root = self._iort.root(segment)
+        # The first of a segment, as the kernel takes it.
+        root = next((root for root in self._iort if root.segment == segment), None)
         if root is None:
             return _unknown("the firmware's IORT", f"it has no root complex for PCI segment {segment:04x}")
         return RootFacts(Fact(int(root.ats), "iort"), Fact(int(root.canwbs), "iort"), {"iort": _FROM_IORT})
 
     @cached_property
-    def _iort(self) -> Iort | Evidence:
+    def _iort(self) -> tuple[RootComplex, ...] | Evidence:
         from vsmmu.probe.iort import MAX_BYTES, parse_iort
 
         data = self._tree.data(IORT, MAX_BYTES + 1)

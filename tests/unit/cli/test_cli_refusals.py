@@ -101,7 +101,7 @@ def test_every_verbs_usage_errors_are_documents(
 
 
 def test_a_bug_is_a_document_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsmmu.cli.inputs.load_host", lambda _: 1 / 0)
+    monkeypatch.setattr("vsmmu.api.load_host", lambda _: 1 / 0)
     assert run(["show", "-o", "json"]) == 70
     document = json.loads(capsys.readouterr().out)
     assert (document["code"], document["exit_status"]) == ("bug", 70)

@@ -72,11 +72,9 @@ def test_the_kernel_has_what_the_lab_is_for(option: str) -> None:
 def test_the_guest_has_every_runtime_dependency() -> None:
     pyproject = Path(__file__).parents[3] / "pyproject.toml"
     wanted = tomllib.loads(pyproject.read_text())["project"]["dependencies"]
-    # Debian's names for those that are not simply prefixed.
-    names = {"qemu.qmp": "python3-qemu-qmp"}
     for requirement in wanted:
         name = re.match(r"[A-Za-z0-9._-]+", requirement).group().lower()  # type: ignore[union-attr]
-        assert names.get(name, f"python3-{name}") in guest_recipe().packages, requirement
+        assert f"python3-{name}" in guest_recipe().packages, requirement
 
 
 def test_the_tree_command_names_everything() -> None:

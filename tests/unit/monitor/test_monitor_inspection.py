@@ -16,6 +16,7 @@ from vsmmu.cli.main import run
 from vsmmu.errors import InputRefused, Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import encode_host
+from vsmmu.machine.command_line.argv import read_words
 from vsmmu.monitor import socket_discovery as running
 from vsmmu.monitor.hotplug import predict
 from vsmmu.monitor.inspection import inspect
@@ -278,13 +279,20 @@ def test_targets_that_are_not_there(
             ["/a"],
         ),
         ("-chardev socket,id=c,path=/a -object monitor-hmp,id=m,chardev=c", []),
+        ("-qmp chardev:c -chardev socket,id=c,path=/a", ["/a"]),
         ("-qmp stdio", []),
+        # The argument of an option is not an option, whatever it looks like.
+        ("-append -qmp unix:/a", []),
+        ("-append -object -qmp unix:/a", ["/a"]),
+        # An option of another QEMU does not hide the rest.
+        ("-novel -qmp unix:/a", ["/a"]),
+        ("-novel word -qmp unix:/a", ["/a"]),
         ("-qmp tcp:localhost:4444", []),
         ("", []),
     ],
 )
 def test_monitors_are_found_in_a_command_line(words: str, paths: list[str]) -> None:
-    assert list(monitor_paths(["qemu-system-aarch64", *shlex.split(words)])) == paths
+    assert list(monitor_paths(read_words(["qemu-system-aarch64", *shlex.split(words)]))) == paths
 
 
 def test_the_document_is_what_the_schema_says() -> None:

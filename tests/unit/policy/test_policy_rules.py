@@ -66,19 +66,40 @@ RULES = {
     "unknown": Case("ril", "", host(smmu(ril=None))),
     "smmu-unnamed": Case("oas", "", TWO, vm("", port(1))),
 }
+#: Rule -> what is done, what the reason must name, and the facts that it stands on.
+SAYS = {
+    "user": ("kept", ["argument 12"], ["smmu0 IDR5.OAS 48"]),
+    "host": ("pinned", ["48"], ["smmu0 IDR5.OAS 48"]),
+    "meet": ("pinned", ["all 2 host SMMUs"], ["a IDR5.OAS 48", "b IDR5.OAS 44"]),
+    "clamp": ("pinned", ["offers 21", "written is 20"], ["smmu0 IDR1.SSIDSIZE 21"]),
+    "baseline": (
+        "pinned",
+        ["offers 48", "baseline allows 44"],
+        ["smmu0 IDR5.OAS 48", "baseline pool oas 44"],
+    ),
+    "first-device": ("pinned", ["first device", "48"], ["a IDR5.OAS 48"]),
+    "ats-no-endpoint": ("pinned", ["no function"], ["smmu0 IDR0.ATS on"]),
+    "ats-not-masked": ("pinned", ["v1 cannot use ATS", "the guest would see"], ["smmu0 IDR0.ATS on"]),
+    "inexpressible": ("deferred", ["at most 42", "written is 44"], ["smmu0 IDR5.OAS 42"]),
+    "default": ("deferred", ["does without"], ["smmu0 cmdqv off"]),
+    "assume-safe": ("pinned", ["not known", "off"], ["smmu0 IDR3.RIL unknown"]),
+    "unknown": ("open", ["IDR3.RIL is not known", "nobody looked"], ["smmu0 IDR3.RIL unknown"]),
+    "smmu-unnamed": ("open", ["2 host SMMUs differ", "no endpoint"], ["a IDR5.OAS 48", "b IDR5.OAS 44"]),
+}
 
 
 def test_the_documented_rules_are_those_with_a_case() -> None:
     documented = set(re.findall(r"^``([a-z-]+)``  ", rules.__doc__ or "", re.MULTILINE))
-    assert documented == set(RULES)
+    assert documented == set(RULES) == set(SAYS)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_rule_chooses_the_value_and_says_why(rule: str) -> None:
     entry = RULES[rule].property()
-    assert (entry.rule, entry.value) == (rule, RULES[rule].value)
-    assert entry.why
-    assert entry.action == ("kept" if rule == "user" else entry.action)
+    action, reasons, sources = SAYS[rule]
+    assert (entry.rule, entry.value, entry.action) == (rule, RULES[rule].value, action)
+    assert [reason for reason in reasons if reason not in entry.why] == [], entry.why
+    assert [f"{source.smmu} {source.field} {source.value}" for source in entry.sources] == sources
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 
 from vsmmu.errors import InputRefused, Negative
 from vsmmu.machine.command_line.assemble import Assembly, Reader, assemble
+from vsmmu.machine.command_line.options import options
 from vsmmu.machine.command_line.sources import ArgvSource, NulSource, Source, Splice, emulator_index
 from vsmmu.machine.command_line.text_edits import set_in_json, set_in_opts, set_in_set_option
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, decode, refuse_over
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from vsmmu.diagnostic import Edit
     from vsmmu.machine.command_line.device_options import Draft
+    from vsmmu.machine.command_line.options import Option
     from vsmmu.machine.model import Machine
 
 __all__ = ["CommandLine", "read_source", "read_words"]
@@ -72,6 +74,10 @@ class CommandLine:
     def apply(self, machine: Machine, edits: Iterable[Edit]) -> Machine:
         """What ``machine`` would be after :meth:`edit`: a property reads as it is written."""
         return machine.edited(edits)
+
+    def options(self) -> Iterator[Option]:
+        """The options after the emulator, in order, each with the numbers of its words."""
+        return options(self.words, 0 if self._program is None else self._program + 1)
 
     def edit(self, edits: Iterable[Edit]) -> CommandLine:
         """The same with properties set, in this order; values are written as strings in JSON.

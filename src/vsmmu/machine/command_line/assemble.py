@@ -25,7 +25,7 @@ from vsmmu.machine.command_line.device_options import (
     check_id,
     refusal,
 )
-from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, option_name
+from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, options
 from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
 from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origin
 
@@ -60,7 +60,6 @@ class _Assembler:
     def __init__(self, source: Source, reader: Reader | None) -> None:
         self.source = source
         self.reader = reader
-        self.at = 0
         self.machine: dict[str, str] = {}
         self.accels: list[dict[str, str]] = []
         self.objects: list[MachineObject] = []
@@ -82,35 +81,28 @@ class _Assembler:
 
     def run(self, start: int) -> None:
         words = self.source.words
-        self.at = start
-        while self.at < len(words):
-            word = words[self.at]
+        for name, text, first, last in options(words, start):
+            word = words[first]
             if not word.startswith("-"):
-                self.drives.append(Drive({"file": word}, "", self.origin(self.at, self.at), self.at))
-                self.at += 1
-                continue
-            name = option_name(word)
-            takes_argument = OPTIONS.get(name)
-            if takes_argument is None:
-                raise self.unknown(word)
-            last = self.at + int(takes_argument)
-            if last >= len(words):
+                self.drives.append(Drive({"file": word}, "", self.origin(first, first), first))
+            elif name not in OPTIONS:
+                raise self.unknown(word, first)
+            elif last >= len(words):
                 raise refusal(
                     "option-argument-missing",
                     "the last option has no argument",
-                    self.origin(self.at, self.at),
+                    self.origin(first, first),
                     why=f"{word}: requires an argument",
                     next="give the argument, or remove the option",
                 )
-            if name in _RELEVANT:
-                self.option(name, words[last] if takes_argument else "", self.origin(self.at, last), last)
-            self.at = last + 1
+            elif name in _RELEVANT:
+                self.option(name, text, self.origin(first, last), last)
 
-    def unknown(self, word: str) -> InputRefused:
+    def unknown(self, word: str, at: int) -> InputRefused:
         return refusal(
             "option-unknown",
             f"QEMU 11.1 has no option {word if len(word) < 80 else word[:77] + '...'!r}",
-            self.origin(self.at, self.at),
+            self.origin(at, at),
             why="vsmmu cannot know whether the next word is its argument",
             next="correct its spelling, or leave it out for vsmmu",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's command line options: which exist, and which take an argument.
+"""QEMU's command line options: which exist, which take an argument, and which words are which option.
 
 The table is the ``qemu_options`` array of ``qemu-system-aarch64`` 11.1.3, read from the binary; 10.2 has the
 same. An option that this table does not know cannot be skipped, because nothing says whether the
@@ -9,12 +9,16 @@ next word belongs to it.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.machine.command_line.keyval import merged, opts_id, parse_opts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["CONFIG_GROUPS", "MACHINE_SUGAR", "OPTIONS", "option_name"]
+    from vsmmu.machine.model import JsonValue
+
+__all__ = ["CONFIG_GROUPS", "MACHINE_SUGAR", "OPTIONS", "Option", "options"]
 
 _FLAGS = (
     "h help version mem-prealloc snapshot usb nographic full-screen win2k-hack no-fd-bootchk preconfig S s "
@@ -59,6 +63,50 @@ CONFIG_GROUPS: Final = frozenset(
 )
 
 
-def option_name(word: str) -> str:
-    """The name in an option word; QEMU takes ``--name`` for ``-name``."""
-    return word[2:] if word.startswith("--") else word[1:]
+class Option(NamedTuple):
+    """One option of a command line.
+
+    :param name: without dashes; empty for a word that is no option, which QEMU takes for a disk.
+    :param text: its argument, or that word; empty if there is none.
+    :param first: number of the option's word.
+    :param last: number of its last word; there may be no such word, if the argument is missing.
+    """
+
+    name: str
+    text: str
+    first: int
+    last: int
+
+    def settings(self, implied: str) -> dict[str, JsonValue]:
+        """The argument's parameters, ``id`` included, from JSON or ``key=value``; empty from broken JSON.
+
+        :param implied: the key of a first parameter without ``=``.
+        """
+        if not self.text.startswith("{"):
+            pairs = parse_opts(self.text, implied)
+            name = opts_id(pairs)
+            return {**merged(pairs), **({} if name is None else {"id": name})}
+        from vsmmu.machine.command_line.qjson import JsonError, parse_object  # only where JSON is met
+
+        try:
+            return {member.key: member.value for member in parse_object(self.text)}
+        except JsonError:
+            return {}
+
+
+def options(words: Sequence[str], start: int) -> Iterator[Option]:
+    """Every option from the word ``start`` on; QEMU takes ``--name`` for ``-name``.
+
+    One that is not in :data:`OPTIONS` stands alone: whether the next word is its argument is not known.
+    """
+    at = start
+    while at < len(words):
+        word = words[at]
+        if not word.startswith("-"):
+            yield Option("", word, at, at)
+        else:
+            name = word[2:] if word.startswith("--") else word[1:]
+            last = at + OPTIONS.get(name, False)
+            yield Option(name, words[last] if at < last < len(words) else "", at, last)
+            at = last
+        at += 1

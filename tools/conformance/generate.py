@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from vsmmu.conformance.cases import Run, Step
-from vsmmu.conformance.commands import Line
-from vsmmu.conformance.predict import starts
+from conformance.cases import Run, Step
+from conformance.commands import Line
+from conformance.predict import starts
 from vsmmu.diagnostic import Edit
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.policy.options import Options, Policy
@@ -162,7 +162,7 @@ class Generator:
 
     def _plug(self, line: Line, port: str, function: HostFunction, before: list[Step]) -> list[Step]:
         """Plug, and unplug if that works."""
-        from vsmmu.conformance.predict import predict
+        from conformance.predict import predict
 
         arguments: dict[str, Any] = {
             "driver": "vfio-pci",

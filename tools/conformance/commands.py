@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from vsmmu.conformance.guest import FIRMWARE
+from conformance.guest import FIRMWARE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m vsmmu.conformance``: run cases in the lab until there are enough, print the table."""
+"""``python -m conformance``: run cases in the lab until there are enough, print the table."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from vsmmu.qemu.versions import LATEST
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.conformance.batches import Batch
-    from vsmmu.conformance.cases import Outcome, Run
-    from vsmmu.conformance.compare import Judgement
+    from conformance.batches import Batch
+    from conformance.cases import Outcome, Run
+    from conformance.compare import Judgement
     from vsmmu.lab import Session
 
 __all__ = ["command"]
@@ -41,8 +41,8 @@ COUNTS = {"packed": 4, "cold": 8, "first-decides": 3, "hot-plug": 6, "sequence":
 @click.option("--workers", default=2, show_default=True, help="QEMUs at a time.")
 def command(cases: int, seed: int, fixed: bool, kernel: Path | None, save: Path | None, workers: int) -> None:
     """Hold the model of QEMU against the real one."""
-    from vsmmu.conformance.batches import generate
-    from vsmmu.conformance.table import render, tally
+    from conformance.batches import generate
+    from conformance.table import render, tally
     from vsmmu.lab import LabConfig, Session
 
     judged: dict[tuple[str, ...], Judgement] = {}
@@ -59,9 +59,9 @@ def command(cases: int, seed: int, fixed: bool, kernel: Path | None, save: Path 
 
 
 def _fixed() -> Iterator[Batch]:
-    from vsmmu.conformance.batches import of
-    from vsmmu.conformance.fixed import builtin_runs, fixed_runs
-    from vsmmu.conformance.fixed_host import fixed_host
+    from conformance.batches import of
+    from conformance.fixed import builtin_runs, fixed_runs
+    from conformance.fixed_host import fixed_host
     from vsmmu.host.builtin import builtin_host, builtin_names
 
     yield of(fixed_host(), fixed_runs())
@@ -73,8 +73,8 @@ def _fixed() -> Iterator[Batch]:
 def _run(
     lab: Session, batch: Batch, judged: dict[tuple[str, ...], Judgement], workers: int, save: Path | None
 ) -> None:
-    from vsmmu.conformance import recorded
-    from vsmmu.conformance.batches import play
+    from conformance import recorded
+    from conformance.batches import play
 
     kept: list[tuple[Run, Outcome]] = []
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from vsmmu.conformance import recorded
-from vsmmu.conformance.compare import judge
-from vsmmu.conformance.fixed import fixed_runs
-from vsmmu.conformance.predict import predict
+from conformance import recorded
+from conformance.compare import judge
+from conformance.fixed import fixed_runs
+from conformance.predict import predict
 from vsmmu.qemu.texts import MESSAGES
 
 DIRECTORY = Path(__file__).with_name("answers")
@@ -31,7 +31,7 @@ def test_the_model_says_what_qemu_said(record: recorded.Record, answer: recorded
 
 
 def test_the_fixed_cases_are_all_recorded() -> None:
-    """When a case is added: ``python -m vsmmu.conformance --cases 0 --save DIRECTORY`` in the lab."""
+    """When a case is added: ``python -m conformance --cases 0 --save DIRECTORY`` in the lab."""
     known = {answer.run.argv + tuple(map(str, answer.run.steps)) for answer in RECORDS["fixed"].answers}
     assert [run.name for run in fixed_runs() if run.argv + tuple(map(str, run.steps)) not in known] == []
 

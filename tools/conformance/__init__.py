@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hold the model of QEMU against the real one: generated hosts and VMs, run in the lab, compared.
 
-It is a package and not a test file because it is worth running against another QEMU: a packager's build, a
-new release. ``python -m vsmmu.conformance --help``; the test suite runs a short selection of the same cases.
+A package and not a test file, because it is worth running against another QEMU: a packager's build, a
+new release. ``PYTHONPATH=tools python -m conformance --help``. The test suite runs a short selection of the
+same cases.
 
 ``hosts`` and ``generate`` make the cases, ``predict`` asks the model, ``guest`` runs QEMU inside the lab
 under the emulator, ``compare`` judges, ``batches`` drives it all, ``table`` prints.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vsmmu.smmuv3.fields import field
 
 if TYPE_CHECKING:
-    from vsmmu.conformance.cases import Expected, ExpectedStep, Outcome, Run, StepOutcome
+    from conformance.cases import Expected, ExpectedStep, Outcome, Run, StepOutcome
 
 __all__ = ["Judgement", "judge"]
 

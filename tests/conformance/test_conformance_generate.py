@@ -8,15 +8,15 @@ import random
 import msgspec
 import pytest
 
-from vsmmu.conformance.batches import generate
-from vsmmu.conformance.cases import Expected, Outcome, Run
-from vsmmu.conformance.commands import Line, device
-from vsmmu.conformance.compare import judge
-from vsmmu.conformance.fixed import fixed_runs
-from vsmmu.conformance.generate import KINDS
-from vsmmu.conformance.guest import Functions
-from vsmmu.conformance.hosts import make_host
-from vsmmu.conformance.table import render, tally
+from conformance.batches import generate
+from conformance.cases import Expected, Outcome, Run
+from conformance.commands import Line, device
+from conformance.compare import judge
+from conformance.fixed import fixed_runs
+from conformance.generate import KINDS
+from conformance.guest import Functions
+from conformance.hosts import make_host
+from conformance.table import render, tally
 from vsmmu.emulate.hardware import Hardware
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu.compat import CHECKS
@@ -87,7 +87,7 @@ def test_a_function_is_in_one_qemu_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
     import threading
     import time
 
-    from vsmmu.conformance import guest
+    from conformance import guest
 
     inside: list[str] = []
     most = []

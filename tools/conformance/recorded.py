@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vsmmu.conformance.cases import Outcome, Run
+from conformance.cases import Outcome, Run
 from vsmmu.host.facts import Host
 
 if TYPE_CHECKING:

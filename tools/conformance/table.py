@@ -10,7 +10,7 @@ from vsmmu.qemu.texts import MESSAGES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vsmmu.conformance.compare import Judgement
+    from conformance.compare import Judgement
 
 __all__ = ["Tally", "render", "tally"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vsmmu.conformance.cases import READ, Expected, ExpectedStep, Run, Step
+from conformance.cases import READ, Expected, ExpectedStep, Run, Step
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.model import Device, Origin
 from vsmmu.qemu.process import QemuProcess

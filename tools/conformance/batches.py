@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from vsmmu.conformance.cases import Expected, Outcome, Run
-from vsmmu.conformance.compare import Judgement, judge
-from vsmmu.conformance.generate import Generator
-from vsmmu.conformance.hosts import make_host
-from vsmmu.conformance.predict import predict
+from conformance import guest
+from conformance.cases import Expected, Outcome, Run
+from conformance.compare import Judgement, judge
+from conformance.generate import Generator
+from conformance.hosts import make_host
+from conformance.predict import predict
 from vsmmu.errors import HostLacks
 from vsmmu.host.files import encode_host
 
@@ -65,6 +67,7 @@ def play(
     """
     lab.put(
         {
+            f"{_DIRECTORY}/guest.py": Path(guest.__file__),
             f"{_DIRECTORY}/host.json": encode_host(batch.host),
             f"{_DIRECTORY}/runs.json": msgspec.json.encode(batch.runs),
         }
@@ -84,7 +87,7 @@ def play(
                 seen(judgement, outcome)
 
     command = ["vsmmu", "emulate", "-q", "--host", f"{_DIRECTORY}/host.json", "--"]
-    command += ["python3", "-m", "vsmmu.conformance.guest", f"{_DIRECTORY}/runs.json", str(workers)]
+    command += ["python3", f"{_DIRECTORY}/guest.py", f"{_DIRECTORY}/runs.json", str(workers)]
     result = lab.run(command, timeout=timeout, on_stdout=receive)
     if result.status or len(judged) < len(known):
         why = result.stderr.decode(errors="replace")[-600:]

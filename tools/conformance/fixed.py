@@ -6,9 +6,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from vsmmu.conformance.cases import Run, Step
-from vsmmu.conformance.commands import Line
-from vsmmu.conformance.fixed_host import NAMES, address
+from conformance.cases import Run, Step
+from conformance.commands import Line
+from conformance.fixed_host import NAMES, address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
