@@ -63,7 +63,7 @@ lab: venv ## build what the lab needs (root, Debian; cached outside the checkout
 # virt-xml is what a start is compared with; without it (and without root to install it) that column is empty.
 bench: venv ## cold start, throughput, growth: a table, and build/bench.json
 	@command -v virt-xml >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
-		apt-get install -q -y --no-install-recommends virtinst >/dev/null
+		sh src/vsmmu/lab/apt-install.sh virtinst >/dev/null
 	$(BIN)/python bench/main.py
 	$(BIN)/python bench/hook/main.py
 	$(BIN)/python bench/run/main.py
