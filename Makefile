@@ -8,10 +8,12 @@ TO_DEVELOP := $(VENV)/.made-to-develop
 PYTEST := $(BIN)/python -m pytest
 # One worker for the lab, which boots machines; the others share the rest.
 PARALLEL := -n auto --dist loadgroup
-# A prebuilt kernel saves eleven minutes of compiling; without one, the lab builds its own.
-export VSMMU_LAB_KERNEL ?= $(abspath $(lastword $(sort $(wildcard ../shared/lab/Image*))))
+# A prebuilt kernel that fits saves eleven minutes of compiling; without one, the lab builds its own.
 ifeq ($(VSMMU_LAB_KERNEL),)
-unexport VSMMU_LAB_KERNEL
+VSMMU_LAB_KERNEL := $(shell requirements/prebuilt-kernel ../shared/lab)
+endif
+ifneq ($(VSMMU_LAB_KERNEL),)
+export VSMMU_LAB_KERNEL
 endif
 
 .DEFAULT_GOAL := help
