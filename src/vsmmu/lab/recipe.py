@@ -162,7 +162,7 @@ class KernelRecipe:
             return newest
         raise HostLacks(
             "lab-kernel-source",
-            f"the archive has no {self.known_source} and none that is newer",
+            f"the archive has no linux-source-{self.series} and none that is newer",
             where=", ".join(self.suites),
             why=f"there is {', '.join(sorted(found)) or 'none at all'}",
             next="name another archive (VSMMU_LAB_MIRROR=...), or give a kernel (vsmmu lab build --kernel)",
