@@ -8,10 +8,12 @@ TO_DEVELOP := $(VENV)/.made-to-develop
 PYTEST := $(BIN)/python -m pytest
 # One worker for the lab, which boots machines; the others share the rest.
 PARALLEL := -n auto --dist loadgroup
-# A prebuilt kernel saves eleven minutes of compiling; without one, the lab builds its own.
-export VSMMU_LAB_KERNEL ?= $(abspath $(lastword $(sort $(wildcard ../shared/lab/Image*))))
+# A prebuilt kernel that fits saves eleven minutes of compiling; without one, the lab builds its own.
 ifeq ($(VSMMU_LAB_KERNEL),)
-unexport VSMMU_LAB_KERNEL
+VSMMU_LAB_KERNEL := $(shell requirements/prebuilt-kernel ../shared/lab)
+endif
+ifneq ($(VSMMU_LAB_KERNEL),)
+export VSMMU_LAB_KERNEL
 endif
 
 .DEFAULT_GOAL := help
@@ -63,7 +65,7 @@ lab: venv ## build what the lab needs (root, Debian; cached outside the checkout
 # virt-xml is what a start is compared with; without it (and without root to install it) that column is empty.
 bench: venv ## cold start, throughput, growth: a table, and build/bench.json
 	@command -v virt-xml >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
-		apt-get install -q -y --no-install-recommends virtinst >/dev/null
+		sh src/vsmmu/lab/apt-install.sh virtinst >/dev/null
 	$(BIN)/python bench/main.py
 	$(BIN)/python bench/hook/main.py
 	$(BIN)/python bench/run/main.py

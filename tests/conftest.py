@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from quoted import MADE_OF
 
 _LAB = Path(__file__).with_name("lab")
 
@@ -19,8 +22,10 @@ settings.register_profile("thorough", max_examples=2000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # A prebuilt kernel beside the checkout saves eleven minutes of compiling, as in the Makefile.
-if _PREBUILT := sorted(_LAB.parents[2].glob("shared/lab/Image*")):
-    os.environ.setdefault("VSMMU_LAB_KERNEL", str(_PREBUILT[-1]))
+if "VSMMU_LAB_KERNEL" not in os.environ:
+    _FIND = [_LAB.parents[1] / "requirements/prebuilt-kernel", _LAB.parents[2] / "shared/lab"]
+    if _PREBUILT := subprocess.run(_FIND, capture_output=True, text=True, check=False).stdout.strip():
+        os.environ["VSMMU_LAB_KERNEL"] = _PREBUILT
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
@@ -31,3 +36,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.lab)
         if item.get_closest_marker("lab"):
             item.add_marker(pytest.mark.xdist_group("lab"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """At the end, what the archives gave: the versions that the tests of this run have met."""
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    found = {
+        value
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == MADE_OF
+    }
+    if found:
+        terminalreporter.section("made of")
+    for text in sorted(map(str, found)):
+        terminalreporter.write_line(text)

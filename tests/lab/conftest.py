@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab for tests: one boot for each configuration and test process, shared by all tests that want it.
 
-The kernel is the one that VSMMU_LAB_KERNEL names, else a prebuilt kernel found in ../shared/lab, if there is
-one, else what ``vsmmu lab build`` makes. Where the lab cannot be built, its tests are skipped; with CI=true
-they fail.
+The kernel is the one that VSMMU_LAB_KERNEL names, which tests/conftest.py sets to a prebuilt one that fits,
+else the one that ``vsmmu lab build`` makes. Where the lab cannot be built, its tests are skipped; with
+CI=true they fail.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from quoted import MADE_OF
 from vsmmu.errors import HostLacks, PermissionRefused
 from vsmmu.lab import LabConfig, Session
 from vsmmu.lab.build import ensure
@@ -23,26 +24,33 @@ from vsmmu.lab.cache import Cache
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-
-def prebuilt_kernel() -> Path | None:
-    """A kernel that need not be compiled first."""
-    if given := os.environ.get("VSMMU_LAB_KERNEL"):
-        return Path(given)
-    found = sorted((Path(__file__).parents[2].parent / "shared" / "lab").glob("Image*"))
-    return found[-1] if found else None
+    from vsmmu.lab.build import Artifacts
 
 
 @pytest.fixture(scope="session")
-def lab_config() -> LabConfig:
-    """The default configuration, after making sure that all of it is built."""
-    config = LabConfig(kernel=prebuilt_kernel())
+def lab_artifacts() -> Artifacts:
+    """All that a start needs, built now if it is not there."""
+    given = os.environ.get("VSMMU_LAB_KERNEL")
     try:
-        ensure(Cache.default(), config.kernel)
+        return ensure(Cache.default(), Path(given) if given else None)
     except (HostLacks, PermissionRefused) as error:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(f"no lab here: {error}")
-    return config
+
+
+@pytest.fixture(scope="session")
+def lab_config(lab_artifacts: Artifacts) -> LabConfig:
+    """The default configuration."""
+    return LabConfig(kernel=lab_artifacts.kernel)
+
+
+@pytest.fixture(autouse=True)
+def _made_of(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Put the versions of kernel and QEMU into the report of every test that runs in the lab."""
+    if "lab_artifacts" in request.fixturenames:
+        artifacts: Artifacts = request.getfixturevalue("lab_artifacts")
+        record_property(MADE_OF, f"lab: {artifacts.summary()}")
 
 
 @pytest.fixture(scope="session")

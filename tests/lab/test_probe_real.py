@@ -113,22 +113,37 @@ def test_dry_run_changes_nothing(machine: Machine) -> None:  # noqa: F811
     assert machine.sh("dmesg | grep -c resetting || true") == resets
 
 
-def test_bind_for_the_moment(machine: Machine) -> None:  # noqa: F811
-    """A disk is taken from its driver, asked, given back, and works as before."""
-    read = "dd if=/dev/$(ls /sys/bus/pci/devices/{0}/virtio*/block) bs=4096 count=16 | md5sum".format
-    before = machine.sh(read(DISK))
-    result = machine.vsmmu("probe", "--bind", DISK)
+#: Function -> its driver, and a script that fails unless the function works under it.
+READ = "dd if=/dev/$(basename {0}) bs=4096 count=16 | md5sum"
+WORKS = {
+    DISK: ("virtio-pci", READ.format(f"/sys/bus/pci/devices/{DISK}/virtio*/block/*")),
+    NVME: ("nvme", READ.format(f"/sys/bus/pci/devices/{NVME}/nvme/nvme*/nvme*n1")),
+    E1000E: ("e1000e", f"cat /sys/bus/pci/devices/{E1000E}/net/*/address"),
+}
+
+
+@pytest.mark.parametrize("address", WORKS)
+def test_bind_for_the_moment(machine: Machine, address: str) -> None:  # noqa: F811
+    """A disk or a card is taken from its driver, asked, given back, and works as before."""
+    driver, works = WORKS[address]
+    before = machine.sh(works)
+    assert before
+    result = machine.vsmmu("probe", "--bind", address)
     assert result.status == 0, result.stderr
-    assert (machine.driver(DISK), machine.override(DISK)) == ("virtio-pci", "(null)")
-    assert machine.sh(read(DISK)) == before
+    assert (machine.driver(address), machine.override(address)) == (driver, "(null)")
+    assert machine.sh(works) == before
     assert registers(facts(machine)) == REGISTERS
     assert machine.sh("ls -A /run/vsmmu").split() == ["host.json", "lock"]
     assert open_files(machine) == ""
 
 
 def test_a_function_without_a_driver_is_left_without(machine: Machine) -> None:  # noqa: F811
-    assert machine.vsmmu("probe", "--bind", NVME).status == 0
-    assert (machine.driver(NVME), machine.override(NVME)) == ("", "(null)")
+    machine.rebind(NVME, "")
+    try:
+        assert machine.vsmmu("probe", "--bind", NVME).status == 0
+        assert (machine.driver(NVME), machine.override(NVME)) == ("", "(null)")
+    finally:
+        machine.rebind(NVME, "nvme")
 
 
 def test_killed_at_every_step(machine: Machine) -> None:  # noqa: F811
@@ -169,7 +184,7 @@ def test_what_an_interrupted_probe_left_is_not_taken_from_a_vm(machine: Machine)
         assert result.status == 1
         assert f"held by process {pid} (python3)" in result.stderr.decode()
         assert machine.driver(RNG) == "vfio-pci"
-        assert machine.driver(NVME) == ""
+        assert machine.driver(NVME) == "nvme"
         assert "FAIL  no interrupted probe" in machine.vsmmu("doctor").stdout.decode()
     machine.vsmmu("probe")
     assert machine.driver(RNG) == "virtio-pci"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libvirt 12.8 out of Debian's archive, in a directory of its own: made once, cached, entered with chroot.
+"""libvirt out of Debian's archive, in a directory of its own: made once, cached, entered with chroot.
 
-The cache is the lab's (``$VSMMU_LAB_CACHE``, else ``vsmmu/lab`` in the user's cache directory); the directory
-is named after its recipe.
+It is sid's, or that of the suite that ``$VSMMU_LIBVIRT_SUITE`` names. The cache is the lab's
+(``$VSMMU_LAB_CACHE``, else ``vsmmu/lab`` in the user's cache directory); the directory has its recipe's name.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vsmmu.errors import HostLacks, PermissionRefused
 from vsmmu.lab.cache import Cache
 from vsmmu.lab.mirror import debian_mirror
+from vsmmu.lab.versions import installed_packages, read_versions, write_versions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUITE: Final = "sid"
+SUITE: Final = os.environ.get("VSMMU_LIBVIRT_SUITE") or "sid"
 PACKAGES: Final = (
     "libvirt-daemon",
     "libvirt-daemon-driver-qemu",
@@ -30,18 +31,20 @@ PACKAGES: Final = (
     "qemu-system-arm",
     "virtinst",
 )
+#: Raised when what is in the directory beside the packages changes: since 2, their versions.
+_FORMAT: Final = "2"
 #: sid's index is valid for a week, and a mirror may be frozen for longer.
 APT: Final = ('Acquire::Check-Valid-Until "false"',)
 
 
 def recipe() -> str:
     """The name of the directory: what goes in decides it."""
-    text = "\n".join([SUITE, *PACKAGES])
+    text = "\n".join([SUITE, *PACKAGES, _FORMAT])
     return f"libvirt-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def ensure() -> Path:
-    """The directory, made if it is not there (a minute, 500 MB).
+def ensure() -> tuple[Path, dict[str, str]]:
+    """The directory, made if it is not there (a minute, 500 MB), and the Debian version by package in it.
 
     :raise HostLacks: without mmdebstrap, or if the archive does not answer.
     :raise PermissionRefused: without root, which chroot and mounts need even if the directory is there.
@@ -51,7 +54,8 @@ def ensure() -> Path:
     cache = Cache.default()
     if not cache.has(recipe()) and shutil.which("mmdebstrap") is None:
         raise HostLacks("libvirt-mmdebstrap", "there is no mmdebstrap", next="apt install mmdebstrap")
-    return cache.publish(recipe(), _make) / "tree"
+    made = cache.publish(recipe(), _make)
+    return made / "tree", read_versions(made)
 
 
 def _make(directory: Path) -> None:
@@ -67,6 +71,7 @@ def _make(directory: Path) -> None:
         )
     if done.returncode != 0:
         raise HostLacks("libvirt-tree", "cannot make the libvirt directory", where=str(log))
+    write_versions(directory, installed_packages(directory / "tree/var/lib/dpkg/status"))
 
 
 #: What surrounds a run: fake device nodes, so that libvirt believes in VFIO and iommufd.

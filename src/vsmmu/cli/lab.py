@@ -103,7 +103,8 @@ def build(kernel: Path | None, dry_run: bool) -> None:
         for operation in operations:
             console.say(f"would {operation.describe()}")
         return
-    ensure(_cache(), kernel, Progress(sys.stderr), our_kernel=kernel is None)
+    artifacts = ensure(_cache(), kernel, Progress(sys.stderr), our_kernel=kernel is None)
+    click.echo(f"lab: {artifacts.summary()}", err=True)
 
 
 @command.command(context_settings={"allow_interspersed_args": False})

@@ -19,6 +19,7 @@ from vsmmu.lab import kernel, rootfs
 from vsmmu.lab.commands import install, missing, require_root
 from vsmmu.lab.progress import SILENT, Progress
 from vsmmu.lab.recipe import (
+    FORMAT,
     KERNEL_REQUIREMENTS,
     TREE_REQUIREMENTS,
     KernelRecipe,
@@ -29,6 +30,7 @@ from vsmmu.lab.recipe import (
     tools_recipe,
 )
 from vsmmu.lab.tools import Tools, outer_machine, system_qemu
+from vsmmu.lab.versions import LINUX, QEMU_PACKAGE, WITHOUT, image_version, read_versions, write_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +54,21 @@ class Artifacts:
     tools: Tools
     rootfs: Path
     kernel: Path
+
+    def versions(self) -> dict[str, str]:
+        """Debian version by package in the lab host's file system, and the kernel's release, as ``linux``."""
+        return read_versions(self.rootfs.parent) | read_versions(self.kernel.parent)
+
+    def summary(self) -> str:
+        """The versions of the kernel and of QEMU, inside and outside; with what a newer kernel has lost."""
+        inside, outside = self.versions(), read_versions(self.tools.tree.parent)
+        unknown = "of unknown version"
+        lost = f" without {inside[WITHOUT]}" if WITHOUT in inside else ""
+        qemu = self.tools.system_qemu or outside.get(QEMU_PACKAGE, unknown)
+        return (
+            f"linux {inside.get(LINUX, unknown)}{lost}, "
+            f"QEMU {inside.get(QEMU_PACKAGE, unknown)} in the lab host, {qemu} outside"
+        )
 
 
 class Operation(Protocol):
@@ -95,7 +112,10 @@ class MakeTools:
         """Unpack it into the cache."""
         require_root("unpack Debian packages with their owners")
         log = self.cache.log(self.recipe.name)
-        self.cache.publish(self.recipe.name, lambda path: rootfs.unpack(self.recipe, path / "tree", log))
+        self.cache.publish(
+            self.recipe.name,
+            lambda path: write_versions(path, rootfs.unpack(self.recipe, path / "tree", log)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +148,8 @@ class BuildKernel:
 
     def describe(self) -> str:
         """Where it comes from, and that it takes a while."""
-        return f"build the kernel from linux-source-{self.recipe.series} (about 11 minutes of two processors)"
+        source = self.recipe.known_source
+        return f"build the kernel from {source} or newer (about 11 minutes of two processors)"
 
     def apply(self) -> None:
         """Fetch, configure, compile."""
@@ -153,7 +174,7 @@ class TakeKernel:
 
     def name(self) -> str:
         """Its name in the cache, by content."""
-        digest = hashlib.sha256(_read(self.given)).hexdigest()
+        digest = hashlib.sha256(bytes([FORMAT]) + _read(self.given)).hexdigest()
         return f"{_GIVEN}-{digest[:16]}"
 
     def apply(self) -> None:
@@ -189,6 +210,7 @@ def _write_image(given: Path, image: Path) -> None:
             "lab-kernel-not-image", f"{given} is not an arm64 kernel", next="give an Image or Image.gz"
         )
     image.write_bytes(data)
+    write_versions(image.parent, {LINUX: image_version(data)})
 
 
 def _kernel(cache: Cache, given: Path | None, *, ours: bool) -> tuple[list[Operation], Path]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["install", "missing", "require_root", "run_logged", "tail"]
 
 _TAIL_BYTES = 4096
+#: The one way to install packages here; it waits for held locks. Shell, because it also installs Python.
+_APT_INSTALL = Path(__file__).with_name("apt-install.sh")
 
 
 def tail(path: Path, lines: int = 15) -> str:
@@ -83,9 +85,10 @@ def require_root(action: str) -> None:
 
 
 def install(requirements: Sequence[Requirement], log: Path) -> None:
-    """Install Debian packages.
+    """Install Debian packages, after other programs that hold apt's locks.
 
     :raise HostLacks: where there is no apt-get.
+    :raise LabFailed: if it fails, or if a lock is still held after ``$VSMMU_APT_PATIENCE`` seconds (300).
     """
     packages = sorted({need.package for need in requirements})
     if shutil.which("apt-get") is None:
@@ -97,6 +100,4 @@ def install(requirements: Sequence[Requirement], log: Path) -> None:
             next=f"install what Debian calls {' '.join(packages)}",
         )
     require_root(f"install {' '.join(packages)}")
-    env = {"DEBIAN_FRONTEND": "noninteractive"}
-    run_logged(["apt-get", "update", "-q"], log, env)
-    run_logged(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages], log, env)
+    run_logged(["sh", str(_APT_INSTALL), *packages], log)

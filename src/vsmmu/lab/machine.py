@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_DEVICES", "Console", "LabConfig", "Start", "arguments"]
 
-#: Each is in an IOMMU group behind the SMMU. The kernel has a driver for the last only, virtio-pci.
+#: Each is in an IOMMU group behind the SMMU, and bound to its own driver after the boot.
 DEFAULT_DEVICES = (
     "e1000e,bus=pcie.0,addr=05.0,romfile=",
     "nvme,bus=pcie.0,addr=06.0,serial=lab,drive=null0",

@@ -5,10 +5,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from importlib import resources
+from typing import TYPE_CHECKING
+
+from vsmmu.errors import HostLacks
+from vsmmu.lab.versions import version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
+    "FORMAT",
     "QEMU_MINIMUM",
     "KernelRecipe",
     "Requirement",
@@ -23,8 +32,13 @@ __all__ = [
 QEMU_MINIMUM = (11, 1)
 SUITE = "trixie"
 BACKPORTS = "trixie-backports"
+#: The series that the kernel's fragment has been held against, and the oldest that will do.
 KERNEL_SERIES = "7.3"
 CROSS_COMPILE = "aarch64-linux-gnu-"
+
+#: Raised when what an artifact has beside its recipe changes: since 2, the versions of what went into it.
+FORMAT = 2
+_SOURCE = re.compile(r"linux-source-(\d+\.\d+)")
 
 #: Shipped by the packages but of no use in the lab; a third of the size.
 _PRUNE = (
@@ -73,7 +87,7 @@ KERNEL_REQUIREMENTS = (
 
 
 def _key(recipe: object, kind: str) -> str:
-    text = json.dumps([kind, recipe], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([FORMAT, kind, recipe], sort_keys=True, separators=(",", ":"))
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
@@ -104,6 +118,8 @@ class TreeRecipe:
         return [
             "mmdebstrap",
             "--variant=extract",
+            # The packages are kept until their versions have been written down.
+            "--skip=cleanup/apt/cache",
             f"--architectures={self.architecture}",
             f'--aptopt=APT::Default-Release "{self.backports}"',
             '--aptopt=APT::Install-Recommends "false"',
@@ -116,20 +132,45 @@ class TreeRecipe:
 
 @dataclass(frozen=True, slots=True)
 class KernelRecipe:
-    """The kernel of the lab host."""
+    """The kernel of the lab host, of *series* or, once the archive has no longer that, of a newer one."""
 
     fragment: str
     series: str = KERNEL_SERIES
     base: str = "tinyconfig"
+    suites: tuple[str, ...] = (SUITE, BACKPORTS)
 
     @property
     def name(self) -> str:
         """Its name in the cache; the comments of the fragment do not count."""
         return _key(asdict(self) | {"fragment": fragment_options(self.fragment)}, "kernel")
 
-    def source(self, architecture: str) -> TreeRecipe:
-        """The Debian package with the sources."""
-        return TreeRecipe("linux-source", architecture, (f"linux-source-{self.series}",), prune=())
+    @property
+    def known_source(self) -> str:
+        """The package that the fragment has been held against."""
+        return f"linux-source-{self.series}"
+
+    def choose_source(self, packages: Iterable[str]) -> str:
+        """Of the names *packages* the one with the sources: those of the series, else the newest after it.
+
+        :raise HostLacks: ``lab-kernel-source``: the archive has none that will do.
+        """
+        found = {name: match[1] for name in packages if (match := _SOURCE.fullmatch(name))}
+        newest = max(found, key=lambda name: version_of(found[name]), default="")
+        if self.known_source in found:
+            return self.known_source
+        if newest and version_of(found[newest]) > version_of(self.series):
+            return newest
+        raise HostLacks(
+            "lab-kernel-source",
+            f"the archive has no linux-source-{self.series} and none that is newer",
+            where=", ".join(self.suites),
+            why=f"there is {', '.join(sorted(found)) or 'none at all'}",
+            next="name another archive (VSMMU_LAB_MIRROR=...), or give a kernel (vsmmu lab build --kernel)",
+        )
+
+    def source(self, package: str, architecture: str) -> TreeRecipe:
+        """The Debian package with the sources, unpacked."""
+        return TreeRecipe("linux-source", architecture, (package,), prune=())
 
     def make(self, source: str, output: str, *goals: str) -> list[str]:
         """A ``make`` call; user, host and time are fixed, so that the same sources give the same Image."""

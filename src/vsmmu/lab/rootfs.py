@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vsmmu.lab.commands import run_logged
 from vsmmu.lab.mirror import debian_mirror
+from vsmmu.lab.versions import unpacked_packages, write_versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,11 +34,17 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def unpack(recipe: TreeRecipe, tree: Path, log: Path) -> None:
-    """Unpack the packages of *recipe* into *tree*, without what it prunes, with its own files."""
+def unpack(recipe: TreeRecipe, tree: Path, log: Path) -> dict[str, str]:
+    """Unpack the packages of *recipe* into *tree*, without what it prunes, with its own files.
+
+    :return: Debian version by package, of all that was unpacked.
+    """
     sources = tree.with_name("sources.list")
     sources.write_text(recipe.sources(debian_mirror()))
     run_logged(recipe.command(str(tree), str(sources)), log)
+    archives = tree / "var/cache/apt/archives"
+    packages = unpacked_packages(archives)
+    _remove(archives)
     for name in recipe.prune:
         _remove(tree / name)
     for name in _MERGED_USR:
@@ -48,6 +55,7 @@ def unpack(recipe: TreeRecipe, tree: Path, log: Path) -> None:
         path = tree / name
         path.write_text(text)
         path.chmod(0o755)
+    return packages
 
 
 def _link_busybox(tree: Path, busybox: Path) -> None:
@@ -82,9 +90,9 @@ def _size(tree: Path) -> int:
 
 
 def make_image(recipe: TreeRecipe, tools: Tools, directory: Path, log: Path) -> None:
-    """Make ``rootfs.img`` in *directory*."""
+    """Make ``rootfs.img`` in *directory*, and write down which packages are in it."""
     tree = directory / "tree"
-    unpack(recipe, tree, log)
+    write_versions(directory, unpack(recipe, tree, log))
     for name in _MOUNT_POINTS:
         (tree / name).mkdir(exist_ok=True)
     _link_busybox(tree, tools.tree / "usr/bin/busybox")

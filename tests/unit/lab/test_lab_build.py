@@ -18,7 +18,7 @@ from vsmmu.lab.cache import Cache, default_directory
 from vsmmu.lab.errors import LabFailed, LabTimeout
 from vsmmu.lab.progress import Progress
 
-IMAGE = bytes(56) + b"ARM\x64" + bytes(100)
+IMAGE = bytes(56) + b"ARM\x64" + bytes(100) + b"Linux version 7.3.4 (vsmmu@lab) "
 
 
 @pytest.fixture
@@ -76,6 +76,7 @@ def test_a_given_kernel_is_unpacked_remembered_and_later_superseded(cache: Cache
     assert kinds(operations)[-1] == "TakeKernel"
     operations[-1].apply()
     assert artifacts.kernel.read_bytes() == IMAGE
+    assert artifacts.versions() == {"linux": "7.3.4"}
     assert kinds(build.plan(cache, given)[0]) == ["MakeTools", "MakeRootfs"]
     remembered = build.plan(cache)
     assert kinds(remembered[0]) == ["MakeTools", "MakeRootfs"]

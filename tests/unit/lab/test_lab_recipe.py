@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vsmmu.errors import HostLacks
 from vsmmu.lab.kernel import lost_options
 from vsmmu.lab.recipe import (
     KernelRecipe,
@@ -48,6 +49,30 @@ def test_the_kernel_s_name_follows_its_options_and_not_the_comments() -> None:
     assert KernelRecipe("# why\nCONFIG_A=y\n\nCONFIG_B=n\n").name == recipe.name
     assert KernelRecipe("CONFIG_A=m\n# CONFIG_B is not set\n").name != recipe.name
     assert replace(recipe, series="7.4").name != recipe.name
+
+
+@pytest.mark.parametrize(
+    ("packages", "chosen"),
+    [
+        (["linux-source", "linux-source-6.12", "linux-source-7.3"], "linux-source-7.3"),
+        (["linux-source-7.4", "linux-source-7.3"], "linux-source-7.3"),
+        (
+            ["linux-source-7.4", "linux-source-7.10", "linux-source-7.9", "linux-source-6.12"],
+            "linux-source-7.10",
+        ),
+        (["linux-source-8.0-extra", "linux-source-7.4", "linux-source-rt"], "linux-source-7.4"),
+    ],
+)
+def test_the_sources_are_the_known_ones_or_the_newest(packages: list[str], chosen: str) -> None:
+    assert KernelRecipe("", series="7.3").choose_source(packages) == chosen
+
+
+@pytest.mark.parametrize("packages", [[], ["linux-source"], ["linux-source-7.2", "linux-source-6.12"]])
+def test_older_sources_will_not_do(packages: list[str]) -> None:
+    with pytest.raises(HostLacks, match=r"no linux-source-7\.3 and none that is newer") as caught:
+        KernelRecipe("", series="7.3").choose_source(packages)
+    assert caught.value.code == "lab-kernel-source"
+    assert all(name in caught.value.why for name in packages if name != "linux-source")
 
 
 def test_fragment_options_reads_both_spellings_of_no() -> None:

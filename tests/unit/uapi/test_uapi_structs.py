@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from vsmmu import uapi
-from vsmmu.lab.mirror import debian_mirror
+from vsmmu.errors import VsmmuError
+from vsmmu.lab.mirror import fetch_index
 from vsmmu.uapi import hw_info, iommufd, nesting, vfio
 from vsmmu.uapi.hw_info import HwInfo, get_hw_info, iommu_hw_info
 
@@ -99,7 +100,7 @@ def headers() -> Path:
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             try:
                 fetch(Path(scratch))
-            except (subprocess.SubprocessError, OSError, StopIteration) as error:
+            except (VsmmuError, subprocess.SubprocessError, OSError, StopIteration) as error:
                 unavailable(f"cannot fetch {PACKAGE}: {error}")
             if not tree.exists():
                 (Path(scratch) / "tree").rename(tree)
@@ -107,25 +108,7 @@ def headers() -> Path:
 
 
 def fetch(scratch: Path) -> None:
-    for directory in ("lists/partial", "cache/archives/partial"):
-        (scratch / directory).mkdir(parents=True)
-    (scratch / "sources.list").write_text(
-        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
-        f"{debian_mirror()} trixie-backports main\n"
-    )
-    options = {
-        "Dir::Etc::sourcelist": scratch / "sources.list",
-        "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::State::lists": scratch / "lists",
-        "Dir::State::status": "/dev/null",
-        "Dir::Cache": scratch / "cache",
-        "APT::Architecture": "arm64",
-        "APT::Architectures": "arm64",
-        "APT::Sandbox::User": "root" if os.geteuid() == 0 else "",
-        "Acquire::Languages": "none",
-    }
-    apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in options.items())]
-    subprocess.run([*apt, "update"], check=True, capture_output=True, timeout=120)
+    apt = ["apt-get", "-qq", *fetch_index(["trixie-backports"], "arm64", scratch, scratch / "log")]
     subprocess.run([*apt, "download", PACKAGE], check=True, capture_output=True, timeout=300, cwd=scratch)
     package = next(scratch.glob("*.deb"))
     subprocess.run(["dpkg-deb", "-x", package, scratch / "tree"], check=True, timeout=60)
