@@ -87,10 +87,11 @@ def _value(host: Host, smmu: HostSmmu, key: str) -> tuple[int, str]:
     if reading.exact is not None:
         return reading.exact, ""
     rule, why = RULES.get(key, (0, "the least"))
-    if rule < reading.low:
-        return reading.low, f"the facts say at least {reading.low}"
-    if rule > reading.high:
-        return reading.high, f"the facts say at most {reading.high}"
+    low, high = reading.interval
+    if rule < low:
+        return low, f"the facts say at least {low}"
+    if rule > high:
+        return high, f"the facts say at most {high}"
     return rule, why
 
 

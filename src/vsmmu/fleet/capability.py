@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
 from vsmmu.smmuv3.fields import FIELDS
+from vsmmu.smmuv3.interval import Interval, hull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vsmmu.smmuv3.properties import Property
 
-__all__ = ["FACT_LIMITS", "KEYS", "Capability", "Interval", "capability_of", "fingerprint", "host_with"]
+__all__ = ["FACT_LIMITS", "KEYS", "Capability", "capability_of", "fingerprint", "host_with"]
 
 _FIELD_KEYS: Final = (
     "IDR0.S2P", "IDR0.S1P", "IDR0.TTF", "IDR0.ATS", "IDR0.TTENDIAN", "IDR0.ST_LEVEL",
@@ -46,18 +47,6 @@ _PLACES: Final = {key: place for place, key in enumerate(KEYS)}
 _DIGITS: Final = 12
 
 
-class Interval(NamedTuple):
-    """The smallest and the largest value that the evidence allows."""
-
-    low: int
-    high: int
-
-    @property
-    def exact(self) -> int | None:
-        """The value, if the evidence settles it."""
-        return self.low if self.low == self.high else None
-
-
 class Capability(NamedTuple):
     """The intervals of one SMMU in the order of :data:`KEYS`; hashable, and equal for equal SMMUs."""
 
@@ -72,8 +61,7 @@ class Capability(NamedTuple):
 
     def offer(self, entry: Property) -> Interval:
         """What the SMMU offers for a property, in the property's unit."""
-        low, high = self.get(entry.source or entry.name)
-        return Interval(entry.from_code(low), entry.from_code(high)) if entry.source else Interval(low, high)
+        return self.get(entry.source or entry.name).convert(entry.from_code)
 
     @property
     def canonical(self) -> str:
@@ -100,16 +88,11 @@ def capability_of(host: Host, smmu: HostSmmu, behind: Iterable[HostFunction]) ->
 
     :param behind: the functions whose root complexes count (CANWBS).
     """
-    intervals = []
-    for key in _FIELD_KEYS:
-        reading = host.read_field(smmu, key)
-        intervals.append(Interval(reading.low, reading.high))
+    intervals = [host.read_field(smmu, key).interval for key in _FIELD_KEYS]
     for key in ("cmdqv", "nesting", "coherent", "hw_info_type"):
-        reading = host.read(getattr(smmu, key), key, FACT_LIMITS[key])
-        intervals.append(Interval(reading.low, reading.high))
-    snoops = [host.read(function.canwbs, "canwbs") for function in behind]
-    low = min((reading.low for reading in snoops), default=0)
-    intervals.append(Interval(low, max((reading.high for reading in snoops), default=1)))
+        intervals += [host.read(getattr(smmu, key), key, FACT_LIMITS[key]).interval]
+    snoops = [host.read(function.canwbs, "canwbs").interval for function in behind]
+    intervals.append(hull(snoops) if snoops else Interval(0, 1))
     return Capability(tuple(intervals))
 
 
@@ -143,6 +126,4 @@ def _fact(interval: Interval, limit: int) -> Fact:
 
 
 def _spell(interval: Interval, limit: int) -> str:
-    if interval.low == interval.high:
-        return str(interval.low)
-    return "?" if interval == (0, limit) else f"{interval.low}..{interval.high}"
+    return "?" if interval == (0, limit) else interval.spell()

@@ -70,7 +70,7 @@ def _capabilities(host: Host, function: HostFunction, smmu: HostSmmu) -> PciCapa
     kinds: list[Literal["measured", "published", "inferred"]] = []
     for entry in REGISTER_PROPERTIES:
         reading = host.read_field(smmu, entry.source)
-        low, high = (entry.best_pin(entry.from_code(code)) for code in (reading.low, reading.high))
+        low, high = (entry.best_pin(entry.from_code(code)) for code in reading.interval)
         if entry.name == "ats" and _cannot_use_ats(host, function):
             low = high = 0
         if low != high:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from vsmmu.host.evidence import Evidence, Reading
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostSmmu
-from vsmmu.qemu.compat import Frozen, compare
+from vsmmu.qemu.compat import compare
 from vsmmu.qemu.outcome import Doubt, Failure, failure
 from vsmmu.qemu.texts import MESSAGES, Phase
 from vsmmu.smmuv3.fields import field
+from vsmmu.smmuv3.interval import Interval
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
@@ -126,10 +127,10 @@ class Admission:
         """Settle what is ``auto``, once; later devices find ``auto_finalised`` set and change nothing."""
         if not vsmmu.auto_mode or vsmmu.auto_finalised:
             return
-        for entry in REGISTER_PROPERTIES:
-            if entry.name not in vsmmu.frozen:
-                host = self._read(endpoint, entry.source)
-                vsmmu.frozen[entry.name] = Frozen(host.low, host.high, endpoint.smmu_name)
+        open_ones = [entry for entry in REGISTER_PROPERTIES if entry.name not in vsmmu.frozen]
+        for entry in open_ones:
+            vsmmu.frozen[entry.name] = self._read(endpoint, entry.source).interval
+        vsmmu.copied, vsmmu.copied_from = frozenset(entry.source for entry in open_ones), endpoint.smmu_name
         vsmmu.auto_finalised = True
         vsmmu.finalised_by = endpoint.device.name
 
@@ -137,7 +138,8 @@ class Admission:
         def read(key: str) -> Reading:
             return self._read(endpoint, key)
 
-        for mismatch in compare(read, endpoint.smmu_name, vsmmu.frozen, self._qemu):
+        copied = vsmmu.copied if vsmmu.copied_from == endpoint.smmu_name else frozenset()
+        for mismatch in compare(read, vsmmu.frozen, self._qemu, copied):
             code = mismatch.check.message
             if mismatch.certain:
                 self._refuse(code, endpoint, phase, host=mismatch.host, guest=mismatch.guest)
@@ -181,7 +183,7 @@ class Admission:
     def _read(self, endpoint: Endpoint, key: str) -> Reading:
         smmu: HostSmmu | None = endpoint.smmu
         if smmu is None:
-            return Reading(key, 0, field(key).limit, _NO_FUNCTION)
+            return Reading(key, Interval(0, field(key).limit), _NO_FUNCTION)
         return self._host.read_field(smmu, key)
 
     def _refuse(self, code: str, endpoint: Endpoint, phase: Phase, **values: object) -> NoReturn:

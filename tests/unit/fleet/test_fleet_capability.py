@@ -13,11 +13,12 @@ import pytest
 
 import examples
 from vsmmu.errors import UsageError
-from vsmmu.fleet.capability import KEYS, Interval, capability_of, host_with
+from vsmmu.fleet.capability import KEYS, capability_of, host_with
 from vsmmu.fleet.classes import HostClass, Selection, class_of, parse_selection
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.qemu.compat import CHECKS
+from vsmmu.smmuv3.interval import Interval
 from vsmmu.smmuv3.properties import PROPERTIES
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "fleet" / "fingerprints.json"
