@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vsmmu.host.judgements import ats
+
 if TYPE_CHECKING:
     from vsmmu.host.evidence import Fact, Reading
     from vsmmu.host.facts import Host, HostFunction
@@ -28,9 +30,4 @@ def spell_fact(fact: Fact, *, switch: bool = True) -> str:
 
 def spell_ats(host: Host, function: HostFunction) -> str:
     """Whether a function can use ATS, from everything that is known besides its SMMU."""
-    forbidden = host.read(function.ats_not_supported, "ats_not_supported").exact
-    capability = host.read(function.ats_capability, "ats_capability").exact
-    root_complex = host.read(function.root_complex_ats, "root_complex_ats").exact
-    if forbidden == 1 or capability == 0 or root_complex == 0:
-        return "no"
-    return "yes" if forbidden == 0 and capability == 1 else "?"
+    return {True: "yes", False: "no", None: "?"}[ats(host, function).answer]

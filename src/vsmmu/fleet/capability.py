@@ -19,8 +19,11 @@ import hashlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
+from vsmmu.host.judgements import MMUS_WITH_ERRATA, nesting
 from vsmmu.smmuv3.fields import FIELDS
 from vsmmu.smmuv3.interval import Interval, hull
 
@@ -45,6 +48,9 @@ KEYS: Final = (*_FIELD_KEYS, *FACT_LIMITS)
 _LIMITS: Final = tuple([FIELDS[key].limit for key in _FIELD_KEYS] + list(FACT_LIMITS.values()))
 _PLACES: Final = {key: place for place, key in enumerate(KEYS)}
 _DIGITS: Final = 12
+#: Fields that are no key; those of SMMUs with errata count as far as they decide on nesting.
+_REVISION: Final = ("IIDR.Implementer", "IIDR.Variant", "IIDR.Revision")
+_ANYWHERE: Final = "0000:00:00.0"
 
 
 class Capability(NamedTuple):
@@ -93,7 +99,20 @@ def capability_of(host: Host, smmu: HostSmmu, behind: Iterable[HostFunction]) ->
         intervals += [host.read(getattr(smmu, key), key, FACT_LIMITS[key]).interval]
     snoops = [host.read(function.canwbs, "canwbs").interval for function in behind]
     intervals.append(hull(snoops) if snoops else Interval(0, 1))
-    return Capability(tuple(intervals))
+    return _with_revision(Capability(tuple(intervals)), host, smmu)
+
+
+def _with_revision(capability: Capability, host: Host, smmu: HostSmmu) -> Capability:
+    """Add the judgement on nesting where the revision, which is no key, bears on it."""
+    errata = capability.get("IIDR.ProductID").exact in MMUS_WITH_ERRATA
+    if capability.get("nesting").exact is not None or not errata:
+        return capability
+    made = host_with(capability, [_ANYWHERE])
+    revision = {key: _fact(host.read_field(smmu, key).interval, FIELDS[key].limit) for key in _REVISION}
+    one = msgspec.structs.replace(made.smmus[0], fields=made.smmus[0].fields | revision)
+    place = _PLACES["nesting"]
+    judged = nesting(made, one, made.functions[0]).interval
+    return Capability((*capability.intervals[:place], judged, *capability.intervals[place + 1 :]))
 
 
 def host_with(capability: Capability, addresses: Iterable[str], name: str = "") -> Host:

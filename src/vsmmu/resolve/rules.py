@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vsmmu.host.evidence import Evidence
+from vsmmu.host.judgements import ats
 from vsmmu.resolve.result import Source
 from vsmmu.smmuv3.interval import Interval, meet
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
@@ -202,11 +203,7 @@ def _cannot_use_ats(candidate: Candidate, host: Host, qemu: Qemu) -> bool:
     function = candidate.function
     if function is None:
         return False
-    return (
-        host.read(function.ats_not_supported, "ats_not_supported").exact == 1
-        or host.read(function.ats_capability, "ats_capability").exact == 0
-        or host.read(function.root_complex_ats, "root_complex_ats").exact == 0
-    )
+    return ats(host, function).answer is False
 
 
 def _is_masked(candidate: Candidate, host: Host, qemu: Qemu) -> bool:
