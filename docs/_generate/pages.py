@@ -254,11 +254,10 @@ def builtin_hosts() -> str:
 
 def _value(host: Host, smmu: HostSmmu, entry: Property) -> str:
     reading = host.read_field(smmu, entry.source)
-    if reading.low == reading.high:
-        return f"{entry.spell(entry.from_code(reading.low))} ({reading.evidence.kind})"
-    if (reading.low, reading.high) == (0, entry.source_field.limit):
+    if reading.interval == (0, entry.source_field.limit):
         return "unknown"
-    return f"{entry.from_code(reading.low)}..{entry.from_code(reading.high)} ({reading.evidence.kind})"
+    value = entry.spell if reading.exact is not None else str
+    return f"{reading.interval.convert(entry.from_code).spell(value)} ({reading.evidence.kind})"
 
 
 def documents() -> str:

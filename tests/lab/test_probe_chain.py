@@ -10,8 +10,9 @@ import pytest
 from probe_machines import E1000E, Machine, machine_acpi  # noqa: F401 - fixture
 
 from quoted import quoted
+from vsmmu.host.driver_line import parse_line
 from vsmmu.lab import cpio
-from vsmmu.probe.kernel_log import infer, parse_line
+from vsmmu.probe.kernel_log import infer
 
 if TYPE_CHECKING:
     from vsmmu.lab import Session

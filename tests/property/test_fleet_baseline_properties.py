@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 import strategies
 from fleet_examples import baseline_of, line, taken
-from vsmmu.fleet.capability import Capability, Interval, capability_of, host_with
+from vsmmu.fleet.capability import Capability, capability_of, host_with
 from vsmmu.fleet.classes import EVERYTHING, class_of
 from vsmmu.fleet.comparison import compare_hosts, relation
 from vsmmu.fleet.fit import values_fit
 from vsmmu.qemu.versions import LATEST
+from vsmmu.smmuv3.interval import Interval
 from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:

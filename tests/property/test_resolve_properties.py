@@ -88,7 +88,7 @@ def test_common_never_exceeds_what_any_endpoint_offers(on: Host, vm: strategies.
                 assert function is not None
                 smmu = on.smmu(function.smmu or "")
                 assert smmu is not None
-                assert chosen <= entry.from_code(on.read_field(smmu, entry.source).low)  # type: ignore[operator]
+                assert chosen <= entry.from_code(on.read_field(smmu, entry.source).interval.low)  # type: ignore[operator]
 
 
 @given(on=hosts(), vm=vms(), qemu=qemus, policy=POLICIES, given=options())

@@ -116,10 +116,15 @@ def _trace(path: str | None, host: Host, hardware: Hardware) -> Trace | None:
 def _say_what_is_made_up(host: Host, hardware: Hardware) -> None:
     """On stderr, equal SMMUs together: which bits no fact determines."""
     lines: dict[str, list[str]] = {}
+    guessed = {
+        function.smmu.name
+        for function in hardware.functions.values()
+        if function.smmu is not None and function.nesting_made_up
+    }
     for name, smmu in hardware.smmus.items():
-        masks = " ".join(f"{register}:{mask:08x}" for register, mask in smmu.filled.synthetic.items() if mask)
-        if masks:
-            lines.setdefault(masks, []).append(name)
-    for masks, names in lines.items():
+        masks = [f"{register}:{mask:08x}" for register, mask in smmu.filled.synthetic.items() if mask]
+        if masks or name in guessed:
+            lines.setdefault(" ".join([*masks, *["nesting"] * (name in guessed)]), []).append(name)
+    for made_up, names in lines.items():
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        console.remark(f"{host.name}: synthetic bits of {names[0]}{others}: {masks}")
+        console.remark(f"{host.name}: synthetic bits of {names[0]}{others}: {made_up}")

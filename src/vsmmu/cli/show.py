@@ -137,7 +137,7 @@ _FUNCTION_COLUMNS = ("FUNCTION", "SMMU", "DRIVER", "GROUP", "NODE", "ATS", "PASI
 
 
 def _smmu_row(host: Host, smmu: HostSmmu) -> tuple[str, ...]:
-    from vsmmu.cli.render import spell_fact, spell_reading
+    from vsmmu.cli.render import spell_fact
     from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
     readings = [(entry, host.read_field(smmu, entry.source)) for entry in REGISTER_PROPERTIES]
@@ -146,7 +146,7 @@ def _smmu_row(host: Host, smmu: HostSmmu) -> tuple[str, ...]:
         smmu.name,
         smmu.device,
         "" if smmu.numa_node is None else str(smmu.numa_node),
-        *(spell_reading(entry, reading) for entry, reading in readings),
+        *(reading.spell(entry.spell_code) for entry, reading in readings),
         spell_fact(smmu.cmdqv),
         spell_fact(smmu.nesting),
         ", ".join(kinds),

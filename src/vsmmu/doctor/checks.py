@@ -11,6 +11,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.doctor.model import Check
+from vsmmu.host.judgements import nesting, nesting_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,14 +195,17 @@ def check_interrupts(seen: Observed) -> Check:
 def check_nesting(seen: Observed) -> Check:
     """Both stages, and a coherent way round the page tables' attributes."""
     title = "nested translation"
-    verdicts = {smmu.name: _nests(seen, smmu) for smmu in _smmus(seen)}
-    lacking = [f"{name}: {reason}" for name, reason in verdicts.items() if reason]
-    if lacking:
+    verdicts = {smmu.name: nesting_behind(seen.host, smmu) for smmu in _smmus(seen)}
+    lacking = [f"{name}: {found.why}" for name, found in verdicts.items() if found.answer is False]
+    partly = [
+        text for smmu in _smmus(seen) if verdicts[smmu.name].answer is None for text in _lacking(seen, smmu)
+    ]
+    if lacking or partly:
         return Check(
-            "nesting", title, "FAIL" if len(lacking) == len(verdicts) else "WARN", _some(lacking),
+            "nesting", title, "FAIL" if len(lacking) == len(verdicts) else "WARN", _some(lacking + partly),
             "accel=on is refused behind it; CANWBS is a matter of the firmware, the rest of the hardware",
         )  # fmt: skip
-    if not verdicts or None in verdicts.values():
+    if not verdicts or any(found.answer is None for found in verdicts.values()):
         return Check(
             "nesting", title, "SKIP", "not known before the SMMU is probed and the IORT read",
             "as root: vsmmu probe, then vsmmu doctor",
@@ -303,24 +307,10 @@ def _smmus(seen: Observed) -> list[HostSmmu]:
     return [smmu for smmu in seen.host.smmus if smmu.name.startswith(_SMMU_V3)]
 
 
-def _nests(seen: Observed, smmu: HostSmmu) -> str | None:
-    """Why this SMMU cannot nest; empty if it can, None if that is not known."""
-    measured = seen.host.read(smmu.nesting, "nesting").exact
-    if measured:
-        return ""
-    stages = {key: seen.host.read_field(smmu, key) for key in ("IDR0.S1P", "IDR0.S2P")}
-    missing = [key for key, reading in stages.items() if reading.exact == 0]
-    if missing:
-        return f"no {' and '.join(missing)}"
-    forced = seen.host.read_field(smmu, "IDR3.FWB").exact
-    # Bridges are not asked, so a function without the fact says nothing about the root complex.
-    canwbs = {entry.canwbs.value for entry in seen.host.behind(smmu)} - {None}
-    if forced == 0 and canwbs == {0}:
-        return "neither CANWBS nor S2FWB"
-    if measured == 0:
-        return "the kernel refuses IOMMU_VIOMMU_ALLOC"
-    settled = all(reading.exact for reading in stages.values()) and (forced or 1 in canwbs)
-    return "" if settled else None
+def _lacking(seen: Observed, smmu: HostSmmu) -> list[str]:
+    """The functions behind an SMMU that cannot have a vIOMMU although others may."""
+    judged = [(entry, nesting(seen.host, smmu, entry)) for entry in seen.host.behind(smmu)]
+    return [f"{entry.address}: {found.why}" for entry, found in judged if found.answer is False]
 
 
 def _file_check(name: str, title: str, file: DeviceFile, remedy: str) -> Check:

@@ -14,6 +14,6 @@ A test tool: nothing behind it translates or transfers anything. The parts, lowe
 ``supervisor``          answers the calls; ``launch`` starts it and the program
 =====================  ==================================================================================
 
-It shares with the prober the facts, the registers and the kernel's structures, nothing else, so that each can
-be a check of the other.
+It shares with the prober the facts, the judgements on them, the registers and the kernel's structures,
+nothing else, so that each can be a check of the other.
 """

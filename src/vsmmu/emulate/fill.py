@@ -11,6 +11,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
+from vsmmu.host.evidence import Evidence
+from vsmmu.host.facts import RegisterFact
 from vsmmu.smmuv3.fields import FIELDS, REGISTERS, fields_of
 from vsmmu.smmuv3.registers import IdRegisters
 
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 
     from vsmmu.host.facts import Host, HostSmmu
 
-__all__ = ["RULES", "Filled", "fill"]
+__all__ = ["RULES", "Filled", "completed", "fill"]
 
 #: Field -> (value, why). A field without a rule is 0.
 RULES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
@@ -43,6 +47,10 @@ RULES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "IDR5.GRAN64K": (1, "as every known implementation"),
     }
 )
+
+
+#: The evidence of filled registers in completed facts.
+_FILLED: Final = "emulated"
 
 
 class Filled(NamedTuple):
@@ -81,17 +89,45 @@ def fill(host: Host, smmu: HostSmmu) -> Filled:
     return Filled(IdRegisters(**words), synthetic, made_up)
 
 
+def completed(host: Host, filled: Mapping[str, Filled]) -> Host:
+    """``host`` with the registers of its SMMUs filled, so that judgements are on what a program is shown.
+
+    :param filled: by name of the SMMU.
+    """
+    smmus = tuple(
+        msgspec.structs.replace(
+            smmu,
+            registers={
+                name: RegisterFact(word, _FILLED)
+                for name, word in filled[smmu.name].registers.as_dict().items()
+            },
+        )
+        for smmu in host.smmus
+    )
+    evidence = host.evidence | {_FILLED: Evidence("inferred", "the facts, and the rules for gaps in them")}
+    return msgspec.structs.replace(host, smmus=smmus, evidence=evidence)
+
+
 def _value(host: Host, smmu: HostSmmu, key: str) -> tuple[int, str]:
     """A field's value, and why it is made up; an empty reason for a fact."""
     reading = host.read_field(smmu, key)
     if reading.exact is not None:
         return reading.exact, ""
     rule, why = RULES.get(key, (0, "the least"))
-    if rule < reading.low:
-        return reading.low, f"the facts say at least {reading.low}"
-    if rule > reading.high:
-        return reading.high, f"the facts say at most {reading.high}"
+    if key == "IDR3.FWB" and _needs_forced_writes(host, smmu):
+        rule, why = 1, "the kernel makes vIOMMUs, and no root complex is known to have CANWBS"
+    low, high = reading.interval
+    if rule < low:
+        return low, f"the facts say at least {low}"
+    if rule > high:
+        return high, f"the facts say at most {high}"
     return rule, why
+
+
+def _needs_forced_writes(host: Host, smmu: HostSmmu) -> bool:
+    """Whether nesting was found on an SMMU all of whose functions lack CANWBS, as far as is known."""
+    snoops = {host.read(entry.canwbs, "canwbs").exact for entry in host.behind(smmu)}
+    return host.read(smmu.nesting, "nesting").exact == 1 and 0 in snoops and 1 not in snoops
 
 
 def describe(filled: Filled) -> str:

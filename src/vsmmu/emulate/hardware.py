@@ -7,8 +7,9 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.emulate.config_space import ConfigSpace, Identity
-from vsmmu.emulate.fill import Filled, fill
+from vsmmu.emulate.fill import Filled, completed, fill
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostFunction, HostSmmu
+from vsmmu.host.judgements import nest_parent, nesting
 from vsmmu.uapi import hw_info
 
 if TYPE_CHECKING:
@@ -35,15 +36,13 @@ class Smmu(NamedTuple):
     """One SMMU.
 
     :param hw_info: data type and bytes that IOMMU_GET_HW_INFO answers.
-    :param nests: whether the kernel makes a vIOMMU for functions behind it.
-    :param nest_parents: whether it makes page tables that one can stand on, which takes both stages; a vIOMMU
-        also takes a coherent root complex (CANWBS) or forced write-back.
+    :param nest_parents: whether the kernel makes page tables that a vIOMMU can stand on; what else a vIOMMU
+        needs is a matter of each function.
     """
 
     facts: HostSmmu
     filled: Filled
     hw_info: tuple[int, bytes]
-    nests: bool
     nest_parents: bool
     coherent: bool
     cmdqv: Cmdqv | None
@@ -67,7 +66,11 @@ class Smmu(NamedTuple):
 class Function:
     """One PCI function.
 
+    :param host: with its registers completed.
     :ivar node: the name of its vfio device (``vfio0``); empty if no vfio driver has it.
+    :ivar nests: whether the kernel makes a vIOMMU for it; where nobody knows it does, since without one no
+        accelerated VM could be tried.
+    :ivar nesting_made_up: whether nobody knows.
     """
 
     def __init__(self, facts: HostFunction, smmu: Smmu | None, host: Host, driver: str, node: str) -> None:
@@ -76,6 +79,9 @@ class Function:
         self.driver = driver
         self.node = node
         self.group = facts.iommu_group
+        nests = nesting(host, smmu.facts, facts).answer if smmu is not None else False
+        self.nests = nests is not False
+        self.nesting_made_up = nests is None
         exact = {name: host.read(getattr(facts, name), name, 0xFFFF).exact for name in _FACTS}
         self.ats_capability = exact["ats_capability"] == 1
         self.pasid_log2 = exact["max_pasid_log2"] or 0
@@ -134,9 +140,11 @@ class Hardware:
 
     def add(self, host: Host) -> list[Function]:
         """Add the SMMUs and functions of ``host`` that are not there yet; the new functions."""
+        filled = {facts.name: fill(host, facts) for facts in host.smmus}
+        host = completed(host, filled)
         for facts in host.smmus:
             if facts.name not in self.smmus:
-                self.smmus[facts.name] = _smmu(host, facts)
+                self.smmus[facts.name] = _smmu(host, facts, filled[facts.name])
         new = [entry for entry in host.functions if entry.address not in self.functions]
         return [self._add_function(host, entry) for entry in new]
 
@@ -173,20 +181,15 @@ class Hardware:
         return group
 
 
-def _smmu(host: Host, facts: HostSmmu) -> Smmu:
-    filled = fill(host, facts)
+def _smmu(host: Host, facts: HostSmmu, filled: Filled) -> Smmu:
     kind = host.read(facts.hw_info_type, "hw_info_type", 0xFFFFFFFF).exact
-    nesting = host.read(facts.nesting, "nesting").exact
     coherent = host.read(facts.coherent, "coherent").exact
-    registers = filled.registers
-    stages = bool(registers.get("IDR0.S1P") and registers.get("IDR0.S2P"))
     return Smmu(
         facts=facts,
         filled=filled,
         hw_info=_hw_info(host, facts, filled, HW_INFO_ARM_SMMUV3 if kind is None else kind),
-        nests=stages if nesting is None else nesting == 1,
-        nest_parents=stages or nesting == 1,
-        coherent=bool(registers.get("IDR0.COHACC") if coherent is None else coherent),
+        nest_parents=nest_parent(host, facts).answer is not False,
+        coherent=bool(filled.registers.get("IDR0.COHACC") if coherent is None else coherent),
         cmdqv=_cmdqv(facts) if host.read(facts.cmdqv, "cmdqv").exact == 1 else None,
     )
 

@@ -58,7 +58,7 @@ def viommu_alloc(context: Context, argument: Any, caller: Caller) -> None:
         raise KernelError(errno.EOPNOTSUPP)
     device = context.get(argument.dev_id, DeviceObject)
     smmu = device.smmu
-    if not smmu.nests or not _has_viommu(smmu, argument.type):
+    if not device.function.nests or not _has_viommu(smmu, argument.type):
         raise KernelError(errno.EOPNOTSUPP)
     parent = context.get(argument.hwpt_id, Hwpt)
     if parent.is_nested:

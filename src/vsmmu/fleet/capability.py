@@ -19,16 +19,20 @@ import hashlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
+from vsmmu.host.judgements import MMUS_WITH_ERRATA, nesting
 from vsmmu.smmuv3.fields import FIELDS
+from vsmmu.smmuv3.interval import Interval, hull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vsmmu.smmuv3.properties import Property
 
-__all__ = ["FACT_LIMITS", "KEYS", "Capability", "Interval", "capability_of", "fingerprint", "host_with"]
+__all__ = ["FACT_LIMITS", "KEYS", "Capability", "capability_of", "fingerprint", "host_with"]
 
 _FIELD_KEYS: Final = (
     "IDR0.S2P", "IDR0.S1P", "IDR0.TTF", "IDR0.ATS", "IDR0.TTENDIAN", "IDR0.ST_LEVEL",
@@ -44,18 +48,9 @@ KEYS: Final = (*_FIELD_KEYS, *FACT_LIMITS)
 _LIMITS: Final = tuple([FIELDS[key].limit for key in _FIELD_KEYS] + list(FACT_LIMITS.values()))
 _PLACES: Final = {key: place for place, key in enumerate(KEYS)}
 _DIGITS: Final = 12
-
-
-class Interval(NamedTuple):
-    """The smallest and the largest value that the evidence allows."""
-
-    low: int
-    high: int
-
-    @property
-    def exact(self) -> int | None:
-        """The value, if the evidence settles it."""
-        return self.low if self.low == self.high else None
+#: Fields that are no key; those of SMMUs with errata count as far as they decide on nesting.
+_REVISION: Final = ("IIDR.Implementer", "IIDR.Variant", "IIDR.Revision")
+_ANYWHERE: Final = "0000:00:00.0"
 
 
 class Capability(NamedTuple):
@@ -72,8 +67,7 @@ class Capability(NamedTuple):
 
     def offer(self, entry: Property) -> Interval:
         """What the SMMU offers for a property, in the property's unit."""
-        low, high = self.get(entry.source or entry.name)
-        return Interval(entry.from_code(low), entry.from_code(high)) if entry.source else Interval(low, high)
+        return self.get(entry.source or entry.name).convert(entry.from_code)
 
     @property
     def canonical(self) -> str:
@@ -100,17 +94,25 @@ def capability_of(host: Host, smmu: HostSmmu, behind: Iterable[HostFunction]) ->
 
     :param behind: the functions whose root complexes count (CANWBS).
     """
-    intervals = []
-    for key in _FIELD_KEYS:
-        reading = host.read_field(smmu, key)
-        intervals.append(Interval(reading.low, reading.high))
+    intervals = [host.read_field(smmu, key).interval for key in _FIELD_KEYS]
     for key in ("cmdqv", "nesting", "coherent", "hw_info_type"):
-        reading = host.read(getattr(smmu, key), key, FACT_LIMITS[key])
-        intervals.append(Interval(reading.low, reading.high))
-    snoops = [host.read(function.canwbs, "canwbs") for function in behind]
-    low = min((reading.low for reading in snoops), default=0)
-    intervals.append(Interval(low, max((reading.high for reading in snoops), default=1)))
-    return Capability(tuple(intervals))
+        intervals += [host.read(getattr(smmu, key), key, FACT_LIMITS[key]).interval]
+    snoops = [host.read(function.canwbs, "canwbs").interval for function in behind]
+    intervals.append(hull(snoops) if snoops else Interval(0, 1))
+    return _with_revision(Capability(tuple(intervals)), host, smmu)
+
+
+def _with_revision(capability: Capability, host: Host, smmu: HostSmmu) -> Capability:
+    """Add the judgement on nesting where the revision, which is no key, bears on it."""
+    errata = capability.get("IIDR.ProductID").exact in MMUS_WITH_ERRATA
+    if capability.get("nesting").exact is not None or not errata:
+        return capability
+    made = host_with(capability, [_ANYWHERE])
+    revision = {key: _fact(host.read_field(smmu, key).interval, FIELDS[key].limit) for key in _REVISION}
+    one = msgspec.structs.replace(made.smmus[0], fields=made.smmus[0].fields | revision)
+    place = _PLACES["nesting"]
+    judged = nesting(made, one, made.functions[0]).interval
+    return Capability((*capability.intervals[:place], judged, *capability.intervals[place + 1 :]))
 
 
 def host_with(capability: Capability, addresses: Iterable[str], name: str = "") -> Host:
@@ -143,6 +145,4 @@ def _fact(interval: Interval, limit: int) -> Fact:
 
 
 def _spell(interval: Interval, limit: int) -> str:
-    if interval.low == interval.high:
-        return str(interval.low)
-    return "?" if interval == (0, limit) else f"{interval.low}..{interval.high}"
+    return "?" if interval == (0, limit) else interval.spell()

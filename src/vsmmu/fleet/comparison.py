@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vsmmu.fleet.capability import Capability, Interval, capability_of
+from vsmmu.fleet.capability import Capability, capability_of
 from vsmmu.fleet.documents import (
     ClassPlacement,
     ComparisonDocument,
@@ -22,8 +22,8 @@ from vsmmu.fleet.documents import (
 )
 from vsmmu.fleet.drift import changes_of
 from vsmmu.fleet.fit import LEAST, Fit, fit_of, values_fit
-from vsmmu.host.evidence import Evidence, Reading
-from vsmmu.qemu.compat import BASE, CHECKS, Check, Frozen
+from vsmmu.qemu.compat import BASE, CHECKS, Check
+from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.properties import PROPERTIES, Property
 
 if TYPE_CHECKING:
@@ -39,12 +39,11 @@ __all__ = ["compare_capabilities", "compare_hosts", "placement", "relation"]
 
 _SOURCES: Final = frozenset(entry.source for entry in PROPERTIES.values())
 _CONSTANT: Final = tuple(check for check in CHECKS if check.key not in _SOURCES)
-_CLASS: Final = Evidence("inferred", "class")
 _RANK: Final[Mapping[str, int]] = {"incompatible": 0, "unknown": 1, "superset": 2, "identical": 3}
 _STARTS: Final[Mapping[str, Interval]] = {
-    "starts": Interval(1, 1),
+    "starts": exactly(1),
     "unknown": Interval(0, 1),
-    "refused": Interval(0, 0),
+    "refused": exactly(0),
 }
 
 
@@ -99,7 +98,7 @@ def compare_capabilities(a: Capability, b: Capability, qemu: Qemu) -> tuple[Fiel
     fields = [_compare_property(entry, a.offer(entry), b.offer(entry)) for entry in PROPERTIES.values()]
     for check in _CONSTANT:
         verdict = relation(_passes(check, a), _passes(check, b))
-        fields.append(FieldComparison(check.key, _raw(a, check.key), _raw(b, check.key), verdict))
+        fields.append(FieldComparison(check.key, a.get(check.key).spell(), b.get(check.key).spell(), verdict))
     fields += [_compare(key, a.get(key), b.get(key)) for key in ("nesting", "coherent")]
     starts = [_STARTS[values_fit(LEAST, kind, qemu).answer] for kind in (a, b)]
     fields.append(_compare("accel", starts[0], starts[1]))
@@ -113,7 +112,7 @@ def _compare_property(entry: Property, a: Interval, b: Interval) -> FieldCompari
 
 
 def _pins(entry: Property, offer: Interval) -> Interval:
-    return Interval(entry.best_pin(offer.low) or 0, entry.best_pin(offer.high) or 0)
+    return offer.convert(lambda limit: entry.best_pin(limit) or 0)
 
 
 def _compare(name: str, a: Interval, b: Interval) -> FieldComparison:
@@ -127,24 +126,15 @@ def _verdict(fields: Sequence[FieldComparison]) -> Relation:
 
 def _passes(check: Check, kind: Capability) -> Interval:
     """Whether the SMMU passes a comparison with what every vSMMU shows: 0, 1, or 0..1."""
-    low, high = kind.get(check.key)
-    constant = BASE.get(check.key)
-    outcome = check.outcome(Reading(check.key, low, high, _CLASS), Frozen(constant, constant))
-    return Interval(0, 1) if outcome is None else Interval(int(outcome), int(outcome))
-
-
-def _raw(kind: Capability, key: str) -> str:
-    low, high = kind.get(key)
-    return str(low) if low == high else f"{low}..{high}"
+    outcome = check.outcome(kind.get(check.key), exactly(BASE.get(check.key)))
+    return Interval(0, 1) if outcome is None else exactly(outcome)
 
 
 def _spell(interval: Interval, entry: Property | None = None) -> str:
     def one(value: int) -> str:
         return entry.spell(value) if entry is not None else ("yes" if value else "no")
 
-    if interval.exact is not None:
-        return one(interval.low)
-    return "?" if interval.high == 1 else f"{one(interval.low)}..{one(interval.high)}"
+    return "?" if interval == (0, 1) else interval.spell(one)
 
 
 def placement(

@@ -11,7 +11,6 @@ from vsmmu.smmuv3.fields import FIELDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.host.evidence import Reading
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
 
 __all__ = ["changes_of"]
@@ -48,13 +47,13 @@ def changes_of(before: Host, after: Host) -> Iterator[Change]:
 def _smmu(before: Host, old: HostSmmu, after: Host, new: HostSmmu) -> Iterator[Change]:
     for key in FIELDS:
         readings = before.read_field(old, key), after.read_field(new, key)
-        yield from _differ(old.name, key, _spell(readings[0]), _spell(readings[1]))
+        yield from _differ(old.name, key, readings[0].spell(), readings[1].spell())
     for name in _SMMU_FACTS:
         readings = (
             before.read(getattr(old, name), name, _MOST),
             after.read(getattr(new, name), name, _MOST),
         )
-        yield from _differ(old.name, name, _spell(readings[0]), _spell(readings[1]))
+        yield from _differ(old.name, name, readings[0].spell(), readings[1].spell())
 
 
 def _function(before: Host, old: HostFunction, after: Host, new: HostFunction) -> Iterator[Change]:
@@ -65,20 +64,12 @@ def _function(before: Host, old: HostFunction, after: Host, new: HostFunction) -
             before.read(getattr(old, name), name, _MOST),
             after.read(getattr(new, name), name, _MOST),
         )
-        yield from _differ(old.address, name, _spell(readings[0]), _spell(readings[1]))
+        yield from _differ(old.address, name, readings[0].spell(), readings[1].spell())
 
 
 def _differ(where: str, what: str, before: str, after: str) -> Iterator[Change]:
     if before != after:
         yield Change(where, what, before, after)
-
-
-def _spell(reading: Reading) -> str:
-    if reading.is_unknown:
-        return "?"
-    if reading.exact is not None:
-        return str(reading.exact)
-    return f"≥{reading.low}" if reading.low > 0 else f"≤{reading.high}"
 
 
 _MOST: Final = 0xFFFFFFFF

@@ -16,6 +16,7 @@ from vsmmu.fleet.documents import (
     ReportHost,
     ReportMove,
 )
+from vsmmu.smmuv3.interval import meet
 from vsmmu.smmuv3.properties import PROPERTIES, Property
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _spell(entry: Property, capabilities: Iterable[Capability]) -> str:
     offers = [capability.offer(entry) for capability in capabilities]
     if not offers:
         return "-"
-    low, high = min(offer.low for offer in offers), min(offer.high for offer in offers)
+    low, high = meet(offers)
     if low == high:
         return entry.spell(low)
     bottom = 32 if entry.name == "oas" else 0

@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vsmmu.smmuv3.interval import Interval
 
 __all__ = ["UNKNOWN", "Bound", "Evidence", "Fact", "Kind", "Reading"]
 
@@ -46,23 +51,25 @@ class Reading(NamedTuple):
     """A fact looked up: the interval in which the true value lies, and why we believe that.
 
     :param key: what was asked, such as ``IDR0.ATS``.
-    :param low: the smallest value that the evidence allows.
-    :param high: the largest one.
+    :param interval: the values that the evidence allows.
     :param word: the whole register, if it is known; None otherwise.
     """
 
     key: str
-    low: int
-    high: int
+    interval: Interval
     evidence: Evidence
     word: int | None = None
 
     @property
     def exact(self) -> int | None:
         """The value, if the evidence settles it."""
-        return self.low if self.low == self.high else None
+        return self.interval.exact
 
     @property
     def is_unknown(self) -> bool:
         """Whether there is no evidence at all (a bound is some)."""
         return self.evidence.kind == "unknown"
+
+    def spell(self, value: Callable[[int], str] = str) -> str:
+        """Write it as ``5``, ``≥5`` or ``≤5``, or as ``?`` where there is no evidence."""
+        return "?" if self.is_unknown else self.interval.spell_bound(value)

@@ -15,6 +15,7 @@ import msgspec
 from vsmmu.errors import InputRefused
 from vsmmu.host.evidence import UNKNOWN, Evidence, Fact, Reading
 from vsmmu.smmuv3.fields import FIELDS, REGISTERS, field
+from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.registers import IdRegisters
 
 __all__ = ["SCHEMA", "Host", "HostFunction", "HostSmmu", "HwInfoFact", "Kernel", "RegisterFact"]
@@ -190,10 +191,10 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
         """Look one fact up, in the range 0..``limit``, with its evidence."""
         evidence = self.evidence.get(fact.evidence, _NO_EVIDENCE)
         if fact.value is None:
-            return Reading(key, 0, limit, Evidence("unknown", evidence.source, evidence.detail))
+            return Reading(key, Interval(0, limit), Evidence("unknown", evidence.source, evidence.detail))
         low = 0 if fact.bound == "at-most" else fact.value
         high = limit if fact.bound == "at-least" else fact.value
-        return Reading(key, low, high, evidence)
+        return Reading(key, Interval(low, high), evidence)
 
     def read_field(self, smmu: HostSmmu, key: str) -> Reading:
         """Look a register field up: from the whole word if it is known, else from the field's own fact.
@@ -203,8 +204,8 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
         entry = field(key)
         register = smmu.registers.get(entry.register)
         if register is not None:
-            value = entry.decode(register.word)
-            return Reading(key, value, value, self.evidence[register.evidence], register.word)
+            value = exactly(entry.decode(register.word))
+            return Reading(key, value, self.evidence[register.evidence], register.word)
         return self.read(smmu.fields.get(key, UNKNOWN), key, entry.limit)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from vsmmu.host.judgements import ats
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def _capabilities(host: Host, function: HostFunction, smmu: HostSmmu) -> PciCapa
     kinds: list[Literal["measured", "published", "inferred"]] = []
     for entry in REGISTER_PROPERTIES:
         reading = host.read_field(smmu, entry.source)
-        low, high = (entry.best_pin(entry.from_code(code)) for code in (reading.low, reading.high))
-        if entry.name == "ats" and _cannot_use_ats(host, function):
+        low, high = (entry.best_pin(entry.from_code(code)) for code in reading.interval)
+        if entry.name == "ats" and ats(host, function).answer is False:
             low = high = 0
         if low != high:
             return f"{entry.source} is not known ({reading.evidence.source})"
@@ -88,13 +89,4 @@ def _capabilities(host: Host, function: HostFunction, smmu: HostSmmu) -> PciCapa
         oas=values["oas"],
         smmu=smmu.name,
         evidence=max(kinds, key=_ORDER.index, default="inferred"),
-    )
-
-
-def _cannot_use_ats(host: Host, function: HostFunction) -> bool:
-    """Whether something besides the SMMU is known to keep the function from using ATS."""
-    return (
-        host.read(function.ats_not_supported, "ats_not_supported").exact == 1
-        or host.read(function.ats_capability, "ats_capability").exact == 0
-        or host.read(function.root_complex_ats, "root_complex_ats").exact == 0
     )

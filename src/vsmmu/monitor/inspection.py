@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vsmmu.qemu.compat import BASE, Frozen, compare
+from vsmmu.qemu.compat import BASE, compare
 from vsmmu.qemu.outcome import Answer
 from vsmmu.qemu.texts import MESSAGES
 from vsmmu.smmuv3.fields import REGISTERS
+from vsmmu.smmuv3.interval import Interval, exactly, meet
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES, Property
 
 if TYPE_CHECKING:
@@ -121,10 +122,9 @@ def inspect(running: Running, host: Host, qemu: Qemu, source: str) -> Inspection
     return Inspection(source, running.version, running.status, host.name, drift, vsmmus, None)
 
 
-def frozen_of(vsmmu: RunningVsmmu) -> dict[str, Frozen]:
-    """The vSMMU's values as QEMU holds them now, by property."""
-    codes = {entry.name: vsmmu.registers.get(entry.source) for entry in REGISTER_PROPERTIES}
-    return {name: Frozen(code, code) for name, code in codes.items()}
+def frozen_of(vsmmu: RunningVsmmu) -> dict[str, Interval]:
+    """The vSMMU's values as QEMU holds them now: codes by property."""
+    return {entry.name: exactly(vsmmu.registers.get(entry.source)) for entry in REGISTER_PROPERTIES}
 
 
 def _inspect(
@@ -168,9 +168,7 @@ def _offered(entry: Property, smmus: Sequence[HostSmmu], host: Host) -> str:
     readings = [host.read_field(smmu, entry.source) for smmu in smmus]
     if not readings or any(reading.is_unknown for reading in readings):
         return ""
-    low, high = min(one.low for one in readings), min(one.high for one in readings)
-    least, most = entry.spell(entry.from_code(low)), entry.spell(entry.from_code(high))
-    return least if low == high else f"{least}..{most}"
+    return meet(reading.interval for reading in readings).spell(entry.spell_code)
 
 
 def _drift(vsmmu: RunningVsmmu, smmus: Sequence[HostSmmu], host: Host, qemu: Qemu) -> Iterator[Drift]:
@@ -188,7 +186,7 @@ def _drift(vsmmu: RunningVsmmu, smmus: Sequence[HostSmmu], host: Host, qemu: Qem
 
 
 def _host_drift(vsmmu: RunningVsmmu, smmu: HostSmmu, host: Host, qemu: Qemu) -> Iterator[Drift]:
-    for mismatch in compare(_reader(smmu, host), smmu.name, frozen_of(vsmmu), qemu):
+    for mismatch in compare(_reader(smmu, host), frozen_of(vsmmu), qemu):
         if mismatch.certain:
             text = MESSAGES[mismatch.check.message].text
             said = text.format(host=mismatch.host, guest=mismatch.guest)

@@ -11,9 +11,7 @@ from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from vsmmu.host.evidence import Reading
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
-    from vsmmu.smmuv3.properties import Property
 
 __all__ = ["host_box"]
 
@@ -40,7 +38,8 @@ def host_box(host: Host) -> Box:
 
 def _smmu(host: Host, smmu: HostSmmu) -> Box:
     offers = " ".join(
-        f"{entry.name}={_offer(entry, host.read_field(smmu, entry.source))}" for entry in REGISTER_PROPERTIES
+        f"{entry.name}={host.read_field(smmu, entry.source).spell(entry.spell_code)}"
+        for entry in REGISTER_PROPERTIES
     )
     inside = tuple(_root_complexes(host.behind(smmu)))
     return Box(smmu.name, (offers,), inside, "strong")
@@ -59,12 +58,3 @@ def _function(function: HostFunction) -> Box:
     ids = f"{function.vendor}:{function.device}" if function.vendor and function.device else ""
     lines = [" ".join(part for part in (ids, function.label) if part), function.driver]
     return Box(function.address, tuple(line for line in lines if line))
-
-
-def _offer(entry: Property, reading: Reading) -> str:
-    if reading.exact is not None:
-        return entry.spell(entry.from_code(reading.exact))
-    if reading.is_unknown:
-        return "?"
-    bound = reading.low if reading.low > 0 else reading.high
-    return f"{'≥' if reading.low > 0 else '≤'}{entry.spell(entry.from_code(bound))}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.errors import Negative
+from vsmmu.errors import Negative, UsageError
+from vsmmu.host.judgements import bridge
 from vsmmu.pci import normal_address
 from vsmmu.plan.model import Companion
 
@@ -30,11 +31,19 @@ def shares(devices: Sequence[str], host: Host, given: Collection[str] = ()) -> t
     :param devices: function addresses, or names of SMMUs for which there is no function yet.
     :param given: addresses that the VM has already.
     :raise Negative: ``no-such-device``, ``no-smmu-behind``, ``already-given``.
+    :raise UsageError: ``not-a-function``.
     """
     found: dict[str, dict[str, HostFunction]] = {}
     smmus: dict[str, HostSmmu] = {}
     for text in devices:
         function = host.function(normal_address(text) or text)
+        if function is not None and bridge(function).answer:
+            raise UsageError(
+                "not-a-function",
+                "a bridge cannot be given to a VM",
+                where=function.address,
+                next="name the function below it: vsmmu show lists them",
+            )
         smmu = _smmu_of(function, host) if function is not None else host.smmu(text)
         if smmu is None:
             raise _no_such_device(text, host)
@@ -76,11 +85,14 @@ def _no_such_device(text: str, host: Host) -> Negative:
 
 
 def companions(chosen: Sequence[Share], host: Host, given: Collection[str] = ()) -> Iterator[Companion]:
-    """Functions that are concerned by giving the chosen ones away, and are not given themselves."""
+    """Functions that are concerned by giving the chosen ones away, and are not given themselves.
+
+    A bridge in their group is none: its driver leaves DMA alone, and vfio does not take it.
+    """
     mine = [function for share in chosen for function in share.functions]
     taken = {function.address for function in mine} | set(given)
     for other in host.functions:
-        if other.address in taken:
+        if other.address in taken or bridge(other).answer:
             continue
         group = next((one for one in mine if _same_group(one, other)), None)
         if group is not None:

@@ -25,7 +25,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vsmmu.host.evidence import Evidence
+from vsmmu.host.judgements import ats
 from vsmmu.policy.result import Source
+from vsmmu.smmuv3.interval import Interval, meet
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
 
 if TYPE_CHECKING:
@@ -48,23 +50,14 @@ class Choice(NamedTuple):
     why: str
 
 
-class Offer(NamedTuple):
-    """What one host SMMU offers for a property, in the property's unit; an interval."""
-
-    smmu: HostSmmu
-    low: int
-    high: int
-    reading: Reading
+def offer(entry: Property, smmu: HostSmmu, host: Host) -> Reading:
+    """What one host SMMU offers for a property: its register field, as a code, or the fact about cmdqv."""
+    return host.read_field(smmu, entry.source) if entry.source else host.read(smmu.cmdqv, "cmdqv")
 
 
-def offers(entry: Property, smmus: Sequence[HostSmmu], host: Host) -> list[Offer]:
-    """Look the property's register field up on every SMMU."""
-    found = []
-    for smmu in smmus:
-        reading = host.read_field(smmu, entry.source) if entry.source else host.read(smmu.cmdqv, "cmdqv")
-        unit = entry.from_code if entry.source else int
-        found.append(Offer(smmu, unit(reading.low), unit(reading.high), reading))
-    return found
+def _meet(entry: Property, found: Sequence[Reading]) -> Interval:
+    """What all of them offer, in the property's unit."""
+    return meet(reading.interval for reading in found).convert(entry.from_code)
 
 
 def read_sources(entry: Property, served: Served, host: Host) -> tuple[Source, ...]:
@@ -75,15 +68,15 @@ def read_sources(entry: Property, served: Served, host: Host) -> tuple[Source, .
             behind.setdefault(candidate.smmu.name, []).append(candidate.function.address)
     return tuple(
         Source(
-            smmu=offer.smmu.name,
-            field=offer.reading.key,
+            smmu=smmu.name,
+            field=reading.key,
             bits=entry.source_field.bits if entry.source else "",
-            value=_spell(entry, offer),
-            evidence=offer.reading.evidence,
-            word=f"{offer.reading.word:#010x}" if offer.reading.word is not None else "",
-            functions=tuple(behind.get(offer.smmu.name, ())),
+            value="unknown" if reading.is_unknown else reading.interval.spell(entry.spell_code),
+            evidence=reading.evidence,
+            word=f"{reading.word:#010x}" if reading.word is not None else "",
+            functions=tuple(behind.get(smmu.name, ())),
         )
-        for offer in offers(entry, served.smmus, host)
+        for smmu, reading in ((smmu, offer(entry, smmu, host)) for smmu in served.smmus)
     )
 
 
@@ -106,11 +99,10 @@ def qemu_auto(entry: Property, served: Served, host: Host) -> str:
 def choose(entry: Property, served: Served, host: Host, qemu: Qemu, options: Options) -> Choice:
     """The value of one of the four register properties."""
     policy, most = options.policy, options.most(entry.name)
-    found = offers(entry, _smmus_for(policy, served), host)
+    found = [offer(entry, smmu, host) for smmu in _smmus_for(policy, served)]
     if not found:
         return Choice(None, "unknown", "no host SMMU is known for it")
-    low = min(offer.low for offer in found)
-    high = min(offer.high for offer in found)
+    low, high = _meet(entry, found)
     if entry.name == "ats" and policy == "common":
         limited = _limit_ats(served.candidates, host, qemu)
         if limited is not None and high > 0:
@@ -141,9 +133,8 @@ def choose_cmdqv(served: Served, host: Host, options: Options) -> Choice:
         return Choice(AUTO, "default", "QEMU tries it and does without where the host has none")
     entry = PROPERTIES["cmdqv"]
     most = options.most(entry.name)
-    found = offers(entry, served.smmus, host)
-    low = min((offer.low for offer in found), default=0)
-    high = min((offer.high for offer in found), default=1)
+    found = [offer(entry, smmu, host) for smmu in served.smmus]
+    low, high = _meet(entry, found) if found else Interval(0, 1)
     if most == 0 and high > 0:
         return _limited(entry, most, low, high)
     if low == high:
@@ -178,17 +169,17 @@ def _settle(entry: Property, low: int, high: int, served: Served, policy: Policy
     return Choice(pin, "host", f"the host SMMU offers {offered}")
 
 
-def _unsettled(entry: Property, low: int, found: Sequence[Offer], options: Options) -> Choice:
+def _unsettled(entry: Property, low: int, found: Sequence[Reading], options: Options) -> Choice:
     if options.assume_safe:
         best = entry.best_pin(low)
         value = entry.safe if best is None else best
         return Choice(value, "assume-safe", f"not known; {entry.spell(value)} asks least of the host")
-    offer = next((item for item in found if item.low != item.high), None)
-    if offer is None:
+    open_one = next((reading for reading in found if reading.exact is None), None)
+    if open_one is None:
         return Choice(None, "unknown", "no host SMMU is known")
-    evidence = offer.reading.evidence
+    evidence = open_one.evidence
     detail = f": {evidence.detail}" if evidence.detail else ""
-    return Choice(None, "unknown", f"{offer.reading.key} is not known ({evidence.source}{detail})")
+    return Choice(None, "unknown", f"{open_one.key} is not known ({evidence.source}{detail})")
 
 
 def _limit_ats(candidates: Sequence[Candidate], host: Host, qemu: Qemu) -> Choice | None:
@@ -212,11 +203,7 @@ def _cannot_use_ats(candidate: Candidate, host: Host, qemu: Qemu) -> bool:
     function = candidate.function
     if function is None:
         return False
-    return (
-        host.read(function.ats_not_supported, "ats_not_supported").exact == 1
-        or host.read(function.ats_capability, "ats_capability").exact == 0
-        or host.read(function.root_complex_ats, "root_complex_ats").exact == 0
-    )
+    return ats(host, function).answer is False
 
 
 def _is_masked(candidate: Candidate, host: Host, qemu: Qemu) -> bool:
@@ -229,11 +216,3 @@ def _is_masked(candidate: Candidate, host: Host, qemu: Qemu) -> bool:
     if candidate.device is not None and candidate.device.text("ats") == "off":
         return True
     return function is not None and host.read(function.ats_not_supported, "ats_not_supported").exact == 1
-
-
-def _spell(entry: Property, offer: Offer) -> str:
-    if offer.reading.is_unknown:
-        return "unknown"
-    if offer.low == offer.high:
-        return entry.spell(offer.low)
-    return f"{entry.spell(offer.low)}..{entry.spell(offer.high)}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import HostLacks, Negative, UsageError, VsmmuError
+from vsmmu.host.judgements import bridge
 from vsmmu.probe.sysfs import group_members
 from vsmmu.probe.vfio_files import VfioDevice, vfio_device
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidate", "busy_with", "candidate", "choose", "objection", "objection_to_bind"]
 
-_CLASS_BRIDGE: Final = "06"
 #: Drivers that leave DMA to the group's owner (driver_managed_dma), besides the vfio ones.
 _HARMLESS_MATES: Final = frozenset({"pcieport", "pci-stub"})
 _GROUPS: Final = "/sys/kernel/iommu_groups"
@@ -70,7 +70,7 @@ def objection_to_bind(tree: Tree, found: Candidate) -> VsmmuError | None:
     function = found.function
     if function.smmu is None:
         return _not_translated(function)
-    if (function.class_code or "").startswith(_CLASS_BRIDGE):
+    if bridge(function).answer:
         return UsageError("not-a-function", "a bridge cannot be given to vfio", where=function.address)
     if function.virtual_functions:
         return Negative(
@@ -94,11 +94,12 @@ def objection_to_bind(tree: Tree, found: Candidate) -> VsmmuError | None:
 def choose(tree: Tree, smmu: HostSmmu, functions: tuple[HostFunction, ...]) -> list[Candidate] | VsmmuError:
     """The functions behind an SMMU that may be asked, best first; or why none may.
 
-    Best is a physical function alone in its group: resetting it disturbs nobody, and it needs no token.
+    Best is a physical function alone in its group: resetting it disturbs nobody, and it needs no token. Below
+    a root complex with CANWBS, where that differs, its answer on nesting holds for most.
     """
     usable, objections = [], []
     for function in functions:
-        if (function.class_code or "").startswith(_CLASS_BRIDGE):
+        if bridge(function).answer:
             continue
         found = candidate(tree, function)
         reason = objection(found)
@@ -141,14 +142,16 @@ def busy_with(tree: Tree, address: str) -> list[str]:
 
 
 def _count(functions: tuple[HostFunction, ...]) -> str:
-    number = sum(not (entry.class_code or "").startswith(_CLASS_BRIDGE) for entry in functions)
+    number = sum(not bridge(entry).answer for entry in functions)
     return "1 function is" if number == 1 else f"{number} functions are"
 
 
-def _cost(tree: Tree, entry: Candidate) -> tuple[bool, int, str]:
+def _cost(tree: Tree, entry: Candidate) -> tuple[bool, bool, int, str]:
     group = entry.function.iommu_group
     members = len(group_members(tree, group)) if group is not None else 1
-    return entry.function.physical_function is not None, members, entry.function.address
+    # Below a root complex without CANWBS the kernel can refuse what it allows elsewhere behind the SMMU.
+    less_told = entry.function.canwbs.value == 0
+    return less_told, entry.function.physical_function is not None, members, entry.function.address
 
 
 def _native_mates(tree: Tree, function: HostFunction) -> tuple[str, ...]:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from vsmmu.host.driver_line import parse_line
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
+from vsmmu.host.judgements import bridge
 from vsmmu.probe import sysfs
 from vsmmu.probe.firmware import Firmware
-from vsmmu.probe.kernel_log import by_device, infer, infer_queue, is_coherent, parse_line
+from vsmmu.probe.kernel_log import by_device, infer, infer_queue, is_coherent
 from vsmmu.probe.kmsg import read_driver_lines
 from vsmmu.probe.notices import NOT_PROBED, fake_notice, not_probed
 from vsmmu.probe.pci_config import read_capabilities
@@ -28,7 +30,6 @@ __all__ = ["discover", "function_facts"]
 #: What a resolution asks for; a fact that nothing settles says at least how to get it.
 _ASKED_FOR: Final = ("IDR0.ATS", "IDR1.SSIDSIZE", "IDR3.RIL", "IDR5.OAS")
 _CONFIG: Final = Evidence("measured", "the function's configuration space", "its extended capabilities")
-_CLASS_BRIDGE: Final = "06"
 
 
 def discover(tree: Tree, *, note: str = "") -> Host:
@@ -71,7 +72,7 @@ def function_facts(
 
     Bridges and functions that nothing translates are left alone: no VM can have them.
     """
-    if function.smmu is None or (function.class_code or "").startswith(_CLASS_BRIDGE):
+    if function.smmu is None or bridge(function).answer:
         return function
     root = firmware.root_complex(function.address)
     evidence.update(root.evidence)

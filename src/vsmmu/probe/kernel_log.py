@@ -11,17 +11,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.smmuv3.fields import OAS_BITS, oas_code
+from vsmmu.host.driver_line import kernel_version
+from vsmmu.smmuv3.fields import oas_code
 
 if TYPE_CHECKING:
+    from vsmmu.host.driver_line import ProbeLine
     from vsmmu.host.evidence import Bound
 
-__all__ = ["Inference", "ProbeLine", "by_device", "infer", "infer_queue", "is_coherent", "parse_line"]
+__all__ = ["Inference", "by_device", "infer", "infer_queue", "is_coherent"]
 
-_LINE: Final = re.compile(
-    r"arm-smmu-v3 (?P<device>[^\s:]+): (?:ias (?P<ias>\d{1,2})-bit, )?oas (?P<oas>\d{1,2})-bit "
-    r"\(features (?P<features>0x[0-9a-f]{8})\)"
-)
 _QUEUE: Final = re.compile(
     r"arm-smmu-v3 (?P<device>[^\s:]+): "
     r"allocated (?P<entries>\d{1,10}) entries for (?P<queue>cmdq|evtq|priq)\b"
@@ -31,15 +29,6 @@ _DEVICE: Final = re.compile(r"arm-smmu-v3 (?P<device>[^\s:]{1,255}): ")
 _COHERENCY: Final = 1 << 8
 #: The driver says a dozen lines of one SMMU at start; more are faults and repetitions.
 _LINES_KEPT: Final = 32
-_RELEASE: Final = re.compile(r"(\d{1,3})\.(\d{1,3})")
-
-
-class ProbeLine(NamedTuple):
-    """``arm-smmu-v3 NAME: [ias N-bit, ]oas N-bit (features 0x...)``, decoded."""
-
-    device: str
-    oas: int
-    features: int
 
 
 class Inference(NamedTuple):
@@ -66,7 +55,8 @@ class _Feature(NamedTuple):
     since: tuple[int, int] = (0, 0)
 
 
-# Left out because errata or firmware change them: SEV, COHERENCY, BTM, NESTING, HA, HD, HAFT.
+# Left out because errata or firmware change them: SEV, COHERENCY, BTM, HA, HD, HAFT, and NESTING, of which
+# vsmmu.host.judgements makes use.
 _FEATURES: Final = (
     _Feature(0, "2_LVL_STRTAB", "IDR0.ST_LEVEL", 1, 0),
     _Feature(1, "2_LVL_CDTAB", "IDR0.CD2L", 1, 0),
@@ -81,14 +71,6 @@ _FEATURES: Final = (
 _TT_LE, _TT_BE = 1 << 2, 1 << 3
 
 
-def parse_line(line: str) -> ProbeLine | None:
-    """Decode a kernel log line; None if it is not the driver's probe line or its OAS is no real size."""
-    match = _LINE.search(line)
-    if match is None or int(match["oas"]) not in OAS_BITS.values():
-        return None
-    return ProbeLine(match["device"], int(match["oas"]), int(match["features"], 16))
-
-
 def infer(line: ProbeLine, release: str) -> list[Inference]:
     """The register fields that follow from a probe line of kernel ``release`` (empty if not known).
 
@@ -96,7 +78,7 @@ def infer(line: ProbeLine, release: str) -> list[Inference]:
     """
     found = [Inference("IDR0.TTF", 2, "at-least", "the driver runs, so AArch64 tables are supported")]
     found += _infer_endianness(line.features)
-    version = _version(release)
+    version = kernel_version(release)
     for feature in _FEATURES:
         if line.features >> feature.bit & 1:
             found.append(Inference(feature.key, feature.set, "exact", f"features has {feature.name}"))
@@ -150,8 +132,3 @@ def _infer_endianness(features: int) -> list[Inference]:
         return []
     value = 0 if little and big else 2 if little else 3
     return [Inference("IDR0.TTENDIAN", value, "exact", "features has TT_LE" * little + " TT_BE" * big)]
-
-
-def _version(release: str) -> tuple[int, int] | None:
-    match = _RELEASE.match(release)
-    return (int(match[1]), int(match[2])) if match else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from vsmmu.host.driver_line import kernel_version
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import Host, HostFunction, HostSmmu, HwInfoFact, RegisterFact
 from vsmmu.probe.notices import NOT_PROBED
@@ -38,7 +38,6 @@ _WORDS: Final = {
 _SINCE_ATS: Final = (7, 1)
 #: Kernels before leave out_max_pasid_log2 at 0.
 _SINCE_PASID: Final = (6, 15)
-_RELEASE: Final = re.compile(r"(\d{1,3})\.(\d{1,3})")
 _MEASURED_FACTS: Final = (
     "ats_not_supported",
     "max_pasid_log2",
@@ -255,5 +254,5 @@ def _record_function(
 
 
 def _at_least(release: str, version: tuple[int, int]) -> bool:
-    match = _RELEASE.match(release)
-    return match is not None and (int(match[1]), int(match[2])) >= version
+    found = kernel_version(release)
+    return found is not None and found >= version

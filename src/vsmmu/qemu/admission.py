@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from vsmmu.host.evidence import Evidence, Reading
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostSmmu
-from vsmmu.qemu.compat import Frozen, compare
+from vsmmu.host.judgements import nest_parent, nesting
+from vsmmu.qemu.compat import compare
 from vsmmu.qemu.outcome import Doubt, Failure, failure
 from vsmmu.qemu.texts import MESSAGES, Phase
 from vsmmu.smmuv3.fields import field
+from vsmmu.smmuv3.interval import Interval
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Admission", "Refused", "vfio_name"]
 
 _NO_FUNCTION: Final = Evidence("unknown", "the function is not among the facts")
-_PRODUCTS_WITH_ERRATA: Final = frozenset({0x483, 0x487})
 
 
 class Refused(Exception):
@@ -104,15 +105,10 @@ class Admission:
             endpoint.ats_visible = True
 
     def _check_nest_parent(self, endpoint: Endpoint, phase: Phase) -> None:
-        """IOMMU_HWPT_ALLOC_NEST_PARENT comes first of all, and needs an SMMU with both stages."""
+        """IOMMU_HWPT_ALLOC_NEST_PARENT comes first of all."""
         smmu = endpoint.smmu
-        if smmu is None or self._host.read(smmu.nesting, "nesting").exact == 1:
-            return
-        if 0 in self._stages(smmu):
+        if smmu is not None and nest_parent(self._host, smmu).answer is False:
             self._refuse("qemu-nest-parent", endpoint, phase)
-
-    def _stages(self, smmu: HostSmmu) -> list[int | None]:
-        return [self._host.read_field(smmu, key).exact for key in ("IDR0.S1P", "IDR0.S2P")]
 
     def _check_hw_info(self, endpoint: Endpoint, phase: Phase) -> None:
         smmu = endpoint.smmu
@@ -126,10 +122,10 @@ class Admission:
         """Settle what is ``auto``, once; later devices find ``auto_finalised`` set and change nothing."""
         if not vsmmu.auto_mode or vsmmu.auto_finalised:
             return
-        for entry in REGISTER_PROPERTIES:
-            if entry.name not in vsmmu.frozen:
-                host = self._read(endpoint, entry.source)
-                vsmmu.frozen[entry.name] = Frozen(host.low, host.high, endpoint.smmu_name)
+        open_ones = [entry for entry in REGISTER_PROPERTIES if entry.name not in vsmmu.frozen]
+        for entry in open_ones:
+            vsmmu.frozen[entry.name] = self._read(endpoint, entry.source).interval
+        vsmmu.copied, vsmmu.copied_from = frozenset(entry.source for entry in open_ones), endpoint.smmu_name
         vsmmu.auto_finalised = True
         vsmmu.finalised_by = endpoint.device.name
 
@@ -137,7 +133,8 @@ class Admission:
         def read(key: str) -> Reading:
             return self._read(endpoint, key)
 
-        for mismatch in compare(read, endpoint.smmu_name, vsmmu.frozen, self._qemu):
+        copied = vsmmu.copied if vsmmu.copied_from == endpoint.smmu_name else frozenset()
+        for mismatch in compare(read, vsmmu.frozen, self._qemu, copied):
             code = mismatch.check.message
             if mismatch.certain:
                 self._refuse(code, endpoint, phase, host=mismatch.host, guest=mismatch.guest)
@@ -151,7 +148,8 @@ class Admission:
         if wish == 1 and able is None:
             self._doubt("qemu-cmdqv", endpoint, ("cmdqv",))
         active = False if wish in (None, 0) else None if able is None else bool(able)
-        nests = self._can_nest(endpoint)
+        smmu, function = endpoint.smmu, endpoint.function
+        nests = None if smmu is None else nesting(self._host, smmu, function).answer
         if nests is False:
             self._refuse("qemu-viommu", endpoint, phase)
         if nests is None:
@@ -160,28 +158,10 @@ class Admission:
         vsmmu.viommu_smmu = endpoint.smmu_name
         vsmmu.viommu_owner = endpoint.device.name
 
-    def _can_nest(self, endpoint: Endpoint) -> bool | None:
-        """Whether IOMMU_VIOMMU_ALLOC works: both stages, and CANWBS or S2FWB (arm_smmu_get_viommu_size())."""
-        smmu, function = endpoint.smmu, endpoint.function
-        if smmu is None or function is None:
-            return None
-        told = self._host.read(smmu.nesting, "nesting").exact
-        if told is not None:
-            return bool(told)
-        stages = self._stages(smmu)
-        forced = self._host.read_field(smmu, "IDR3.FWB").exact
-        snooped = self._host.read(function.canwbs, "canwbs").exact
-        if forced == 0 and snooped == 0:
-            return False
-        # Early MMU-600 and MMU-700 have errata for which the driver gives nesting up.
-        product = self._host.read_field(smmu, "IIDR.ProductID").exact
-        sound = product is not None and product not in _PRODUCTS_WITH_ERRATA
-        return True if sound and None not in stages and 1 in (forced, snooped) else None
-
     def _read(self, endpoint: Endpoint, key: str) -> Reading:
         smmu: HostSmmu | None = endpoint.smmu
         if smmu is None:
-            return Reading(key, 0, field(key).limit, _NO_FUNCTION)
+            return Reading(key, Interval(0, field(key).limit), _NO_FUNCTION)
         return self._host.read_field(smmu, key)
 
     def _refuse(self, code: str, endpoint: Endpoint, phase: Phase, **values: object) -> NoReturn:

@@ -11,36 +11,20 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES, Property
 from vsmmu.smmuv3.registers import IdRegisters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from vsmmu.host.evidence import Reading
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["BASE", "CHECKS", "Check", "Frozen", "Mismatch", "compare", "guest_registers"]
+__all__ = ["BASE", "CHECKS", "Check", "Mismatch", "compare", "guest_registers"]
 
 #: What an accelerated vSMMU shows with ats=off, ril=on, ssidsize=0, oas=44 (measured).
 BASE: Final = IdRegisters(idr0=0x0D44101A, idr1=0x02730010, idr3=0x00001404, idr5=0x00000074, aidr=1)
-
-
-class Frozen(NamedTuple):
-    """The content of one register field of the vSMMU, as a code (not in the property's unit).
-
-    An interval, since ``auto`` copies a host field that may not be known. ``source`` is the host SMMU that
-    it was copied from; empty if it was written in the configuration.
-    """
-
-    low: int
-    high: int
-    source: str = ""
-
-    @property
-    def exact(self) -> int | None:
-        """The code, if it is certain."""
-        return self.low if self.low == self.high else None
 
 
 class Check(NamedTuple):
@@ -50,16 +34,11 @@ class Check(NamedTuple):
     relation: Literal["equal", "at-least", "at-most"]
     message: str
 
-    def outcome(self, host: Reading, guest: Frozen) -> bool | None:
+    def outcome(self, host: Interval, guest: Interval) -> bool | None:
         """True if it certainly passes, False if it certainly fails, None if the facts leave it open."""
         if self.relation == "at-least":
-            passes, fails = host.low >= guest.high, host.high < guest.low
-        elif self.relation == "at-most":
-            passes, fails = host.high <= guest.low, host.low > guest.high
-        else:
-            passes = host.low == host.high == guest.low == guest.high
-            fails = host.high < guest.low or host.low > guest.high
-        return True if passes else False if fails else None
+            return host.at_least(guest)
+        return host.at_most(guest) if self.relation == "at-most" else host.equals(guest)
 
 
 class Mismatch(NamedTuple):
@@ -91,33 +70,35 @@ _BY_SOURCE: Final[Mapping[str, Property]] = MappingProxyType(
 
 
 def compare(
-    read: Callable[[str], Reading], smmu: str, frozen: Mapping[str, Frozen], qemu: Qemu
+    read: Callable[[str], Reading],
+    frozen: Mapping[str, Interval],
+    qemu: Qemu,
+    copied: Collection[str] = (),
 ) -> list[Mismatch]:
     """Compare a host SMMU with a vSMMU.
 
     :param read: looks a field of the host SMMU up.
-    :param smmu: the host SMMU's name; a field copied from it fits it whatever it is.
-    :param frozen: the vSMMU's fields by property name.
+    :param frozen: the codes of the vSMMU's fields (not in the property's unit) by property name: intervals,
+        since ``auto`` copies a host field that may not be known.
+    :param copied: fields (``IDR0.ATS``) copied from this same host SMMU, which fit it whatever they are.
     :return: the checks that may fail, in order; nothing after the first certain one.
     """
     found: list[Mismatch] = []
     for check in CHECKS:
-        if check.key == "IDR0.ATS" and qemu.checks_ats is False:
+        if check.key in copied or (check.key == "IDR0.ATS" and qemu.checks_ats is False):
             continue
-        host, guest = read(check.key), _guest_field(check.key, frozen)
-        if guest.source == smmu:
-            continue
+        host, guest = read(check.key).interval, _guest_field(check.key, frozen)
         outcome = check.outcome(host, guest)
         if outcome is not True:
-            spell = _spelling(check.key)
+            unit = _unit(check.key)
             certain = outcome is False and not (check.key == "IDR0.ATS" and qemu.checks_ats is None)
-            found.append(Mismatch(check, certain, spell(host.low, host.high), spell(guest.low, guest.high)))
+            found.append(Mismatch(check, certain, host.convert(unit).spell(), guest.convert(unit).spell()))
             if certain:
                 break
     return found
 
 
-def guest_registers(frozen: Mapping[str, Frozen]) -> IdRegisters | None:
+def guest_registers(frozen: Mapping[str, Interval]) -> IdRegisters | None:
     """The guest-visible words; None as long as some field is not certain."""
     registers = BASE
     for name, value in frozen.items():
@@ -127,19 +108,12 @@ def guest_registers(frozen: Mapping[str, Frozen]) -> IdRegisters | None:
     return registers
 
 
-def _guest_field(key: str, frozen: Mapping[str, Frozen]) -> Frozen:
+def _guest_field(key: str, frozen: Mapping[str, Interval]) -> Interval:
     entry = _BY_SOURCE.get(key)
-    if entry is not None:
-        return frozen[entry.name]
-    value = BASE.get(key)
-    return Frozen(value, value)
+    return exactly(BASE.get(key)) if entry is None else frozen[entry.name]
 
 
-def _spelling(key: str) -> Callable[[int, int], str]:
+def _unit(key: str) -> Callable[[int], int]:
+    """From a code to the number that QEMU prints."""
     entry = _BY_SOURCE.get(key)
-    unit = entry.from_code if entry is not None else int
-
-    def spell(low: int, high: int) -> str:
-        return str(unit(low)) if low == high else f"{unit(low)}..{unit(high)}"
-
-    return spell
+    return int if entry is None else entry.from_code

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from vsmmu.qemu.compat import Frozen, guest_registers
+from vsmmu.qemu.compat import guest_registers
 from vsmmu.qemu.outcome import Answer, EndpointOutcome, VsmmuOutcome
 from vsmmu.qemu.settings import VsmmuSettings, is_auto
+from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Vsmmu:
     """One ``arm-smmuv3``, from realize on.
 
     ``auto_mode`` is set at realize if any of the four register properties is ``auto``; ``auto_finalised``
-    when the first vfio-pci behind it has settled them; from then on ``frozen`` never changes.
+    when the first vfio-pci behind it has settled them; from then on ``frozen`` (codes by property) never
+    changes. ``copied`` are the fields that came from the host SMMU ``copied_from``.
     """
 
     def __init__(self, device: Device, settings: VsmmuSettings) -> None:
@@ -59,6 +61,8 @@ class Vsmmu:
         self.auto_finalised = False
         self.finalised_by = ""
         self.frozen = self._written()
+        self.copied: frozenset[str] = frozenset()
+        self.copied_from = ""
         self.viommu_smmu = ""
         self.viommu_owner = ""
         self.cmdqv_active: bool | None = False
@@ -71,15 +75,14 @@ class Vsmmu:
         """The device's name in messages."""
         return self.device.name
 
-    def _written(self) -> dict[str, Frozen]:
-        frozen: dict[str, Frozen] = {}
+    def _written(self) -> dict[str, Interval]:
+        frozen: dict[str, Interval] = {}
         for entry in REGISTER_PROPERTIES:
             value = self.settings.value(entry.name)
             if not self.settings.accel and (value is None or value == AUTO):
                 value = entry.software
             if isinstance(value, int):
-                code = entry.to_code(value)
-                frozen[entry.name] = Frozen(code, code)
+                frozen[entry.name] = exactly(entry.to_code(value))
         return frozen
 
     def free_viommu(self) -> None:

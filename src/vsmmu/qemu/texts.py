@@ -231,7 +231,7 @@ _TABLE: Final = (
     Message(
         "qemu-nest-parent",
         "Failed to allocate hwpt: Operation not supported",
-        "this host's SMMU has not both stages, so its kernel cannot nest: no value helps",
+        "this host's SMMU has not both stages, or an erratum, so its kernel cannot nest: no value helps",
         "vfio {vfio}: ",
     ),
     Message(

@@ -82,6 +82,10 @@ class Property(NamedTuple):
             return "on" if value else "off"
         return str(value)
 
+    def spell_code(self, code: int) -> str:
+        """Write the content of its register field as QEMU does."""
+        return self.spell(self.from_code(code))
+
     def from_code(self, code: int) -> int:
         """The property's number for the content of its register field (IDR5.OAS holds a code)."""
         return OAS_BITS[code] if self.name == "oas" else code

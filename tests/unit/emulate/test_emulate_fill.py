@@ -22,7 +22,7 @@ def test_no_fact_of_a_built_in_host_is_contradicted(name: str) -> None:
         filled = fill(shown, smmu)
         for key in FIELDS:
             reading, value = shown.read_field(smmu, key), filled.registers.get(key)
-            assert reading.low <= value <= reading.high
+            assert reading.interval.low <= value <= reading.interval.high
             if reading.exact is not None:
                 assert not filled.synthetic.get(field(key).register, 0) & field(key).mask
 

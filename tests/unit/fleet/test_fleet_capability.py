@@ -13,11 +13,13 @@ import pytest
 
 import examples
 from vsmmu.errors import UsageError
-from vsmmu.fleet.capability import KEYS, Interval, capability_of, host_with
+from vsmmu.fleet.capability import KEYS, capability_of, host_with
 from vsmmu.fleet.classes import HostClass, Selection, class_of, parse_selection
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.qemu.compat import CHECKS
+from vsmmu.smmuv3.fields import field
+from vsmmu.smmuv3.interval import Interval
 from vsmmu.smmuv3.properties import PROPERTIES
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "fleet" / "fingerprints.json"
@@ -152,3 +154,15 @@ def test_a_selection_as_it_is_written(text: str | None, found: Selection) -> Non
 def test_what_is_no_pci_id_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_selection(text)
+
+
+@pytest.mark.parametrize(("revision", "nesting"), [(0x4871043B, "nesting=0"), (0x4871143B, "nesting=1")])
+def test_the_revision_of_an_smmu_with_errata_counts(revision: int, nesting: str) -> None:
+    """Two that differ in whether they nest are two classes, although no key has the revision."""
+    fields = {
+        key: field(f"IIDR.{key}").decode(revision)
+        for key in ("ProductID", "Variant", "Revision", "Implementer")
+    }
+    one = examples.smmu(nesting=None, IDR3_FWB=1, **{f"IIDR_{key}": value for key, value in fields.items()})
+    on = examples.host(one)
+    assert f" {nesting} " in capability_of(on, one, on.functions).canonical

@@ -11,7 +11,7 @@ import pytest
 
 from domains import domain
 from examples import Q11_0, Q11_1, function, host, smmu
-from vsmmu.errors import Negative
+from vsmmu.errors import Negative, UsageError
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.domain.document import read_domain_xml
@@ -184,6 +184,7 @@ def test_companions_are_named_with_their_reason() -> None:
         grouped("0000:02:00.0", 7),
         grouped("0000:03:00.0", 9),
         grouped("0000:01:00.4", 10, physical_function="0000:01:00.0"),
+        grouped("0000:00:01.0", 7, class_code="060400"),
     )
     found = planned("0000:01:00.0", on=facts).companions
     assert [(entry.function, entry.reason) for entry in found] == [
@@ -192,6 +193,12 @@ def test_companions_are_named_with_their_reason() -> None:
     ]
     assert "0000:01:00.1 (audio)" in found[0].text
     assert not planned("0000:01:00.0", "0000:01:00.1", "0000:02:00.0", on=facts).companions
+
+
+def test_a_bridge_is_refused() -> None:
+    facts = host(smmu(), msgspec.structs.replace(function(), class_code="060400"))
+    with pytest.raises(UsageError, match="a bridge cannot be given to a VM"):
+        planned("0000:01:00.0", on=facts)
 
 
 def test_a_driver_that_holds_a_function_is_said() -> None:

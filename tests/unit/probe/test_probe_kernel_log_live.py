@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fake_host import LOG, FakeHost
-from vsmmu.probe.kernel_log import by_device, infer, infer_queue, is_coherent, parse_line
+from vsmmu.host.driver_line import parse_line
+from vsmmu.probe.kernel_log import by_device, infer, infer_queue, is_coherent
 from vsmmu.probe.kmsg import read_driver_lines
 
 

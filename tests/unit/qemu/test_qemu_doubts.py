@@ -6,18 +6,15 @@ from __future__ import annotations
 import pytest
 
 from examples import Q11_0, Q11_1, function, host, port, smmu, vfio, vm
-from vsmmu.host.evidence import Evidence, Fact, Reading
+from vsmmu.host.evidence import Fact
 from vsmmu.host.facts import SCHEMA, Host
-from vsmmu.qemu.compat import CHECKS, Check, Frozen
+from vsmmu.qemu.compat import CHECKS, Check
 from vsmmu.qemu.process import start
 from vsmmu.smmuv3.fields import oas_code
+from vsmmu.smmuv3.interval import Interval
 
 PINNED = "ats=on,ril=on,ssidsize=8,oas=44"
 AT_LEAST_44, AT_MOST_44 = (Fact(oas_code(44), "known", bound) for bound in ("at-least", "at-most"))
-
-
-def reading(low: int, high: int) -> Reading:
-    return Reading("X", low, high, Evidence("measured", "a test"))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +43,7 @@ def test_a_comparison_of_ranges_is_certain_only_if_every_value_agrees(
     relation: str, host_range: tuple[int, int], guest: tuple[int, int], outcome: bool | None
 ) -> None:
     check = Check("X", relation, "")  # type: ignore[arg-type]
-    assert check.outcome(reading(*host_range), Frozen(*guest)) is outcome
+    assert check.outcome(Interval(*host_range), Interval(*guest)) is outcome
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.key)

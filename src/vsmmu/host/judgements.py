@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judgements on one host that several facts decide: nesting, ATS, bridges. Each is made here alone.
+
+Nesting is what ``IOMMU_VIOMMU_ALLOC`` needs. Source: Linux 7.3 drivers/iommu/arm/arm-smmu-v3:
+arm_smmu_device_hw_probe() and arm_smmu_device_iidr_probe() (the driver's NESTING feature: both stages, and no
+erratum), arm_smmu_domain_alloc_paging_flags() (a nest parent needs the feature), arm_smmu_get_viommu_size()
+(a vIOMMU also needs the root complex's CANWBS, or IDR3.FWB).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.host.driver_line import kernel_version, last_probe_line
+from vsmmu.host.facts import HW_INFO_ARM_SMMUV3
+from vsmmu.smmuv3.interval import Interval, exactly, hull
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vsmmu.host.facts import Host, HostFunction, HostSmmu
+
+__all__ = ["MMUS_WITH_ERRATA", "Judgement", "ats", "bridge", "nest_parent", "nesting", "nesting_behind"]
+
+_ARM: Final = 0x43B
+_MMU_600, _MMU_700 = 0x483, 0x487
+#: IIDR.ProductID of the SMMUs by Arm of which early revisions do not nest.
+MMUS_WITH_ERRATA: Final = frozenset({_MMU_600, _MMU_700})
+_TRANS_S1, _TRANS_S2, _NESTING = 1 << 9, 1 << 10, 1 << 19
+#: Linux that knows the NESTING feature: in what is older its bit is always clear.
+_SINCE_NESTING: Final = (6, 5)
+_CLASS_BRIDGE: Final = "06"
+_STAGES: Final = ("IDR0.S1P", "IDR0.S2P")
+_OPEN: Final = Interval(0, 1)
+
+
+class Judgement(NamedTuple):
+    """A yes or no as far as the facts settle it, with the reason.
+
+    :param interval: within 0 (no) and 1 (yes).
+    :param why: the fact that decides, or that is missing.
+    """
+
+    interval: Interval
+    why: str
+
+    @property
+    def answer(self) -> bool | None:
+        """True, False, or None if the facts leave it open."""
+        exact = self.interval.exact
+        return None if exact is None else bool(exact)
+
+
+def nesting(host: Host, smmu: HostSmmu, function: HostFunction | None) -> Judgement:
+    """Whether the kernel makes a vIOMMU for this function of the SMMU.
+
+    Where the kernel was asked (``nesting``) nothing else counts, but for one thing: it was asked of one
+    function, and the answer may not hold below a root complex with another CANWBS.
+
+    :param function: None for a function of which nothing is known.
+    """
+    implied = _implied_nesting(host, smmu, function)
+    told = host.read(smmu.nesting, "nesting")
+    if told.exact is None:
+        return implied
+    if _differs_from_others(host, smmu, function, told.exact):
+        return implied if implied.answer is False else Judgement(_OPEN, "another function was asked")
+    if told.exact == 0:
+        return _no(implied.why if implied.answer is False else "the kernel refuses IOMMU_VIOMMU_ALLOC")
+    return _yes(told.evidence.source)
+
+
+def nesting_behind(host: Host, smmu: HostSmmu, functions: Iterable[HostFunction] | None = None) -> Judgement:
+    """Whether the kernel makes vIOMMUs for the functions behind the SMMU: open also where they differ.
+
+    :param functions: those that count; by default all that are behind it. Bridges never count.
+    """
+    behind = host.behind(smmu) if functions is None else functions
+    judged = [nesting(host, smmu, entry) for entry in behind if bridge(entry).answer is not True]
+    judged = judged or [nesting(host, smmu, None)]
+    lowest = min(judged, key=lambda entry: entry.interval)
+    return Judgement(hull(entry.interval for entry in judged), lowest.why)
+
+
+def nest_parent(host: Host, smmu: HostSmmu) -> Judgement:
+    """Whether the kernel makes page tables on which nested ones can stand: the driver's NESTING feature."""
+    if host.read(smmu.nesting, "nesting").exact == 1:
+        return _yes("the kernel makes vIOMMUs")
+    stages = {key: host.read_field(smmu, key).exact for key in _STAGES}
+    missing = [key for key, exact in stages.items() if exact == 0]
+    if missing:
+        return _no(f"no {' and '.join(missing)}")
+    driver = _driver_feature(host, smmu)
+    if driver is not None:
+        return driver
+    affected = _erratum(host, smmu)
+    if affected.answer is True:
+        return _no(affected.why)
+    unknown = [key for key, exact in stages.items() if exact is None]
+    if unknown:
+        return Judgement(_OPEN, f"{' and '.join(unknown)} not known")
+    return _yes("stages 1 and 2") if affected.answer is False else Judgement(_OPEN, affected.why)
+
+
+def ats(host: Host, function: HostFunction, smmu: HostSmmu | None = None) -> Judgement:
+    """Whether the function can use ATS: its capability, its root complex, and the kernel's word.
+
+    :param smmu: the SMMU behind which it sits, if that counts too.
+    """
+    capability = host.read(function.ats_capability, "ats_capability").exact
+    refused = host.read(function.ats_not_supported, "ats_not_supported").exact
+    if capability == 0:
+        return _no("it has no ATS capability")
+    if refused == 1:
+        return _no("the kernel says that it cannot use ATS")
+    if host.read(function.root_complex_ats, "root_complex_ats").exact == 0:
+        return _no("the firmware says that its root complex has no ATS")
+    offered = 1 if smmu is None else host.read_field(smmu, "IDR0.ATS").exact
+    if offered == 0:
+        return _no("its SMMU has no ATS")
+    if offered is None:
+        return Judgement(_OPEN, "IDR0.ATS of its SMMU is not known")
+    if capability is None:
+        return Judgement(_OPEN, "its ATS capability is not known")
+    if refused is None:
+        return Judgement(_OPEN, "the kernel has not said whether it can use ATS")
+    return _yes("it has the capability, and the kernel lets it use ATS")
+
+
+def bridge(function: HostFunction) -> Judgement:
+    """Whether the function is a bridge, which no VM can be given and vfio does not take."""
+    if function.class_code is None:
+        return Judgement(_OPEN, "its class is not known")
+    decide = _yes if function.class_code.startswith(_CLASS_BRIDGE) else _no
+    return decide(f"its class is {function.class_code}")
+
+
+def _implied_nesting(host: Host, smmu: HostSmmu, function: HostFunction | None) -> Judgement:
+    """Nesting by everything but the kernel's own answer."""
+    kind = host.read(smmu.hw_info_type, "hw_info_type", 0xFFFFFFFF).exact
+    if kind is not None and kind != HW_INFO_ARM_SMMUV3:
+        return _no(f"IOMMU_GET_HW_INFO answers type {kind}, not {HW_INFO_ARM_SMMUV3}")
+    parent = nest_parent(host, smmu)
+    forced = host.read_field(smmu, "IDR3.FWB").exact
+    snooped = None if function is None else host.read(function.canwbs, "canwbs").exact
+    if parent.answer is False:
+        return parent
+    if forced == 0 and snooped == 0:
+        return _no("neither CANWBS nor S2FWB")
+    if 1 not in (forced, snooped):
+        unknown = [name for name, exact in (("CANWBS", snooped), ("S2FWB", forced)) if exact is None]
+        return Judgement(_OPEN, f"{' and '.join(unknown)} not known")
+    return parent
+
+
+def _differs_from_others(host: Host, smmu: HostSmmu, function: HostFunction | None, told: int) -> bool:
+    """Whether CANWBS alone decides, is not as ``told`` here, and is so for another function behind it."""
+    if function is None or host.read_field(smmu, "IDR3.FWB").exact != 0:
+        return False
+    if host.read(function.canwbs, "canwbs").exact != 1 - told:
+        return False
+    return any(host.read(other.canwbs, "canwbs").exact == told for other in host.behind(smmu))
+
+
+def _driver_feature(host: Host, smmu: HostSmmu) -> Judgement | None:
+    """What the driver's probe line says of NESTING; None if it says nothing."""
+    line = last_probe_line(smmu.kernel_log)
+    if line is None:
+        return None
+    if line.features & _NESTING:
+        return _yes("the driver has NESTING")
+    version = kernel_version(host.kernel.release)
+    both = line.features & _TRANS_S1 and line.features & _TRANS_S2
+    if both and version is not None and version >= _SINCE_NESTING:
+        return _no("the driver has both stages, and gives NESTING up")
+    return None
+
+
+def _erratum(host: Host, smmu: HostSmmu) -> Judgement:
+    """Whether the driver gives nesting up for an erratum: 1209401 (MMU-600), 2268618, 2812531 (MMU-700)."""
+    known = {
+        name: host.read_field(smmu, f"IIDR.{name}").interval
+        for name in ("Implementer", "ProductID", "Variant", "Revision")
+    }
+    implementer, product = known["Implementer"].exact, known["ProductID"].exact
+    if implementer not in (None, _ARM) or (product is not None and product not in MMUS_WITH_ERRATA):
+        return _no("no product with such an erratum")
+    if product is None:
+        return Judgement(_OPEN, "IIDR.ProductID not known")
+    variant = known["Variant"].at_least(exactly(2 if product == _MMU_600 else 1))
+    revision = True if product == _MMU_600 else known["Revision"].at_least(exactly(1))
+    name = "MMU-600" if product == _MMU_600 else "MMU-700"
+    if variant and revision:
+        return _no(f"a revision of {name} without such errata")
+    if False in (variant, revision) and implementer == _ARM:
+        return _yes(f"an erratum of this revision of {name}")
+    return Judgement(_OPEN, f"the revision of {name} is not known")
+
+
+def _yes(why: str) -> Judgement:
+    return Judgement(exactly(1), why)
+
+
+def _no(why: str) -> Judgement:
+    return Judgement(exactly(0), why)
