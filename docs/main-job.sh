@@ -1,3 +1,4 @@
+#!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # `make run`: the main job on a built-in host, each command shown before its output. Needs vsmmu in PATH.
 set -eu

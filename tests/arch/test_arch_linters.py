@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 BIN = Path(sys.executable).parent
 LINTERS = {
@@ -27,12 +29,37 @@ def test_linter_is_content(linter: str, root: Path) -> None:
     assert result.returncode == 0, f"{result.stdout}{result.stderr}"
 
 
-def test_shell_scripts_parse(tracked: tuple[Path, ...], root: Path) -> None:
-    scripts = [
-        path for path in tracked if path.read_bytes()[:64].startswith((b"#!/bin/sh", b"#!/usr/bin/env bash"))
-    ]
-    assert scripts
-    for script in scripts:
-        shell = "bash" if b"bash" in script.read_bytes()[:32] else "sh"
-        result = subprocess.run([shell, "-n", script], capture_output=True, text=True, check=False)
-        assert result.returncode == 0, f"{script.relative_to(root)}: {result.stderr}"
+def _is_shell_script(path: Path) -> bool:
+    first = path.read_bytes()[:64].split(b"\n", 1)[0]
+    return path.suffix == ".sh" or re.fullmatch(rb"#!.*[/ ](?:ba)?sh( .*)?", first) is not None
+
+
+def test_shellcheck_is_content(tracked: tuple[Path, ...], root: Path) -> None:
+    names = [str(path.relative_to(root)) for path in tracked if _is_shell_script(path)]
+    # Golden files are what users write, faults and all.
+    scripts = [name for name in names if not name.startswith("tests/golden/")]
+    assert {".ci/run", "docs/main-job.sh", "requirements/make-venv", "debian/tests/installed"} <= set(scripts)
+    result = subprocess.run(
+        [BIN / "shellcheck", *scripts], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_codespell_is_content(tracked: tuple[Path, ...], root: Path) -> None:
+    names = [str(path.relative_to(root)) for path in tracked]
+    result = subprocess.run(
+        [BIN / "codespell", *names], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_pre_commit_runs_the_same_linters(root: Path) -> None:
+    config = yaml.safe_load((root / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (repository,) = config["repos"]
+    hooks = {hook["id"]: hook["entry"].split() for hook in repository["hooks"]}
+    assert set(hooks) == {*LINTERS, "shellcheck", "codespell"}
+    assert repository["repo"] == "local"
+    for name, (program, *arguments) in hooks.items():
+        assert program == f".venv/bin/{LINTERS[name][0] if name in LINTERS else name}"
+        # pre-commit names the files; whatever else is said is said here, too.
+        assert set(arguments) <= set(LINTERS.get(name, ()))

@@ -10,7 +10,7 @@ if [ ! -e /overlay/root ]; then
 	mount -t overlay -o lowerdir=/,upperdir=/overlay/upper,workdir=/overlay/work overlay /overlay/root
 	# The kernel has mounted devtmpfs on /dev already.
 	mount --move /dev /overlay/root/dev
-	cd /overlay/root
+	cd /overlay/root || exit
 	pivot_root . overlay
 	exec chroot . /init
 fi
@@ -30,7 +30,7 @@ echo 3 >/proc/sys/kernel/printk
 # What this start brings along: the agent, the project's sources, its commands.
 tar -x -f /dev/vdb -C /lab
 
-cd /root
+cd /root || exit
 case " $(cat /proc/cmdline) " in
 *" lab.shell "*)
 	setsid sh -c 'exec sh -l </dev/ttyAMA0 >/dev/ttyAMA0 2>&1'
