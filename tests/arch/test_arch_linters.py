@@ -17,6 +17,7 @@ LINTERS = {
     "ruff-format": ["ruff", "format", "--check", "."],
     "mypy": ["mypy"],
     "import-linter": ["lint-imports", "--no-cache"],
+    "vulture": ["vulture"],
 }
 
 

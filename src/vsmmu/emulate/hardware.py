@@ -53,11 +53,6 @@ class Smmu(NamedTuple):
         return self.facts.name
 
     @property
-    def ssid_bits(self) -> int:
-        """SubstreamID bits, which bound a function's PASID."""
-        return self.filled.registers.get("IDR1.SSIDSIZE")
-
-    @property
     def output_bits(self) -> int:
         """Bits of the largest address that stage 2 can reach."""
         return (32, 36, 40, 42, 44, 48, 52, 56)[self.filled.registers.get("IDR5.OAS")]

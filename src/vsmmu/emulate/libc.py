@@ -12,7 +12,6 @@ __all__ = [
     "CLONE_NEWUSER",
     "MNT_DETACH",
     "MS_BIND",
-    "MS_NODEV",
     "MS_NOEXEC",
     "MS_NOSUID",
     "MS_REC",
@@ -28,7 +27,6 @@ __all__ = [
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWUSER: Final = 0x10000000
 MS_NOSUID: Final = 2
-MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
 MS_BIND: Final = 4096
 MS_REC: Final = 16384

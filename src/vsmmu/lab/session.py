@@ -133,11 +133,6 @@ class Session:
         """What it was started from; the kernel serves for a guest inside the lab, too."""
         return self._running.artifacts
 
-    @property
-    def boot_seconds(self) -> float:
-        """The guest's uptime when it was ready."""
-        return float(self._running.hello["boot_seconds"])
-
     def console(self) -> str:
         """What the guest's firmware and kernel have written to the serial console, also after the end."""
         return self._guest.console() if self._guest is not None else self._last_console

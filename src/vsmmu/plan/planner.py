@@ -44,10 +44,8 @@ if TYPE_CHECKING:
     from vsmmu.policy.result import Resolution
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["MAX_SPARE", "Order", "plan"]
+__all__ = ["Order", "plan"]
 
-#: More spare ports than bus numbers are certainly a mistake.
-MAX_SPARE: Final = 255
 _FUNCTIONS: Final = 8
 _NOTHING: Final = ("-nodefaults",)
 _DEFAULT: Final = Options()

@@ -39,13 +39,11 @@ class Served(NamedTuple):
 
     :param candidates: in order of creation, functions to come last.
     :param smmus: the distinct host SMMUs, in the same order.
-    :param empty: whether no endpoint is there at start, so that QEMU's own auto could not work.
     :param problems: what could not be made out.
     """
 
     candidates: tuple[Candidate, ...]
     smmus: tuple[HostSmmu, ...]
-    empty: bool
     problems: tuple[Diagnostic, ...]
 
 
@@ -65,7 +63,7 @@ def served_by(vsmmu: Device, topology: Topology, host: Host, options: Options) -
         smmus = behind if named is None or named in behind else (*behind, named)
     else:
         smmus = host.smmus
-    served = Served(candidates, smmus, not present, ())
+    served = Served(candidates, smmus, ())
     return served._replace(problems=tuple(_problems(vsmmu, served, host, options, named)))
 
 

@@ -121,11 +121,6 @@ def by_device(lines: list[str]) -> dict[str, tuple[str, ...]]:
     return {device: tuple(kept) for device, kept in found.items()}
 
 
-def unsettled_ril(line: ProbeLine, release: str) -> bool:
-    """Whether the line leaves IDR3.RIL open because its kernel is too old (before 5.7) to know the bit."""
-    return not any(entry.key == "IDR3.RIL" for entry in infer(line, release))
-
-
 def _infer_endianness(features: int) -> list[Inference]:
     little, big = bool(features & _TT_LE), bool(features & _TT_BE)
     if not (little or big):

@@ -62,13 +62,6 @@ class IdRegisters(NamedTuple):
             for value in (entry.decode(word),)
         )
 
-    def reserved_bits(self, register: str) -> int:
-        """The bits of ``register`` that are set although no field of the table covers them."""
-        word = self.word(register)
-        for entry in fields_of(register):
-            word &= ~entry.mask
-        return word
-
     def as_dict(self) -> dict[str, str]:
         """Register names to eight-digit hex words, as facts files and JSON answers spell them."""
         return {name: f"{self.word(name):#010x}" for name in REGISTERS}

@@ -20,13 +20,10 @@ __all__ = [
     "iommu_hw_queue_alloc",
     "iommu_hwpt_invalidate",
     "iommu_vdevice_alloc",
-    "iommu_vevent_arm_smmuv3",
-    "iommu_vevent_tegra241_cmdqv",
     "iommu_veventq_alloc",
     "iommu_viommu_alloc",
     "iommu_viommu_arm_smmuv3_invalidate",
     "iommu_viommu_tegra241_cmdqv",
-    "iommufd_vevent_header",
     "vdevice_alloc",
     "veventq_alloc",
     "viommu_alloc",
@@ -122,24 +119,6 @@ class iommu_fault_alloc(ctypes.Structure):
         ("out_fault_id", c_uint32),
         ("out_fault_fd", c_uint32),
     )
-
-
-class iommufd_vevent_header(ctypes.Structure):
-    """``struct iommufd_vevent_header``: stands before each event that is read from an event queue."""
-
-    _fields_ = (("flags", c_uint32), ("sequence", c_uint32))
-
-
-class iommu_vevent_arm_smmuv3(ctypes.Structure):
-    """``struct iommu_vevent_arm_smmuv3``: one SMMUv3 event record (little-endian words)."""
-
-    _fields_ = (("evt", c_uint64 * 4),)
-
-
-class iommu_vevent_tegra241_cmdqv(ctypes.Structure):
-    """``struct iommu_vevent_tegra241_cmdqv``: which virtual command queues are in error."""
-
-    _fields_ = (("lvcmdq_err_map", c_uint64 * 2),)
 
 
 class iommu_veventq_alloc(ctypes.Structure):

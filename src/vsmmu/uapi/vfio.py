@@ -9,7 +9,7 @@ Source: include/uapi/linux/vfio.h of Linux 7.3. Binding to an iommufd came with 
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_int32, c_uint8, c_uint16, c_uint32, c_uint64
+from ctypes import c_int32, c_uint8, c_uint32, c_uint64
 from typing import Final
 
 from vsmmu.uapi.ioctl import VFIO_BASE, VFIO_TYPE, ioctl, request
@@ -24,7 +24,6 @@ __all__ = [
     "vfio_device_detach_iommufd_pt",
     "vfio_device_feature",
     "vfio_device_info",
-    "vfio_info_cap_header",
     "vfio_irq_info",
     "vfio_irq_set",
     "vfio_region_info",
@@ -77,12 +76,6 @@ VFIO_PCI_MSIX_IRQ_INDEX: Final = 2
 VFIO_PCI_ERR_IRQ_INDEX: Final = 3
 VFIO_PCI_REQ_IRQ_INDEX: Final = 4
 VFIO_PCI_NUM_IRQS: Final = 5
-
-
-class vfio_info_cap_header(ctypes.Structure):
-    """``struct vfio_info_cap_header``: the start of each entry in a capability chain."""
-
-    _fields_ = (("id", c_uint16), ("version", c_uint16), ("next", c_uint32))
 
 
 class vfio_device_info(ctypes.Structure):

@@ -93,16 +93,6 @@ def test_registers_are_what_their_fields_say(words: list[int], key: str) -> None
     assert registers.replace(key, registers.get(key)) == registers
 
 
-@given(word=WORDS)
-def test_named_and_reserved_bits_make_up_a_register(word: int) -> None:
-    registers = IdRegisters(idr5=word)
-    named = 0
-    for entry in fields_of("IDR5"):
-        named |= word & entry.mask
-    assert named | registers.reserved_bits("IDR5") == word
-    assert not named & registers.reserved_bits("IDR5")
-
-
 def test_words_are_spelt_with_eight_digits() -> None:
     assert IdRegisters(aidr=1).as_dict() == dict.fromkeys(REGISTERS, "0x00000000") | {"AIDR": "0x00000001"}
 
