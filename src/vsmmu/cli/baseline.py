@@ -85,6 +85,8 @@ def _text(document: BaselineDocument) -> Iterator[console.Line]:
 
 
 def _pool(pool: PoolBaseline, qemu: str) -> Iterator[console.Line]:
+    from vsmmu.smmuv3.properties import PROPERTIES
+
     title = f"pool {pool.pool}: " if pool.pool else ""
     yield f"{title}{_hosts(pool.hosts)} of {_plural(len(pool.classes), 'class', 'classes')}, QEMU {qemu}"
     if pool.values:
@@ -94,7 +96,7 @@ def _pool(pool: PoolBaseline, qemu: str) -> Iterator[console.Line]:
     else:
         yield "  no values hold: on none of them would a VM with written values start"
     for step in pool.steps:
-        if step.property != "cmdqv":
+        if PROPERTIES[step.property].source:
             yield f"  {_step(step)}"
     for entry in pool.left_out:
         yield f"  left out: {_hosts(entry.hosts)} {_names(entry.names, entry.hosts)}: {entry.reason}"

@@ -16,10 +16,10 @@ from vsmmu.resolve.options import Options
 if TYPE_CHECKING:
     from vsmmu.cli.options import Question
     from vsmmu.host.facts import Host
-    from vsmmu.machine.domain.lint_versions import Version
     from vsmmu.machine.model import Machine
     from vsmmu.machine.vm import Vm
     from vsmmu.resolve.options import Ceiling
+    from vsmmu.versions import Version
 
 __all__ = ["Inputs", "load_host", "read_inputs", "read_vm_file"]
 

@@ -140,9 +140,10 @@ def _now() -> str:
 
 def _text(document: ReportDocument) -> Iterator[str]:
     from vsmmu.cli.table import table
+    from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
     pools = any(pool.pool for pool in document.pools)
-    names = [name for name in document.classes[0].values if name != "cmdqv"] if document.classes else []
+    names = [entry.name for entry in REGISTER_PROPERTIES if document.classes]
     yield from table(
         (*(("POOL",) if pools else ()), "HOSTS", "CLASSES", *map(str.upper, names), "HOLDS"),
         [

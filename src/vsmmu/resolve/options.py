@@ -11,8 +11,8 @@ from vsmmu.qemu.versions import is_vendor_machine
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vsmmu.machine.domain.lint_versions import Version
     from vsmmu.machine.model import Machine
+    from vsmmu.versions import Version
 
 __all__ = ["Ceiling", "Options", "Policy"]
 
