@@ -13,6 +13,7 @@ from codes import error_codes
 from markdown import code, page, prose, table
 
 from vsmmu.cli.main import cli
+from vsmmu.cli.option_table import OPTIONS
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
 from vsmmu.errors import VsmmuError
 from vsmmu.host.builtin import builtin_host, builtin_names
@@ -58,7 +59,16 @@ def command_line() -> str:
         command = cli.get_command(root, verb)
         found = _commands(command, root, verb) if command else ()
         blocks += [f"## `{path}`\n\n```text\n{text}\n```" for path, text in found]
-    return page("Command line", "What `--help` prints, verb by verb.", *blocks)
+    names = dict.fromkeys((row.variable, row.names) for row in OPTIONS if row.variable)
+    rows = [(code(variable), code(option)) for variable, option in names]
+    return page(
+        "Command line",
+        "What `--help` prints, verb by verb.",
+        *blocks,
+        "## Environment",
+        "A variable stands for an option that is not given.",
+        table(("variable", "stands for"), rows),
+    )
 
 
 def errors() -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.fleet_inputs import FleetQuestion, fleet_options
-from vsmmu.cli.options import output_option
+from vsmmu.cli.fleet_inputs import FleetQuestion
+from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +29,7 @@ Examples:
 
 
 @click.command("baseline", epilog=_EXAMPLES)
-@fleet_options
-@click.option(
-    "--assume-safe", is_flag=True, help="Keep hosts of which not even the least values are known to fit."
-)
-@output_option("qemu", "libvirt")
+@parameters("baseline", FleetQuestion)
 def command(question: FleetQuestion, assume_safe: bool, output: str) -> int:
     """Say which values hold on all hosts, and without which hosts more would.
 
