@@ -13,6 +13,7 @@ from codes import error_codes
 from markdown import code, page, prose, table
 
 from vsmmu.cli.main import cli
+from vsmmu.cli.option_table import OPTIONS
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
 from vsmmu.errors import VsmmuError
 from vsmmu.host.builtin import builtin_host, builtin_names
@@ -20,9 +21,10 @@ from vsmmu.machine.domain.lint_rules import RULES
 from vsmmu.policy import rules
 from vsmmu.qemu.compat import BASE, CHECKS
 from vsmmu.qemu.texts import MESSAGES
-from vsmmu.qemu.versions import parse_version
+from vsmmu.qemu.versions import RELEASES, parse_version
 from vsmmu.smmuv3.fields import REGISTERS, fields_of
-from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES
+from vsmmu.smmuv3.properties import LIBVIRT_ORDER, LIBVIRT_SINCE, PROPERTIES, REGISTER_PROPERTIES
+from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, spell_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["PAGES"]
 
 _WIDTH = 90
-_VERSIONS = ("10.2", "11.0", "11.1")
 
 
 def _commands(command: click.Command, context: click.Context, name: str) -> Iterator[tuple[str, str]]:
@@ -58,7 +59,16 @@ def command_line() -> str:
         command = cli.get_command(root, verb)
         found = _commands(command, root, verb) if command else ()
         blocks += [f"## `{path}`\n\n```text\n{text}\n```" for path, text in found]
-    return page("Command line", "What `--help` prints, verb by verb.", *blocks)
+    names = dict.fromkeys((row.variable, row.names) for row in OPTIONS if row.variable)
+    rows = [(code(variable), code(option)) for variable, option in names]
+    return page(
+        "Command line",
+        "What `--help` prints, verb by verb.",
+        *blocks,
+        "## Environment",
+        "A variable stands for an option that is not given.",
+        table(("variable", "stands for"), rows),
+    )
 
 
 def errors() -> str:
@@ -99,6 +109,8 @@ def properties() -> str:
             ", ".join(code(text) for text in _short(entry)),
             ", ".join(code(entry.spell(value)) for value in _ends(entry)),
             code(entry.spell(entry.safe)),
+            code(entry.spell(entry.software)),
+            spell_version(entry.since),
         )
         for entry in PROPERTIES.values()
     ]
@@ -113,10 +125,26 @@ def properties() -> str:
         "Properties",
         "The properties of `-device arm-smmuv3` that depend on the host, in the order in which vsmmu "
         "writes them. The same table is what every reader and printer of vsmmu uses.",
-        table(("property", "what it is", "bounded by", "QEMU's parser takes", "can be pinned", "safe"), rows),
+        table(
+            (
+                "property",
+                "what it is",
+                "bounded by",
+                "QEMU's parser takes",
+                "can be pinned",
+                "safe",
+                "without accel",
+                "since QEMU",
+            ),
+            rows,
+        ),
         "*Can be pinned* is what a configuration may say and QEMU then implements; its own `auto` copies "
         "the register's field as it is, so it can reach values that cannot be written down. *Safe* is what"
-        " `--assume-safe` takes where a fact is unknown.",
+        " `--assume-safe` takes where a fact is unknown. *Without accel* is what QEMU's SMMU offers without "
+        "acceleration: every other value needs `accel=on`.",
+        f"libvirt has all of them as attributes of `<driver>` since {spell_version(LIBVIRT_SINCE)}, and "
+        f"writes them in the order {', '.join(code(entry.name) for entry in LIBVIRT_ORDER)}. "
+        "It has no `auto`: an attribute that is not written is left to QEMU.",
         "## Defaults with `accel=on`",
         table(("", *(code(name) for name in PROPERTIES)), defaults),
         "## Rules",
@@ -196,17 +224,16 @@ def domain_lint() -> str:
         "Rules for libvirt domains",
         "What `vsmmu check` finds in domain XML, each with its line; words in braces stand for what is "
         "filled in. An *error* does not start, or not as it is written, and `check` ends with status 1; a "
-        "*warning* may surprise. What libvirt does is held against libvirt 12.8, what QEMU says against "
-        "11.1.3.",
+        "*warning* may surprise. What libvirt does is held against libvirt "
+        f"{spell_version(LATEST_LIBVIRT)}, what QEMU says against {spell_version(LATEST_QEMU)}.",
         table(("code", "", "what", "consequence", "remedy"), rows),
     )
 
 
 def versions() -> str:
     """The QEMU versions."""
-    known = [parse_version(version) for version in _VERSIONS]
     rows = [
-        (text, *("yes" if getattr(qemu, name) else "no" for qemu in known))
+        (text, *("yes" if getattr(qemu, name) else "no" for qemu in RELEASES))
         for name, text in (
             ("has_accel", "`accel`, `ats`, `ril`, `ssidsize`, `oas`"),
             ("has_auto", "`auto` is resolved"),
@@ -220,7 +247,7 @@ def versions() -> str:
         "What each QEMU release knows of the accelerated SMMUv3. 10.2 has a user-creatable `arm-smmuv3` "
         "and no `accel`; a release newer than those below is treated as the newest, and the answer says "
         "so.",
-        table(("", *(f"QEMU {qemu}" for qemu in known)), rows),
+        table(("", *(f"QEMU {qemu}" for qemu in RELEASES)), rows),
         "What is written when nothing is: [](properties.md).",
     )
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.fleet_inputs import FleetQuestion, fleet_options
-from vsmmu.cli.options import output_option
+from vsmmu.cli.fleet_inputs import FleetQuestion
+from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +29,7 @@ Examples:
 
 
 @click.command("baseline", epilog=_EXAMPLES)
-@fleet_options
-@click.option(
-    "--assume-safe", is_flag=True, help="Keep hosts of which not even the least values are known to fit."
-)
-@output_option("qemu", "libvirt")
+@parameters("baseline", FleetQuestion)
 def command(question: FleetQuestion, assume_safe: bool, output: str) -> int:
     """Say which values hold on all hosts, and without which hosts more would.
 
@@ -85,6 +81,8 @@ def _text(document: BaselineDocument) -> Iterator[console.Line]:
 
 
 def _pool(pool: PoolBaseline, qemu: str) -> Iterator[console.Line]:
+    from vsmmu.smmuv3.properties import PROPERTIES
+
     title = f"pool {pool.pool}: " if pool.pool else ""
     yield f"{title}{_hosts(pool.hosts)} of {_plural(len(pool.classes), 'class', 'classes')}, QEMU {qemu}"
     if pool.values:
@@ -94,7 +92,7 @@ def _pool(pool: PoolBaseline, qemu: str) -> Iterator[console.Line]:
     else:
         yield "  no values hold: on none of them would a VM with written values start"
     for step in pool.steps:
-        if step.property != "cmdqv":
+        if PROPERTIES[step.property].source:
             yield f"  {_step(step)}"
     for entry in pool.left_out:
         yield f"  left out: {_hosts(entry.hosts)} {_names(entry.names, entry.hosts)}: {entry.reason}"

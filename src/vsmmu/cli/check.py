@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
+from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +28,7 @@ Examples:
 
 
 @click.command("check", cls=VmCommand, epilog=_EXAMPLES)
-@vm_options
-@click.option("--trace", is_flag=True, help="Show what happens in which phase.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit status tells.")
-@output_option()
+@parameters("check", Question)
 def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
     """Predict QEMU's verdict on the VM as it is written, with QEMU's own text and the remedy.
 

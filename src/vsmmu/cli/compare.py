@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.fleet_inputs import FleetQuestion, fleet_options
-from vsmmu.cli.options import output_option
+from vsmmu.cli.fleet_inputs import FleetQuestion
+from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,13 +37,7 @@ _COLOURS: Final[dict[str, console.Meaning]] = {
 
 
 @click.command("compare", epilog=_EXAMPLES)
-@fleet_options
-@click.option(
-    "--for", "vm", metavar="VM", help="Ask which hosts can run this VM (a QEMU command line or domain XML)."
-)
-@click.option("--all", "every", is_flag=True, help="Show the fields that are identical, too.")
-@click.option("--assume-safe", is_flag=True, help="Accept hosts on which it starts as far as is known.")
-@output_option("hosts")
+@parameters("compare", FleetQuestion)
 def command(question: FleetQuestion, vm: str | None, every: bool, assume_safe: bool, output: str) -> int:
     """Compare two hosts, A with B, or with --for a VM with many hosts.
 

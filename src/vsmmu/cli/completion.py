@@ -6,6 +6,7 @@ from __future__ import annotations
 import click
 
 from vsmmu.cli import console
+from vsmmu.cli.options import parameters
 
 __all__ = ["command"]
 
@@ -18,7 +19,7 @@ Examples:
 
 
 @click.command("completion", epilog=_EXAMPLES)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@parameters("completion")
 def command(shell: str) -> int:
     """Print the completion script for a shell."""
     from click.shell_completion import get_completion_class

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from vsmmu.cli import console
+from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,10 +38,7 @@ _WORTH_A_LOOK: Final = ("WARN", "FAIL")
 
 
 @click.command(name="doctor", epilog=_EPILOG)
-@click.option("-q", "--quiet", is_flag=True, help="Only warnings and failures.")
-@click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format."
-)
+@parameters("doctor")
 @click.pass_context
 def command(context: click.Context, quiet: bool, output: str) -> None:
     """Is this host ready for accelerated vSMMUs, and what to do if not?"""

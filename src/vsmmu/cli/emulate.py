@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu.cli import console
+from vsmmu.cli.options import parameters
 from vsmmu.errors import HostLacks, UsageError
 
 if TYPE_CHECKING:
@@ -23,16 +24,7 @@ _BUILTIN = "builtin:"
 @click.command(
     name="emulate", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
-@click.option("--host", "host_name", required=True, metavar="FILE|builtin:NAME", help="The host to show.")
-@click.option("--fault", "faults", multiple=True, metavar="CALL[:N]:ERRNO",
-              help="Let CALL fail with ERRNO, or only its Nth time. Repeatable.")  # fmt: skip
-@click.option("--trace", "trace_file", metavar="FILE", help="Write each call to FILE, one JSON line each.")
-@click.option("--control", default="", metavar="PATH|@NAME",
-              help="Listen here for functions that come and go.")  # fmt: skip
-@click.option("--bind", "bind", multiple=True, metavar="BDF|all",
-              help="Show this function on vfio-pci, whatever driver the facts name. Repeatable.")  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="Do not say what is made up.")
-@click.argument("argv", nargs=-1, required=True, metavar="[--] PROGRAM…")
+@parameters("emulate")
 def command(
     argv: tuple[str, ...],
     host_name: str,

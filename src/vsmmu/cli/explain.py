@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
+from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,7 @@ Examples:
 
 
 @click.command("explain", cls=VmCommand, epilog=_EXAMPLES)
-@vm_options
-@output_option()
+@parameters("explain", Question)
 def command(question: Question, output: str) -> int:
     """Say for each value where it comes from, by which rule, and what other values would do.
 

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from functools import update_wrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
-
-import click
 
 from vsmmu.cli import console
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
     from vsmmu.fleet.records import Record, RecordReader
     from vsmmu.host.facts import Host
 
-__all__ = ["FleetQuestion", "fleet_options", "report_rejects", "single_host", "take_census"]
+__all__ = ["FleetQuestion", "report_rejects", "single_host", "take_census"]
 
 _MAX_RECORD: Final = 16 << 20
 #: A Kubernetes list comes as one document, so it has to be held whole; 20,000 nodes are about 200 MiB.
@@ -50,19 +47,6 @@ class FleetQuestion(NamedTuple):
     qemu: str | None
     strict: bool
     latest: bool
-
-
-def fleet_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of verbs about many hosts; the verb gets one :class:`FleetQuestion`."""
-
-    def invoke(**given: Any) -> Any:
-        mine = {name: given.pop(name) for name in FleetQuestion._fields}
-        return function(FleetQuestion(**mine), **given)
-
-    update_wrapper(invoke, function)
-    for decorate in reversed(_OPTIONS):
-        invoke = decorate(invoke)
-    return invoke
 
 
 def take_census(
@@ -272,27 +256,7 @@ def _progress(hosts: tuple[str, ...]) -> Iterator[Callable[[int], object]]:
     if total < _SHOW_PROGRESS_FROM or not sys.stderr.isatty():
         yield lambda _size: None
         return
+    import click
+
     with click.progressbar(length=total, label="reading facts", file=sys.stderr) as bar:
         yield bar.update
-
-
-_OPTIONS: Final[tuple[Any, ...]] = (
-    click.argument("hosts", nargs=-1, required=True, metavar="HOST..."),
-    click.option(
-        "--pool",
-        metavar="LABEL",
-        help="Group the hosts: by kernel, title, source (file), or a label of the Kubernetes node.",
-    ),
-    click.option(
-        "--device",
-        metavar="VENDOR[:DEVICE]",
-        help="Only count SMMUs behind which there is such a PCI function, as in 10de:2941.",
-    ),
-    click.option("--qemu", metavar="VERSION|BINARY", help="Which QEMU will run there.  [default: 11.1]"),
-    click.option("--strict", is_flag=True, help="Stop at the first record that is wrong."),
-    click.option(
-        "--latest",
-        is_flag=True,
-        help="Of several records of one host count the latest (keeps all names in memory).",
-    ),
-)

@@ -6,12 +6,13 @@ from __future__ import annotations
 import click
 
 from vsmmu.cli import console
+from vsmmu.cli.options import parameters
 
 __all__ = ["command"]
 
 
 @click.command("help")
-@click.argument("verb", required=False)
+@parameters("help")
 @click.pass_context
 def command(ctx: click.Context, verb: str | None) -> int:
     """Show help for VERB, or the overview."""

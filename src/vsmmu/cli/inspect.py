@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import host_option, output_option
+from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,19 +29,7 @@ Examples:
 
 
 @click.command("inspect", epilog=_EXAMPLES)
-@click.argument("target", metavar="SOCKET|PID|DOMAIN")
-@host_option
-@click.option(
-    "--hotplug", metavar="BDF", help="Say whether this function could be plugged in, as QEMU would."
-)
-@click.option("--bus", default="", metavar="PORT", help="With --hotplug: the port; a free one if not given.")
-@click.option("--pin", is_flag=True, help="Print the values that make the same guest start elsewhere.")
-@click.option("--function", "functions", multiple=True, metavar="ID=BDF",
-              help="The host function of an endpoint that came by descriptor. Repeatable.")  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True,
-              metavar="SECONDS", help="For all questions to QEMU together.")  # fmt: skip
-@click.option("--uri", default="qemu:///system", show_default=True, help="Of libvirt, for a domain.")
-@output_option()
+@parameters("inspect")
 def command(
     target: str,
     host: str,

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import host_option
+from vsmmu.cli.options import parameters
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["command"]
-
-_SOCKET: Final = "/var/run/kubevirt-hooks/vsmmu.sock"
 
 
 @click.group("kubevirt")
@@ -22,15 +22,7 @@ def command() -> None:
 
 
 @command.command("serve")
-@click.option(
-    "--socket",
-    default=_SOCKET,
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Where to listen; for a plugin /var/run/kubevirt-plugin/NAME/hook.sock.",
-)
-@click.option("--priority", default=0, show_default=True, help="Hooks with a higher one are called first.")
-@click.option("--version", "versions", multiple=True, hidden=True, help="Given by KubeVirt; all are served.")
+@parameters("kubevirt serve")
 def serve(socket: Path, priority: int, versions: tuple[str, ...]) -> int:  # noqa: ARG001
     """Serve hook versions v1alpha1 to v1alpha3 and the plugin interface until SIGTERM or Shutdown.
 
@@ -61,7 +53,7 @@ def serve(socket: Path, priority: int, versions: tuple[str, ...]) -> int:  # noq
 
 
 @command.command("capabilities")
-@host_option
+@parameters("kubevirt capabilities")
 def capabilities(host: str) -> int:
     """Print vsmmu.pci-capabilities/1: for each PCI function the values that its host SMMU allows."""
     from vsmmu.api import load_host

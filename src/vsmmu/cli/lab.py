@@ -6,16 +6,15 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from vsmmu.cli import console
+from vsmmu.cli.options import parameters
 from vsmmu.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vsmmu.lab import LabConfig, Session
     from vsmmu.lab.cache import Cache
 
@@ -30,36 +29,6 @@ def command() -> None:
 
     Built once from Debian's packages (as root, half a minute, and eleven for the kernel), started in seconds.
     """
-
-
-def _machine_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose the emulated host, for ``run`` and ``shell``."""
-    options = [
-        click.option("--acpi", is_flag=True, help="Boot through UEFI with ACPI and CANWBS: nesting works."),
-        click.option(
-            "--device",
-            "devices",
-            multiple=True,
-            metavar="QEMUDEV",
-            help="One more device, as in QEMU's -device. Slots 05 to 07 of pcie.0 have e1000e, nvme and "
-            "virtio-rng-pci, 1d to 1f the lab's own; null1 to null3 are drives without content.",
-        ),
-        click.option("--no-default-devices", is_flag=True, help="Without e1000e, nvme and virtio-rng-pci."),
-        click.option("--memory", default="3G", show_default=True, metavar="M", help="As in QEMU's -m."),
-        _kernel_option,
-        click.option("-v", "--verbose", is_flag=True, help="Show the kernel console at the end."),
-    ]
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-_kernel_option = click.option(
-    "--kernel",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="VSMMU_LAB_KERNEL",
-    help="A prebuilt arm64 Image or Image.gz (also VSMMU_LAB_KERNEL) instead of building one.",
-)
 
 
 def _config(
@@ -88,8 +57,7 @@ def _cache() -> Cache:
 
 
 @command.command()
-@_kernel_option
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@parameters("lab build")
 def build(kernel: Path | None, dry_run: bool) -> None:
     """Make what the cache lacks: QEMU, the root file system, the kernel.
 
@@ -108,18 +76,7 @@ def build(kernel: Path | None, dry_run: bool) -> None:
 
 
 @command.command(context_settings={"allow_interspersed_args": False})
-@_machine_options
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=300.0, show_default=True,
-              metavar="S", help="Kill COMMAND after so many seconds; exit status 124.")  # fmt: skip
-@click.option(
-    "--put", "puts", multiple=True, metavar="HOSTPATH:GUESTPATH", help="Hand in a file or directory."
-)
-@click.option("--get", "gets", multiple=True, metavar="GUESTPATH:HOSTPATH", help="Bring one back afterwards.")
-@click.option("-e", "--env", "env", multiple=True, metavar="NAME=VALUE", help="Set a variable for COMMAND.")
-@click.option(
-    "-i", "--stdin", "with_stdin", is_flag=True, help="Pass standard input on, read to its end first."
-)
-@click.argument("argv", nargs=-1, required=True, metavar="[--] COMMAND…")
+@parameters("lab run")
 def run(
     argv: tuple[str, ...],
     acpi: bool,
@@ -190,7 +147,7 @@ def _show_console(session: Session) -> None:
 
 
 @command.command()
-@_machine_options
+@parameters("lab shell")
 def shell(
     acpi: bool,
     devices: tuple[str, ...],
@@ -214,7 +171,7 @@ def path() -> None:
 
 
 @command.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@parameters("lab clean")
 def clean(yes: bool) -> None:
     """Remove the cache."""
     cache = _cache()

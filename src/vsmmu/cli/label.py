@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import host_option, output_option
+from vsmmu.cli.options import parameters
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["command"]
 
@@ -21,27 +24,7 @@ Examples:
 
 
 @click.command("label", epilog=_EXAMPLES)
-@host_option
-@click.option("--qemu", metavar="VERSION|BINARY", help="Which QEMU will run there.  [default: 11.1]")
-@click.option(
-    "--device",
-    metavar="VENDOR[:DEVICE]",
-    help="Only count SMMUs behind which there is such a PCI function, as in 10de:2941.",
-)
-@click.option(
-    "--write",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the feature file there, whole or not at all, instead of printing it.",
-)
-@click.option(
-    "--expires",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="HOURS",
-    help="Let NFD forget it after so many hours, should nobody write it again.",
-)
-@click.option("--node", metavar="NAME", help="The node's name.  [default: the host's]")
-@output_option("nodefeature")
+@parameters("label")
 def command(
     host: str,
     qemu: str | None,

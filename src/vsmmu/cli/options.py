@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options that several verbs share, and the ``FILE | -- COMMAND`` argument."""
+"""click's options and arguments, made of the rows of the option table; the ``FILE | -- COMMAND`` argument."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import update_wrapper
-from typing import Any, Final, NamedTuple, TypeVar
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-__all__ = ["Question", "VmCommand", "given_words", "host_option", "output_option", "vm_options"]
+from vsmmu.cli.option_table import options_of
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from vsmmu.cli.option_table import Option
+
+__all__ = ["Question", "VmCommand", "given_words", "parameters"]
+
+_Verb = Callable[..., Any]
 _WORDS: Final = "vsmmu.words"
 
 
@@ -56,112 +63,95 @@ class Question(NamedTuple):
     baseline: str | None = None
 
 
-def host_option(function: _Function) -> _Function:
-    """``--host``."""
-    return click.option(
-        "--host",
-        default="live",
-        show_default=True,
-        metavar="live|FILE|builtin:NAME",
-        help="Facts about the host: this machine, a facts file (- is standard input), or a built-in host.",
-        shell_complete=_complete_host,
-    )(function)
+def parameters(verb: str, question: type[Any] | None = None) -> Callable[[_Verb], _Verb]:
+    """All options and arguments that the table has for a verb.
+
+    :param question: a NamedTuple; the verb then gets the values of its fields as one argument ``question``,
+        and the words after ``--`` with them, if it has a field ``words``.
+    """
+
+    def decorate(function: _Verb) -> _Verb:
+        invoke = function if question is None else _asking(function, question)
+        for row in reversed(options_of(verb)):
+            invoke = _argument(row)(invoke) if row.is_argument else _option(row)(invoke)
+        return invoke
+
+    return decorate
 
 
-def output_option(*more: str) -> Callable[[_Function], _Function]:
-    """``-o``: text, json, and what else a verb has."""
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Choice(["text", "json", *more]),
-        default="text",
-        show_default=True,
-        help="Form of the answer.",
+def _asking(function: _Verb, question: type[Any]) -> _Verb:
+    def invoke(**given: Any) -> Any:
+        if "words" in question._fields:
+            given["words"] = given_words(click.get_current_context())
+        mine = {name: given.pop(name) for name in question._fields}
+        return function(question(**mine), **given)
+
+    return update_wrapper(invoke, function)
+
+
+def _argument(row: Option) -> Callable[[_Verb], _Verb]:
+    return click.argument(
+        row.key,
+        type=_type(row),
+        nargs=-1 if row.multiple else 1,
+        required=row.required,
+        metavar=row.metavar or None,
+        shell_complete=_completion(row),
     )
 
 
-def vm_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """All options that say which VM, which host, which QEMU and how; the verb gets one :class:`Question`."""
+def _option(row: Option) -> Callable[[_Verb], _Verb]:
+    given: dict[str, Any] = (
+        {} if row.default is None else {"default": row.default, "show_default": row.default != ""}
+    )
+    if row.kind != "flag":
+        given |= {"type": _type(row), "multiple": row.multiple, "shell_complete": _completion(row)}
+    return click.option(
+        *row.names.split(),
+        row.key,
+        is_flag=row.kind == "flag",
+        metavar=row.metavar or None,
+        required=row.required,
+        hidden=row.hidden,
+        envvar=row.variable or None,
+        show_envvar=bool(row.variable),
+        help=f"{row.help}  [default: {row.supposed}]" if row.supposed else row.help,
+        **given,
+    )
 
-    def invoke(**given: Any) -> Any:
-        mine = {name: given.pop(name) for name in Question._fields if name != "words"}
-        words = given_words(click.get_current_context())
-        return function(Question(words=words, **mine), **given)
 
-    update_wrapper(invoke, function)  # also carries the verb's own options, which click keeps there
-    for decorate in reversed(_VM_OPTIONS):
-        invoke = decorate(invoke)
-    return host_option(invoke)
+def _type(row: Option) -> Any:
+    if row.kind == "choice":
+        return click.Choice(row.choices)
+    if row.kind == "path":
+        return click.Path(allow_dash=True)
+    if row.kind in ("old-file", "new-file"):
+        from pathlib import Path
+
+        return click.Path(exists=row.kind == "old-file", dir_okay=False, path_type=Path)
+    if row.kind == "count":
+        return click.IntRange(0, None if row.most is None else int(row.most))
+    if row.kind == "number":
+        return click.FloatRange(0, row.most, min_open=True)
+    return int if row.kind == "integer" else str
 
 
-def _complete_host(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG001
+def _completion(row: Option) -> Callable[..., list[CompletionItem]] | None:
+    return partial(_complete, row.complete) if row.complete else None
+
+
+def _complete(what: str, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
     from click.shell_completion import CompletionItem
 
-    from vsmmu.host.builtin import builtin_names
-
-    known = ["live", *(f"builtin:{name}" for name in builtin_names())]
-    found = [CompletionItem(name) for name in known if name.startswith(incomplete)]
+    found = [CompletionItem(name) for name in _known(what) if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]
 
 
-_VM_OPTIONS: Final[tuple[Callable[..., Any], ...]] = (
-    click.argument("file", required=False, type=click.Path(allow_dash=True), metavar="FILE"),
-    click.option(
-        "--qemu",
-        metavar="VERSION|BINARY",
-        help="Which QEMU will run it: 10.2, 11.0, 11.1, or a binary to ask.  [default: 11.1]",
-    ),
-    click.option(
-        "--machine-type",
-        metavar="virt-X.Y",
-        help="The machine type, where the command line does not say it.",
-    ),
-    click.option(
-        "--libvirt",
-        metavar="VERSION",
-        help="Which libvirt will define the domain, where the VM is domain XML.  [default: 12.8]",
-    ),
-    click.option(
-        "--policy",
-        type=click.Choice(["common", "qemu"]),
-        default="common",
-        show_default=True,
-        help="common: the most that all functions behind a vSMMU can have. qemu: what QEMU's own auto "
-        "would take, the first device's.",
-    ),
-    click.option(
-        "--function",
-        "functions",
-        multiple=True,
-        metavar="ID=BDF",
-        help="The host function behind a vfio-pci with fd=. Repeatable.",
-    ),
-    click.option(
-        "--also",
-        multiple=True,
-        metavar="[VSMMU=]BDF",
-        help="A function that will be plugged in later; the values must fit it, too. Repeatable.",
-    ),
-    click.option(
-        "--smmu",
-        multiple=True,
-        metavar="[VSMMU=]NAME|BDF",
-        help="The host SMMU that a vSMMU without endpoints is for: its name, or a function behind it.",
-    ),
-    click.option(
-        "--assume-safe",
-        is_flag=True,
-        help="Where a fact is unknown take what asks least: ats=off, ril=off, ssidsize=0, oas=44.",
-    ),
-    click.option(
-        "--allow-mixed",
-        is_flag=True,
-        help="Let one vSMMU stand for two host SMMUs (QEMU starts, attaching fails later).",
-    ),
-    click.option(
-        "--baseline",
-        metavar="FILE[#POOL]",
-        help="Take no more than all hosts of a pool offer: what vsmmu baseline -o json printed.",
-    ),
-    click.option("--pin-cmdqv", is_flag=True, help="Pin cmdqv, too, instead of leaving it to QEMU."),
-)
+def _known(what: str) -> list[str]:
+    if what == "qemu":
+        from vsmmu.qemu.versions import RELEASES
+
+        return [str(release) for release in RELEASES]
+    from vsmmu.host.builtin import builtin_names
+
+    return ["live", *(f"builtin:{name}" for name in builtin_names())]

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import VmCommand, host_option, output_option
+from vsmmu.cli.options import VmCommand, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +36,11 @@ class _PlanCommand(VmCommand):
         return ["[OPTIONS]", "DEVICE...", "[-- QEMU-COMMAND...]"]
 
 
-class _Asked(NamedTuple):
+class _Question(NamedTuple):
     """The options as given."""
 
+    devices: tuple[str, ...]
+    words: tuple[str, ...] | None
     host: str
     qemu: str | None
     machine_type: str | None
@@ -50,24 +52,8 @@ class _Asked(NamedTuple):
 
 
 @click.command("plan", cls=_PlanCommand, epilog=_EXAMPLES)
-@click.argument("devices", nargs=-1, required=True, metavar="DEVICE...")
-@host_option
-@click.option(
-    "--qemu",
-    metavar="VERSION|BINARY",
-    help="Which QEMU will run it: 11.0, 11.1, or a binary.  [default: 11.1]",
-)
-@click.option("--machine-type", metavar="virt-X.Y", help="The machine type, if no command line says it.")
-@click.option("--policy", type=click.Choice(["common", "qemu"]), default="common", show_default=True,
-              help="How values are chosen, as for resolve.")  # fmt: skip
-@click.option("--spare", type=click.IntRange(0, 255), default=0, metavar="N",
-              help="Leave N ports for hot-plug behind each vSMMU.")  # fmt: skip
-@click.option("--assume-safe", is_flag=True, help="Where a fact is unknown take what asks least.")
-@click.option("--pin-cmdqv", is_flag=True, help="Pin cmdqv, too, instead of leaving it to QEMU.")
-@click.option("--domain", metavar="FILE", type=click.Path(allow_dash=True),
-              help="A libvirt domain (virsh dumpxml --inactive) to add to; gives -o xml.")  # fmt: skip
-@output_option("nul", "xml", "tree", "svg")
-def command(devices: tuple[str, ...], output: str, **given: Any) -> int:
+@parameters("plan", _Question)
+def command(question: _Question, output: str) -> int:
     """Lay a VM out for functions of the host.
 
     Each host SMMU gets a pxb-pcie and an arm-smmuv3 with resolved values, each function a root port; bus
@@ -78,11 +64,8 @@ def command(devices: tuple[str, ...], output: str, **given: Any) -> int:
     to be added to one; with --domain, the elements to be added to its <devices>. Nothing comes out that
     QEMU would refuse, as far as the facts tell.
     """
-    from vsmmu.cli.options import given_words
-
-    asked = _Asked(**given)
-    domain = _domain(asked.domain)
-    plan = _plan(devices, given_words(click.get_current_context()), asked, domain)
+    domain = _domain(question.domain)
+    plan = _plan(question, domain)
     for companion in plan.companions:
         console.remark(f"note: {companion.text}", "note")
     for note in plan.notes:
@@ -102,27 +85,26 @@ def _domain(file: str | None) -> DomainXml | None:
     return read_domain_xml(read_bounded(file, MAX_DOMAIN_BYTES, "domain XML"), where)
 
 
-def _plan(
-    devices: tuple[str, ...], words: tuple[str, ...] | None, asked: _Asked, domain: DomainXml | None
-) -> Plan:
+def _plan(question: _Question, domain: DomainXml | None) -> Plan:
     from vsmmu.api import load_host, load_qemu
     from vsmmu.errors import UsageError
     from vsmmu.machine.command_line.files import read_config_file
     from vsmmu.plan.planner import Order, plan
     from vsmmu.policy.options import Options
 
+    words = question.words
     if words is not None and not words:
         raise UsageError("no-vm", "nothing stands after --", next="write the QEMU command there")
     if words and domain is not None:
         raise UsageError("two-inputs", "both a domain and a command after -- are given")
     options = Options(
-        policy="qemu" if asked.policy == "qemu" else "common",
-        machine_type=asked.machine_type or "",
-        assume_safe=asked.assume_safe,
-        pin_cmdqv=asked.pin_cmdqv,
+        policy="qemu" if question.policy == "qemu" else "common",
+        machine_type=question.machine_type or "",
+        assume_safe=question.assume_safe,
+        pin_cmdqv=question.pin_cmdqv,
     )
-    order = Order(devices, asked.spare, words or (), domain)
-    return plan(order, load_host(asked.host), load_qemu(asked.qemu), options, reader=read_config_file)
+    order = Order(question.devices, question.spare, words or (), domain)
+    return plan(order, load_host(question.host), load_qemu(question.qemu), options, reader=read_config_file)
 
 
 def _print(plan: Plan, output: str, domain: DomainXml | None) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from vsmmu.cli import console
+from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +38,7 @@ VSMMU_RUN_DIR), where show, resolve and check find them.
 
 
 @click.command(name="probe", epilog=_EPILOG)
-@click.argument("devices", metavar="[DEVICE]...", nargs=-1)
-@click.option("--bind", multiple=True, metavar="DEVICE", help="Bind this one to vfio-pci for the moment.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option(
-    "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format."
-)
+@parameters("probe")
 def command(devices: tuple[str, ...], bind: tuple[str, ...], dry_run: bool, output: str) -> int:
     """Ask the kernel what its SMMUs are: one idle function on a vfio driver for each of them."""
     from vsmmu.probe.system_root import Tree

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.fleet_inputs import FleetQuestion, fleet_options
-from vsmmu.cli.options import output_option
+from vsmmu.cli.fleet_inputs import FleetQuestion
+from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,26 +28,10 @@ Examples:
 """
 #: Names that a spreadsheet would take for a formula begin with these.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-_PER_CLASS: Final = 200
 
 
 @click.command("report", epilog=_EXAMPLES)
-@fleet_options
-@click.option(
-    "--since",
-    multiple=True,
-    metavar="HOST",
-    help="Earlier facts of the same hosts: show what changed class (keeps all names in memory).",
-)
-@click.option("--title", default="vsmmu report", show_default=True, help="The page's title.")
-@click.option(
-    "--names",
-    type=click.IntRange(0, 100_000),
-    default=_PER_CLASS,
-    show_default=True,
-    help="How many hosts of each class to name.",
-)
-@output_option("html", "csv")
+@parameters("report", FleetQuestion)
 def command(question: FleetQuestion, since: tuple[str, ...], title: str, names: int, output: str) -> int:
     """Show a fleet: which values hold, which hosts hold them back, classes, fields, drift, topologies.
 
@@ -140,9 +124,10 @@ def _now() -> str:
 
 def _text(document: ReportDocument) -> Iterator[str]:
     from vsmmu.cli.table import table
+    from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
     pools = any(pool.pool for pool in document.pools)
-    names = [name for name in document.classes[0].values if name != "cmdqv"] if document.classes else []
+    names = [entry.name for entry in REGISTER_PROPERTIES if document.classes]
     yield from table(
         (*(("POOL",) if pools else ()), "HOSTS", "CLASSES", *map(str.upper, names), "HOLDS"),
         [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, output_option, vm_options
+from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
     from vsmmu.machine.vm import Vm
@@ -26,9 +26,7 @@ Examples:
 
 
 @click.command("resolve", cls=VmCommand, epilog=_EXAMPLES)
-@vm_options
-@click.option("--diff", is_flag=True, help="Show the change instead; exit status 1 if there is one.")
-@output_option("nul")
+@parameters("resolve", Question)
 def command(question: Question, diff: bool, output: str) -> int:
     """Pin what is auto, or not written where accel=on, to values that fit the host.
 

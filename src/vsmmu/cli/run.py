@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, vm_options
+from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
     from vsmmu.cli.inputs import Inputs
@@ -25,13 +25,7 @@ Examples:
 
 
 @click.command("run", cls=VmCommand, epilog=_EXAMPLES)
-@vm_options
-@click.option("--dry-run", is_flag=True, help="Print the command that would be started, and what is opened.")
-@click.option(
-    "--fd",
-    is_flag=True,
-    help="Open /dev/iommu and the functions' devices, and pass them on: QEMU then needs no right to.",
-)
+@parameters("run", Question)
 def command(question: Question, dry_run: bool, fd: bool) -> int:
     """Start the VM with values that fit the host, if it would start.
 

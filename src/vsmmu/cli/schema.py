@@ -6,12 +6,13 @@ from __future__ import annotations
 import click
 
 from vsmmu.cli import console
+from vsmmu.cli.options import parameters
 
 __all__ = ["command"]
 
 
 @click.command("schema", epilog="\b\nExample:\n  vsmmu schema host > vsmmu.host-1.schema.json\n")
-@click.argument("name", required=False, metavar="[NAME]")
+@parameters("schema")
 def command(name: str | None) -> int:
     """Print the JSON Schema of a document, or without NAME the names there are."""
     from vsmmu.cli.schemas import DOCUMENTS, schema_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import host_option, output_option
+from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,12 +28,7 @@ Examples:
 
 
 @click.command("show", epilog=_EXAMPLES)
-@click.argument("devices", nargs=-1, metavar="[DEVICE]...")
-@host_option
-@click.option("--registers", is_flag=True, help="Show every field of the ID registers that is known.")
-@click.option("--evidence", is_flag=True, help="Show where each value comes from.")
-@click.option("--list", "list_hosts", is_flag=True, help="List the built-in hosts.")
-@output_option("tree", "svg")
+@parameters("show")
 def command(
     devices: tuple[str, ...], host: str, registers: bool, evidence: bool, list_hosts: bool, output: str
 ) -> int:

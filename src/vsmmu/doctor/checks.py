@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.doctor.model import Check
 from vsmmu.host.judgements import nesting, nesting_behind
+from vsmmu.smmuv3.properties import ACCEL_SINCE, AUTO_SINCE, LIBVIRT_SINCE
+from vsmmu.versions import spell_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +34,6 @@ _REQUIRED: Final = {
 }
 #: Without these less is offered to the VM.
 _USEFUL: Final = ("CONFIG_PCI_ATS", "CONFIG_PCI_PASID")
-_QEMU_AUTO: Final = (11, 1, 0)
-_QEMU_ACCEL: Final = (11, 0, 0)
-_LIBVIRT_ACCEL: Final = (12, 7, 0)
 _SMMU_V3: Final = "smmu3."
 _SHOWN: Final = 4
 
@@ -233,7 +232,8 @@ def check_journal(seen: Observed) -> Check:
 
 
 def check_qemu(seen: Observed) -> Check:
-    """The version of QEMU: accel came with 11.0, auto with 11.1."""
+    """The version of QEMU: whether it has accel, and auto."""
+    accel, auto = spell_version(ACCEL_SINCE), spell_version(AUTO_SINCE)
     title = "QEMU"
     best = _newest(seen.qemus)
     if best is None:
@@ -241,29 +241,30 @@ def check_qemu(seen: Observed) -> Check:
             "qemu", title, "SKIP", "no qemu-system-aarch64 here",
             "if VMs run in containers, ask there: vsmmu doctor",
         )  # fmt: skip
-    if best.version is None or best.version < _QEMU_ACCEL:
-        return Check("qemu", title, "FAIL", f"{best}: no accel=on", "use QEMU 11.0 or later; auto needs 11.1")
-    if best.version < _QEMU_AUTO:
+    if best.version is None or best.version < ACCEL_SINCE:
+        remedy = f"use QEMU {accel} or later; auto needs {auto}"
+        return Check("qemu", title, "FAIL", f"{best}: no accel=on", remedy)
+    if best.version < AUTO_SINCE:
         return Check(
             "qemu",
             title,
             "WARN",
             f"{best}: accel=on, but no auto",
-            "pin the values (vsmmu resolve), or use QEMU 11.1",
+            f"pin the values (vsmmu resolve), or use QEMU {auto}",
         )
     return Check("qemu", title, "PASS", str(best))
 
 
 def check_libvirt(seen: Observed) -> Check:
-    """The version of libvirt: the accel attributes came with 12.7."""
+    """The version of libvirt: whether it has accel and the five as attributes."""
     title = "libvirt"
     best = _newest(seen.libvirts)
     if best is None:
         return Check("libvirt", title, "SKIP", "neither virtqemud nor libvirtd here")
-    if best.version is None or best.version < _LIBVIRT_ACCEL:
+    if best.version is None or best.version < LIBVIRT_SINCE:
         return Check(
             "libvirt", title, "WARN", f"{best}: drops accel, ats, ril, ssidsize and oas silently",
-            "use libvirt 12.7 or later, or start QEMU without libvirt",
+            f"use libvirt {spell_version(LIBVIRT_SINCE)} or later, or start QEMU without libvirt",
         )  # fmt: skip
     return Check("libvirt", title, "PASS", str(best))
 

@@ -10,6 +10,7 @@ from vsmmu.emulate.config_space import ConfigSpace, Identity
 from vsmmu.emulate.fill import Filled, completed, fill
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostFunction, HostSmmu
 from vsmmu.host.judgements import nest_parent, nesting
+from vsmmu.smmuv3.fields import OAS_BITS
 from vsmmu.uapi import hw_info
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Smmu(NamedTuple):
     @property
     def output_bits(self) -> int:
         """Bits of the largest address that stage 2 can reach."""
-        return (32, 36, 40, 42, 44, 48, 52, 56)[self.filled.registers.get("IDR5.OAS")]
+        return OAS_BITS[self.filled.registers.get("IDR5.OAS")]
 
 
 class Function:

@@ -81,7 +81,7 @@ def least_vm(values: Mapping[str, int], qemu: Qemu) -> Machine:
     pairs = ",".join(
         f"{name}={PROPERTIES[name].spell(value)}"
         for name, value in values.items()
-        if name != "cmdqv" or qemu.has_cmdqv
+        if qemu.has(PROPERTIES[name])
     )
     return read_words(_VM.format(values=pairs).split(" ")).machine()
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from vsmmu.fleet.capability import KEYS
 from vsmmu.picture.host import host_box
 from vsmmu.picture.svg import svg
-from vsmmu.smmuv3.properties import PROPERTIES
+from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
     style, script = _part(environment, "report.css"), _part(environment, "report.js")
     return environment.get_template("report.html.j2").render(
         report=report,
-        properties=[name for name in PROPERTIES if name != "cmdqv"],
+        properties=[entry.name for entry in REGISTER_PROPERTIES],
         keys=KEYS,
         shown=report.classes[:_MOST_COLUMNS],
         matrix=lambda key: [_cell(entry, key) for entry in report.classes[:_MOST_COLUMNS]],

@@ -81,8 +81,7 @@ def _spell(entry: Property, capabilities: Iterable[Capability]) -> str:
     low, high = meet(offers)
     if low == high:
         return entry.spell(low)
-    bottom = 32 if entry.name == "oas" else 0
-    return "?" if low == bottom else f"≥{entry.spell(low)}"
+    return "?" if low == entry.from_code(0) else f"≥{entry.spell(low)}"
 
 
 def _class(

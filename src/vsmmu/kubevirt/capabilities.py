@@ -83,10 +83,7 @@ def _capabilities(host: Host, function: HostFunction, smmu: HostSmmu) -> PciCapa
             kinds.append(reading.evidence.kind)
     return PciCapabilities(
         accel="on",
-        ats=values["ats"],
-        ril=values["ril"],
-        ssidsize=values["ssidsize"],
-        oas=values["oas"],
+        **values,
         smmu=smmu.name,
         evidence=max(kinds, key=_ORDER.index, default="inferred"),
     )

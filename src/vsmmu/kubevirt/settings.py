@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 from vsmmu.errors import UsageError
+from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, spell_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,8 +55,8 @@ class HookSettings(NamedTuple):
     policy: Policy = "common"
     also: tuple[str, ...] = ()
     assume_safe: bool = False
-    qemu: str = "11.1"
-    libvirt: str = "12.8"
+    qemu: str = spell_version(LATEST_QEMU)
+    libvirt: str = spell_version(LATEST_LIBVIRT)
     machine_type: str = ""
     seconds: float = _DEFAULT_SECONDS
 
@@ -105,8 +106,8 @@ def from_environment(environment: Mapping[str, str]) -> HookSettings:
         values=_values("VSMMU_VALUES", get("VSMMU_VALUES", "resolve")),
         policy=_policy("VSMMU_POLICY", get("VSMMU_POLICY", "common")),
         assume_safe=_choice("VSMMU_ASSUME_SAFE", get("VSMMU_ASSUME_SAFE", "off"), _SWITCH) == "on",
-        qemu=get("VSMMU_QEMU", "11.1"),
-        libvirt=get("VSMMU_LIBVIRT", "12.8"),
+        qemu=get("VSMMU_QEMU", spell_version(LATEST_QEMU)),
+        libvirt=get("VSMMU_LIBVIRT", spell_version(LATEST_LIBVIRT)),
         machine_type=get("VSMMU_MACHINE_TYPE"),
         seconds=_seconds(seconds),
     )

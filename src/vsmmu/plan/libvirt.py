@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import Negative
 from vsmmu.qemu.versions import machine_type, parse_version
-from vsmmu.smmuv3.properties import AUTO, PROPERTIES
+from vsmmu.smmuv3.properties import AUTO, AUTO_SINCE, LIBVIRT_ORDER
+from vsmmu.versions import spell_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
+    from vsmmu.smmuv3.properties import Property
 
 __all__ = ["devices_xml"]
 
-#: The order in which libvirt itself writes the attributes.
-_ATTRIBUTES: Final = ("cmdqv", "ats", "ril", "ssidsize", "oas")
 _FUNCTIONS: Final = 8
 
 
@@ -78,28 +78,27 @@ def _port(port: PlannedPort, number: int, index: int, bus: int) -> Iterator[str]
 
 def _iommu(vsmmu: PlannedVsmmu, bus: int, plan: Plan) -> Iterator[str]:
     written = {"pciBus": str(bus), "accel": "on"}
-    for name in _ATTRIBUTES:
-        value = vsmmu.value(name)
+    for entry in LIBVIRT_ORDER:
+        value = vsmmu.value(entry.name)
         if value == AUTO:
-            _check_default(name, vsmmu, plan)
+            _check_default(entry, vsmmu, plan)
         elif value:
-            written[name] = value
+            written[entry.name] = value
     attributes = " ".join(f"{name}='{value}'" for name, value in written.items())
     yield "  <iommu model='smmuv3'>"
     yield f"    <driver {attributes}/>"
     yield "  </iommu>"
 
 
-def _check_default(name: str, vsmmu: PlannedVsmmu, plan: Plan) -> None:
+def _check_default(entry: Property, vsmmu: PlannedVsmmu, plan: Plan) -> None:
     qemu = parse_version(plan.qemu)
     kind = machine_type(plan.machine_type, qemu)
-    if kind is None or qemu.defaults(kind.version).get(name) != AUTO:
-        entry = PROPERTIES[name]
+    if kind is None or qemu.defaults(kind.version).get(entry.name) != AUTO:
         raise Negative(
             "xml-inexpressible",
-            f"{name} of {vsmmu.id} is left to QEMU's auto, which libvirt XML cannot say",
-            why=f"{plan.machine_type} takes {entry.spell(entry.safe)} where nothing is written",
-            next="use a machine type from virt-11.1 on, whose default is auto",
+            f"{entry.name} of {vsmmu.id} is left to QEMU's auto, which libvirt XML cannot say",
+            why=f"{plan.machine_type} takes {entry.spell(entry.software)} where nothing is written",
+            next=f"use a machine type from virt-{spell_version(AUTO_SINCE)} on, whose default is auto",
         )
 
 

@@ -15,7 +15,8 @@ import msgspec
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.domain.lint import lint, misspelt
 from vsmmu.qemu.process import start
-from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
+from vsmmu.smmuv3.properties import AUTO_SINCE, REGISTER_PROPERTIES
+from vsmmu.versions import spell_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -91,7 +92,7 @@ def _differences(meant: Verdict, final: Verdict) -> Iterator[Diagnostic]:
                     "auto-inexpressible",
                     f"{name} of {outcome.device} has to be left to QEMU's auto, and libvirt cannot say so",
                     why=f"left out, it is the default of {meant.machine_type}: {got or 'unknown'}",
-                    next="use machine virt-11.1 or later, where auto is the default",
+                    next=f"use machine virt-{spell_version(AUTO_SINCE)} or later, where auto is the default",
                 )
 
 

@@ -13,8 +13,8 @@ from vsmmu.qemu.versions import is_vendor_machine
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vsmmu.machine.domain.lint_versions import Version
     from vsmmu.machine.model import Machine
+    from vsmmu.versions import Version
 
 __all__ = ["Ceiling", "Options", "Policy", "make_options"]
 

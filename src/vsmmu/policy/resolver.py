@@ -22,7 +22,8 @@ from vsmmu.qemu.board import with_globals
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import Setting, SettingsError, VsmmuSettings, read_settings
 from vsmmu.qemu.versions import MachineType, Qemu, machine_type
-from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES, Property
+from vsmmu.smmuv3.properties import AUTO, AUTO_SINCE, PROPERTIES, REGISTER_PROPERTIES, Property
+from vsmmu.versions import spell_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -263,6 +264,7 @@ def _reasons(rule: str, properties: Iterable[PropertyResolution]) -> str:
 def _inexpressible(
     vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], qemu: Qemu
 ) -> Iterator[Diagnostic]:
+    since = spell_version(AUTO_SINCE)
     for entry in properties:
         if entry.action == "open" and entry.rule == "inexpressible":
             yield Diagnostic(
@@ -270,7 +272,7 @@ def _inexpressible(
                 f"{entry.name} of {vsmmu.device.name} cannot be written, and QEMU {qemu} has no auto",
                 where=vsmmu.device.origin.place,
                 why=entry.why,
-                next="use QEMU 11.1 or later: its auto takes the host's own value over",
+                next=f"use QEMU {since} or later: its auto takes the host's own value over",
             )
 
 

@@ -21,6 +21,7 @@ from vsmmu.probe.kernel_log import by_device, infer, infer_queue, is_coherent
 from vsmmu.probe.kmsg import read_driver_lines
 from vsmmu.probe.notices import NOT_PROBED, fake_notice, not_probed
 from vsmmu.probe.pci_config import read_capabilities
+from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
     from vsmmu.probe.system_root import Tree
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["discover", "function_facts"]
 
 #: What a resolution asks for; a fact that nothing settles says at least how to get it.
-_ASKED_FOR: Final = ("IDR0.ATS", "IDR1.SSIDSIZE", "IDR3.RIL", "IDR5.OAS")
+_ASKED_FOR: Final = sorted(entry.source for entry in REGISTER_PROPERTIES)
 _CONFIG: Final = Evidence("measured", "the function's configuration space", "its extended capabilities")
 
 

@@ -50,20 +50,26 @@ class Mismatch(NamedTuple):
     guest: str
 
 
+def _at_least(name: str) -> Check:
+    entry = PROPERTIES[name]
+    return Check(entry.source, "at-least", entry.host_message)
+
+
 #: In QEMU's order; the first that does not fit is the one that QEMU prints.
 CHECKS: Final = (
     Check("IDR0.ST_LEVEL", "equal", "qemu-stlevel"),
     Check("IDR0.TTENDIAN", "at-most", "qemu-ttendian"),
     Check("IDR0.TTF", "at-least", "qemu-ttf"),
     Check("IDR1.SIDSIZE", "at-least", "qemu-sidsize"),
-    Check("IDR1.SSIDSIZE", "at-least", "qemu-ssidsize"),
-    Check("IDR3.RIL", "at-least", "qemu-ril"),
-    Check("IDR5.OAS", "at-least", "qemu-oas"),
-    Check("IDR0.ATS", "at-least", "qemu-ats"),
+    _at_least("ssidsize"),
+    _at_least("ril"),
+    _at_least("oas"),
+    _at_least("ats"),
     Check("IDR5.GRAN4K", "equal", "qemu-gran4k"),
     Check("IDR5.GRAN16K", "equal", "qemu-gran16k"),
     Check("IDR5.GRAN64K", "equal", "qemu-gran64k"),
 )
+_ATS: Final = PROPERTIES["ats"].source
 _BY_SOURCE: Final[Mapping[str, Property]] = MappingProxyType(
     {entry.source: entry for entry in REGISTER_PROPERTIES}
 )
@@ -85,13 +91,13 @@ def compare(
     """
     found: list[Mismatch] = []
     for check in CHECKS:
-        if check.key in copied or (check.key == "IDR0.ATS" and qemu.checks_ats is False):
+        if check.key in copied or (check.key == _ATS and qemu.checks_ats is False):
             continue
         host, guest = read(check.key).interval, _guest_field(check.key, frozen)
         outcome = check.outcome(host, guest)
         if outcome is not True:
             unit = _unit(check.key)
-            certain = outcome is False and not (check.key == "IDR0.ATS" and qemu.checks_ats is None)
+            certain = outcome is False and not (check.key == _ATS and qemu.checks_ats is None)
             found.append(Mismatch(check, certain, host.convert(unit).spell(), guest.convert(unit).spell()))
             if certain:
                 break

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Value
+from vsmmu.qemu.texts import MESSAGES
+from vsmmu.smmuv3.properties import AUTO, REALIZE_ORDER, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,34 +111,25 @@ def _pre_plug(plug: Plug) -> Iterator[Refusal]:
 
 def _values(plug: Plug) -> Iterator[Refusal]:
     """``smmu_validate_property()``: what the values are, then what they need ``accel=on`` for."""
-    value, old = plug.settings.value, not plug.qemu.has_auto
-    oas = value("oas")
-    if old:
-        for name in ("ats", "ril", "ssidsize"):
-            if value(name) == AUTO:
-                yield Refusal("qemu-auto-11.0", {"property": name})
-        if oas not in (None, *PROPERTIES["oas"].pinnable):
-            yield Refusal("qemu-oas-not-implemented-11.0", {})
-    elif oas not in (AUTO, *PROPERTIES["oas"].pinnable):
-        yield Refusal("qemu-oas-not-implemented", {})
+    old = not plug.qemu.has_auto
+    for entry in REGISTER_PROPERTIES:
+        value = plug.settings.value(entry.name)
+        if value is None or value in entry.pinnable or (value == AUTO and not old):
+            continue
+        if entry.unimplemented_message:
+            yield Refusal(_dated(entry.unimplemented_message, old=old), {})
+        else:
+            yield Refusal("qemu-auto-11.0", {"property": entry.name})
     if not plug.settings.accel:
-        yield from _needs_accel(value("ril"), value("ats"), oas, value("ssidsize"), value("cmdqv"), old=old)
+        for entry in REALIZE_ORDER:
+            if entry.needs_accel(plug.settings.value(entry.name)):
+                yield Refusal(_dated(entry.accel_message, old=old), {})
 
 
-def _needs_accel(
-    ril: Value | None, ats: Value | None, oas: Value | None, ssidsize: Value | None, cmdqv: Value | None,
-    *, old: bool,
-) -> Iterator[Refusal]:  # fmt: skip
-    if ril == 0:
-        yield Refusal("qemu-ril-accel", {})
-    if ats == 1:
-        yield Refusal("qemu-ats-accel", {})
-    if oas == 48:
-        yield Refusal("qemu-oas-accel-11.0" if old else "qemu-oas-accel", {})
-    if isinstance(ssidsize, int) and ssidsize > 0:
-        yield Refusal("qemu-ssidsize-accel-11.0" if old else "qemu-ssidsize-accel", {})
-    if cmdqv == 1:
-        yield Refusal("qemu-cmdqv-accel", {})
+def _dated(code: str, *, old: bool) -> str:
+    """The row with the words of QEMU 11.0, where they were others."""
+    before = f"{code}-11.0"
+    return before if old and before in MESSAGES else code
 
 
 def _attachment(plug: Plug) -> Iterator[Refusal]:

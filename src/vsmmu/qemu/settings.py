@@ -11,7 +11,8 @@ from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
 if TYPE_CHECKING:
     from vsmmu.machine.model import Device, JsonValue, Machine
     from vsmmu.qemu.texts import Phase
-    from vsmmu.qemu.versions import Qemu, Version
+    from vsmmu.qemu.versions import Qemu
+    from vsmmu.versions import Version
 
 __all__ = ["Setting", "SettingsError", "VsmmuSettings", "read_settings"]
 
@@ -25,8 +26,8 @@ _BOOLS: Final = {"on": True, "yes": True, "true": True, "y": True} | dict.fromke
 _OTHER: Final = frozenset(
     {"bus", "bus_num", "memory", "primary-bus", "secure-memory", "smmu_per_bus", "stage"}
 )
-_SINCE_11_0: Final = frozenset({"accel", "ats", "ril", "ssidsize", "oas"})
-_SINCE_11_1: Final = frozenset({"cmdqv", "identifier", "msi-gpa"})
+#: What came with ``cmdqv``; not judged, either.
+_WITH_CMDQV: Final = frozenset({"identifier", "msi-gpa"})
 
 
 class Setting(NamedTuple):
@@ -97,10 +98,10 @@ class _Parser(NamedTuple):
 
 def known_properties(qemu: Qemu) -> frozenset[str]:
     """The names that ``-device arm-smmuv3`` of this version takes."""
-    known = _OTHER
+    known = _OTHER.union(entry.name for entry in PROPERTIES.values() if qemu.has(entry))
     if qemu.has_accel:
-        known |= _SINCE_11_0
-    return known | _SINCE_11_1 if qemu.has_cmdqv else known
+        known |= {"accel"}
+    return known | _WITH_CMDQV if qemu.has_cmdqv else known
 
 
 def read_settings(

@@ -12,14 +12,21 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import UsageError
-from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES, Value
+from vsmmu.smmuv3.properties import (
+    ACCEL_SINCE,
+    AUTO,
+    AUTO_SINCE,
+    PROPERTIES,
+    REGISTER_PROPERTIES,
+    Property,
+    Value,
+)
+from vsmmu.versions import LATEST_QEMU, Version, spell_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LATEST", "MachineType", "Qemu", "is_vendor_machine", "machine_type", "parse_version"]
-
-Version = tuple[int, int]
+__all__ = ["LATEST", "RELEASES", "MachineType", "Qemu", "is_vendor_machine", "machine_type", "parse_version"]
 
 #: Defaults before the ``auto`` series, kept for old machine types by compat properties afterwards.
 _FIXED: Final[Mapping[str, Value]] = MappingProxyType(
@@ -55,28 +62,43 @@ class Qemu(NamedTuple):
     modelled: bool = True
 
     def __str__(self) -> str:
-        return f"{self.version[0]}.{self.version[1]}"
+        return spell_version(self.version)
 
     def defaults(self, machine: Version) -> Mapping[str, Value]:
         """The value of each property of the device when nothing is written, on ``virt-MACHINE``."""
         if not self.has_accel:
             return MappingProxyType({})
-        registers = _AUTO if self.has_auto and machine >= (11, 1) else _FIXED
+        registers = _AUTO if self.has_auto and machine >= AUTO_SINCE else _FIXED
         return MappingProxyType({**registers, "cmdqv": AUTO}) if self.has_cmdqv else registers
+
+    def has(self, entry: Property) -> bool:
+        """Whether the device has this property."""
+        return self.has_accel if entry.source else self.has_cmdqv
 
     def accepts_auto(self, name: str) -> bool:
         """Whether a device with ``NAME=auto`` gets past realize."""
-        return self.has_auto and (name != "cmdqv" or self.has_cmdqv)
+        return self.has_auto and self.has(PROPERTIES[name])
 
 
-_RELEASES: Final = (
-    Qemu((10, 2), has_accel=False, has_auto=False, has_cmdqv=False, has_vfio_ats=False, checks_ats=False),
-    Qemu((11, 0), has_accel=True, has_auto=False, has_cmdqv=False, has_vfio_ats=False, checks_ats=None),
-    Qemu((11, 1), has_accel=True, has_auto=True, has_cmdqv=True, has_vfio_ats=True, checks_ats=True),
+def _release(version: Version, *, has_vfio_ats: bool, checks_ats: bool | None) -> Qemu:
+    return Qemu(
+        version,
+        has_accel=version >= ACCEL_SINCE,
+        has_auto=version >= AUTO_SINCE,
+        has_cmdqv=version >= PROPERTIES["cmdqv"].since,
+        has_vfio_ats=has_vfio_ats,
+        checks_ats=checks_ats,
+    )
+
+
+RELEASES: Final = (
+    _release((10, 2), has_vfio_ats=False, checks_ats=False),
+    _release((11, 0), has_vfio_ats=False, checks_ats=None),
+    _release(LATEST_QEMU, has_vfio_ats=True, checks_ats=True),
 )
 #: The newest release that the model was held against.
-LATEST: Final = _RELEASES[-1]
-_MODELLED: Final = ", ".join(str(release) for release in _RELEASES)
+LATEST: Final = RELEASES[-1]
+_MODELLED: Final = ", ".join(str(release) for release in RELEASES)
 
 
 class MachineType(NamedTuple):
@@ -102,12 +124,13 @@ def parse_version(text: str) -> Qemu:
     version = (int(match[1]), int(match[2]))
     if version > LATEST.version:
         return LATEST._replace(version=version, modelled=False)
-    for release in _RELEASES:
+    for release in RELEASES:
         if release.version == version:
             return release
+    name = spell_version(version)
     raise UsageError(
         "qemu-version",
-        f"QEMU {version[0]}.{version[1]} is not modelled",
+        f"QEMU {name} is not modelled",
         why="before 10.2 there is no arm-smmuv3 device, and 11.0 is the first with accel=on",
         next=f"give one of {_MODELLED}",
     )

@@ -19,12 +19,32 @@ from vsmmu.smmuv3.fields import OAS_BITS, Field, field, oas_code
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AUTO", "PROPERTIES", "REGISTER_PROPERTIES", "Auto", "Property", "Value"]
+    from vsmmu.versions import Version
+
+__all__ = [
+    "ACCEL_SINCE",
+    "AUTO",
+    "AUTO_SINCE",
+    "LIBVIRT_ORDER",
+    "LIBVIRT_SINCE",
+    "PROPERTIES",
+    "REALIZE_ORDER",
+    "REGISTER_PROPERTIES",
+    "Auto",
+    "Property",
+    "Value",
+]
 
 Auto = Literal["auto"]
 AUTO: Final[Auto] = "auto"
 #: What a property can be set to: a number in the property's own unit, or ``auto``.
 Value = int | Auto
+
+#: The QEMU that brought ``accel``, and the one whose ``auto`` works and is the default of its machine type.
+ACCEL_SINCE: Final[Version] = (11, 0)
+AUTO_SINCE: Final[Version] = (11, 1)
+#: The libvirt that brought ``accel`` and all five as attributes of ``<driver>``.
+LIBVIRT_SINCE: Final[Version] = (12, 7)
 
 _SWITCH: Final[Mapping[str, Value]] = MappingProxyType({"on": 1, "off": 0, "auto": AUTO})
 
@@ -37,9 +57,16 @@ class Property(NamedTuple):
     :param spellings: what QEMU's parser takes, exactly (QAPI enums match the case), and what each means.
     :param pinnable: the numbers that may stand in a configuration *and* get past realize, ascending.
     :param safe: the number that every host can satisfy, for ``--assume-safe``.
-    :param software: what QEMU's SMMU offers without acceleration, which was the default before ``auto``.
-    :param old_spellings: attribute names of libvirt drafts that were never merged; 12.8 drops them silently.
+    :param software: what QEMU's SMMU offers without acceleration, which was the default before ``auto``;
+        every other number needs ``accel=on``.
+    :param since: the QEMU that brought it.
     :param title: what it switches or sizes, in a few words.
+    :param accel_message: the row of :mod:`vsmmu.qemu.texts` for a number that needs ``accel=on``, without it.
+    :param host_message: the row for a number that is more than the host SMMU offers.
+    :param unimplemented_message: the row for a number that the parser takes and realize does not; empty if
+        there is none.
+    :param libvirt_unset: the number that libvirt takes for *not written*; None if it has none.
+    :param old_spellings: attribute names of libvirt drafts that were never merged; 12.8 drops them silently.
     """
 
     name: str
@@ -48,8 +75,13 @@ class Property(NamedTuple):
     pinnable: tuple[int, ...]
     safe: int
     software: int
-    old_spellings: tuple[str, ...]
+    since: Version
     title: str
+    accel_message: str
+    host_message: str
+    unimplemented_message: str = ""
+    libvirt_unset: int | None = None
+    old_spellings: tuple[str, ...] = ()
 
     @property
     def is_switch(self) -> bool:
@@ -86,6 +118,10 @@ class Property(NamedTuple):
         """Write the content of its register field as QEMU does."""
         return self.spell(self.from_code(code))
 
+    def needs_accel(self, value: Value | None) -> bool:
+        """Whether QEMU takes this value only with ``accel=on``."""
+        return isinstance(value, int) and value in self.pinnable and value != self.software
+
     def from_code(self, code: int) -> int:
         """The property's number for the content of its register field (IDR5.OAS holds a code)."""
         return OAS_BITS[code] if self.name == "oas" else code
@@ -106,34 +142,78 @@ class Property(NamedTuple):
         return max((value for value in self.pinnable if value <= limit), default=None)
 
 
-_ATS = Property("ats", "IDR0.ATS", _SWITCH, (0, 1), 0, 0, (), "Address Translation Services")
-_RIL = Property("ril", "IDR3.RIL", _SWITCH, (0, 1), 0, 1, (), "range invalidation")
+_ATS = Property(
+    "ats",
+    "IDR0.ATS",
+    _SWITCH,
+    pinnable=(0, 1),
+    safe=0,
+    software=0,
+    since=ACCEL_SINCE,
+    title="Address Translation Services",
+    accel_message="qemu-ats-accel",
+    host_message="qemu-ats",
+)
+_RIL = Property(
+    "ril",
+    "IDR3.RIL",
+    _SWITCH,
+    pinnable=(0, 1),
+    safe=0,
+    software=1,
+    since=ACCEL_SINCE,
+    title="range invalidation",
+    accel_message="qemu-ril-accel",
+    host_message="qemu-ril",
+)
 _SSIDSIZE = Property(
     "ssidsize",
     "IDR1.SSIDSIZE",
     MappingProxyType({AUTO: AUTO, **{str(bits): bits for bits in range(21)}}),
-    tuple(range(21)),
-    0,
-    0,
-    ("ssidSize", "ssid_size"),
-    "SubstreamID (PASID) bits",
+    pinnable=tuple(range(21)),
+    safe=0,
+    software=0,
+    since=ACCEL_SINCE,
+    title="SubstreamID (PASID) bits",
+    accel_message="qemu-ssidsize-accel",
+    host_message="qemu-ssidsize",
+    libvirt_unset=-1,
+    old_spellings=("ssidSize", "ssid_size"),
 )
-# The enum knows more sizes than realize implements.
 _OAS = Property(
     "oas",
     "IDR5.OAS",
     MappingProxyType({AUTO: AUTO, **{str(bits): bits for bits in OAS_BITS.values()}}),
-    (44, 48),
-    44,
-    44,
-    (),
-    "output address bits",
+    pinnable=(44, 48),
+    safe=44,
+    software=44,
+    since=ACCEL_SINCE,
+    title="output address bits",
+    accel_message="qemu-oas-accel",
+    host_message="qemu-oas",
+    unimplemented_message="qemu-oas-not-implemented",  # the enum knows more sizes than realize implements
+    libvirt_unset=-1,
 )
-_CMDQV = Property("cmdqv", "", _SWITCH, (0, 1), 0, 0, (), "NVIDIA Tegra241 command queue virtualization")
+_CMDQV = Property(
+    "cmdqv",
+    "",
+    _SWITCH,
+    pinnable=(0, 1),
+    safe=0,
+    software=0,
+    since=(11, 1),
+    title="NVIDIA Tegra241 command queue virtualization",
+    accel_message="qemu-cmdqv-accel",
+    host_message="qemu-cmdqv",
+)
 
 #: All five, in the order in which vsmmu appends them to a device.
 PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
     {entry.name: entry for entry in (_ATS, _RIL, _SSIDSIZE, _OAS, _CMDQV)}
 )
 #: The four that QEMU resolves from an ID register, and whose ``auto`` needs a cold-plugged device.
-REGISTER_PROPERTIES: Final[tuple[Property, ...]] = (_ATS, _RIL, _SSIDSIZE, _OAS)
+REGISTER_PROPERTIES: Final = tuple(entry for entry in PROPERTIES.values() if entry.source)
+#: All five, in the order in which ``smmu_validate_property()`` asks whether they need ``accel=on``.
+REALIZE_ORDER: Final = (_RIL, _ATS, _OAS, _SSIDSIZE, _CMDQV)
+#: All five, in the order in which libvirt writes the attributes, after ``pciBus`` and ``accel``.
+LIBVIRT_ORDER: Final = (_CMDQV, _ATS, _RIL, _SSIDSIZE, _OAS)

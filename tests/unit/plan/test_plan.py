@@ -312,6 +312,7 @@ def test_auto_is_left_out_of_xml_only_where_it_is_the_default() -> None:
     with pytest.raises(Negative) as caught:
         devices_xml(old)
     assert caught.value.code == "xml-inexpressible"
+    assert caught.value.why == "virt-11.0 takes 44 where nothing is written"
     with pytest.raises(Negative) as caught:
         plan(Order(("0000:01:00.0",)), facts, Q11_0)
     assert caught.value.code == "oas-inexpressible"

@@ -17,6 +17,7 @@ from vsmmu.qemu import hazards
 from vsmmu.qemu.process import QemuProcess, start
 from vsmmu.qemu.realize import MAX_VSMMUS
 from vsmmu.qemu.texts import MESSAGES
+from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -268,3 +269,9 @@ def test_every_hazard_has_a_vm() -> None:
     source = inspect.getsource(hazards)
     codes = set(re.findall(r'Hazard\(\s*"([a-z-]+)"', source))
     assert codes == set(HAZARDS)
+
+
+def test_every_message_of_a_property_is_one_of_qemus() -> None:
+    for entry in PROPERTIES.values():
+        named = {entry.accel_message, entry.host_message, entry.unimplemented_message} - {""}
+        assert named <= set(MESSAGES)

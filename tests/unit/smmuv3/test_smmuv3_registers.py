@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsmmu.smmuv3.fields import FIELDS, OAS_BITS, REGISTERS, Field, field, fields_of, oas_code
-from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES, Property
+from vsmmu.smmuv3.properties import (
+    AUTO,
+    LIBVIRT_ORDER,
+    PROPERTIES,
+    REALIZE_ORDER,
+    REGISTER_PROPERTIES,
+    Property,
+)
 from vsmmu.smmuv3.registers import IdRegisters
 
 ALL_FIELDS = pytest.mark.parametrize("entry", FIELDS.values(), ids=FIELDS)
@@ -138,6 +145,18 @@ def test_codes_and_numbers_are_two_ways_to_say_one_thing(entry: Property) -> Non
 )  # fmt: skip
 def test_the_best_pin_is_the_most_that_can_be_written(name: str, limit: int, best: int | None) -> None:
     assert PROPERTIES[name].best_pin(limit) == best
+
+
+@ALL_PROPERTIES
+def test_one_number_at_most_does_without_acceleration(entry: Property) -> None:
+    assert [value for value in entry.pinnable if not entry.needs_accel(value)] == [entry.software]
+    assert not entry.needs_accel(AUTO)
+    assert not entry.needs_accel(None)
+
+
+@pytest.mark.parametrize("order", [LIBVIRT_ORDER, REALIZE_ORDER])
+def test_every_order_has_all_five(order: tuple[Property, ...]) -> None:
+    assert sorted(entry.name for entry in order) == sorted(PROPERTIES)
 
 
 def test_cmdqv_has_no_register() -> None:

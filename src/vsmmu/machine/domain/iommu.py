@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.smmuv3.properties import AUTO, PROPERTIES
+from vsmmu.smmuv3.properties import AUTO, LIBVIRT_ORDER, PROPERTIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ __all__ = ["DRIVER_ORDER", "OTHER_MODELS", "SMMUV3", "Iommu", "Spelling", "is_in
 
 SMMUV3: Final = "smmuv3"
 #: The attributes of ``<driver>`` for smmuv3, in the order in which libvirt writes them.
-DRIVER_ORDER: Final = ("pciBus", "accel", "cmdqv", "ats", "ril", "ssidsize", "oas")
+DRIVER_ORDER: Final = ("pciBus", "accel", *(entry.name for entry in LIBVIRT_ORDER))
 #: Attributes that libvirt 12.8 knows for other models, and refuses on smmuv3.
 OTHER_MODELS: Final = frozenset(
     ("intremap", "caching_mode", "eim", "iotlb", "aw_bits", "dma_translation", "xtsup", "passthrough")
@@ -34,6 +34,9 @@ DRAFT_NAMES: Final[Mapping[str, str]] = {
     "vpasidCapOffset": "",
 }
 DRAFT_MODELS: Final[Mapping[str, str]] = {"smmuv3Dev": SMMUV3}
+_UNSET: Final = {
+    entry.name: str(entry.libvirt_unset) for entry in LIBVIRT_ORDER if entry.libvirt_unset is not None
+}
 _INTEGER: Final = re.compile(r"\s*[+-]?\d{1,10}\s*")
 _SQUEEZED: Final = {name.lower(): name for name in DRIVER_ORDER}
 
@@ -50,7 +53,7 @@ class Iommu(NamedTuple):
 
     :param model: what is meant: a draft's name for smmuv3 is smmuv3.
     :param settings: what is meant by the attributes of ``<driver>``, by libvirt's names; an integer is in
-        decimal, ``ssidsize='-1'`` (libvirt's *unset*) is left out.
+        decimal, and what libvirt takes for *not written* (``ssidsize='-1'``) is left out.
     :param misspelt: attributes that libvirt drops, in document order.
     :param draft: the model as written, if that is a draft's name; else empty.
     """
@@ -104,9 +107,9 @@ def read_iommu(element: Element) -> Iommu:
         first = known == name or (known not in written and known not in seen)
         if known and first:
             seen.add(known)
-            value = value.strip() if is_integer(value) else value
-            if not (known in ("ssidsize", "oas") and is_integer(value) and int(value) == -1):
-                settings[known] = str(int(value)) if is_integer(value) else value
+            value = str(int(value)) if is_integer(value) else value
+            if value != _UNSET.get(known):
+                settings[known] = value
     smmuv3 = DRAFT_MODELS.get(model, model) == SMMUV3
     return Iommu(
         element=element,

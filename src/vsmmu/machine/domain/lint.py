@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, ROOTS, number
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu, is_integer
 from vsmmu.machine.domain.lint_rules import RULES, Finding
-from vsmmu.machine.domain.lint_versions import LATEST_LIBVIRT, LATEST_QEMU, Version, missing_features
+from vsmmu.machine.domain.lint_versions import missing_features
 from vsmmu.machine.drivers import is_bridge, is_vfio
 from vsmmu.machine.topology import Topology
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
+from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,7 @@ def _values(iommu: Iommu) -> Iterator[Finding]:
         elif not valid:
             accepted = "'on' or 'off'" if switch else "an integer"
             yield _finding("value-refused", element, name=name, value=f"{value:.60}", accepted=accepted)
-        elif name in ("oas", "ssidsize") and int(value) not in PROPERTIES[name].pinnable:
+        elif name in PROPERTIES and not switch and int(value) not in PROPERTIES[name].pinnable:
             yield _finding(f"{name}-range", element, value=value)
     dependent = [name for name in PROPERTIES if name in settings and settings[name] != AUTO]
     if dependent and settings.get("accel") != "on":

@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
+from vsmmu.smmuv3.properties import AUTO_SINCE, LIBVIRT_SINCE, REGISTER_PROPERTIES
+from vsmmu.versions import spell_version
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["RULES", "Finding", "Rule", "Severity"]
+
+_AUTO: Final = spell_version(AUTO_SINCE)
+_FIXED: Final = " ".join(f"{entry.name}={entry.spell(entry.software)}" for entry in REGISTER_PROPERTIES)
 
 #: *error*: it does not start, or not as written. *warning*: it starts, and may surprise.
 Severity = Literal["error", "warning"]
@@ -230,7 +236,8 @@ _TABLE: Final = (
         "warning",
         "<qemu:commandline> brings an arm-smmuv3 of its own",
         "neither libvirt nor vsmmu look at it here",
-        "write it as <iommu model='smmuv3'>; libvirt 12.7 knows all of its properties",
+        "write it as <iommu model='smmuv3'>; libvirt "
+        f"{spell_version(LIBVIRT_SINCE)} knows all of its properties",
     ),
     # Versions
     Rule(
@@ -250,8 +257,8 @@ _TABLE: Final = (
     Rule(
         "defaults-fixed",
         "warning",
-        "{names} not written, and {version} has fixed defaults (ats=off ril=on ssidsize=0 oas=44)",
-        "the same XML makes another guest than with QEMU 11.1 and machine virt-11.1, where they are auto",
+        f"{{names}} not written, and {{version}} has fixed defaults ({_FIXED})",
+        f"the same XML makes another guest than with QEMU {_AUTO} and machine virt-{_AUTO}, where they are auto",
         "let vsmmu resolve pin them",
     ),
 )  # fmt: skip

@@ -7,7 +7,15 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import UsageError
-from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
+from vsmmu.smmuv3.properties import (
+    ACCEL_SINCE,
+    AUTO,
+    AUTO_SINCE,
+    LIBVIRT_SINCE,
+    PROPERTIES,
+    REGISTER_PROPERTIES,
+)
+from vsmmu.versions import LATEST_LIBVIRT, Version, spell_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,13 +24,8 @@ if TYPE_CHECKING:
     from vsmmu.machine.domain.iommu import Iommu
     from vsmmu.machine.domain.reader import Reading
 
-__all__ = ["LATEST_LIBVIRT", "LATEST_QEMU", "Version", "missing_features", "parse_libvirt_version"]
+__all__ = ["missing_features", "parse_libvirt_version"]
 
-Version = tuple[int, int]
-#: What the rules were held against.
-LATEST_LIBVIRT: Final[Version] = (12, 8)
-LATEST_QEMU: Final[Version] = (11, 1)
-_AUTO_SINCE: Final[Version] = (11, 1)
 _VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?")
 _MACHINE: Final = re.compile(r"virt-(\d{1,3})\.(\d{1,3})")
 
@@ -38,9 +41,11 @@ class _Feature(NamedTuple):
     qemu: Version | None
 
 
+#: Attributes that came to QEMU with ``accel``, and attributes that came later.
+_EARLY: Final = [entry.name for entry in PROPERTIES.values() if entry.since == ACCEL_SINCE]
+_LATER: Final = [entry.name for entry in PROPERTIES.values() if entry.since > ACCEL_SINCE]
 _PLUGGABLE: Final = _Feature("<iommu> with pciBus", (11, 10), (10, 2))
-_ACCEL: Final = _Feature("accel, ats, ril, ssidsize, oas and cmdqv", (12, 7), (11, 0))
-_CMDQV: Final = _Feature("cmdqv", (12, 7), (11, 1))
+_ACCEL: Final = _Feature(f"accel, {', '.join(_EARLY)} and {', '.join(_LATER)}", LIBVIRT_SINCE, ACCEL_SINCE)
 _HOSTDEV_IOMMUFD: Final = _Feature("<driver iommufd='yes'/>", (12, 1), None)
 _DOMAIN_IOMMUFD: Final = _Feature("<iommufd enabled='yes'/>", (12, 2), None)
 
@@ -52,7 +57,11 @@ def parse_libvirt_version(text: str) -> Version:
     """
     match = _VERSION.fullmatch(text)
     if match is None:
-        raise UsageError("libvirt-version", f"{text!r:.60} is no libvirt version", next="give one as 12.8")
+        raise UsageError(
+            "libvirt-version",
+            f"{text!r:.60} is no libvirt version",
+            next=f"give one as {spell_version(LATEST_LIBVIRT)}",
+        )
     return int(match[1]), int(match[2])
 
 
@@ -68,8 +77,8 @@ def missing_features(
             if needed is not None and version < needed:
                 values: dict[str, object] = {
                     "feature": feature.name,
-                    "needed": _spell(needed),
-                    "version": _spell(version),
+                    "needed": spell_version(needed),
+                    "version": spell_version(version),
                 }
                 yield element, f"{program}-too-old", values
     yield from _fixed_defaults(reading, smmus, qemu)
@@ -80,10 +89,11 @@ def _used(reading: Reading, smmus: Iterable[Iommu]) -> Iterator[tuple[Element, _
         element = iommu.driver or iommu.element
         if iommu.pci_bus:
             yield element, _PLUGGABLE
-        if set(iommu.settings) - {"pciBus", "cmdqv"}:
+        if set(iommu.settings) - {"pciBus", *_LATER}:
             yield element, _ACCEL
-        if iommu.settings.get("cmdqv", AUTO) != AUTO:
-            yield element, _CMDQV
+        for name in _LATER:
+            if iommu.settings.get(name, AUTO) != AUTO:
+                yield element, _Feature(name, LIBVIRT_SINCE, PROPERTIES[name].since)
     for hostdev in reading.hostdevs:
         if hostdev.element.value("driver", "iommufd") == "yes":
             yield hostdev.element, _HOSTDEV_IOMMUFD
@@ -98,8 +108,8 @@ def _fixed_defaults(
     machine = reading.machine.machine_type
     match = _MACHINE.fullmatch(machine)
     kept = (int(match[1]), int(match[2])) if match else qemu
-    if min(qemu, kept) < _AUTO_SINCE:
-        version = f"QEMU {_spell(qemu)}" if qemu < _AUTO_SINCE else machine
+    if min(qemu, kept) < AUTO_SINCE:
+        version = f"QEMU {spell_version(qemu)}" if qemu < AUTO_SINCE else machine
         for iommu in smmus:
             names = [
                 entry.name
@@ -109,7 +119,3 @@ def _fixed_defaults(
             if names:
                 fixed: dict[str, object] = {"names": ", ".join(names), "version": version}
                 yield iommu.driver or iommu.element, "defaults-fixed", fixed
-
-
-def _spell(version: Version) -> str:
-    return f"{version[0]}.{version[1]}"
