@@ -72,7 +72,7 @@ def build(kernel: Path | None, dry_run: bool) -> None:
             console.say(f"would {operation.describe()}")
         return
     artifacts = ensure(_cache(), kernel, Progress(sys.stderr), our_kernel=kernel is None)
-    click.echo(f"lab: {artifacts.summary()}", err=True)
+    console.remark(f"the lab has {artifacts.summary()}")
 
 
 @command.command(context_settings={"allow_interspersed_args": False})
