@@ -14,7 +14,7 @@ from emulate_helpers import emulate
 from conformance.hosts import make_host
 from examples import Q11_1, port, vfio, vm
 from vsmmu.doctor.checks import check_nesting
-from vsmmu.doctor.observe import DeviceFile, Observed
+from vsmmu.doctor.observe import Observed
 from vsmmu.emulate.hardware import Hardware
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.evidence import UNKNOWN, Fact
@@ -72,12 +72,8 @@ def check(on: Host, function: HostFunction) -> Verdict:
 def doctor(on: Host, smmu: HostSmmu) -> str:
     """The doctor's word on one SMMU of the host."""
     alone = msgspec.structs.replace(on, smmus=(smmu,), functions=on.behind(smmu))
-    file = DeviceFile("", exists=True, permitted=True)
-    seen = Observed(
-        machine="aarch64", is_root=True, config=None, config_source="", host=alone, age="", iommufd=file,
-        kvm=file, functions=(), nodes=(), isolated=None, unsafe_allowed=None, interrupted=(), qemus=(),
-        libvirts=(),
-    )  # fmt: skip
+    # The check looks at nothing but the host.
+    seen = Observed._make([None] * len(Observed._fields))._replace(host=alone)
     return check_nesting(seen).status
 
 
