@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: one module a verb, loaded when it is used."""
+"""The command line: one module a verb, loaded when the verb is called."""
 
 from __future__ import annotations
 

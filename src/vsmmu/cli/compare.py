@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vsmmu compare``: would what runs on one host run on another; which hosts can run a VM; what drifted."""
+"""``vsmmu compare``: compare two hosts, place a VM on a pool of hosts, or show drift between two dates."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vsmmu completion``: the script that teaches a shell to complete vsmmu's words."""
+"""``vsmmu completion``: shell completion scripts for bash, zsh and fish."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documents that ``-o json`` prints: one struct each, from which the shipped JSON Schemas are made."""
+"""The JSON documents of the verbs: one struct a document, from which the JSON Schemas are made."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vsmmu explain``: why each value, and what the alternatives would do."""
+"""``vsmmu explain``: the rule, the sources and the alternatives of each value."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vsmmu help``: the same as ``--help``, for those who type it this way."""
+"""``vsmmu help``: an alias of ``--help``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``onDefineDomain``: KubeVirt's sidecar-shim calls it with the domain, and defines what it prints.
+"""``onDefineDomain``: the program that KubeVirt's sidecar-shim calls to change a domain before it is defined.
 
 It lies on the path of every VM's start on a node, so it parses its two arguments itself: loading click would
 take longer than everything else that a VM without accelerated SMMUv3 needs.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what the user typed to values: the host's facts, the VM, the QEMU, the options."""
+"""Read the inputs of a verb about a VM: facts, VM, QEMU and options."""
 
 from __future__ import annotations
 

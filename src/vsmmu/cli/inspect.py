@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vsmmu inspect``: what a running VM's vSMMUs resolved to, whether that still fits, what would hot-plug."""
+"""``vsmmu inspect``: the resolved values of a running VM, drift against its host, and hot-plug."""
 
 from __future__ import annotations
 

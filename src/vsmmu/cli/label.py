@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vsmmu label``: the host's class and facts for Node Feature Discovery."""
+"""``vsmmu label``: the host's class and facts as labels for Node Feature Discovery."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``-o tree`` and ``-o svg``: boxes on their way to standard output."""
+"""``-o tree`` and ``-o svg``: print boxes as a tree or as SVG."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vsmmu plan``: a topology for functions of a host, as QEMU arguments, libvirt XML or a picture."""
+"""``vsmmu plan``: a PCI topology for host functions, as QEMU arguments, libvirt XML or a picture."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vsmmu probe``: ask the running kernel what its SMMUs are, and keep the answer for the other verbs."""
+"""``vsmmu probe``: read the SMMUs' registers from the running kernel and write the facts file."""
 
 from __future__ import annotations
 

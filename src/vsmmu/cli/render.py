@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How facts look in text: exact values plain, bounds with a sign, what is unknown as a question mark."""
+"""Facts as text: exact values plain, bounds with a sign, unknown values as a question mark."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vsmmu run``: resolve, check, and become QEMU."""
+"""``vsmmu run``: resolve, check, and execute QEMU in place of vsmmu."""
 
 from __future__ import annotations
 

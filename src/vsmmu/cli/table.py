@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain tables for people and for awk: columns padded with blanks, no frames, no colours, never cut."""
+"""Plain text tables: columns padded with blanks, no frames, no colours, nothing cut."""
 
 from __future__ import annotations
 

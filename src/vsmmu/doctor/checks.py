@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checks: what was observed goes in, verdicts with remedies come out. No I/O.
+"""The doctor's checks: observations in, results with remedies out. No I/O.
 
 What an accelerated vSMMU needs is in the reference of QEMU 11.1 (hw/arm/smmuv3-accel.c: KVM, iommufd, vfio
 devices) and of Linux 7.3 (arm-smmu-v3-iommufd.c: nesting needs S1 and S2, and CANWBS or S2FWB).

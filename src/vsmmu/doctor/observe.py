@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look at the machine for the doctor: read files, ask programs for their versions; change nothing."""
+"""Observations for the doctor's checks: files read, programs asked for their versions; nothing is changed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One emulated call: how its argument structure comes in and goes out, by the kernel's rules."""
+"""Argument structures of emulated ioctls: copied in and out by the kernel's rules for sizes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control socket: functions come and go while the program runs.
+"""The control socket: hot-plug and unplug of emulated functions while the program runs.
 
 One JSON document a line in, one out (``{"ok": true, ...}`` or ``{"ok": false, "error": "..."}``):
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an emulated call fails: with an errno, and nothing else."""
+"""The exception of a failed emulated call: an errno."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults on demand: let a certain call fail, always or once (``--fault CALL[:N]:ERRNO``)."""
+"""Fault injection: fail a certain call, always or once (``--fault CALL[:N]:ERRNO``)."""
 
 from __future__ import annotations
 

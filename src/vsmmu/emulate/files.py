@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which open files of the program are ours, and when the last descriptor of one is closed.
+"""Emulated open files: which descriptors of the program are ours, and when the last one is closed.
 
 An emulated device file is an ordinary one of the kernel's: ``/dev/zero`` for iommufd (it can be mapped) and
 ``/dev/null`` for vfio devices, bind-mounted under the name that the program opens. So opening, duplicating,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fill the gaps in what is known of an SMMU, by rules, and say which bits are made up.
+"""Complete the registers of a partly known SMMU by rules, and name the bits that are made up.
 
 A program reads whole registers, facts are often single fields. A gap gets the value of the rule below: what
 any SMMU must have whose functions can be given to a VM, and otherwise the least. So a program that works here

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host that is shown: facts made complete, functions with numbers and device names."""
+"""The emulated host's hardware: complete registers, functions with numbers and device names."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""IOMMU_GET_HW_INFO as the kernel answers it.
+"""IOMMU_GET_HW_INFO, emulated.
 
 Source: iommufd_get_hw_info() in drivers/iommu/iommufd/device.c, arm_smmu_hw_info() in
 drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3-iommufd.c, tegra241_cmdqv_hw_info(); Linux 7.3.

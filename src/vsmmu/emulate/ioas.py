@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An I/O address space: which ranges exist and what is mapped; no memory is pinned or looked at.
+"""Emulated I/O address spaces: allowed ranges and mappings; no memory is pinned or read.
 
 Source: drivers/iommu/iommufd/io_pagetable.c of Linux 7.3.
 """

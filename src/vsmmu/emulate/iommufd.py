@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls on /dev/iommu: the table, the argument's rules, and the objects that every user has.
+"""Emulated ioctls of /dev/iommu: the table of calls, argument checks, address spaces and page tables.
 
 Source: iommufd_fops_ioctl() in drivers/iommu/iommufd/main.c and the functions of its table, Linux 7.3. What
 a guest's own translation needs is in :mod:`vsmmu.emulate.nesting`.

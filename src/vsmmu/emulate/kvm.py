@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KVM's vfio device: the one call of KVM's that names vfio files, and would refuse ours.
+"""KVM's vfio device, emulated: KVM would refuse files that are no vfio devices.
 
 Everything else of KVM goes to the real one. Source: virt/kvm/vfio.c, Linux 7.3.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start a program on the emulated host, and serve it to its end.
+"""Start a program on the emulated host and serve its calls until it ends.
 
 The program runs in a child that has prepared itself: its own mount namespace, the filter, then exec. The
 listener of the filter comes over a socket before that. If this process dies, the kernel closes the listener,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""System calls that Python 3.11 has no function for: one thin function each, errors as OSError."""
+"""System calls without a function in Python 3.11: one thin function each, errors as OSError."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Another process' memory, for the time of one system call: what copy_from_user() is to the kernel."""
+"""Another process' memory during one system call: the counterpart of copy_from_user()."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Show a process the emulated host: a mount namespace of its own, with entries laid over /dev and /sys.
+"""Show a process the emulated host: a mount namespace with entries laid over /dev and /sys.
 
 Chosen over answering open(2), stat(2) and their kin one by one: those are called all the time by every
 program, a filter cannot look at paths, and each would cost a round trip; here the kernel itself answers, and

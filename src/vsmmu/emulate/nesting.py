@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls for a guest's own translation: vIOMMU, nested page tables, stream ids, invalidation, queues.
+"""Emulated ioctls of nested translation: vIOMMU, nested page tables, vDEVICE, invalidation, queues.
 
 Source: drivers/iommu/iommufd/{viommu,hw_pagetable,eventq}.c, arm-smmu-v3-iommufd.c and tegra241-cmdqv.c in
 drivers/iommu/arm/arm-smmu-v3, Linux 7.3.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the program is to see in /dev and /sys: plain data, from the hardware.
+"""The emulated host's entries in /dev and /sys, as plain data.
 
 Paths and contents are those of a real kernel (Documentation/ABI/testing/{sysfs-bus-pci,sysfs-class-iommu,
 sysfs-kernel-iommu_groups}); only what programs of this field read is there. Attributes do nothing when they

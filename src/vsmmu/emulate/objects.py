@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""iommufd's objects: numbers from 1, references that keep others alive, destruction.
+"""Emulated iommufd objects: ids from 1, references, destruction.
 
 One :class:`Context` is one open /dev/iommu. As in the kernel (drivers/iommu/iommufd/main.c), an object that
 another one uses cannot be destroyed, the lowest free number is given out next, and the context lives until

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answer the program's calls, one after the other, until nobody can make one any more."""
+"""Serve seccomp notifications until the last process carrying the filter exits."""
 
 from __future__ import annotations
 

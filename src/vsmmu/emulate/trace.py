@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trace: one JSON line for each emulated call, decoded."""
+"""The trace of emulated calls: one decoded JSON line a call."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls on a vfio device file: bind, attach, and what the function is.
+"""Emulated ioctls of vfio device files: bind, attach, device and region information.
 
 Source: drivers/vfio/{device_cdev,vfio_main}.c and drivers/vfio/pci/vfio_pci_core.c, Linux 7.3.
 """

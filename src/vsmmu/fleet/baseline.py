@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The values that hold on all hosts of a pool, and which hosts cost what.
+"""The baseline of a pool: values that hold on all of its hosts, and the hosts that limit them.
 
 For each property the baseline is the largest number that can be written down and that every host is *known*
 to offer: what is not known of a host counts as its least, and is named as such. Hosts on which no written

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one host SMMU can do for a VM, as a canonical value with a short fingerprint.
+"""The capability of one host SMMU: a canonical value of its relevant fields, with a fingerprint.
 
 A :class:`Capability` holds, for each of :data:`KEYS`, the interval in which the truth lies. These are the
 fields that QEMU's accelerated vSMMU compares or copies, and the facts on which the kernel's nesting depends;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Count a fleet: how many hosts of which class in which pool, with some names of each, and what drifted."""
+"""Count a fleet: hosts by class and pool, with sample names, and drift."""
 
 from __future__ import annotations
 

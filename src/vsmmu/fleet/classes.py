@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts that can do the same form a class; everything about a fleet is said of its few classes.
+"""Host classes: hosts of equal capability are judged once.
 
 A class is the set of different SMMU capabilities of a host. How many SMMUs of each kind there are does not
 matter to which values fit, so it is no part of the class. Its fingerprint is that of the text ``host/1``

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Would what runs on host A run on host B? The words are those of libvirt's ``hypervisor-cpu-compare``.
+"""Compare host A with host B, in the words of libvirt's ``hypervisor-cpu-compare``.
 
 *identical*: the same; *superset*: B offers at least what A does; *incompatible*: some VM that runs on A is
 certain to fail on B; *unknown*: the facts do not settle it. What counts of A is what it is *known* to offer,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What changed on one host between two dates: kernel, SMMUs, their fields, the functions behind them."""
+"""Differences of one host between two dates: kernel, SMMUs, register fields, functions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Would a VM start on hosts of a class? The executable model of QEMU answers, on a host made of the class."""
+"""Predict a VM's start on a host class, with the executable model of QEMU."""
 
 from __future__ import annotations
 

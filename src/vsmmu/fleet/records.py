@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the bytes of one record to what a fleet needs of it: a name, a date, a class.
+"""Decode fleet records: host name, date and class from the bytes of a facts file.
 
 A record is a document ``vsmmu.host/1``, or a Kubernetes ``NodeFeature`` that carries one. Most hosts of a
 fleet have the same SMMUs, functions and evidence, byte for byte, so these three are only cut out, and looked

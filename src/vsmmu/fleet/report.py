@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a report about many hosts says, as data; :mod:`vsmmu.fleet.page` makes a page of it."""
+"""The report about a fleet as data; :mod:`vsmmu.fleet.page` renders it as HTML."""
 
 from __future__ import annotations
 

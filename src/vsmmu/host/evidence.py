@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of one number, how well, and from where."""
+"""Evidence of a value: an interval, how it is known, and its source."""
 
 from __future__ import annotations
 

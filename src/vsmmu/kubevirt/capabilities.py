@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each function's SMMU can give a VM, in the form that virt-launcher's ``PCICapabilities(bdf)`` returns.
+"""Per-function SMMU capabilities in the form of virt-launcher's ``PCICapabilities(bdf)``.
 
 The document ``vsmmu.pci-capabilities/1`` is for programs in Go that want the values without Python; its
 strings are libvirt's attribute values. A function is left out, with the reason, if a value is not known or

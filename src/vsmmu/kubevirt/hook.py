@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the hook does to a domain, whichever way KubeVirt calls it: program, gRPC callback or plugin.
+"""The hook on a domain: the same for the program, the gRPC callback and the plugin.
 
 Same input, same output, and the output again gives itself. A VM without accelerated SMMUv3 passes through
 byte for byte, without the facts or even the XML being read.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the hook behaves: set by the administrator's environment, narrowed by a VM's annotations."""
+"""Settings of the hook: the administrator's environment, narrowed by a VM's annotations."""
 
 from __future__ import annotations
 

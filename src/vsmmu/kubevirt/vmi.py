@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The VirtualMachineInstance, as far as the hook looks at it: its annotations and its node."""
+"""The VirtualMachineInstance, reduced to its annotations and its node."""
 
 from __future__ import annotations
 

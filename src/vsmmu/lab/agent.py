@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program that serves commands inside the lab guest, and the frames it speaks.
+"""The agent inside the lab guest that runs commands, and its frame protocol.
 
 It runs as process 1 of the guest, from a copy of this one file, so it imports the standard library only, and
 little of that: every import is part of every boot, emulated. The outer side (:mod:`vsmmu.lab.session`)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running the programs that build the lab, with their output in a log."""
+"""Run the programs that build the lab, with their output in a log."""
 
 from __future__ import annotations
 

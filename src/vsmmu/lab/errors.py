@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong with the lab itself, as opposed to the command that runs in it.
+"""Errors of the lab itself, as opposed to those of a command that runs in it.
 
 The exit statuses are those of timeout(1), because ``vsmmu lab run`` otherwise exits with the command's own::
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files on their way into the guest and back, as tar streams."""
+"""File transfer into the lab guest and back, as tar streams."""
 
 from __future__ import annotations
 

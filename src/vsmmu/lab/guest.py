@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One start of the emulated host: the QEMU process, the port to its agent, and the end of both."""
+"""One boot of the emulated host: the QEMU process, the agent's port, and their end."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emulated Arm host: what it consists of, and QEMU's command line for it."""
+"""The emulated Arm host as data, and QEMU's command line for it."""
 
 from __future__ import annotations
 

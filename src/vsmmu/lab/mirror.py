@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's archive: the address that this machine's apt has, and package indexes apart from apt's own."""
+"""The Debian archive that the lab's packages come from: the one that this machine's apt uses."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab as its users see it: one boot, many commands."""
+"""Lab sessions: one boot, many commands."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The outer machine's programs: the system's QEMU, or Debian's out of a directory, without entering it.
+"""The outer machine's QEMU: the system's, or Debian's run from a directory.
 
 A program of the unpacked tree is started through the tree's own dynamic loader with the tree's own libraries.
 That needs neither root nor mounts, and every path means the same inside and outside.

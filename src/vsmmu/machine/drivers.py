@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kind of device a driver name stands for: PCI or not, bridge or endpoint, and the bus a bridge makes.
+"""Device types of QEMU: PCI or not, bridge or endpoint, and the bus of a bridge.
 
 From ``qemu-system-aarch64 -M virt -device help`` of 11.1.3 and its alias table.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which function of the host an endpoint stands for, as far as its properties tell."""
+"""The host function behind an endpoint, as far as the endpoint's properties name it."""
 
 from __future__ import annotations
 

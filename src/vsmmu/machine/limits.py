@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much input the machine layer reads before it refuses: every limit has one name and a reason."""
+"""Input limits of the machine layer, each with a name and a reason."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The VM as configured, whatever format it was written in: plain values, nothing decided yet.
+"""The VM as configured, in whatever form it was written: plain values, nothing decided.
 
 A :class:`Machine` says what QEMU was told, in the order in which QEMU acts on it. It holds no defaults of a
 QEMU version (those are :mod:`vsmmu.qemu`'s) and it can describe a VM that would never start.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which device sits on which bus, as QEMU would find it at the moment it makes the device.
+"""PCI topology: the bus of each device, as QEMU finds it when it makes the device.
 
 Buses appear with their bridges, in the order of creation. Three rules are not obvious [measured on 11.1.3]:
 

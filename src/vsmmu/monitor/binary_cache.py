@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look an installed QEMU binary up: in a cache by its identity, or ask it and keep the answer.
+"""Cache of what QEMU binaries answered, keyed by the identity of the file.
 
 The identity is path, device, inode, size and times, so that the start of a VM costs one small file. What asks
 a binary that is new is not even imported for one that is known.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask a QEMU binary by QMP what it is: started for nothing else, without a machine (``-machine none``)."""
+"""Binary probe: ask a QEMU binary over QMP for its version and features (``-machine none``)."""
 
 from __future__ import annotations
 

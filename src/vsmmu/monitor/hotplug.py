@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Would a function be admitted to a running VM? Asked of the model, from the values that are frozen."""
+"""Hot-plug of a function into a running VM, judged by the model on the frozen values."""
 
 from __future__ import annotations
 

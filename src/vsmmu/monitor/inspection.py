@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running VM held against its configuration and its host: what differs is drift."""
+"""Compare a running VM with its configuration and its host; differences are drift."""
 
 from __future__ import annotations
 

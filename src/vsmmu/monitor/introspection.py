@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a running QEMU has: its vSMMUs with the registers that the guest sees, endpoints, free ports.
+"""QOM introspection of a running QEMU: vSMMUs with guest-visible registers, endpoints, free ports.
 
 ``qom-get`` keeps answering ``auto`` after QEMU has resolved it, so the values are read where the guest reads
 them: from the ID registers in guest memory (``xp``), one word at a time, because the device answers a wider

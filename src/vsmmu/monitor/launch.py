@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start QEMU in our place: open for it what it may not open itself, then exec; nothing of ours stays."""
+"""Launch QEMU in place of vsmmu: open its device files if asked, then exec."""
 
 from __future__ import annotations
 

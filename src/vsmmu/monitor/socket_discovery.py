@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find the monitor of a running VM: by its socket, by the process id of QEMU, or by its libvirt domain."""
+"""QMP socket discovery: by socket path, process id of QEMU, or libvirt domain."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is drawn: a box with a title, some lines of text, and boxes inside."""
+"""Boxes to be drawn: a title, lines of text, and boxes inside."""
 
 from __future__ import annotations
 

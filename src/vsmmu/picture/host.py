@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host as boxes: its sockets, on each its SMMUs, behind each its functions."""
+"""A host as boxes: sockets, SMMUs on them, functions behind them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes as an indented tree for a terminal: plain characters, nothing cut."""
+"""Boxes as an indented outline for a terminal."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes as an SVG document: no script, no style sheet, no font of its own; text stays text.
+"""Boxes as an SVG document: no script, style sheet or font; text stays text.
 
 Boxes without children stand side by side in rows of at most :data:`COLUMNS`; others in rows that make the
 picture about as wide as high. Widths of characters are estimated, since nothing here

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as boxes: the host's nodes and SMMUs, and in each what the VM gets of it."""
+"""A plan as boxes: the host's nodes and SMMUs, each with its part of the VM."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A libvirt domain as the VM that a plan is added to: its numbers, its NUMA nodes, its next index."""
+"""A libvirt domain as the target of a plan: used numbers, NUMA nodes, next free index."""
 
 from __future__ import annotations
 

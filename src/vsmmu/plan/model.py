@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a plan says: for each host SMMU an expander, a vSMMU and its ports, and what goes with them."""
+"""A plan as data: an expander, a vSMMU and ports for each host SMMU."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which NUMA node of the guest stands for which node of the host, as far as the configuration says."""
+"""Guest NUMA nodes of host NUMA nodes, as far as the configuration binds them."""
 
 from __future__ import annotations
 

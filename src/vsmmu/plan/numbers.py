@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers and names that must not collide: bus numbers, chassis, slots, ids.
+"""Free numbers and names for a plan: bus numbers, chassis, slots, ids.
 
 A root complex owns the buses from its own number up to the next root complex's (pci_bus_range() in
 hw/pci/pci.c of qemu/qemu); 256 in all, or 16 where the machine's configuration space is the small one.

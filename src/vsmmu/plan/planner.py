@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan a topology: choose it, write it, and have it resolved and started like any other VM.
+"""Plan a topology, write it, and have it resolved and judged like any other VM.
 
 The values come from the resolver and the verdict from the model of QEMU, on the very words that are handed
 out; nothing of either is computed here.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was asked for: functions and SMMUs of the host, grouped by the SMMU that translates them."""
+"""The selected functions and SMMUs of a plan, grouped by host SMMU."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policy: a host's facts, a VM and a QEMU become values with evidence. No I/O."""
+"""Policy: facts, VM and QEMU become values with evidence. No I/O."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What would happen with another value: every alternative is tried in the model of QEMU."""
+"""Alternatives of a value: each tried in the model of QEMU."""
 
 from __future__ import annotations
 

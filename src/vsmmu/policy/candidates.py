@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which host functions and SMMUs a vSMMU has to fit: endpoints, functions to come, or a named SMMU."""
+"""The host functions and SMMUs that a vSMMU has to fit: endpoints, functions to come, a named SMMU."""
 
 from __future__ import annotations
 

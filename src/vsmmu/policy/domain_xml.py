@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resolve a libvirt domain: values into attributes, libvirt's own rules beside QEMU's.
+"""Resolution of a libvirt domain: libvirt's own rules beside QEMU's.
 
 libvirt has no ``auto``: a value that is left to QEMU is an absent attribute. Whether the domain that comes
 out means the same as the resolution is held against the model once more, because what is absent is QEMU's

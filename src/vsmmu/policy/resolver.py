@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resolve a VM: choose every value, edit a copy, and ask the model of QEMU whether that would start.
+"""Resolve a VM: choose every value, apply the edits in memory, and ask the model for the verdict.
 
 Only what is ``auto``, or absent where ``accel=on``, is resolved; what the user wrote stays and is checked.
 Nothing is offered for writing that the model says would not start.

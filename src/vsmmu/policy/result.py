@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a resolution says: for each vSMMU and property the value, what was done, by which rule, from what."""
+"""A resolution as data: each value with its action, rule, reason and sources."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules that choose a value: what several SMMUs have in common, what can be written down, what is safe.
+"""The rules that choose a value: common to all host SMMUs, expressible, safe.
 
 A rule is a stable word in the answer:
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask the kernel about one function that is on a vfio driver: open, bind, ask, close.
+"""Ask the kernel about one function on a vfio driver: open, bind, GET_HW_INFO, close.
 
 Asked are IOMMU_GET_HW_INFO, the same for Tegra241 CMDQV, and whether IOMMU_VIOMMU_ALLOC makes a virtual SMMU.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which function may be asked, and why another may not: decided before anything is touched."""
+"""Choose the functions that a probe may ask, and give the reason for every other one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be known of this host without binding anything: sysfs, firmware, configuration space, kernel log.
+"""Facts without binding a function: sysfs, firmware tables, configuration space, kernel log.
 
 Nothing of it changes the machine. Much of it is only there for root (the IORT, the configuration space beyond
 64 bytes, often the kernel log); whatever cannot be read is *unknown* with the reason, never guessed.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A probe's plan and answers for people and programs; ``vsmmu.probe-plan/1`` is the plan's document."""
+"""The probe's plan and answers as text and as JSON (``vsmmu.probe-plan/1``)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ACPI or the device tree says of a function's root complex."""
+"""A function's root complex as ACPI or the device tree describes it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ACPI IORT table: what firmware promises of each PCI root complex (ATS, CANWBS).
+"""The ACPI IORT table: the SMMU behind a root complex, and the root complex' attributes.
 
 Source: Arm DEN 0049 (I/O Remapping Table), structures as in the kernel's include/acpi/actbl2.h. The table
 comes from firmware: nothing in it is believed without looking, and a table that contradicts itself is

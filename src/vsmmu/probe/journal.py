@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A record of changes that outlives the process that makes them, so that the next call can undo them.
+"""The probe's journal: changes on disk that outlive the process, for the next process to undo.
 
 Each step is on disk *before* it is applied. Undoing looks at what is really there, so a step that was
 recorded and never applied does no harm. The file lies in /run: neither it nor what it describes survives a

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the arm-smmu-v3 driver's log lines say about the registers, and what they do not.
+"""Register facts from the arm-smmu-v3 driver's log lines.
 
 ``arm_smmu_device_hw_probe()`` prints the driver's view: features after errata and firmware overrides, so
 only bits that the driver copies from an ID register are read back here. A clear bit means *no* only if that

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host we run on: what a probe of this boot measured, brought up to date from sysfs.
+"""Facts of this machine: this boot's probe, brought up to date from sysfs.
 
 Facts of an *other* boot are not used, not even as hints: firmware and kernel updates come with a reboot and
 change what is reported, images are cloned onto other machines with the file inside, /run is emptied at boot

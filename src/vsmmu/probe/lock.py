@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Only one probe at a time on a machine."""
+"""The probe's lock: one probe at a time on a machine."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What facts of a running host say of themselves: not probed, or not of a running host at all."""
+"""Notices in facts: not probed in this boot, or read from a tree that is no running host."""
 
 from __future__ import annotations
 

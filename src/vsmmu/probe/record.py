@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn the kernel's answers into facts. Pure: what was asked comes in, a host with more facts goes out."""
+"""Turn the kernel's answers into facts. Pure: answers in, a host with more facts out."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel's errnos mean to the user of a probe: one table of call and errno.
+"""Meanings of the kernel's errnos for a probe: one table by call and errno.
 
 Every row was tried on Linux 7.3 or read in its source: drivers/vfio/device_cdev.c (bind),
 drivers/vfio/vfio_main.c, drivers/iommu/iommufd/device.c (iommufd_device_bind(), iommufd_get_hw_info()),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of a function's driver, each an object that can describe itself, do itself and undo itself.
+"""Changes of a function's driver: each an object that describes, applies and undoes one change.
 
 A dry run prints :meth:`Step.describe` of the very objects that a real run applies. ``undo`` looks at what is
 there first and touches only what this step has left, so it may be called at any time: before the step, in the

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vfio side of a function: its device file, its group, and who holds them."""
+"""A function's vfio device file, its IOMMU group, and the processes that hold them."""
 
 from __future__ import annotations
 

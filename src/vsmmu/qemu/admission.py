@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens when a vfio-pci meets an accelerated vSMMU: settle ``auto``, compare, make the vIOMMU.
+"""Admission of a vfio-pci to an accelerated vSMMU: finalise ``auto``, compare, allocate the vIOMMU.
 
 Source: smmuv3_accel_set_iommu_device(), smmuv3_accel_auto_finalise() and smmuv3_accel_check_hw_compatible()
 in hw/arm/smmuv3-accel.c (86ec6639b1), vfio_pci_realize() in hw/vfio/pci.c; ioctls in this order: GET_HW_INFO,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the ``virt`` board and the PCI core bring along besides the SMMUs: cards, numbers, defaults."""
+"""The ``virt`` board and the PCI core: default cards, bus numbers, machine options."""
 
 from __future__ import annotations
 

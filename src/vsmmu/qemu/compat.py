@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compatibility check: is the host's SMMU at least what the vSMMU promises to its guest?
+"""The compatibility check of a host SMMU against a vSMMU's registers.
 
 QEMU compares field by field in a fixed order and stops at the first that does not fit; we do the same with
 intervals, because a host may be known only in part. Source: ``smmuv3_accel_check_hw_compatible()`` in

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What QEMU lets through although it cannot work as meant, and finds out too late."""
+"""Hazards: configurations that QEMU starts and that fail later."""
 
 from __future__ import annotations
 

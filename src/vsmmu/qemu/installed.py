@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an installed QEMU binary is: its version, its machine types, and what its devices know.
+"""An installed QEMU binary as data: version, machine types, device properties.
 
 It comes from the binary and not from its version alone: distributions bring features to older versions.
 """

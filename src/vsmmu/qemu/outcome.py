@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model answers: a verdict, QEMU's message, what could not be decided, what happened when."""
+"""The model's verdict: answer, failure, diagnostics, vSMMUs after the start, trace."""
 
 from __future__ import annotations
 

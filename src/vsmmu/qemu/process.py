@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The executable model of a QEMU process with accelerated vSMMUs: start it, plug into it, see what it says.
+"""The executable model of a QEMU process with accelerated vSMMUs: start, hot-plug, reset.
 
 The phases are QEMU's: the machine, each device in order of creation (realize and plug), machine-done, reset;
 afterwards hot-plug, unplug, and the guest's writes to GBPA. The first refusal ends a start. Sources:

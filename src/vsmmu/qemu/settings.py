@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How QEMU reads the properties of one ``arm-smmuv3``: defaults, ``-global``, the device's own."""
+"""Property values of one ``arm-smmuv3``: defaults, ``-global``, the device's own."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What QEMU remembers of a vSMMU and of the endpoints behind it, while the VM lives."""
+"""State of a vSMMU and its endpoints while the modelled VM lives."""
 
 from __future__ import annotations
 

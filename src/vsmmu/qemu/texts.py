@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: E501 - QEMU's sentences are not ours to break
-"""Every refusal of QEMU that the model can predict: QEMU's own text, and what to do about it.
+"""QEMU's refusals: the text of each, and its remedy.
 
 One row a message. ``text`` is QEMU's, letter for letter, with ``{}`` where QEMU prints a value; ``remedy`` is
 ours. Measured with 11.1.3 unless a row says otherwise; rows for 11.0 are from its sources (7e88c1a9d0).

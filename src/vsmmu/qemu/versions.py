@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each QEMU version and machine type knows of the accelerated SMMUv3: one table.
+"""QEMU versions and machine types: one table of their features and defaults.
 
 Sources: 10.2 and 11.0 from the commits before the ``auto`` series (7e88c1a9d0, d21a442a5a), 11.1 from
 86ec6639b1, e61f8d1138 and fced8da695, all in qemu/qemu; 11.1.3 also measured.

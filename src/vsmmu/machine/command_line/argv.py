@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A QEMU command line: read it, ask what VM it describes, set properties of its devices, write it back.
+"""A QEMU command line: read it, get its machine, set properties of its devices, write it back.
 
 It comes as words, as shell text, or NUL-separated, and goes back in the same form with nothing but the
 edited properties changed::

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From words to a :class:`~vsmmu.machine.model.Machine`, acting on each option as QEMU does.
+"""Build a :class:`~vsmmu.machine.model.Machine` from words, option by option, as QEMU does.
 
 What QEMU would refuse while it still reads its command line is refused here. What it would only find out when
 it makes the devices (unknown buses, values, properties) is left to those who know a QEMU version.

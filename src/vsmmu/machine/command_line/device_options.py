@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices while the command line is being read: QEMU's list of ``-device`` options, changed by ``-set``.
+"""Device options while a command line is read: the list that ``-set`` changes.
 
 Also the devices that QEMU makes of other options (``-drive`` with a disk interface, ``-virtfs``), and what
 the drives say about the firmware.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's two ``key=value,...`` languages: QemuOpts (``-device``, ``-object``...) and keyval (``-machine``).
+"""QEMU's ``key=value,...`` syntaxes: QemuOpts (``-device``, ``-object``...) and keyval (``-machine``).
 
 Both double a comma inside a value. They differ in what a word without ``=`` means, and in QemuOpts the
 *first* ``id`` counts while of all other keys the last does. Rules as in QEMU's ``util/qemu-option.c``

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's command line options: which exist, which take an argument, and which words are which option.
+"""QEMU's command line options: names, and which take an argument.
 
 The table is the ``qemu_options`` array of ``qemu-system-aarch64`` 11.1.3, read from the binary; 10.2 has the
 same. An option that this table does not know cannot be skipped, because nothing says whether the

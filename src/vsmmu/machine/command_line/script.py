@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A command line in a shell script: which of its commands starts QEMU, and how it is written back.
+"""A command line in a shell script: find the command that starts QEMU, and write it back.
 
 Everything else in the script is left alone, and everything in the command but the parts that are replaced.
 """

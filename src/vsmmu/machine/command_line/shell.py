@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shell text: split into commands and words, and edit inside a word without touching its quoting.
+"""Shell text: split into commands and words; edit inside a word and keep its quoting.
 
 It knows what a script that starts a VM uses: comments, continued lines, quotes, redirections, several
 commands, here-documents. What a shell would *expand* is not carried out: the word remembers it, and

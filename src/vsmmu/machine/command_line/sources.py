@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The forms in which a command line comes, and how each is written back with single words changed.
+"""Forms of a command line (words, NUL-separated, shell text), and writing single words back.
 
 A source is immutable. It knows its words and can give itself back with a part of one word replaced or
 words inserted; whatever is not replaced stays byte for byte. Shell text is in

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Setting a property inside an option's argument: which characters to replace by which.
+"""Text edits that set a property inside an option's argument.
 
 A property that is written there gets its new value in place, another goes to the end; the style of the
 surroundings (blanks and line breaks between JSON members, the kind of quotation marks) is followed.

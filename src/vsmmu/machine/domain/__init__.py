@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libvirt domain XML: the same VM as configured, in the words of libvirt 12.8."""
+"""libvirt domain XML: the VM as configured, in libvirt's words."""

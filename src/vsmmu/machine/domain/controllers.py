@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PCI controllers and addresses of a domain: which bus has which name, and what sits where.
+"""PCI controllers and guest addresses of a domain: bus names and occupied slots.
 
 A controller's *index* is the ``bus`` of the addresses behind it and the ``pciBus`` of an ``<iommu>``; its
 name on QEMU's command line is ``pci.INDEX`` (``pcie.0`` for the root), or an alias that starts with ``ua-``.

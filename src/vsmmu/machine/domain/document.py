@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A libvirt domain: read it, ask what VM it describes, set properties of its vSMMUs, write it back.
+"""A libvirt domain: read it, get its machine, set properties of its vSMMUs, write it back.
 
 Nothing but the attributes in question changes, not a byte of the rest::
 

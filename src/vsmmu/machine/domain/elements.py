@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Domain XML as a tree of elements that know where in the text they stand.
+"""Domain XML as a tree of elements with their byte offsets.
 
 The parser is CPython's own expat: it loads in no time (lxml takes 25 ms, on the path of a VM's start), tells
 the byte at which each element begins, and needs no recursion. Nothing that could make it fetch or multiply

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which QEMU device libvirt makes of an element under ``<devices>``, as far as that is a PCI device.
+"""Emulated devices of a domain: the QEMU device of each element under ``<devices>``.
 
 Names matter here for two reasons: an emulated endpoint behind an accelerated SMMU stops QEMU, and messages
 should call it what libvirt calls it. Held against the command lines of libvirt 12.8.0 for ``virt-11.1``.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``<iommu>``: libvirt's attributes as one table, what was meant by others, and what libvirt makes of them.
+"""``<iommu>``: libvirt's attributes as one table, misspelt and draft names included.
 
 libvirt 12.8 drops an attribute that it does not know without a word, so a misspelt one is the common mistake:
 KubeVirt wrote ``ssidSize`` for months. Sources: ``domaincommon.rng`` and the binaries of libvirt 12.8.0.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changing attributes of start tags in the text itself, so that every other byte stays as it was."""
+"""Byte-exact edits of start tags in XML text."""
 
 from __future__ import annotations
 
