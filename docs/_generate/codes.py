@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The error codes of vsmmu, read out of its sources: code, exit status, sentence."""
+"""The codes of the diagnoses that vsmmu's sources make, with the exit status that follows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ast
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import vsmmu
 from vsmmu import errors
@@ -15,50 +15,67 @@ from vsmmu import errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["error_codes"]
+__all__ = ["Made", "diagnoses", "exit_statuses"]
 
-_CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)+")
-#: Calls that make an error, with the exit status that follows; the tree's own classes come on top.
-_STATUSES = {"Diagnostic": 1, "LabFailed": 5, "refusal": 3, "kind": 3}
-for _name in errors.__all__:
-    if isinstance(_class := getattr(errors, _name), type):
-        _STATUSES[_name] = _class.exit_status
-
-
-def _sentence(node: ast.expr) -> str:
-    """The text of a message; what is filled in is shown as a name in capitals."""
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(
-            _placeholder(part.value) if isinstance(part, ast.FormattedValue) else _sentence(part)
-            for part in node.values
-        )
-    return ""
+_CODE: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+#: What makes a diagnosis, with the exit status that follows (None: it is one line of an answer) and the
+#: position of the next step, where that is not given by name.
+_MAKERS: Final[dict[str, tuple[int | None, int]]] = {
+    "Diagnostic": (1, 4),
+    "LabFailed": (125, 99),
+    "refusal": (3, 99),
+    "Check.found": (None, 4),
+    "super().__init__": (None, 99),
+}
 
 
-def _placeholder(node: ast.expr) -> str:
-    names = [part.attr if isinstance(part, ast.Attribute) else part.id for part in ast.walk(node)
-             if isinstance(part, (ast.Attribute, ast.Name))]  # fmt: skip
-    return (names[0].strip("_") if names else "value").upper()
+class Made(NamedTuple):
+    """One call that makes a diagnosis.
+
+    :param code: as written; empty if it is computed.
+    :param status: of the exit; None where it is not an error or not known.
+    :param has_next: whether the next step is given.
+    """
+
+    place: str
+    code: str
+    status: int | None
+    has_next: bool
 
 
-def _errors(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _STATUSES):
-            continue
-        first = node.args[0] if node.args else None
-        if isinstance(first, ast.Constant) and isinstance(first.value, str) and _CODE.fullmatch(first.value):
-            sentence = _sentence(node.args[1]) if len(node.args) > 1 else ""
-            yield first.value, _STATUSES[node.func.id], sentence
+def diagnoses() -> Iterator[Made]:
+    """Every diagnosis that the sources make."""
+    makers = dict(_MAKERS)
+    for name in errors.__all__:
+        if isinstance(kind := getattr(errors, name), type):
+            makers[name] = (kind.exit_status, 99)
+    root = Path(vsmmu.__path__[0])
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and (maker := makers.get(ast.unparse(node.func))):
+                yield from _made(node, f"{path.relative_to(root)}:{node.lineno}", *maker)
 
 
-def error_codes() -> dict[str, tuple[list[int], list[str]]]:
-    """Every code with its exit statuses and sentences."""
-    found: dict[str, tuple[set[int], set[str]]] = defaultdict(lambda: (set(), set()))
-    for path in sorted(Path(vsmmu.__path__[0]).rglob("*.py")):
-        for name, status, sentence in _errors(ast.parse(path.read_text(encoding="utf-8"))):
-            found[name][0].add(status)
-            if sentence:
-                found[name][1].add(sentence)
-    return {name: (sorted(statuses), sorted(texts)) for name, (statuses, texts) in sorted(found.items())}
+def _made(node: ast.Call, place: str, status: int | None, position: int) -> Iterator[Made]:
+    first = node.args[0] if node.args else None
+    code = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+    if ast.unparse(node.func) == "super().__init__" and not (code and "-" in code):
+        return  # some other class's
+    if ast.unparse(node.func) == "Check.found":
+        code = f"doctor-{code}" if code else ""
+    # A table's default: an option that QEMU's parser refuses has "correct the option".
+    has_next = ast.unparse(node.func) == "refusal" or len(node.args) > position
+    given = {keyword.arg: keyword.value for keyword in node.keywords}
+    if "next" in given:
+        value = given["next"]
+        has_next = not (isinstance(value, ast.Constant) and not value.value)
+    yield Made(place, code if _CODE.fullmatch(code) else "", status, has_next)
+
+
+def exit_statuses() -> dict[str, list[int]]:
+    """The exit statuses of each code that is written where it is made."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for made in diagnoses():
+        if made.code and made.status is not None:
+            found[made.code].add(made.status)
+    return {code: sorted(statuses) for code, statuses in found.items()}

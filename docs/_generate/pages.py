@@ -9,12 +9,13 @@ from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
 import click
-from codes import error_codes
+from codes import exit_statuses
 from markdown import code, page, prose, table
 
 from vsmmu.cli.main import cli
 from vsmmu.cli.option_table import OPTIONS
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
+from vsmmu.codes import code_table
 from vsmmu.errors import VsmmuError
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.machine.domain.lint_rules import RULES
@@ -79,19 +80,27 @@ def errors() -> str:
         *((str(kind.exit_status), _summary(kind)) for kind in tree if kind.__module__ == "vsmmu.errors"),
         ("70", "a bug of vsmmu; `VSMMU_DEBUG=1` shows where"),
     ]
+    known = exit_statuses()
     rows = [
-        (code(name), ", ".join(str(status) for status in kinds), "; or: ".join(code(text) for text in texts))
-        for name, (kinds, texts) in error_codes().items()
+        (
+            code(name),
+            ", ".join(str(status) for status in known.get(name, [])),
+            prose(row.cause),
+            prose(row.next),
+        )
+        for name, row in sorted(code_table().items())
     ]
     return page(
         "Exit statuses and error codes",
         "The exit status says what kind of answer it is, the code in brackets at the end of the message "
         "which one. Both are stable: scripts may match on them. The sentences are not.",
         table(("exit status", "meaning"), statuses),
-        "## Error codes of vsmmu",
-        "Words in capitals stand for what is filled in. Refusals that QEMU itself would print have codes "
-        "of their own: see [](qemu-messages.md).",
-        table(("code", "exit status", "says"), rows),
+        "## Codes of vsmmu",
+        "What each means in any case, and what to do; the message itself has the names and numbers. "
+        "Refusals that QEMU itself would print have codes of their own, see [](qemu-messages.md), and so "
+        "have the rules for libvirt domains, see [](domain-lint.md). A code without an exit status is one "
+        "line of an answer, or made from a table.",
+        table(("code", "exit status", "cause", "what to do"), rows),
     )
 
 

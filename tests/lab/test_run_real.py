@@ -115,7 +115,7 @@ def test_values_that_the_host_no_longer_offers_are_drift(host: Session) -> None:
         host.put({"/tmp/other.json": json.dumps(facts).encode()})
         status, found = inspection(host, "--host", "/tmp/other.json")
         assert (status, found["drift"]) == (1, True)
-        drift = found["vsmmus"][0]["drift"]  # type: ignore[index]
+        drift = found["vsmmus"][0]["diagnostics"]  # type: ignore[index]
         assert {entry["code"] for entry in drift} == {"host", "auto"}
         assert "Host SMMUv3 doesn't support Range Invalidation" in str(drift)
         assert inspection(host)[0] == 0

@@ -71,7 +71,7 @@ def test_any_vm_ends_in_a_verdict_or_is_refused_as_input(
         verdict = running.start()
         msgspec.json.encode(verdict)
         assert (verdict.failure is not None) == (verdict.answer == "refused")
-        assert verdict.doubts or verdict.answer != "unknown"
+        assert verdict.of("unknown") or verdict.answer != "unknown"
         for text in late if verdict.failure is None else ():
             running.hot_plug(device(text))
 
@@ -129,7 +129,7 @@ def test_who_knows_less_never_says_the_opposite(
 
 @given(on=hosts(known=True), vm=vms(), qemu=qemus)
 def test_a_host_that_is_known_leaves_no_doubt(on: Host, vm: strategies.QemuProcess, qemu: Qemu) -> None:
-    assert start(vm.machine, on, qemu).doubts == ()
+    assert start(vm.machine, on, qemu).of("unknown") == ()
 
 
 # --- auto and explicit --------------------------------------------------------------------------------------

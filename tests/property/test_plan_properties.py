@@ -77,6 +77,6 @@ def test_a_plan_collides_with_nothing_and_starts(case: tuple[Order, Host]) -> No
     # The values: nothing is left to resolve, and the model starts it with the registers of the plan.
     assert resolve_machine(machine, facts, Q11_1).edits == ()
     verdict = start(machine, facts, Q11_1)
-    assert verdict.startable()
+    assert verdict.would_start()
     registers = {entry.device: entry.registers for entry in verdict.vsmmus}
     assert {entry.id: entry.registers for entry in answer.vsmmus} == registers

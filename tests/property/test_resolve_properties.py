@@ -47,7 +47,7 @@ def test_what_is_written_passes_the_model(
     assume(not resolution.problems)
     written = vm.command.edit(resolution.edits)
     verdict = start(written.machine(), on, qemu, given.functions)
-    assert verdict.answer == ("unknown" if verdict.doubts else "starts")
+    assert verdict.answer == ("unknown" if verdict.of("unknown") else "starts")
     assert verdict == resolution.verdict
 
 
@@ -152,7 +152,7 @@ def test_on_one_known_host_smmu_everything_starts(on: Host, vm: strategies.Vm, p
     resolution = resolve_machine(vm.machine, on, strategies.examples.Q11_1, Options(policy=policy))
     assert resolution.problems == ()
     assert resolution.verdict is not None
-    assert resolution.verdict.startable()
+    assert resolution.verdict.would_start()
 
 
 @given(on=hosts(), vm=vms(most=2), qemu=qemus, given=options())

@@ -91,5 +91,10 @@ def play(
     result = lab.run(command, timeout=timeout, on_stdout=receive)
     if result.status or len(judged) < len(known):
         why = result.stderr.decode(errors="replace")[-600:]
-        raise HostLacks("conformance-lab", "the batch could not be run in the lab", why=why)
+        raise HostLacks(
+            "conformance-lab",
+            "the batch could not be run in the lab",
+            why=why,
+            next="run it again with one worker; the lab's console may say more",
+        )
     return [judged[run.name] for run in batch.runs]

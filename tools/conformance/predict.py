@@ -35,7 +35,7 @@ def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
         answer=verdict.answer,
         text=failure.printed if failure else "",
         code=failure.code if failure else "",
-        possible=tuple(doubt.text for doubt in verdict.doubts),
+        possible=tuple(doubt.why for doubt in verdict.of("unknown")),
         registers=_registers(verdict),
         uncertain=tuple(vsmmu.uncertain for vsmmu in verdict.vsmmus),
         warnings=_warnings(vm) if verdict.answer == "starts" and not run.steps else (),

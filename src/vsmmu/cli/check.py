@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.cli.inputs import Inputs
-    from vsmmu.machine.domain.lint_rules import Finding
+    from vsmmu.diagnostic import Diagnostic
     from vsmmu.qemu.outcome import Failure, Verdict, VsmmuOutcome
 
 __all__ = ["command"]
@@ -27,6 +27,9 @@ Examples:
 """
 
 
+_AS_WRITTEN: Final = "verdict: would not start as it is written (see the errors above)"
+
+
 @click.command("check", cls=VmCommand, epilog=_EXAMPLES)
 @parameters("check", Question)
 def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
@@ -36,25 +39,32 @@ def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
     against what libvirt drops without a word, refuses, or lets through. Exit status 0 only if QEMU certainly
     starts and nothing is known to fail later; --assume-safe accepts what is unknown.
     """
+    import msgspec
+
     from vsmmu.cli.inputs import read_inputs
+    from vsmmu.diagnostic import by_severity
     from vsmmu.qemu.process import start
 
     inputs = read_inputs(question)
     verdict = start(inputs.machine, inputs.host, inputs.qemu, inputs.options.functions)
-    findings = _lint(inputs)
-    errors = any(finding.severity == "error" for finding in findings)
-    startable = verdict.startable(assume_safe=question.assume_safe) and not errors
+    startable = verdict.would_start(assume_safe=question.assume_safe)
+    found = _lint(inputs)
+    misfit = any(entry.severity == "error" for entry in found)
+    verdict = msgspec.structs.replace(verdict, diagnostics=by_severity([*found, *verdict.diagnostics]))
     if output == "json":
         from vsmmu.cli.documents import verdict_document
 
-        document = verdict_document(verdict, inputs.host.name, startable=startable, findings=findings)
+        document = verdict_document(verdict, inputs.host.name, startable=startable and not misfit)
         console.answer(document)
     elif not quiet:
-        console.say(*_text(verdict, findings, startable=startable, trace=trace))
-    return 0 if startable else 1
+        console.say(*_text(verdict, trace=trace))
+        console.say(
+            _AS_WRITTEN if misfit and verdict.failure is None else _conclusion(verdict, startable=startable)
+        )
+    return 0 if startable and not misfit else 1
 
 
-def _lint(inputs: Inputs) -> tuple[Finding, ...]:
+def _lint(inputs: Inputs) -> tuple[Diagnostic, ...]:
     if inputs.vm.domain is None:
         return ()
     from vsmmu.machine.domain.lint import lint
@@ -62,27 +72,18 @@ def _lint(inputs: Inputs) -> tuple[Finding, ...]:
     return lint(inputs.vm.domain.reading, inputs.options.libvirt, inputs.qemu.version)
 
 
-def _text(
-    verdict: Verdict, findings: tuple[Finding, ...], *, startable: bool, trace: bool
-) -> Iterator[console.Line]:
-    for finding in findings:
-        yield f"{finding.severity}: line {finding.line}: {finding.what} [{finding.code}]"
-        yield f"  {finding.consequence}"
-        yield f"  next: {finding.remedy}"
+def _text(verdict: Verdict, *, trace: bool) -> Iterator[console.Line]:
     if trace:
         for step in verdict.trace:
             yield f"{step.phase:12} {step.device:16} {step.event}"
         yield ""
     for vsmmu in verdict.vsmmus:
         yield from _vsmmu(vsmmu, runs=verdict.failure is None)
-    for doubt in verdict.doubts:
-        yield f"unknown: {', '.join(doubt.needs)} behind {doubt.device}; QEMU could say: {doubt.text}"
-    for hazard in verdict.hazards:
-        yield f"{'refused' if hazard.refuse else 'warning'}: {hazard.device}: {hazard.text} [{hazard.code}]"
-        yield f"  next: {hazard.remedy}"
+    for found in verdict.diagnostics:
+        if verdict.failure is None or found.why != verdict.failure.printed:
+            yield from console.diagnosis(found)
     if verdict.failure is not None:
         yield from _failure(verdict.failure, verdict.qemu)
-    yield _conclusion(verdict, startable=startable, findings=bool(findings))
 
 
 def _vsmmu(vsmmu: VsmmuOutcome, *, runs: bool) -> Iterator[console.Line]:
@@ -105,9 +106,7 @@ def _failure(failure: Failure, qemu: str) -> Iterator[console.Line]:
     yield f"  next: {failure.remedy} [{failure.code}]"
 
 
-def _conclusion(verdict: Verdict, *, startable: bool, findings: bool) -> str:
-    if findings and not startable and verdict.startable():
-        return "verdict: would not start as it is written (see the errors above)"
+def _conclusion(verdict: Verdict, *, startable: bool) -> str:
     if startable and verdict.answer == "unknown":
         return "verdict: starts, if the unknown facts are as every known host has them"
     if startable:

@@ -59,6 +59,6 @@ def command(context: click.Context, quiet: bool, output: str) -> None:
 
 def _lines(check: Check) -> Iterator[console.Line]:
     detail = f": {check.detail}" if check.detail else ""
-    yield console.Styled(check.status, _MEANING[check.status]), f"  {check.title}{detail}"
-    if check.remedy:
-        yield f"      next: {check.remedy}"
+    code = "".join(f" [{entry.code}]" for entry in check.diagnostics)
+    yield console.Styled(check.status, _MEANING[check.status]), f"  {check.title}{detail}{code}"
+    yield from (f"      next: {entry.next}" for entry in check.diagnostics)

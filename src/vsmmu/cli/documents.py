@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from vsmmu.diagnostic import Diagnostic
-from vsmmu.machine.domain.lint_rules import Finding
-from vsmmu.policy.result import Resolution, VsmmuResolution
-from vsmmu.qemu.outcome import Doubt, Failure, Hazard, Step, Verdict, VsmmuOutcome
+from vsmmu.policy.result import Resolution, ResolutionSummary
+from vsmmu.qemu.outcome import Answer, Verdict
 
 if TYPE_CHECKING:
     from vsmmu.errors import VsmmuError
@@ -40,46 +39,31 @@ class WrittenValue(msgspec.Struct, frozen=True):
     value: str
 
 
-class ResolutionDocument(msgspec.Struct, frozen=True):
+class ResolutionDocument(
+    ResolutionSummary, frozen=True, kw_only=True, tag_field="schema", tag="vsmmu.resolution/1"
+):
     """``vsmmu.resolution/1``: the answer of ``resolve`` and ``explain``.
 
     ``command_line`` is the edited one, word by word, ``domain`` the edited libvirt domain; both are null if
-    there are problems, else one is there. ``answer`` is the model's verdict on it.
+    there are diagnostics, else one is there. ``answer`` is the model's verdict on it.
     """
 
-    schema: Literal["vsmmu.resolution/1"]
-    host: str
-    qemu: str
-    machine_type: str
-    policy: Literal["common", "qemu"]
-    answer: Literal["starts", "refused", "unknown"] | None
+    answer: Answer | None
     command_line: list[str] | None
     domain: str | None
     written: list[WrittenValue]
-    vsmmus: tuple[VsmmuResolution, ...]
-    problems: tuple[Diagnostic, ...]
-    notes: tuple[str, ...]
 
 
-class VerdictDocument(msgspec.Struct, frozen=True):
+class VerdictDocument(Verdict, frozen=True, kw_only=True, tag_field="schema", tag="vsmmu.verdict/1"):
     """``vsmmu.verdict/1``: the answer of ``check``.
 
     ``startable`` is what the exit status says: QEMU certainly starts, and nothing is known to fail later.
-    ``findings`` are what the rules for libvirt domains found; an error among them means a no.
+    The diagnostics are the model's, and of a domain also what the rules for libvirt found; an error among
+    them means a no.
     """
 
-    schema: Literal["vsmmu.verdict/1"]
     host: str
-    qemu: str
-    machine_type: str
     startable: bool
-    answer: Literal["starts", "refused", "unknown"]
-    failure: Failure | None
-    doubts: tuple[Doubt, ...]
-    hazards: tuple[Hazard, ...]
-    vsmmus: tuple[VsmmuOutcome, ...]
-    trace: tuple[Step, ...]
-    findings: tuple[Finding, ...] = ()
 
 
 def error_document(error: VsmmuError) -> ErrorDocument:
@@ -93,36 +77,14 @@ def resolution_document(resolution: Resolution, machine: Machine) -> ResolutionD
     line = None if resolution.vm is None else resolution.vm.command_line
     domain = None if resolution.vm is None else resolution.vm.domain
     return ResolutionDocument(
-        schema="vsmmu.resolution/1",
-        host=resolution.host,
-        qemu=resolution.qemu,
-        machine_type=resolution.machine_type,
-        policy=resolution.policy,
+        **{name: getattr(resolution, name) for name in ResolutionSummary.__struct_fields__},
         answer=resolution.verdict.answer if resolution.verdict else None,
         command_line=None if line is None else list(line.words),
         domain=None if domain is None else domain.text(),
         written=[WrittenValue(names[edit.device], edit.property, edit.value) for edit in resolution.edits],
-        vsmmus=resolution.vsmmus,
-        problems=resolution.problems,
-        notes=resolution.notes,
     )
 
 
-def verdict_document(
-    verdict: Verdict, host: str, *, startable: bool, findings: tuple[Finding, ...] = ()
-) -> VerdictDocument:
+def verdict_document(verdict: Verdict, host: str, *, startable: bool) -> VerdictDocument:
     """A verdict as a document."""
-    return VerdictDocument(
-        schema="vsmmu.verdict/1",
-        host=host,
-        qemu=verdict.qemu,
-        machine_type=verdict.machine_type,
-        startable=startable,
-        answer=verdict.answer,
-        failure=verdict.failure,
-        doubts=verdict.doubts,
-        hazards=verdict.hazards,
-        vsmmus=verdict.vsmmus,
-        trace=verdict.trace,
-        findings=findings,
-    )
+    return VerdictDocument(**msgspec.structs.asdict(verdict), host=host, startable=startable)

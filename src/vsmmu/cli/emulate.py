@@ -90,7 +90,11 @@ def _trace(path: str | None, host: Host, hardware: Hardware) -> Trace | None:
         file = open(path, "wb")  # noqa: PTH123, SIM115 - closed by the caller
     except OSError as error:
         raise HostLacks(
-            "file-write", "cannot write the trace", where=path, why=error.strerror or ""
+            "file-write",
+            "cannot write the trace",
+            where=path,
+            why=error.strerror or "",
+            next="name another file with --trace",
         ) from None
     trace = Trace(file)
     smmus = {

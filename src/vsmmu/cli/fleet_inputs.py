@@ -161,11 +161,19 @@ def _file(path: Path, source: str, advance: Callable[[int], object]) -> Iterator
             yield from _stream(stream, str(path), source, advance, lines=path.suffix in _LINES)
     except PermissionError as error:
         raise PermissionRefused(
-            "file-permission", "may not read facts", where=str(path), why=str(error.strerror)
+            "file-permission",
+            "may not read facts",
+            where=str(path),
+            why=str(error.strerror),
+            next="run as a user who may",
         ) from None
     except OSError as error:
         raise HostLacks(
-            "file-missing", "cannot read facts", where=str(path), why=str(error.strerror)
+            "file-missing",
+            "cannot read facts",
+            where=str(path),
+            why=str(error.strerror),
+            next="check the name of the file or folder",
         ) from None
 
 

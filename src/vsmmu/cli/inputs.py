@@ -43,7 +43,11 @@ def read_inputs(question: Question) -> Inputs:
     :raise HostLacks: no such file, no facts.
     """
     if question.host == "-" and question.file in (None, "-") and question.words is None:
-        raise UsageError("two-inputs", "facts and VM cannot both come from standard input")
+        raise UsageError(
+            "two-inputs",
+            "facts and VM cannot both come from standard input",
+            next="give the facts in a file, or the VM",
+        )
     options = _options(question)
     vm = _read_vm(question)
     machine = options.complete(vm.machine())
@@ -53,7 +57,11 @@ def read_inputs(question: Question) -> Inputs:
 def _read_vm(question: Question) -> Vm:
     if question.words is not None:
         if question.file is not None:
-            raise UsageError("two-inputs", f"both a file ({question.file}) and a command after -- are given")
+            raise UsageError(
+                "two-inputs",
+                f"both a file ({question.file}) and a command after -- are given",
+                next="leave one of them out",
+            )
         if not question.words:
             raise UsageError("no-vm", "nothing stands after --", next="write the QEMU command there")
         return read_vm(question.words)
@@ -94,7 +102,11 @@ def _ceiling(spec: str) -> Ceiling:
 def _pair(text: str, option: str, form: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
-        raise UsageError("option-form", f"{option} {text!r:.80} has not the form {form}")
+        raise UsageError(
+            "option-form",
+            f"{option} {text!r:.80} has not the form {form}",
+            next="write it in that form: vsmmu resolve --help shows examples",
+        )
     return name, value
 
 

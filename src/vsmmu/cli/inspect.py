@@ -73,7 +73,11 @@ def _named(found: Found, functions: tuple[str, ...]) -> Found:
         name, _, address = text.partition("=")
         normal = normal_address(address)
         if not name or normal is None:
-            raise UsageError("option-form", f"--function {text!r:.80} has not the form ID=BDF")
+            raise UsageError(
+                "option-form",
+                f"--function {text!r:.80} has not the form ID=BDF",
+                next="write --function gpu0=0009:01:00.0",
+            )
         named[name] = normal
     endpoints = tuple(
         entry._replace(function=named.get(entry.name, entry.function)) for entry in found.running.endpoints
@@ -106,7 +110,7 @@ def _inspection(found: Found, facts: Host, hotplug: str | None, bus: str) -> Ins
     return msgspec.structs.replace(inspection, hotplug=prediction)
 
 
-def _text(inspection: Inspection) -> Iterator[str]:
+def _text(inspection: Inspection) -> Iterator[console.Line]:
     yield f"{inspection.source}: QEMU {inspection.qemu}, {inspection.status}; facts of host {inspection.host}"
     for vsmmu in inspection.vsmmus:
         yield from _vsmmu(vsmmu)
@@ -117,7 +121,7 @@ def _text(inspection: Inspection) -> Iterator[str]:
         yield "drift: see above" if inspection.drift else "no drift"
 
 
-def _vsmmu(vsmmu: InspectedVsmmu) -> Iterator[str]:
+def _vsmmu(vsmmu: InspectedVsmmu) -> Iterator[console.Line]:
     from vsmmu.cli.table import table
 
     yield ""
@@ -130,21 +134,22 @@ def _vsmmu(vsmmu: InspectedVsmmu) -> Iterator[str]:
     rows = [(entry.name, entry.configured, entry.guest, entry.host or "?") for entry in vsmmu.properties]
     yield from (f"  {line}" for line in table(("PROPERTY", "CONFIGURED", "GUEST", "HOST"), rows))
     yield "  " + " ".join(f"{name} {vsmmu.registers[name]}" for name in ("IDR0", "IDR1", "IDR3", "IDR5"))
-    yield from (f"  drift: {entry.subject}: {entry.text}" for entry in vsmmu.drift)
+    for entry in vsmmu.diagnostics:
+        yield from console.diagnosis(entry)
     yield from (f"  note: {note}" for note in vsmmu.notes)
 
 
-def _hotplug(answer: HotPlug) -> Iterator[str]:
+def _hotplug(answer: HotPlug) -> Iterator[console.Line]:
     where = f"{answer.function} behind {answer.vsmmu}" + (f" in {answer.bus}" if answer.bus else "")
     if answer.answer == "starts":
         yield f"{where}: would be admitted"
         yield "  device_add " + ",".join(_device_add(answer.command))
     elif answer.answer == "refused":
-        yield f"{where}: would be refused: {answer.text} [{answer.code}]"
+        yield f"{where}: would be refused"
     else:
-        yield f"{where}: {answer.text}"
-    if answer.remedy:
-        yield f"  next: {answer.remedy}"
+        yield f"{where}: unknown"
+    for entry in answer.diagnostics:
+        yield from console.diagnosis(entry)
     yield from (f"  note: {note}" for note in answer.notes)
 
 

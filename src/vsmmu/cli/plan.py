@@ -82,7 +82,7 @@ def _domain(file: str | None) -> DomainXml | None:
     from vsmmu.machine.domain.elements import MAX_DOMAIN_BYTES
 
     where = "standard input" if file == "-" else file
-    return read_domain_xml(read_bounded(file, MAX_DOMAIN_BYTES, "domain XML"), where)
+    return read_domain_xml(read_bounded(file, MAX_DOMAIN_BYTES, "domain"), where)
 
 
 def _plan(question: _Question, domain: DomainXml | None) -> Plan:
@@ -96,7 +96,9 @@ def _plan(question: _Question, domain: DomainXml | None) -> Plan:
     if words is not None and not words:
         raise UsageError("no-vm", "nothing stands after --", next="write the QEMU command there")
     if words and domain is not None:
-        raise UsageError("two-inputs", "both a domain and a command after -- are given")
+        raise UsageError(
+            "two-inputs", "both a domain and a command after -- are given", next="give one of them"
+        )
     options = Options(
         policy="qemu" if question.policy == "qemu" else "common",
         machine_type=question.machine_type or "",

@@ -42,7 +42,9 @@ def command(question: Question, diff: bool, output: str) -> int:
     if output == "nul" and inputs.vm.domain is not None:
         from vsmmu.errors import UsageError
 
-        raise UsageError("output-form", "-o nul is for command lines, and the VM is a libvirt domain")
+        raise UsageError(
+            "output-form", "-o nul is for command lines, and the VM is a libvirt domain", next="leave -o out"
+        )
     resolution = resolve(inputs.vm, inputs.host, inputs.qemu, inputs.options)
     edited = resolution.vm
     for note in () if resolution.problems else resolution.notes:

@@ -36,6 +36,7 @@ _REQUIRED: Final = {
 _USEFUL: Final = ("CONFIG_PCI_ATS", "CONFIG_PCI_PASID")
 _SMMU_V3: Final = "smmu3."
 _SHOWN: Final = 4
+_BIND_FIRST: Final = "bind a function to vfio-pci first"
 
 
 def examine(seen: Observed) -> tuple[Check, ...]:
@@ -48,7 +49,7 @@ def check_machine(seen: Observed) -> Check:
     title = "64-bit Arm machine"
     if seen.machine == "aarch64":
         return Check("machine", title, "PASS", seen.machine)
-    return Check(
+    return Check.found(
         "machine", title, "FAIL", f"this is {seen.machine}",
         "run it on the Arm host; here, --host FILE and builtin:NAME work, and vsmmu lab has an Arm host",
     )  # fmt: skip
@@ -62,7 +63,7 @@ def check_smmu(seen: Observed) -> Check:
         return Check("smmu", title, "PASS", _some([smmu.name for smmu in smmus]))
     others = [smmu.name for smmu in seen.host.smmus]
     detail = f"other IOMMUs only: {_some(others)}" if others else "the kernel drives no IOMMU"
-    return Check(
+    return Check.found(
         "smmu", title, "FAIL", detail,
         "switch the SMMU on in the firmware's setup; see whether its driver finds it: dmesg | grep smmu",
     )  # fmt: skip
@@ -72,19 +73,19 @@ def check_kernel_config(seen: Observed) -> Check:
     """The options that everything depends on."""
     title = "kernel configuration"
     if seen.config is None:
-        return Check(
+        return Check.found(
             "kernel-config", title, "SKIP", "neither /proc/config.gz nor a config file is there",
             "the other checks see what matters; CONFIG_IKCONFIG_PROC would tell more",
         )  # fmt: skip
     off = [option for option in _REQUIRED if seen.config.get(option, "n") == "n"]
     if off:
-        return Check(
+        return Check.found(
             "kernel-config", title, "FAIL", f"not set: {', '.join(name + _REQUIRED[name] for name in off)}",
             "use a kernel that has them (Debian's arm64 kernels are built without CONFIG_IOMMUFD)",
         )  # fmt: skip
     less = [option for option in _USEFUL if seen.config.get(option, "n") == "n"]
     if less:
-        return Check(
+        return Check.found(
             "kernel-config", title, "WARN", f"not set: {', '.join(less)}",
             "without them no VM can have ATS or PASID: use a kernel that has them",
         )  # fmt: skip
@@ -97,12 +98,12 @@ def check_coherent(seen: Observed) -> Check:
     views = {smmu.name: smmu.coherent.value for smmu in _smmus(seen)}
     bad = [name for name, value in views.items() if value == 0]
     if bad:
-        return Check(
+        return Check.found(
             "coherent", title, "FAIL" if len(bad) == len(views) else "WARN", f"not coherent: {_some(bad)}",
             "vfio cannot use functions behind it; only firmware can change that (COHACC override, IORT)",
         )  # fmt: skip
     if not views or None in views.values():
-        return Check(
+        return Check.found(
             "coherent", title, "SKIP", "the kernel log does not say, or may not be read",
             "run as root: vsmmu doctor",
         )  # fmt: skip
@@ -128,7 +129,7 @@ def check_functions(seen: Observed) -> Check:
     names = [f"{entry.function.address} ({entry.function.driver})" for entry in seen.functions]
     if names:
         return Check("functions", title, "PASS", _some(names))
-    return Check(
+    return Check.found(
         "functions", title, "WARN", "none",
         "bind those that VMs shall have to vfio-pci: driverctl set-override ADDRESS vfio-pci",
     )  # fmt: skip
@@ -138,21 +139,21 @@ def check_device_files(seen: Observed) -> Check:
     """Their device files, and who may open them."""
     title = "vfio device files"
     if not seen.functions:
-        return Check("vfio-cdev", title, "SKIP", "no function is on a vfio driver")
+        return Check.found("vfio-cdev", title, "SKIP", "no function is on a vfio driver", _BIND_FIRST)
     without = [entry.function.address for entry in seen.functions if entry.device and not entry.device.number]
     if without:
-        return Check(
+        return Check.found(
             "vfio-cdev", title, "FAIL", f"{_some(without)}: none", "use a kernel with CONFIG_VFIO_DEVICE_CDEV"
         )
     missing = [node.path for node in seen.nodes if not node.exists]
     if missing:
-        return Check(
+        return Check.found(
             "vfio-cdev", title, "FAIL", f"missing: {_some(missing)}",
             "in a container, pass /dev/vfio/devices in; else see that devtmpfs or udev makes them",
         )  # fmt: skip
     closed = [node.path for node in seen.nodes if not node.permitted]
     if closed:
-        return Check(
+        return Check.found(
             "vfio-cdev", title, "WARN", f"not yours to open: {_some(closed)}",
             "libvirt opens them for the VM; for QEMU as yourself: chown, or an ACL by a udev rule",
         )  # fmt: skip
@@ -163,12 +164,12 @@ def check_groups(seen: Observed) -> Check:
     """Group mates that the host uses itself."""
     title = "IOMMU groups"
     if not seen.functions:
-        return Check("groups", title, "SKIP", "no function is on a vfio driver")
+        return Check.found("groups", title, "SKIP", "no function is on a vfio driver", _BIND_FIRST)
     shared = [
         f"{entry.function.address} with {_some(list(entry.mates))}" for entry in seen.functions if entry.mates
     ]
     if shared:
-        return Check(
+        return Check.found(
             "groups", title, "FAIL", f"shared with functions on drivers of their own: {_some(shared)}",
             "bind the mates to vfio-pci too, or unbind them",
         )  # fmt: skip
@@ -181,11 +182,11 @@ def check_interrupts(seen: Observed) -> Check:
     if seen.isolated:
         return Check("interrupts", title, "PASS", "the GIC has an ITS")
     if seen.unsafe_allowed:
-        return Check(
+        return Check.found(
             "interrupts", title, "WARN", "iommufd.allow_unsafe_interrupts is on",
             "a VM can then raise any interrupt of the host: only where VMs are trusted",
         )  # fmt: skip
-    return Check(
+    return Check.found(
         "interrupts", title, "SKIP", "no ITS is seen in use",
         "if the kernel answers EPERM to a probe, see iommufd.allow_unsafe_interrupts",
     )  # fmt: skip
@@ -200,12 +201,12 @@ def check_nesting(seen: Observed) -> Check:
         text for smmu in _smmus(seen) if verdicts[smmu.name].answer is None for text in _lacking(seen, smmu)
     ]
     if lacking or partly:
-        return Check(
+        return Check.found(
             "nesting", title, "FAIL" if len(lacking) == len(verdicts) else "WARN", _some(lacking + partly),
             "accel=on is refused behind it; CANWBS is a matter of the firmware, the rest of the hardware",
         )  # fmt: skip
     if not verdicts or any(found.answer is None for found in verdicts.values()):
-        return Check(
+        return Check.found(
             "nesting", title, "SKIP", "not known before the SMMU is probed and the IORT read",
             "as root: vsmmu probe, then vsmmu doctor",
         )  # fmt: skip
@@ -218,14 +219,16 @@ def check_facts(seen: Observed) -> Check:
     smmus = _smmus(seen)
     if smmus and all(smmu.registers for smmu in smmus if seen.host.behind(smmu)):
         return Check("facts", title, "PASS", seen.age)
-    return Check("facts", title, "WARN", seen.age, "as root: vsmmu probe (at boot: vsmmu-probe.service)")
+    return Check.found(
+        "facts", title, "WARN", seen.age, "as root: vsmmu probe (at boot: vsmmu-probe.service)"
+    )
 
 
 def check_journal(seen: Observed) -> Check:
     """An interrupted ``probe --bind``."""
     title = "no interrupted probe"
     if seen.interrupted:
-        return Check(
+        return Check.found(
             "journal", title, "FAIL", f"still to do: {_some(list(seen.interrupted))}", "as root: vsmmu probe"
         )
     return Check("journal", title, "PASS")
@@ -237,15 +240,15 @@ def check_qemu(seen: Observed) -> Check:
     title = "QEMU"
     best = _newest(seen.qemus)
     if best is None:
-        return Check(
+        return Check.found(
             "qemu", title, "SKIP", "no qemu-system-aarch64 here",
             "if VMs run in containers, ask there: vsmmu doctor",
         )  # fmt: skip
     if best.version is None or best.version < ACCEL_SINCE:
         remedy = f"use QEMU {accel} or later; auto needs {auto}"
-        return Check("qemu", title, "FAIL", f"{best}: no accel=on", remedy)
+        return Check.found("qemu", title, "FAIL", f"{best}: no accel=on", remedy)
     if best.version < AUTO_SINCE:
-        return Check(
+        return Check.found(
             "qemu",
             title,
             "WARN",
@@ -260,9 +263,10 @@ def check_libvirt(seen: Observed) -> Check:
     title = "libvirt"
     best = _newest(seen.libvirts)
     if best is None:
-        return Check("libvirt", title, "SKIP", "neither virtqemud nor libvirtd here")
+        remedy = f"needed only for libvirt: {spell_version(LIBVIRT_SINCE)} or later"
+        return Check.found("libvirt", title, "SKIP", "neither virtqemud nor libvirtd here", remedy)
     if best.version is None or best.version < LIBVIRT_SINCE:
-        return Check(
+        return Check.found(
             "libvirt", title, "WARN", f"{best}: drops accel, ats, ril, ssidsize and oas silently",
             f"use libvirt {spell_version(LIBVIRT_SINCE)} or later, or start QEMU without libvirt",
         )  # fmt: skip
@@ -276,7 +280,7 @@ def check_byte_code(seen: Observed) -> Check:
     found = seen.installation
     if not found.bare:
         return Check("byte-code", title, "PASS", f"{found.modules} modules")
-    return Check(
+    return Check.found(
         "byte-code", title, "WARN",
         f"{found.bare} of {found.modules} modules have no byte code in {_some(list(found.places))}; "
         "for a user who may not write there, each start takes two to four times as long",
@@ -316,9 +320,9 @@ def _lacking(seen: Observed, smmu: HostSmmu) -> list[str]:
 
 def _file_check(name: str, title: str, file: DeviceFile, remedy: str) -> Check:
     if not file.exists:
-        return Check(name, title, "FAIL", f"there is no {file.path}", remedy)
+        return Check.found(name, title, "FAIL", f"there is no {file.path}", remedy)
     if not file.permitted:
-        return Check(
+        return Check.found(
             name, title, "WARN", f"{file.path} is not yours to open",
             "libvirt runs VMs as a user who may; else chown it, or an ACL by a udev rule",
         )  # fmt: skip

@@ -140,7 +140,12 @@ class Control:
             text = message.read()
         os.waitpid(child, 0)
         if text:
-            raise HostLacks("emulate-namespaces", "cannot change what the program sees", why=text.decode())
+            raise HostLacks(
+                "emulate-namespaces",
+                "cannot change what the program sees",
+                why=text.decode(),
+                next="see whether the program may still mount: it may have dropped its rights",
+            )
 
 
 def _change_inside(process: int, add: Mapping[str, Node], remove: Mapping[str, Node], tell: int) -> None:

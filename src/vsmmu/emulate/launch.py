@@ -147,7 +147,12 @@ def _receive_listener(link: socket.socket, child: int) -> int:
     if kind == "refused":
         code, what, where, why, next_ = rest.split("\0")
         raise HostLacks(code, what, where=where, why=why, next=next_)
-    raise HostLacks("emulate-start", "the program could not be prepared", why="its process ended early")
+    raise HostLacks(
+        "emulate-start",
+        "the program could not be prepared",
+        why="its process ended early",
+        next="run the program without emulate; the kernel log may say who ended it",
+    )
 
 
 def _serve(supervisor: Supervisor, child: int, link: socket.socket, control: str) -> int:
@@ -187,7 +192,10 @@ def _report_exec(link: socket.socket) -> None:
     failed = link.recv(_LIMIT)
     if failed:
         why = os.strerror(int(failed.partition(b"\0")[2]))
-        sys.stderr.write(f"vsmmu: cannot run the program: {why} [emulate-program]\n")
+        from vsmmu.diagnostic import Diagnostic
+
+        found = Diagnostic("emulate-program", "cannot run the program", why=why, next="check its path")
+        sys.stderr.write(f"vsmmu: {found}\n")
 
 
 def pass_on_interrupt(status: Sequence[int]) -> None:

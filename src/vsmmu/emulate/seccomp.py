@@ -128,6 +128,7 @@ def architecture() -> Architecture:
             "emulate-architecture",
             f"cannot emulate on {machine}",
             why="the system call numbers are known for x86_64 and aarch64, 64-bit",
+            next="run it on one of these, or in: vsmmu lab",
         )
     return ARCHITECTURES[machine]
 

@@ -103,11 +103,11 @@ def _functions(machine: Machine) -> tuple[dict[str, str], list[str]]:
 def _fit(verdict: Verdict) -> Fit:
     if verdict.failure is not None:
         return Fit("refused", verdict.failure.code, verdict.failure.text)
-    refusing = next((hazard for hazard in verdict.hazards if hazard.refuse), None)
-    if refusing is not None:
-        return Fit("refused", refusing.code, refusing.text)
-    if verdict.doubts:
-        needs = tuple(dict.fromkeys(need for doubt in verdict.doubts for need in doubt.needs))
-        return Fit("unknown", verdict.doubts[0].code, f"not known: {', '.join(needs)}", needs)
+    refusing, doubts = verdict.of("hazard"), verdict.of("unknown")
+    if refusing:
+        return Fit("refused", refusing[0].code, refusing[0].what)
+    if doubts:
+        needs = tuple(dict.fromkeys(need for doubt in doubts for need in doubt.needs))
+        return Fit("unknown", doubts[0].code, f"not known: {', '.join(needs)}", needs)
     answer: Literal["starts", "unknown"] = "starts" if verdict.answer == "starts" else "unknown"
     return Fit(answer)

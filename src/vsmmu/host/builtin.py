@@ -3,23 +3,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from vsmmu.errors import UsageError
-from vsmmu.host.files import load_host
+from vsmmu.host.files import BUILTIN, load_host
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
 
 __all__ = ["builtin_host", "builtin_names"]
 
-_DIRECTORY: Final = Path(__file__).with_name("builtin")
-
 
 def builtin_names() -> tuple[str, ...]:
     """All names that :func:`builtin_host` takes, sorted."""
-    return tuple(sorted(path.stem for path in _DIRECTORY.glob("*.json")))
+    return tuple(sorted(path.stem for path in BUILTIN.glob("*.json")))
 
 
 def builtin_host(name: str) -> Host:
@@ -27,7 +24,7 @@ def builtin_host(name: str) -> Host:
 
     :raise UsageError: ``no-such-builtin``.
     """
-    path = _DIRECTORY / f"{name}.json"
+    path = BUILTIN / f"{name}.json"
     if not name.replace("-", "").isalnum() or not path.is_file():
         raise UsageError(
             "no-such-builtin",

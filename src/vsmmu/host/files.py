@@ -15,6 +15,7 @@ from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
 from vsmmu.host.facts import SCHEMA, Host
 
 __all__ = [
+    "BUILTIN",
     "MAX_BYTES",
     "decode_host",
     "encode_host",
@@ -24,6 +25,8 @@ __all__ = [
     "save_host",
 ]
 
+#: Where the built-in hosts are.
+BUILTIN: Final = Path(__file__).with_name("builtin")
 #: A host with 4,096 functions takes about 2 MiB.
 MAX_BYTES: Final = 16 << 20
 _NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: vsmmu probe'
@@ -36,7 +39,14 @@ def load_host(path: str) -> Host:
     :raise HostLacks: ``file-missing``.
     :raise PermissionRefused: ``file-permission``.
     """
-    return decode_host(read_bounded(path, MAX_BYTES, "facts"), where=path)
+    try:
+        data = read_bounded(path, MAX_BYTES, "facts")
+    except HostLacks as error:
+        if not path.isidentifier() or not (BUILTIN / f"{path}.json").is_file():
+            raise
+        named = f"to name the built-in host, write builtin:{path}"
+        raise HostLacks.of(msgspec.structs.replace(error.diagnostic, next=named)) from None
+    return decode_host(data, where=path)
 
 
 def decode_host(data: bytes, where: str) -> Host:
@@ -146,7 +156,12 @@ def _failure(
     kind: type[VsmmuError], code: str, what: str, where: str, error: OSError | ValueError
 ) -> VsmmuError:
     why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-    return kind(code, what, where=where, why=why)
+    return kind(code, what, where=where, why=why, next=_REMEDIES[code])
 
 
 _DECODER: Final = msgspec.json.Decoder(Host)
+_REMEDIES: Final = {
+    "file-missing": "check the name",
+    "file-permission": "run as a user who may, or have the owner allow it",
+    "file-write": "write elsewhere, or make room",
+}

@@ -68,7 +68,12 @@ class HookServer:
         :raise InputRefused: ``hook-socket``: something else is there.
         """
         if socket.exists() and not stat.S_ISSOCK(socket.stat().st_mode):
-            raise InputRefused("hook-socket", "there is something else at this place", where=str(socket))
+            raise InputRefused(
+                "hook-socket",
+                "there is something else at this place",
+                where=str(socket),
+                next="remove it, or name another place for the socket",
+            )
         try:
             socket.parent.mkdir(parents=True, exist_ok=True)
             socket.unlink(missing_ok=True)

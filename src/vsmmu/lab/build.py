@@ -192,7 +192,10 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputRefused(
-            "lab-kernel-unreadable", f"cannot read the kernel {path}", why=str(error)
+            "lab-kernel-unreadable",
+            f"cannot read the kernel {path}",
+            why=str(error),
+            next="check the path after --kernel",
         ) from error
 
 
@@ -203,7 +206,10 @@ def _write_image(given: Path, image: Path) -> None:
             data = gzip.decompress(data)
         except (OSError, EOFError) as error:
             raise InputRefused(
-                "lab-kernel-damaged", f"cannot unpack the kernel {given}", why=str(error)
+                "lab-kernel-damaged",
+                f"cannot unpack the kernel {given}",
+                why=str(error),
+                next="get it anew: the file is cut off or damaged",
             ) from error
     if data[_IMAGE_MAGIC_AT : _IMAGE_MAGIC_AT + 4] != _IMAGE_MAGIC:
         raise InputRefused(

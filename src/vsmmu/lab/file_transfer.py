@@ -56,7 +56,9 @@ def pack(files: Mapping[str, Source]) -> bytes:
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for target, source in files.items():
             if not target.startswith("/"):
-                raise InputRefused("lab-path", f"the guest path {target!r} is not absolute")
+                raise InputRefused(
+                    "lab-path", f"the guest path {target!r} is not absolute", next="begin it with /"
+                )
             name = PurePosixPath(target.lstrip("/"))
             if isinstance(source, bytes):
                 tar.addfile(_member(str(name), len(source), 0o755, time.time()), io.BytesIO(source))
@@ -76,7 +78,12 @@ def _pack_path(tar: tarfile.TarFile, source: Path, name: PurePosixPath) -> None:
             info = _member(str(member), len(data), state.st_mode & 0o777, state.st_mtime)
             tar.addfile(info, io.BytesIO(data))
     except OSError as error:
-        raise InputRefused("lab-put", f"cannot hand in {source}", why=str(error)) from error
+        raise InputRefused(
+            "lab-put",
+            f"cannot hand in {source}",
+            why=str(error),
+            next="check that it is there and may be read",
+        ) from error
 
 
 def unpack(data: bytes) -> dict[str, tuple[bytes, int]]:

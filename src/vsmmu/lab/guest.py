@@ -149,6 +149,7 @@ class Guest:
             "lab-ended",
             f"the emulated host has ended (QEMU's exit status: {status})",
             why=said or "nothing on the console",
+            next="see the whole console: vsmmu lab run --console",
         )
 
 

@@ -33,7 +33,12 @@ _CANWBS = 1 << 2
 
 
 def _refused(why: str) -> InputRefused:
-    return InputRefused("iort-malformed", "cannot set CANWBS in this IORT", why=why)
+    return InputRefused(
+        "iort-malformed",
+        "cannot set CANWBS in this IORT",
+        why=why,
+        next="report it: the lab's firmware makes this table",
+    )
 
 
 def _nodes(table: bytes) -> list[tuple[int, int]]:

@@ -188,7 +188,10 @@ class Session:
         encoded = json.dumps(order).encode()
         if len(encoded) > MAX_PAYLOAD:
             raise InputRefused(
-                "lab-arguments", f"{order['argv'][0]}: its arguments are too long", why="1 MiB"
+                "lab-arguments",
+                f"{order['argv'][0]}: its arguments are too long",
+                why="1 MiB",
+                next="put the data into a file, and hand that in",
             )
         running = self._running
         try:
@@ -222,7 +225,11 @@ class Session:
         for name, (data, mode) in self._fetch(path).items():
             file = target / name
             if ".." in Path(name).parts:
-                raise LabFailed("lab-get", f"the guest sent the file name {name!r}")
+                raise LabFailed(
+                    "lab-get",
+                    f"the guest sent the file name {name!r}",
+                    next="bring back single files, and do not trust this guest",
+                )
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
             file.chmod(mode)
@@ -240,7 +247,9 @@ class Session:
         result = self.run(argv, stdin=stdin)
         if result.status:
             why = result.stderr.decode(errors="replace").strip()
-            raise LabFailed("lab-files", failure, why=why)
+            raise LabFailed(
+                "lab-files", failure, why=why, next="check the path in the guest, and the room there"
+            )
         return result.stdout
 
 

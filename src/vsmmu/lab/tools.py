@@ -47,7 +47,11 @@ def outer_machine() -> OuterMachine:
     """
     name = platform.machine()
     if name not in _MACHINES:
-        raise HostLacks("lab-machine", f"the lab runs on x86_64 and aarch64, this is {name}")
+        raise HostLacks(
+            "lab-machine",
+            f"the lab runs on x86_64 and aarch64, this is {name}",
+            next="use a machine of one of these kinds",
+        )
     return _MACHINES[name]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.errors import Negative
 from vsmmu.machine.model import Device, Origin
 from vsmmu.monitor.inspection import HotPlug, frozen_of
@@ -14,11 +15,9 @@ from vsmmu.qemu.state import Endpoint, Vsmmu
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vsmmu.host.facts import Host, HostFunction
     from vsmmu.monitor.introspection import Running, RunningPort, RunningVsmmu
-    from vsmmu.qemu.outcome import Doubt
+    from vsmmu.qemu.outcome import Answer
     from vsmmu.qemu.versions import Qemu
 
 __all__ = ["predict"]
@@ -70,20 +69,15 @@ class _Answering:
         self.vsmmu = vsmmu
         self.command = command
 
-    def refused(self, code: str, text: str, remedy: str) -> HotPlug:
-        return HotPlug(
-            self.command["host"], self.vsmmu.name, self.command["bus"], "refused", code, text, remedy,
-            self.command, (),
-        )  # fmt: skip
+    def refused(self, code: str, what: str, next: str, why: str = "") -> HotPlug:
+        return self._answer("refused", (Diagnostic(code, what, self.command["host"], why, next),), ())
 
-    def admitted(self, doubts: Sequence[Doubt], notes: tuple[str, ...]) -> HotPlug:
-        needs = ", ".join(dict.fromkeys(need for doubt in doubts for need in doubt.needs))
-        text = f"not known: {needs}; QEMU could say: {doubts[0].text}" if doubts else ""
-        return HotPlug(
-            self.command["host"], self.vsmmu.name, self.command["bus"],
-            "unknown" if doubts else "starts", doubts[0].code if doubts else "", text,
-            "take facts with: vsmmu probe" if doubts else "", self.command, notes,
-        )  # fmt: skip
+    def admitted(self, doubts: tuple[Diagnostic, ...], notes: tuple[str, ...]) -> HotPlug:
+        return self._answer("unknown" if doubts else "starts", doubts, notes)
+
+    def _answer(self, answer: Answer, found: tuple[Diagnostic, ...], notes: tuple[str, ...]) -> HotPlug:
+        command = self.command
+        return HotPlug(command["host"], self.vsmmu.name, command["bus"], answer, found, command, notes)
 
 
 def _choose(
@@ -100,7 +94,10 @@ def _choose(
         if port is None or vsmmu is None:
             known = ", ".join(entry.name for entry in running.ports[:8])
             raise Negative(
-                "no-such-bus", f"no vSMMU with accel=on has a port {bus!r:.40}", why=f"there are {known}"
+                "no-such-bus",
+                f"no vSMMU with accel=on has a port {bus!r:.40}",
+                why=f"there are {known}",
+                next="name one of these, or leave --bus out",
             )
         return vsmmu, port
 
@@ -127,7 +124,7 @@ def _smmus(running: Running, host: Host, vsmmu: RunningVsmmu) -> list[str]:
 def _admit(answer: _Answering, running: Running, host: Host, qemu: Qemu, function: HostFunction) -> HotPlug:
     vsmmu = answer.vsmmu
     smmu = host.smmu(function.smmu) if function.smmu else None
-    doubts: list[Doubt] = []
+    doubts: list[Diagnostic] = []
     properties = {key: value for key, value in answer.command.items() if key not in ("driver", "id")}
     device = Device(0, "vfio-pci", answer.command["id"], properties, "json", Origin("", "device_add"))
     serving = _smmus(running, host, vsmmu)
@@ -136,14 +133,14 @@ def _admit(answer: _Answering, running: Running, host: Host, qemu: Qemu, functio
         Admission(host, qemu, doubts).admit(state, Endpoint(device, function, smmu), "hot-plug")
     except Refused as refused:
         failed = refused.failure
-        return answer.refused(failed.code, failed.printed, failed.remedy)
+        return answer.refused(failed.code, "QEMU would not admit it", failed.remedy, failed.printed)
     notes = []
     if serving and smmu is not None and smmu.name != serving[0]:
         notes.append(
             f"{vsmmu.name} stands for {serving[0]}, and {function.address} sits behind {smmu.name}: "
             "QEMU admits it, and then cannot attach it"
         )
-    return answer.admitted(doubts, tuple(notes))
+    return answer.admitted(tuple(doubts), tuple(notes))
 
 
 def _as_it_is(vsmmu: RunningVsmmu, host_smmu: str) -> Vsmmu:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.qemu.compat import BASE, compare
 from vsmmu.qemu.outcome import Answer
 from vsmmu.qemu.texts import MESSAGES
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from vsmmu.qemu.versions import Qemu
 
 __all__ = [
-    "Drift",
     "HotPlug",
     "InspectedEndpoint",
     "InspectedProperty",
@@ -32,16 +32,6 @@ __all__ = [
     "frozen_of",
     "inspect",
 ]
-
-
-class Drift(msgspec.Struct, frozen=True):
-    """One difference. ``code``: *configured*, *host* (QEMU would refuse this function now) or *auto*
-    (another value would come out now).
-    """
-
-    code: str
-    subject: str
-    text: str
 
 
 class InspectedProperty(msgspec.Struct, frozen=True):
@@ -69,7 +59,11 @@ class InspectedEndpoint(msgspec.Struct, frozen=True):
 
 
 class InspectedVsmmu(msgspec.Struct, frozen=True):
-    """One vSMMU of the running VM."""
+    """One vSMMU of the running VM.
+
+    ``diagnostics`` are its drift: *configured* (the guest sees another value), *host* (QEMU would refuse this
+    function now) and *auto* (another value would come out now).
+    """
 
     device: str
     primary_bus: str
@@ -77,7 +71,7 @@ class InspectedVsmmu(msgspec.Struct, frozen=True):
     registers: dict[str, str]
     properties: tuple[InspectedProperty, ...]
     endpoints: tuple[InspectedEndpoint, ...]
-    drift: tuple[Drift, ...]
+    diagnostics: tuple[Diagnostic, ...]
     notes: tuple[str, ...]
 
 
@@ -85,7 +79,7 @@ class HotPlug(msgspec.Struct, frozen=True):
     """What ``device_add`` of a function would do.
 
     :param answer: *starts* means admitted.
-    :param text: QEMU's sentence if it would refuse; what is not known if the answer is *unknown*.
+    :param diagnostics: why it would be refused, or what is not known.
     :param command: the arguments of ``device_add``.
     """
 
@@ -93,9 +87,7 @@ class HotPlug(msgspec.Struct, frozen=True):
     vsmmu: str
     bus: str
     answer: Answer
-    code: str
-    text: str
-    remedy: str
+    diagnostics: tuple[Diagnostic, ...]
     command: dict[str, str]
     notes: tuple[str, ...]
 
@@ -118,7 +110,7 @@ def inspect(running: Running, host: Host, qemu: Qemu, source: str) -> Inspection
     :param source: what was inspected, for the answer.
     """
     vsmmus = tuple(_inspect(vsmmu, running.behind(vsmmu), host, qemu) for vsmmu in running.vsmmus)
-    drift = any(vsmmu.drift for vsmmu in vsmmus)
+    drift = any(vsmmu.diagnostics for vsmmu in vsmmus)
     return Inspection(source, running.version, running.status, host.name, drift, vsmmus, None)
 
 
@@ -140,7 +132,7 @@ def _inspect(
         registers=vsmmu.registers.as_dict(),
         properties=tuple(_property(entry, vsmmu, smmus, host) for entry in REGISTER_PROPERTIES),
         endpoints=endpoints,
-        drift=tuple(_drift(vsmmu, smmus, host, qemu)),
+        diagnostics=tuple(_drift(vsmmu, smmus, host, qemu)),
         notes=tuple(_notes(vsmmu, endpoints)),
     )
 
@@ -171,12 +163,18 @@ def _offered(entry: Property, smmus: Sequence[HostSmmu], host: Host) -> str:
     return meet(reading.interval for reading in readings).spell(entry.spell_code)
 
 
-def _drift(vsmmu: RunningVsmmu, smmus: Sequence[HostSmmu], host: Host, qemu: Qemu) -> Iterator[Drift]:
+def _drift(vsmmu: RunningVsmmu, smmus: Sequence[HostSmmu], host: Host, qemu: Qemu) -> Iterator[Diagnostic]:
     for entry in REGISTER_PROPERTIES:
         written = vsmmu.written.get(entry.name, AUTO)
         guest = entry.spell(entry.from_code(vsmmu.registers.get(entry.source)))
         if written not in (AUTO, guest):
-            yield Drift("configured", entry.name, f"configured as {written}, and the guest sees {guest}")
+            yield Diagnostic(
+                "configured",
+                f"configured as {written}, and the guest sees {guest}",
+                where=entry.name,
+                next="write what the guest has: vsmmu inspect --pin prints it",
+                severity="warning",
+            )
     if not vsmmu.accel:
         return
     for smmu in smmus:
@@ -185,21 +183,34 @@ def _drift(vsmmu: RunningVsmmu, smmus: Sequence[HostSmmu], host: Host, qemu: Qem
         yield from _auto_drift(vsmmu, smmus[0], host)
 
 
-def _host_drift(vsmmu: RunningVsmmu, smmu: HostSmmu, host: Host, qemu: Qemu) -> Iterator[Drift]:
+def _host_drift(vsmmu: RunningVsmmu, smmu: HostSmmu, host: Host, qemu: Qemu) -> Iterator[Diagnostic]:
     for mismatch in compare(_reader(smmu, host), frozen_of(vsmmu), qemu):
         if mismatch.certain:
             text = MESSAGES[mismatch.check.message].text
             said = text.format(host=mismatch.host, guest=mismatch.guest)
-            yield Drift("host", smmu.name, f"QEMU would not admit it to this vSMMU now: {said}")
+            yield Diagnostic(
+                "host",
+                "QEMU would not admit it to this vSMMU now",
+                where=smmu.name,
+                why=said,
+                next="before the next start, resolve anew (vsmmu resolve); until then plug nothing behind it",
+                severity="warning",
+            )
 
 
-def _auto_drift(vsmmu: RunningVsmmu, smmu: HostSmmu, host: Host) -> Iterator[Drift]:
+def _auto_drift(vsmmu: RunningVsmmu, smmu: HostSmmu, host: Host) -> Iterator[Diagnostic]:
     for entry in REGISTER_PROPERTIES:
         code = vsmmu.registers.get(entry.source)
         offered = host.read_field(smmu, entry.source).exact
         if vsmmu.written.get(entry.name) == AUTO and offered is not None and offered != code:
             now, then = entry.spell(entry.from_code(offered)), entry.spell(entry.from_code(code))
-            yield Drift("auto", entry.name, f"auto came out as {then}, and would as {now} at the next start")
+            yield Diagnostic(
+                "auto",
+                f"auto came out as {then}, and would as {now} at the next start",
+                where=entry.name,
+                next="pin the value, so that the guest stays the same: vsmmu inspect --pin",
+                severity="warning",
+            )
 
 
 def _reader(smmu: HostSmmu, host: Host) -> Callable[[str], Reading]:

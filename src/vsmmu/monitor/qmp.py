@@ -47,7 +47,13 @@ class CommandFailed(HostLacks):
     """
 
     def __init__(self, command: str, error_class: str, text: str, where: str) -> None:
-        super().__init__("monitor-refused", f"QEMU refuses {command}", where=where, why=text)
+        super().__init__(
+            "monitor-refused",
+            f"QEMU refuses {command}",
+            where=where,
+            why=text,
+            next="try again; if it is refused again, report it with QEMU's version",
+        )
         self.error_class = error_class
 
 

@@ -180,7 +180,12 @@ class DomainMonitor:
                 check=False, env={**os.environ, "LC_ALL": "C"},
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise HostLacks("monitor-silent", f"no answer within {self._seconds:g} s", where=where) from None
+            raise HostLacks(
+                "monitor-silent",
+                f"no answer within {self._seconds:g} s",
+                where=where,
+                next="give it more time: --timeout; see whether libvirtd hangs",
+            ) from None
         except OSError as error:
             raise HostLacks(
                 "no-virsh",

@@ -181,7 +181,12 @@ def _lay_out(chosen: Sequence[Share], spare: int, vm: _Vm, names: Names) -> tupl
         )
         found.append(vsmmu)
     if any(port.chassis == 0 for vsmmu in found for port in vsmmu.ports):
-        raise Negative("no-chassis", "there are not enough chassis numbers for all ports", why="QEMU has 255")
+        raise Negative(
+            "no-chassis",
+            "there are not enough chassis numbers for all ports",
+            why="QEMU has 255",
+            next="split the functions among several VMs",
+        )
     return tuple(found)
 
 

@@ -72,9 +72,11 @@ def _describe(
         return Alternative(
             value, "refused", f"QEMU would refuse: {verdict.failure.text}", verdict.failure.code
         )
-    own = [doubt for doubt in verdict.doubts if entry.source in doubt.needs or entry.name in doubt.needs]
+    own = [
+        doubt for doubt in verdict.of("unknown") if entry.source in doubt.needs or entry.name in doubt.needs
+    ]
     if own:
-        return Alternative(value, "unknown", f"QEMU could refuse: {own[0].text}", own[0].code)
+        return Alternative(value, "unknown", f"QEMU could refuse: {own[0].why}", own[0].code)
     if value == AUTO:
         taken = verdict.vsmmu(vsmmu.device).values.get(entry.name, "?")
         told = f"QEMU would take {taken}" if taken not in ("?", AUTO) else "QEMU would find out by itself"

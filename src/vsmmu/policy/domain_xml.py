@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from vsmmu.host.facts import Host
     from vsmmu.machine.domain.document import DomainXml
-    from vsmmu.machine.domain.lint_rules import Finding
     from vsmmu.machine.domain.reader import Reading
     from vsmmu.policy.options import Options
     from vsmmu.policy.result import Resolution
@@ -51,7 +50,7 @@ def as_libvirt_defines(
     edits = tuple(edit for edit in resolution.edits if _is_accelerated(reading, edit.device))
     written = domain.reading_after(edits)
     findings = lint(written, options.libvirt, qemu.version)
-    problems = [_problem(finding) for finding in findings if finding.severity == "error"]
+    problems = [finding for finding in findings if finding.severity == "error"]
     # QEMU would find the same thing later, and say it in words that do not fit a domain.
     problems += [
         _in_libvirts_words(problem)
@@ -67,12 +66,6 @@ def as_libvirt_defines(
 
 def _is_accelerated(reading: Reading, device: int) -> bool:
     return device not in reading.pluggable or reading.pluggable[device].accelerated
-
-
-def _problem(finding: Finding) -> Diagnostic:
-    return Diagnostic(
-        finding.code, finding.what, f"line {finding.line}", finding.consequence, next=finding.remedy
-    )
 
 
 def _in_libvirts_words(problem: Diagnostic) -> Diagnostic:
@@ -99,10 +92,10 @@ def _differences(meant: Verdict, final: Verdict) -> Iterator[Diagnostic]:
 def corrections(reading: Reading) -> Iterator[str]:
     """What to tell about corrected spellings, which nobody else would ever mention."""
     for finding in misspelt(reading):
-        yield f"corrected at line {finding.line}: {finding.what}; {finding.consequence}"
+        yield f"corrected at {finding.where}: {finding.what}; {finding.why}"
 
 
-def _warnings(findings: Iterable[Finding]) -> Iterator[str]:
+def _warnings(findings: Iterable[Diagnostic]) -> Iterator[str]:
     for finding in findings:
         if finding.severity == "warning":
-            yield f"line {finding.line}: {finding.what}; {finding.consequence}: {finding.remedy}"
+            yield f"{finding.where}: {finding.what}; {finding.why}: {finding.next}"

@@ -296,20 +296,13 @@ def _check_names(machine: Machine, options: Options) -> Iterator[Diagnostic]:
 
 def _problems_of(verdict: Verdict, known: Sequence[Diagnostic], options: Options) -> Iterator[Diagnostic]:
     """What the model has against the edited VM, unless a problem of ours is the cause."""
-    if verdict.failure is not None and not known:
-        failed = verdict.failure
-        yield Diagnostic(
-            failed.code,
-            f"QEMU {verdict.qemu} would not start this VM",
-            where=failed.device,
-            why=failed.printed,
-            next=failed.remedy,
-        )
+    if not known:
+        yield from verdict.of("error")
     codes = {problem.code for problem in known}
-    for hazard in verdict.hazards:
+    for hazard in verdict.of("hazard"):
         mixed = hazard.code == "two-host-smmus" and options.allow_mixed
-        if hazard.refuse and hazard.code not in codes and not mixed:
-            yield Diagnostic(hazard.code, hazard.text, where=hazard.device, next=hazard.remedy)
+        if hazard.code not in codes and not mixed:
+            yield hazard
 
 
 def _notes(
@@ -330,8 +323,9 @@ def _notes(
             if entry.qemu_auto and entry.action == "pinned" and entry.value != entry.qemu_auto:
                 differs = f"{vsmmu.device}: {entry.name}={entry.value}; QEMU's own auto would take"
                 yield f"{differs} {entry.qemu_auto} ({entry.why})"
-    for name in dict.fromkeys(doubt.device for doubt in verdict.doubts):
-        needs = [need for doubt in verdict.doubts if doubt.device == name for need in doubt.needs]
+    doubts = verdict.of("unknown")
+    for name in dict.fromkeys(doubt.where for doubt in doubts):
+        needs = [need for doubt in doubts if doubt.where == name for need in doubt.needs]
         yield f"not known behind {name}, so not predicted: {', '.join(needs)} (vsmmu check says more)"
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "Alternative",
     "PropertyResolution",
     "Resolution",
+    "ResolutionSummary",
     "Source",
     "VsmmuResolution",
 ]
@@ -100,12 +101,10 @@ class VsmmuResolution(msgspec.Struct, frozen=True):
         raise KeyError(name)
 
 
-class Resolution(msgspec.Struct, frozen=True):
-    """The answer for a whole VM.
+class ResolutionSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a resolution says, apart from the edited VM.
 
-    ``verdict`` is the model's on the edited VM (null if the edits could not be made out); ``edits`` is
-    empty if nothing has to change; ``notes`` are sentences for people. ``vm`` is the VM with its values, in
-    the form in which it came; None where there are problems.
+    ``problems`` (in JSON ``diagnostics``) are why nothing may be written; ``notes`` are sentences for people.
     """
 
     host: str
@@ -113,8 +112,18 @@ class Resolution(msgspec.Struct, frozen=True):
     machine_type: str
     policy: Policy
     vsmmus: tuple[VsmmuResolution, ...]
-    problems: tuple[Diagnostic, ...]
+    problems: tuple[Diagnostic, ...] = msgspec.field(name="diagnostics")
     notes: tuple[str, ...]
+
+
+class Resolution(ResolutionSummary, frozen=True, kw_only=True):
+    """The answer for a whole VM.
+
+    ``verdict`` is the model's on the edited VM (null if the edits could not be made out); ``edits`` is
+    empty if nothing has to change; ``vm`` is the VM with its values, in the form in which it came, and None
+    where there are problems.
+    """
+
     edits: tuple[Edit, ...]
     verdict: Verdict | None
     vm: Vm | None = None

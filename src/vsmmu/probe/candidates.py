@@ -71,7 +71,12 @@ def objection_to_bind(tree: Tree, found: Candidate) -> VsmmuError | None:
     if function.smmu is None:
         return _not_translated(function)
     if bridge(function).answer:
-        return UsageError("not-a-function", "a bridge cannot be given to vfio", where=function.address)
+        return UsageError(
+            "not-a-function",
+            "a bridge cannot be given to vfio",
+            where=function.address,
+            next="name a function behind it: vsmmu show lists them",
+        )
     if function.virtual_functions:
         return Negative(
             "has-virtual-functions",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.probe.record import TYPE_NAMES
 from vsmmu.smmuv3.fields import REGISTERS
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
@@ -23,12 +24,11 @@ PLAN_SCHEMA: Final = "vsmmu.probe-plan/1"
 
 
 class PlanTarget(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One question: ``refusal`` is the code of the error that keeps it from being asked."""
+    """One question: the functions that can answer it, best first, or what keeps it from being asked."""
 
     name: str
     choices: tuple[str, ...] = ()
-    refusal: str = ""
-    reason: str = ""
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,9 +46,7 @@ def plan_document(plan: Plan) -> PlanDocument:
         schema=PLAN_SCHEMA,
         steps=tuple(plan.describe()),
         targets=tuple(
-            PlanTarget(target.name, target.choices)
-            if target.refusal is None
-            else PlanTarget(target.name, refusal=target.refusal.code, reason=target.refusal.what)
+            PlanTarget(target.name, target.choices, (target.refusal.diagnostic,) if target.refusal else ())
             for target in plan.targets
         ),
         facts_path=plan.facts_path,

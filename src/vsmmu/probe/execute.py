@@ -205,11 +205,20 @@ def _ask_first(tree: Tree, host: Host, choices: tuple[str, ...]) -> Answer:
         device = vfio_device(tree, address)
         try:
             if device is None or function is None:
-                raise Negative("device-gone", "the function has left its vfio driver", where=address)
+                raise Negative(
+                    "device-gone",
+                    "the function has left its vfio driver",
+                    where=address,
+                    next="try again; if it stays away, vsmmu show tells its driver",
+                )
             return ask(tree, address, device.node, function.iommu_group)
         except (Negative, PermissionRefused) as error:
             first = first or error
-    raise first or Negative("no-idle-function", "there is nothing to ask")
+    raise first or Negative(
+        "no-idle-function",
+        "there is nothing to ask",
+        next="bind a function to vfio-pci, or name one to take for a moment: --bind ADDRESS",
+    )
 
 
 def _undo_interrupted(journal: Journal, writer: SysfsWriter) -> tuple[list[AnyStep], VsmmuError | None]:

@@ -45,7 +45,11 @@ def exclusive(directory: str, patience: float = PATIENCE) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise HostLacks(
-            "no-run-directory", "cannot make the lock file", where=path, why=os.strerror(error.errno or 0)
+            "no-run-directory",
+            "cannot make the lock file",
+            where=path,
+            why=os.strerror(error.errno or 0),
+            next="run as root, or set VSMMU_RUN_DIR to a folder of yours",
         ) from None
     try:
         _check_owner(directory)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.evidence import Evidence, Reading
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostSmmu
 from vsmmu.host.judgements import nest_parent, nesting
 from vsmmu.qemu.compat import compare
-from vsmmu.qemu.outcome import Doubt, Failure, failure
+from vsmmu.qemu.outcome import Failure, failure
 from vsmmu.qemu.texts import MESSAGES, Phase
 from vsmmu.smmuv3.fields import field
 from vsmmu.smmuv3.interval import Interval
@@ -53,7 +54,7 @@ class Admission:
     :param doubts: where checks that the facts leave open are noted.
     """
 
-    def __init__(self, host: Host, qemu: Qemu, doubts: list[Doubt]) -> None:
+    def __init__(self, host: Host, qemu: Qemu, doubts: list[Diagnostic]) -> None:
         self._host = host
         self._qemu = qemu
         self._doubts = doubts
@@ -178,7 +179,17 @@ class Admission:
         self._seen.add((code, endpoint.smmu_name))
         name = endpoint.device.name
         text = MESSAGES[code].text.format(**values, device=name, vfio=self._vfio(endpoint))
-        self._doubts.append(Doubt(code, name, needs, text))
+        self._doubts.append(
+            Diagnostic(
+                code,
+                f"{', '.join(needs)} is not known, so QEMU could refuse",
+                where=name,
+                why=text,
+                next="take facts on that host: vsmmu probe",
+                severity="unknown",
+                needs=needs,
+            )
+        )
 
     def _vfio(self, endpoint: Endpoint) -> str:
         return vfio_name(endpoint.device, endpoint.function.address if endpoint.function else None)

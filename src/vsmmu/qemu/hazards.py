@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vsmmu.qemu.outcome import Hazard
+from vsmmu.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ __all__ = ["hazards_of"]
 
 def hazards_of(
     vsmmus: Sequence[Vsmmu], vsmmu_of: Mapping[int, Vsmmu], early: Mapping[int, Sequence[Endpoint]]
-) -> Iterator[Hazard]:
+) -> Iterator[Diagnostic]:
     """All hazards of a VM.
 
     :param vsmmu_of: vSMMUs by their root complex.
@@ -34,57 +34,58 @@ def hazards_of(
                 yield _too_early(endpoint, behind)
 
 
-def _two_host_smmus(vsmmu: Vsmmu) -> Iterator[Hazard]:
+def _two_host_smmus(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
     known = [endpoint for endpoint in vsmmu.endpoints if endpoint.smmu is not None]
     for endpoint in known[1:]:
         if endpoint.smmu_name != known[0].smmu_name:
             first = known[0]
-            yield Hazard(
+            yield Diagnostic(
                 "two-host-smmus",
-                vsmmu.name,
                 f"{first.device.name} sits behind host SMMU {first.smmu_name} and {endpoint.device.name} "
                 f"behind {endpoint.smmu_name}: QEMU starts, then cannot attach the second",
-                f"give {endpoint.device.name} a pxb-pcie and an arm-smmuv3 of its own",
-                refuse=True,
+                where=vsmmu.name,
+                next=f"give {endpoint.device.name} a pxb-pcie and an arm-smmuv3 of its own",
+                severity="hazard",
             )
             return
 
 
-def _two_iommufds(vsmmu: Vsmmu) -> Iterator[Hazard]:
+def _two_iommufds(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
     for endpoint in vsmmu.endpoints[1:]:
         first, second = vsmmu.endpoints[0].device, endpoint.device
         if first.text("iommufd") != second.text("iommufd"):
-            yield Hazard(
+            yield Diagnostic(
                 "two-iommufds",
-                vsmmu.name,
                 f"{first.name} uses iommufd {first.text('iommufd')} and {second.name} "
                 f"{second.text('iommufd')}: QEMU starts, then cannot attach the second",
-                "use one iommufd object for all endpoints behind one vSMMU",
-                refuse=True,
+                where=vsmmu.name,
+                next="use one iommufd object for all endpoints behind one vSMMU",
+                severity="hazard",
             )
             return
 
 
-def _ats_without_vsmmu(vsmmu: Vsmmu) -> Iterator[Hazard]:
+def _ats_without_vsmmu(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
     held = vsmmu.frozen.get("ats")
     if held is None or held.exact != 0:
         return
     for endpoint in vsmmu.endpoints:
         if endpoint.ats_visible:
-            yield Hazard(
+            yield Diagnostic(
                 "ats-not-offered",
-                endpoint.device.name,
                 f"the guest sees the ATS capability of {endpoint.device.name}, but {vsmmu.name} has ats=off",
-                "nothing to do if ATS is not wanted; else let the vSMMU offer it",
+                where=endpoint.device.name,
+                next="nothing to do if ATS is not wanted; else let the vSMMU offer it",
+                severity="warning",
             )
 
 
-def _too_early(endpoint: Endpoint, vsmmu: Vsmmu) -> Hazard:
-    return Hazard(
+def _too_early(endpoint: Endpoint, vsmmu: Vsmmu) -> Diagnostic:
+    return Diagnostic(
         "endpoint-before-vsmmu",
-        endpoint.device.name,
         f"{endpoint.device.name} is made before {vsmmu.name}, so it gets no vIOMMU: the guest's translation "
         "does not reach the host's SMMU",
-        f"put {vsmmu.name} before {endpoint.device.name}; QEMU makes key=value devices before JSON ones",
-        refuse=True,
+        where=endpoint.device.name,
+        next=f"put {vsmmu.name} before {endpoint.device.name}; QEMU makes key=value devices before JSON ones",
+        severity="hazard",
     )

@@ -7,14 +7,13 @@ from typing import Literal
 
 import msgspec
 
+from vsmmu.diagnostic import Diagnostic, Severity
 from vsmmu.qemu.texts import MESSAGES, Message, Phase
 
 __all__ = [
     "Answer",
-    "Doubt",
     "EndpointOutcome",
     "Failure",
-    "Hazard",
     "Step",
     "Verdict",
     "VsmmuOutcome",
@@ -25,7 +24,9 @@ Answer = Literal["starts", "refused", "unknown"]
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """QEMU refuses: ``text`` is its sentence, ``printed`` the line with what it puts in front."""
+    """QEMU's own words where it refuses: ``text`` is its sentence, ``printed`` the line with what it puts in
+    front.
+    """
 
     code: str
     text: str
@@ -34,28 +35,10 @@ class Failure(msgspec.Struct, frozen=True):
     phase: Phase
     remedy: str
 
-
-class Doubt(msgspec.Struct, frozen=True):
-    """A check that cannot be predicted, because facts are missing.
-
-    ``code`` is the message that QEMU would print if the check failed; ``needs`` are the facts that would
-    settle it (``IDR1.SIDSIZE``, ``ats_not_supported``).
-    """
-
-    code: str
-    device: str
-    needs: tuple[str, ...]
-    text: str
-
-
-class Hazard(msgspec.Struct, frozen=True):
-    """QEMU starts, and yet something will go wrong later; ``refuse`` if vsmmu says no because of it."""
-
-    code: str
-    device: str
-    text: str
-    remedy: str
-    refuse: bool = False
+    def diagnosed(self, qemu: str) -> Diagnostic:
+        """The diagnosis that follows from it."""
+        what = f"QEMU {qemu} would not start this VM"
+        return Diagnostic(self.code, what, self.device, self.printed, self.remedy)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -102,24 +85,30 @@ class Verdict(msgspec.Struct, frozen=True):
     """Would QEMU start this VM on this host?
 
     ``answer`` is *unknown* if no certain refusal was found but some check could not be predicted.
+    ``diagnostics`` are, worst first: the refusal (*error*), what QEMU lets through although it cannot work
+    (*hazard*), the checks that facts are missing for (*unknown*; ``code`` and ``why`` are the message that
+    QEMU would print if the check failed, ``needs`` the facts that would settle it), and warnings.
     """
 
     answer: Answer
     qemu: str
     machine_type: str
     failure: Failure | None
-    doubts: tuple[Doubt, ...]
-    hazards: tuple[Hazard, ...]
+    diagnostics: tuple[Diagnostic, ...]
     vsmmus: tuple[VsmmuOutcome, ...]
     trace: tuple[Step, ...]
 
-    def startable(self, *, assume_safe: bool = False) -> bool:
+    def would_start(self, *, assume_safe: bool = False) -> bool:
         """Whether QEMU starts and nothing is known to go wrong later.
 
         :param assume_safe: also say yes where nothing certain speaks against it, but facts are missing.
         """
         answers = ("starts", "unknown") if assume_safe else ("starts",)
-        return self.answer in answers and not any(hazard.refuse for hazard in self.hazards)
+        return self.answer in answers and not self.of("hazard")
+
+    def of(self, *severities: Severity) -> tuple[Diagnostic, ...]:
+        """The diagnostics of these severities."""
+        return tuple(entry for entry in self.diagnostics if entry.severity in severities)
 
     def vsmmu(self, device: str) -> VsmmuOutcome:
         """The outcome of the vSMMU called ``device``.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from vsmmu.diagnostic import Diagnostic, by_severity
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge, is_pci, is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
@@ -18,7 +19,7 @@ from vsmmu.machine.topology import Bus, Topology
 from vsmmu.qemu.admission import Admission, Refused, vfio_name
 from vsmmu.qemu.board import ON_OFF_AUTO, PciNumbers, board_card, bypasses_iommu, machine_iommu, with_globals
 from vsmmu.qemu.hazards import hazards_of
-from vsmmu.qemu.outcome import Answer, Doubt, Failure, Step, Verdict, failure
+from vsmmu.qemu.outcome import Answer, Failure, Step, Verdict, failure
 from vsmmu.qemu.realize import Plug, refusals
 from vsmmu.qemu.settings import SettingsError, VsmmuSettings, read_settings
 from vsmmu.qemu.state import Endpoint, Vsmmu
@@ -54,7 +55,7 @@ class QemuProcess:
         self.functions = functions or {}
         self.machine_type: MachineType | None = None
         self.failure: Failure | None = None
-        self.doubts: list[Doubt] = []
+        self.doubts: list[Diagnostic] = []
         self.trace: list[Step] = []
         self.vsmmus: list[Vsmmu] = []
         self._admission = Admission(host, qemu, self.doubts)
@@ -336,14 +337,15 @@ class QemuProcess:
 
     def verdict(self) -> Verdict:
         """The answer so far."""
+        refusal = [self.failure.diagnosed(str(self.qemu))] if self.failure else []
+        hazards = hazards_of(self.vsmmus, self._vsmmu_of, self._early)
         answer: Answer = "refused" if self.failure else "unknown" if self.doubts else "starts"
         return Verdict(
             answer=answer,
             qemu=str(self.qemu),
             machine_type=self.machine_type.name if self.machine_type else self.machine.machine_type,
             failure=self.failure,
-            doubts=tuple(self.doubts),
-            hazards=tuple(hazards_of(self.vsmmus, self._vsmmu_of, self._early)),
+            diagnostics=by_severity([*refusal, *hazards, *self.doubts]),
             vsmmus=tuple(vsmmu.outcome() for vsmmu in self.vsmmus),
             trace=tuple(self.trace),
         )

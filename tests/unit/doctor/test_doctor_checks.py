@@ -73,7 +73,7 @@ def test_a_host_that_is_ready_but_not_probed(ready: FakeHost) -> None:
 def test_every_check_that_does_not_pass_says_what_next(fake: FakeHost) -> None:
     for check in examine(seen(fake)):
         if check.status in ("WARN", "FAIL"):
-            assert check.remedy, check.id
+            assert check.diagnostics[0].next, check.id
             assert check.detail, check.id
 
 
@@ -168,7 +168,7 @@ def test_vfio_devices_without_files(ready: FakeHost) -> None:
     for address in ("0000:00:06.0", "0000:00:07.0"):
         next(ready.path(f"/sys/bus/pci/devices/{address}/vfio-dev").iterdir()).joinpath("dev").unlink()
     check = verdict(seen(ready), "vfio-cdev")
-    assert (check.status, "CDEV" in check.remedy) == ("FAIL", True)
+    assert (check.status, "CDEV" in check.diagnostics[0].next) == ("FAIL", True)
 
 
 def test_a_shared_group(ready: FakeHost) -> None:

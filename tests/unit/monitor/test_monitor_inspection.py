@@ -52,7 +52,7 @@ def test_values_come_from_the_registers_and_not_from_qom() -> None:
         "oas": ("auto", "48", "48", "48"),
     }
     assert vsmmu.registers == GB200_REGISTERS.as_dict()
-    assert not vsmmu.drift
+    assert not vsmmu.diagnostics
     assert not vsmmu.notes
     assert [entry.function for entry in vsmmu.endpoints] == [GPU]
     assert vsmmu.primary_bus == "pcie.s"
@@ -70,22 +70,24 @@ def test_sixteen_vsmmus_keep_their_own_registers() -> None:
 def test_what_is_configured_and_not_seen_is_drift() -> None:
     vm = FakeVm({"s": PLAIN})
     vm.tree["/machine/peripheral/s"]["oas"] = "48"
-    assert [(entry.code, entry.subject) for entry in inspected(vm).vsmmus[0].drift] == [("configured", "oas")]
+    assert [(entry.code, entry.where) for entry in inspected(vm).vsmmus[0].diagnostics] == [
+        ("configured", "oas")
+    ]
 
 
 def test_a_host_that_offers_less_now_is_drift_with_qemus_words() -> None:
     facts = host(smmu(oas=44, ats=0, ril=0), function(GPU))
-    drift = inspected(FakeVm({"s": GB200_REGISTERS}, {"s-a": GPU}), facts).vsmmus[0].drift
-    assert ("host", "smmu0") in [(entry.code, entry.subject) for entry in drift]
+    drift = inspected(FakeVm({"s": GB200_REGISTERS}, {"s-a": GPU}), facts).vsmmus[0].diagnostics
+    assert ("host", "smmu0") in [(entry.code, entry.where) for entry in drift]
     assert "Host SMMUv3 supports only 44-bit IPA, but the vSMMU OAS implies 48-bit IPA" in str(drift)
-    assert {entry.subject for entry in drift if entry.code == "auto"} == {"ats", "oas"}
+    assert {entry.where for entry in drift if entry.code == "auto"} == {"ats", "oas"}
 
 
 def test_a_host_that_offers_more_now_is_drift_only_under_auto() -> None:
     facts = host(smmu(oas=48, ats=0, ril=1, ssidsize=0), function(GPU))
     vm = FakeVm({"s": PLAIN}, {"s-a": GPU})
-    drift = inspected(vm, facts).vsmmus[0].drift
-    assert [entry.text for entry in drift] == ["auto came out as 44, and would as 48 at the next start"]
+    drift = inspected(vm, facts).vsmmus[0].diagnostics
+    assert [entry.what for entry in drift] == ["auto came out as 44, and would as 48 at the next start"]
     vm.tree["/machine/peripheral/s"]["oas"] = "44"
     assert not inspected(vm, facts).drift
 
@@ -166,21 +168,22 @@ def test_the_prediction_is_the_models_own_for_the_same_vm(values: dict[str, int]
         port(1),
     )
     vm = QemuProcess(machine, facts, Q11_1)
-    assert vm.start().startable()
+    assert vm.start().would_start()
     failed = vm.hot_plug(device(f"vfio-pci,host={GPU},bus=rp1,iommufd=i0,id=v"))
-    assert (answer.code, answer.text) == ((failed.code, failed.printed) if failed else ("", ""))
-    assert answer.code == code
+    found = [(entry.code, entry.why) for entry in answer.diagnostics]
+    assert found == ([(failed.code, failed.printed)] if failed else [])
+    assert [entry.code for entry in answer.diagnostics] == ([code] if code else [])
 
 
 def test_refusals_that_need_no_facts() -> None:
     vm = FakeVm({"s": GB200_REGISTERS}, {"s-a": GPU, "s-b": SECOND})
-    assert foretold(vm, ELSEWHERE).code == "no-free-port"
-    assert foretold(vm, GPU).code == "already-given"
+    assert foretold(vm, ELSEWHERE).diagnostics[0].code == "no-free-port"
+    assert foretold(vm, GPU).diagnostics[0].code == "already-given"
     occupied = foretold(vm, ELSEWHERE, bus="s-a")
-    assert occupied.text.startswith("PCI: slot 0 function 0 already occupied by vfio-pci")
+    assert occupied.diagnostics[0].what.startswith("PCI: slot 0 function 0 already occupied by vfio-pci")
     vm = FakeVm({"s": GB200_REGISTERS})
     vm.objects = []
-    assert foretold(vm, GPU).code == "no-iommufd"
+    assert foretold(vm, GPU).diagnostics[0].code == "no-iommufd"
     for code, call in (
         ("no-such-device", lambda: foretold(vm, "0000:09:00.0")),
         ("no-such-bus", lambda: foretold(vm, GPU, bus="nope")),
@@ -194,8 +197,8 @@ def test_refusals_that_need_no_facts() -> None:
 def test_unknown_facts_leave_the_prediction_open() -> None:
     facts = host(smmu(oas=None), function(GPU))
     answer = foretold(FakeVm({"s": GB200_REGISTERS}), GPU, facts)
-    assert (answer.answer, answer.code) == ("unknown", "qemu-oas")
-    assert "IDR5.OAS" in answer.text
+    assert (answer.answer, answer.diagnostics[0].code) == ("unknown", "qemu-oas")
+    assert answer.diagnostics[0].needs == ("IDR5.OAS",)
 
 
 # --- the verb -----------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_a_named_host_smmu_makes_it_start() -> None:
     text, resolution = resolved(f"{HEAD} {SHORT} {EMPTY}", options=options)
     assert text == f"{HEAD} {SEED} {EMPTY}"
     assert resolution.vsmmus[0].host_smmus == (GB200.smmus[1].name,)
-    assert start(line(text).machine(), GB200, Q11_1).startable()
+    assert start(line(text).machine(), GB200, Q11_1).would_start()
 
 
 @pytest.mark.parametrize("named", ["0009:01:00.0", "9:1:0.0", "arm-smmu-v3.1.auto"])

@@ -425,7 +425,7 @@ def test_the_command_dry(run, kernel: Kernel, fake: FakeHost) -> None:
     assert run("--dry-run").stdout.startswith(" 1. ask the kernel about the IOMMU before 0000:00:06.0")
     document = json.loads(run("--dry-run", "-o", "json", NIC).stdout)
     assert document["schema"] == PLAN_SCHEMA
-    assert document["targets"][0]["refusal"] == "not-on-vfio"
+    assert document["targets"][0]["diagnostics"][0]["code"] == "not-on-vfio"
     assert kernel.asked == []
     assert not fake.path("/run/vsmmu/host.json").exists()
 

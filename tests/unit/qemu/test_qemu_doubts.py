@@ -53,9 +53,9 @@ def test_each_check_is_in_doubt_where_its_field_is_unknown(check: Check) -> None
     given = {names.get(key, key): value for key, value in unknown.items()}
     verdict = start(vm(PINNED), host(smmu(**given)), Q11_1)
     assert verdict.answer == "unknown"
-    assert [(doubt.code, doubt.needs) for doubt in verdict.doubts] == [(check.message, (check.key,))]
-    assert not verdict.startable()
-    assert verdict.startable(assume_safe=True)
+    assert [(doubt.code, doubt.needs) for doubt in verdict.of("unknown")] == [(check.message, (check.key,))]
+    assert not verdict.would_start()
+    assert verdict.would_start(assume_safe=True)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_bound_settles_what_it_can(known: Fact, wish: str, answer: str) -> Non
 
 
 def test_a_doubt_shows_the_range_that_is_known() -> None:
-    [doubt] = start(vm("oas=48"), host(smmu(oas=AT_LEAST_44)), Q11_1).doubts
+    [doubt] = start(vm("oas=48"), host(smmu(oas=AT_LEAST_44)), Q11_1).of("unknown")
     assert doubt.text == "Host SMMUv3 supports only 44..56-bit IPA, but the vSMMU OAS implies 48-bit IPA"
 
 
@@ -87,26 +87,26 @@ def test_an_unknown_value_of_the_first_smmu_is_a_doubt_for_the_second() -> None:
     on = host(smmu("a", oas=None), smmu("b"), function("0000:01:00.0", "a"), function("0000:02:00.0", "b"))
     machine = vm("", port(1), vfio("0000:01:00.0", 1), port(2), vfio("0000:02:00.0", 2))
     verdict = start(machine, on, Q11_1)
-    assert [(doubt.code, doubt.device) for doubt in verdict.doubts] == [("qemu-oas", "v2")]
+    assert [(doubt.code, doubt.where) for doubt in verdict.of("unknown")] == [("qemu-oas", "v2")]
     assert [endpoint.answer for endpoint in verdict.vsmmu("s").endpoints] == ["starts", "unknown"]
 
 
 def test_a_certain_refusal_outweighs_doubts() -> None:
     verdict = start(vm("oas=48"), host(smmu(IDR1_SIDSIZE=None, oas=44)), Q11_1)
     assert verdict.answer == "refused"
-    assert verdict.doubts
+    assert verdict.of("unknown")
 
 
 def test_a_doubt_is_told_once_for_each_host_smmu() -> None:
     on = host(smmu(IDR1_SIDSIZE=None), function("0000:01:00.0"), function("0000:02:00.0"))
     machine = vm("", port(1), vfio("0000:01:00.0", 1), port(2), vfio("0000:02:00.0", 2))
-    assert len(start(machine, on, Q11_1).doubts) == 1
+    assert len(start(machine, on, Q11_1).of("unknown")) == 1
 
 
 def test_a_function_that_is_not_among_the_facts_leaves_everything_open() -> None:
     verdict = start(vm("", port(1), vfio("0000:09:00.0", 1)), host(), Q11_1)
     assert verdict.answer == "unknown"
-    assert "qemu-viommu" in {doubt.code for doubt in verdict.doubts}
+    assert "qemu-viommu" in {doubt.code for doubt in verdict.of("unknown")}
     assert verdict.vsmmu("s").endpoints[0].function == ""
 
 

@@ -159,7 +159,7 @@ def test_a_start_that_is_refused_is_no_yes(code: str) -> None:
     scene = SCENES[code]
     verdict = start(scene.machine, scene.on, scene.qemu)
     assert verdict.answer == "refused"
-    assert not verdict.startable(assume_safe=True)
+    assert not verdict.would_start(assume_safe=True)
     assert verdict.trace[-1].event.startswith("refused: ")
 
 
@@ -259,15 +259,15 @@ HAZARDS = {
 def test_the_hazard_is_seen_although_qemu_starts(code: str) -> None:
     verdict = start(HAZARDS[code], TWO, Q11_1)
     assert verdict.answer == "starts"
-    [hazard] = verdict.hazards
+    [hazard] = verdict.diagnostics
     assert hazard.code == code
-    assert hazard.remedy
-    assert verdict.startable() is not hazard.refuse
+    assert hazard.next
+    assert verdict.would_start() is (hazard.severity == "warning")
 
 
 def test_every_hazard_has_a_vm() -> None:
     source = inspect.getsource(hazards)
-    codes = set(re.findall(r'Hazard\(\s*"([a-z-]+)"', source))
+    codes = set(re.findall(r'Diagnostic\(\s*"([a-z-]+)"', source))
     assert codes == set(HAZARDS)
 
 

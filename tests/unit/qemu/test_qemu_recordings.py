@@ -112,14 +112,14 @@ def differences(case: Case) -> list[str]:
     found = []
     answer = "refused" if case["exit"] else "starts"
     if verdict.answer != answer:
-        found.append(f"{verdict.answer}, not {answer}: {verdict.doubts or verdict.failure}")
+        found.append(f"{verdict.answer}, not {answer}: {verdict.of('unknown') or verdict.failure}")
     stderr = "\n".join(case.get("stderr", []))
     printed = verdict.failure.printed if verdict.failure else ""
     if case["exit"] and printed != stderr:
         found.append(f"prints {printed!r}")
-    fails_later = any(hazard.code in ("two-host-smmus", "two-iommufds") for hazard in verdict.hazards)
+    fails_later = any(hazard.code in ("two-host-smmus", "two-iommufds") for hazard in verdict.of("hazard"))
     if "host" not in case and fails_later != ("Failed to attach GBPA hwpt" in stderr):
-        found.append(f"hazards {verdict.hazards}")
+        found.append(f"hazards {verdict.diagnostics}")
     registers = case.get("registers", [])
     if shown(verdict)[: len(registers)] != registers:
         found.append(f"registers {shown(verdict)}")

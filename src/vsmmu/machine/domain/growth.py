@@ -48,7 +48,11 @@ def with_vsmmus(domain: DomainXml, groups: Sequence[Sequence[HostDevice]]) -> Do
     for group in groups:
         lowest -= 1 + len(group)
         if lowest <= 0 or len(group) > MAX_PORTS:
-            raise Negative("topology-full", f"there is no room for {len(devices)} devices behind SMMUs")
+            raise Negative(
+                "topology-full",
+                f"there is no room for {len(devices)} devices behind SMMUs",
+                next="remove devices or controllers, or give the domain lower bus numbers (busNr)",
+            )
         expander = index
         target = f"<target busNr='{lowest}'/>"
         elements.append(_controller(expander, EXPANDER, target))

@@ -6,11 +6,12 @@ The rules are rows of :data:`vsmmu.machine.domain.lint_rules.RULES`; this module
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, ROOTS, number
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu, is_integer
-from vsmmu.machine.domain.lint_rules import RULES, Finding
+from vsmmu.machine.domain.lint_rules import RULES
 from vsmmu.machine.domain.lint_versions import missing_features
 from vsmmu.machine.drivers import is_bridge, is_vfio
 from vsmmu.machine.topology import Topology
@@ -31,15 +32,15 @@ _COMMAND_LINE: Final = "http://libvirt.org/schemas/domain/qemu/1.0 commandline"
 
 def lint(
     reading: Reading, libvirt: Version | None = None, qemu: Version = LATEST_QEMU
-) -> tuple[Finding, ...]:
-    """Everything that the rules find, by line.
+) -> tuple[Diagnostic, ...]:
+    """Everything that the rules find, in the order of the elements.
 
     :param libvirt: the version that will define the domain; None for the newest known.
     :param qemu: the version that will run it.
     """
     libvirt = libvirt or LATEST_LIBVIRT
     smmus = [entry for entry in reading.iommus if entry.is_smmuv3]
-    found: list[Finding] = []
+    found: list[_Placed] = []
     for iommu in smmus:
         found += _spelling(iommu)
         found += _values(iommu)
@@ -52,30 +53,41 @@ def lint(
         found += _behind(reading)
     for element, rule, values in missing_features(reading, smmus, libvirt, qemu):
         found.append(_finding(rule, element, **values))
-    return tuple(sorted(found, key=lambda entry: entry.line))
+    found.sort(key=lambda entry: entry.element.start)
+    return tuple(entry.diagnostic for entry in found)
 
 
-def _finding(code: str, element: Element, **values: object) -> Finding:
+class _Placed(NamedTuple):
+    """A rule that applies, and the element that it applies to."""
+
+    element: Element
+    diagnostic: Diagnostic
+
+
+def _finding(code: str, element: Element, **values: object) -> _Placed:
     rule = RULES[code]
-    return Finding(
-        code,
-        rule.severity,
-        element.line,
-        element.name.rpartition(" ")[2],
-        rule.what.format(**values),
-        rule.consequence.format(**values),
-        rule.remedy.format(**values),
+    return _Placed(
+        element,
+        Diagnostic(
+            code,
+            rule.what.format(**values),
+            where=f"line {element.line} <{element.name.rpartition(' ')[2]}>",
+            why=rule.consequence.format(**values),
+            next=rule.remedy.format(**values),
+            severity=rule.severity,
+        ),
     )
 
 
-def misspelt(reading: Reading) -> Iterator[Finding]:
+def misspelt(reading: Reading) -> Iterator[Diagnostic]:
     """The spellings that :meth:`vsmmu.machine.domain.document.DomainXml.edit` corrects, by line."""
     for iommu in reading.iommus:
         if iommu.is_smmuv3:
-            yield from (entry for entry in _spelling(iommu) if entry.code in _CORRECTED)
+            found = (placed.diagnostic for placed in _spelling(iommu))
+            yield from (entry for entry in found if entry.code in _CORRECTED)
 
 
-def _spelling(iommu: Iommu) -> Iterator[Finding]:
+def _spelling(iommu: Iommu) -> Iterator[_Placed]:
     if iommu.draft:
         yield _finding("model-draft", iommu.element, written=iommu.draft)
     for entry in iommu.misspelt:
@@ -89,7 +101,7 @@ def _spelling(iommu: Iommu) -> Iterator[Finding]:
             yield _finding("attribute-unknown", element, written=f"{entry.written:.60}", instead=instead)
 
 
-def _values(iommu: Iommu) -> Iterator[Finding]:
+def _values(iommu: Iommu) -> Iterator[_Placed]:
     settings, element = iommu.settings, iommu.driver or iommu.element
     for name, value in settings.items():
         switch = name == "accel" or (name in PROPERTIES and PROPERTIES[name].is_switch)
@@ -106,7 +118,7 @@ def _values(iommu: Iommu) -> Iterator[Finding]:
         yield _finding("accel-missing", element, names=", ".join(dependent))
 
 
-def _bus(iommu: Iommu, reading: Reading) -> Iterator[Finding]:
+def _bus(iommu: Iommu, reading: Reading) -> Iterator[_Placed]:
     element = iommu.driver or iommu.element
     if not iommu.pci_bus:
         if iommu.accelerated:
@@ -123,7 +135,7 @@ def _bus(iommu: Iommu, reading: Reading) -> Iterator[Finding]:
         yield _finding("pcibus-no-expander", element, value=iommu.pci_bus, model=model, known=known)
 
 
-def _several(smmus: list[Iommu], reading: Reading) -> Iterator[Finding]:
+def _several(smmus: list[Iommu], reading: Reading) -> Iterator[_Placed]:
     first_at: dict[str, int] = {}
     for iommu in smmus:
         element = iommu.driver or iommu.element
@@ -148,7 +160,7 @@ def _vanishing(at: int, smmus: list[Iommu]) -> str:
     return "libvirt accepts it and makes one SMMU of them all"
 
 
-def _machine(smmus: list[Iommu], reading: Reading) -> Iterator[Finding]:
+def _machine(smmus: list[Iommu], reading: Reading) -> Iterator[_Placed]:
     root, machine = reading.root, reading.machine
     kind = root.find("os/type")
     arch = kind.get("arch") if kind is not None else ""
@@ -173,7 +185,7 @@ def _machine(smmus: list[Iommu], reading: Reading) -> Iterator[Finding]:
             yield _finding("commandline-smmu", element)
 
 
-def _iommufd(root: Element) -> Iterator[Finding]:
+def _iommufd(root: Element) -> Iterator[_Placed]:
     for count, element in enumerate(root.all("iommufd")):
         if count > 0:
             yield _finding("iommufd-twice", element)
@@ -181,7 +193,7 @@ def _iommufd(root: Element) -> Iterator[Finding]:
             yield _finding("iommufd-fdgroup", element)
 
 
-def _behind(reading: Reading) -> Iterator[Finding]:
+def _behind(reading: Reading) -> Iterator[_Placed]:
     machine = reading.machine
     topology = Topology.of(machine)
     roots = {
@@ -209,7 +221,7 @@ def _behind(reading: Reading) -> Iterator[Finding]:
             yield _finding("expander-place", controller.element, value=address.bus)
 
 
-def _unplaced(reading: Reading, topology: Topology, roots: set[str]) -> Iterator[Finding]:
+def _unplaced(reading: Reading, topology: Topology, roots: set[str]) -> Iterator[_Placed]:
     """Emulated devices without address, if libvirt might put one behind an accelerated SMMU."""
     machine = reading.machine
     emulated = [

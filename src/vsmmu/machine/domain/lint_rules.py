@@ -9,9 +9,7 @@ made from this table.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.smmuv3.properties import AUTO_SINCE, LIBVIRT_SINCE, REGISTER_PROPERTIES
 from vsmmu.versions import spell_version
@@ -19,29 +17,19 @@ from vsmmu.versions import spell_version
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RULES", "Finding", "Rule", "Severity"]
+    from vsmmu.diagnostic import Severity
+
+__all__ = ["RULES", "Rule"]
 
 _AUTO: Final = spell_version(AUTO_SINCE)
 _FIXED: Final = " ".join(f"{entry.name}={entry.spell(entry.software)}" for entry in REGISTER_PROPERTIES)
 
-#: *error*: it does not start, or not as written. *warning*: it starts, and may surprise.
-Severity = Literal["error", "warning"]
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that is wrong, in the words of its rule; ``line`` is that of the element."""
-
-    code: str
-    severity: Severity
-    line: int
-    element: str
-    what: str
-    consequence: str
-    remedy: str
-
 
 class Rule(NamedTuple):
-    """One rule; ``what``, ``consequence`` and ``remedy`` have ``{}`` places for values."""
+    """One rule.
+
+    *error*: it does not start, or not as written. *warning*: it starts, and may surprise. ``what``, ``consequence`` and ``remedy`` have ``{}`` places for values.
+    """
 
     code: str
     severity: Severity

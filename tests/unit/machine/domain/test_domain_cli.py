@@ -83,7 +83,7 @@ def test_json() -> None:
     assert refused.returncode == 1
     document = json.loads(refused.stdout)
     assert document["domain"] is None
-    assert document["problems"][0]["code"] == "accel-without-pcibus"
+    assert document["diagnostics"][0]["code"] == "accel-without-pcibus"
 
 
 def test_explain_knows_the_device_and_the_register() -> None:

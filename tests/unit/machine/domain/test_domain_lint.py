@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,8 +15,11 @@ from domains import PARTS, domain, driver, golden
 from vsmmu.errors import UsageError
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.domain.lint import lint
-from vsmmu.machine.domain.lint_rules import RULES, Finding
+from vsmmu.machine.domain.lint_rules import RULES
 from vsmmu.machine.domain.lint_versions import parse_libvirt_version
+
+if TYPE_CHECKING:
+    from vsmmu.diagnostic import Diagnostic
 
 SMMU = PARTS["iommu"]
 SECOND = (
@@ -61,7 +65,7 @@ BROKEN = {
 VERSIONS = {"libvirt-too-old": {"libvirt": (12, 6)}, "qemu-too-old": {"qemu": (11, 0)}}
 
 
-def findings(data: bytes, **versions: tuple[int, int]) -> tuple[Finding, ...]:
+def findings(data: bytes, **versions: tuple[int, int]) -> tuple[Diagnostic, ...]:
     return lint(read_domain_xml(data, "vm.xml").reading, **versions)
 
 
@@ -75,11 +79,12 @@ def test_rule(code: str) -> None:
     assert {finding.code for finding in found} == {code}
     for finding in found:
         assert finding.severity == RULES[code].severity
-        assert finding.consequence
-        assert finding.remedy
-        assert "{" not in finding.what + finding.consequence + finding.remedy
-        line = BROKEN[code].decode().splitlines()[finding.line - 1]
-        assert f"<{finding.element}" in line or f":{finding.element}" in line
+        assert finding.why
+        assert finding.next
+        assert "{" not in finding.what + finding.why + finding.next
+        _, number, element = finding.where.split()
+        line, name = BROKEN[code].decode().splitlines()[int(number) - 1], element.strip("<>")
+        assert f"<{name}" in line or f":{name}" in line
 
 
 @pytest.mark.parametrize(
@@ -105,7 +110,7 @@ def test_software_smmu_may_have_emulated_devices() -> None:
     ("version", "codes"), [((11, 9), 2), ((12, 0), 2), ((12, 6), 1), ((12, 7), 0), ((13, 0), 0)]
 )
 def test_versions_of_libvirt(version: tuple[int, int], codes: int) -> None:
-    found = [finding.element for finding in findings(domain(), libvirt=version)]
+    found = [finding.where.split()[-1] for finding in findings(domain(), libvirt=version)]
     assert len(set(found)) == codes
 
 
@@ -136,7 +141,7 @@ def test_check_in_json() -> None:
     document = json.loads(done.stdout)
     assert done.returncode == 1
     assert document["startable"] is False
-    assert [finding["code"] for finding in document["findings"]] == ["oas-range"]
+    assert [finding["code"] for finding in document["diagnostics"]] == ["oas-range", "qemu-oas-range"]
 
 
 def test_warning_alone_does_not_fail() -> None:
