@@ -136,7 +136,7 @@ def test_an_installation_without_byte_code_is_mended_by_the_remedy(tmp_path: Pat
 
     found = look()
     assert (found["status"], str(package) in found["detail"]) == ("WARN", True)
-    subprocess.run(shlex.split(found["remedy"].removeprefix("as the owner: ")), check=True)
+    subprocess.run(shlex.split(found["diagnostics"][0]["next"].removeprefix("as the owner: ")), check=True)
     assert look()["status"] == "PASS"
     os.utime(package / "errors.py", (1, 1))  # byte code of another version of the file
     assert look()["detail"].startswith("1 of ")

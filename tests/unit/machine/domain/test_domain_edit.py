@@ -112,7 +112,7 @@ def test_misspelt_attribute_is_reported() -> None:
     answer = resolve(driver("pciBus='1' accel='on' ssidSize='20'"))
     corrected = [note for note in answer.notes if note.startswith("corrected")]
     assert len(corrected) == 1
-    assert "corrected at line 15: libvirt knows no attribute ssidSize" in corrected[0]
+    assert "corrected at line 15 <driver>: libvirt knows no attribute ssidSize" in corrected[0]
 
 
 @pytest.mark.parametrize(
