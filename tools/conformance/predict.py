@@ -22,7 +22,7 @@ _MASKED = "host kernel reports ATS unsupported; ATS capability will be masked"
 
 def starts(argv: tuple[str, ...], host: Host, qemu: Qemu = LATEST) -> bool:
     """Whether the model says that this starts."""
-    return QemuProcess(read_words(argv).machine(), host, qemu).start().answer == "starts"
+    return QemuProcess(read_words(argv).machine(), host, qemu).start().at_start == "starts"
 
 
 def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
@@ -30,15 +30,15 @@ def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
     vm = QemuProcess(read_words(run.argv).machine(), host, qemu)
     verdict = vm.start()
     failure = verdict.failure
-    steps = tuple(_step(vm, step) for step in run.steps) if verdict.answer == "starts" else ()
+    steps = tuple(_step(vm, step) for step in run.steps) if verdict.at_start == "starts" else ()
     return Expected(
-        answer=verdict.answer,
+        answer=verdict.at_start,
         text=failure.printed if failure else "",
         code=failure.code if failure else "",
         possible=tuple(doubt.why for doubt in verdict.of("unknown")),
         registers=_registers(verdict),
         uncertain=tuple(vsmmu.uncertain for vsmmu in verdict.vsmmus),
-        warnings=_warnings(vm) if verdict.answer == "starts" and not run.steps else (),
+        warnings=_warnings(vm) if verdict.at_start == "starts" and not run.steps else (),
         steps=steps,
     )
 

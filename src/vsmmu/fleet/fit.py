@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vsmmu.fleet.classes import HostClass
     from vsmmu.machine.model import Machine
-    from vsmmu.qemu.outcome import Answer, Verdict
+    from vsmmu.qemu.outcome import Verdict
     from vsmmu.qemu.versions import Qemu
 
 __all__ = ["LEAST", "Fit", "fit_of", "least_vm", "values_fit"]
@@ -46,7 +46,7 @@ class Fit(NamedTuple):
     :param needs: the facts that would settle it.
     """
 
-    answer: Answer
+    answer: Literal["starts", "refused", "unknown"]
     code: str = ""
     text: str = ""
     needs: tuple[str, ...] = ()

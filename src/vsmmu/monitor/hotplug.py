@@ -9,7 +9,8 @@ from vsmmu.diagnostic import Diagnostic
 from vsmmu.errors import Negative
 from vsmmu.machine.model import Device, Origin
 from vsmmu.monitor.inspection import HotPlug, frozen_of
-from vsmmu.qemu.admission import Admission, Refused
+from vsmmu.qemu.admission import Admission
+from vsmmu.qemu.findings import Findings, Refused
 from vsmmu.qemu.settings import Setting, VsmmuSettings
 from vsmmu.qemu.state import Endpoint, Vsmmu
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
@@ -124,13 +125,13 @@ def _smmus(running: Running, host: Host, vsmmu: RunningVsmmu) -> list[str]:
 def _admit(answer: _Answering, running: Running, host: Host, qemu: Qemu, function: HostFunction) -> HotPlug:
     vsmmu = answer.vsmmu
     smmu = host.smmu(function.smmu) if function.smmu else None
-    doubts: list[Diagnostic] = []
+    findings = Findings(stops=True)
     properties = {key: value for key, value in answer.command.items() if key not in ("driver", "id")}
     device = Device(0, "vfio-pci", answer.command["id"], properties, "json", Origin("", "device_add"))
     serving = _smmus(running, host, vsmmu)
     state = _as_it_is(vsmmu, serving[0] if serving else "")
     try:
-        Admission(host, qemu, doubts).admit(state, Endpoint(device, function, smmu), "hot-plug")
+        Admission(host, qemu, findings).admit(state, Endpoint(device, function, smmu), "hot-plug")
     except Refused as refused:
         failed = refused.failure
         return answer.refused(failed.code, "QEMU would not admit it", failed.remedy, failed.printed)
@@ -140,7 +141,7 @@ def _admit(answer: _Answering, running: Running, host: Host, qemu: Qemu, functio
             f"{vsmmu.name} stands for {serving[0]}, and {function.address} sits behind {smmu.name}: "
             "QEMU admits it, and then cannot attach it"
         )
-    return answer.admitted(tuple(doubts), tuple(notes))
+    return answer.admitted(tuple(findings.noted()), tuple(notes))
 
 
 def _as_it_is(vsmmu: RunningVsmmu, host_smmu: str) -> Vsmmu:

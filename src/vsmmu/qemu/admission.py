@@ -8,14 +8,15 @@ GET_HW_INFO for CMDQV, VIOMMU_ALLOC, two HWPT_ALLOC, ATTACH.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.evidence import Evidence, Reading
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostSmmu
 from vsmmu.host.judgements import nest_parent, nesting
 from vsmmu.qemu.compat import compare
-from vsmmu.qemu.outcome import Failure, failure
+from vsmmu.qemu.findings import Findings, Refused
+from vsmmu.qemu.outcome import failure
 from vsmmu.qemu.texts import MESSAGES, Phase
 from vsmmu.smmuv3.fields import field
 from vsmmu.smmuv3.interval import Interval
@@ -26,17 +27,9 @@ if TYPE_CHECKING:
     from vsmmu.qemu.state import Endpoint, Vsmmu
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["Admission", "Refused", "vfio_name"]
+__all__ = ["Admission", "vfio_name"]
 
 _NO_FUNCTION: Final = Evidence("unknown", "the function is not among the facts")
-
-
-class Refused(Exception):
-    """QEMU stops here; carries the predicted :class:`Failure`."""
-
-    def __init__(self, failed: Failure) -> None:
-        super().__init__(failed.text)
-        self.failure = failed
 
 
 def vfio_name(device: Device, address: str | None) -> str:
@@ -49,21 +42,20 @@ def vfio_name(device: Device, address: str | None) -> str:
 
 
 class Admission:
-    """Admits endpoints to vSMMUs, by the facts of one host.
+    """Admits endpoints to vSMMUs, by the facts of one host; refusals and doubts go into the findings."""
 
-    :param doubts: where checks that the facts leave open are noted.
-    """
-
-    def __init__(self, host: Host, qemu: Qemu, doubts: list[Diagnostic]) -> None:
+    def __init__(self, host: Host, qemu: Qemu, findings: Findings) -> None:
         self._host = host
         self._qemu = qemu
-        self._doubts = doubts
+        self._findings = findings
         self._seen: set[tuple[str, str]] = set()
 
     def admit(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
         """Put ``endpoint`` behind ``vsmmu``; both are changed as QEMU would change them.
 
-        :raise Refused: if QEMU certainly refuses.
+        What QEMU refuses is taken as mended, so that the next endpoint is not refused for the same thing.
+
+        :raise Refused: if QEMU certainly refuses, and the findings end at the first refusal.
         """
         self._check_nest_parent(endpoint, phase)
         self._check_hw_info(endpoint, phase)
@@ -139,6 +131,9 @@ class Admission:
             code = mismatch.check.message
             if mismatch.certain:
                 self._refuse(code, endpoint, phase, host=mismatch.host, guest=mismatch.guest)
+                if mismatch.property:
+                    vsmmu.frozen[mismatch.property] = read(mismatch.check.key).interval
+                continue
             self._doubt(code, endpoint, (mismatch.check.key,), host=mismatch.host, guest=mismatch.guest)
 
     def _alloc_viommu(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
@@ -165,21 +160,26 @@ class Admission:
             return Reading(key, Interval(0, field(key).limit), _NO_FUNCTION)
         return self._host.read_field(smmu, key)
 
-    def _refuse(self, code: str, endpoint: Endpoint, phase: Phase, **values: object) -> NoReturn:
+    def _refuse(self, code: str, endpoint: Endpoint, phase: Phase, **values: object) -> None:
+        """Note a refusal once for each host SMMU: the next endpoint behind it fares the same."""
         endpoint.answer = "refused"
+        if (code, endpoint.smmu_name) in self._seen and not self._findings.stops:
+            return
+        self._seen.add((code, endpoint.smmu_name))
         device = endpoint.device
         option = device.origin.option
-        raise Refused(failure(code, device.name, option, phase, vfio=self._vfio(endpoint), **values))
+        self._findings.refuse(failure(code, device.name, option, phase, vfio=self._vfio(endpoint), **values))
 
     def _doubt(self, code: str, endpoint: Endpoint, needs: tuple[str, ...], **values: object) -> None:
         """Note an open check once for each host SMMU: the next endpoint behind it fares the same."""
-        endpoint.answer = "unknown"
+        if endpoint.answer == "starts":
+            endpoint.answer = "unknown"
         if (code, endpoint.smmu_name) in self._seen:
             return
         self._seen.add((code, endpoint.smmu_name))
         name = endpoint.device.name
         text = MESSAGES[code].text.format(**values, device=name, vfio=self._vfio(endpoint))
-        self._doubts.append(
+        self._findings.note(
             Diagnostic(
                 code,
                 f"{', '.join(needs)} is not known, so QEMU could refuse",

@@ -42,12 +42,16 @@ class Check(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A check that fails (``certain``) or may fail; values in the unit that QEMU prints."""
+    """A check that fails (``certain``) or may fail; values in the unit that QEMU prints.
+
+    :param property: of the vSMMU that holds the field; empty for a field that no property sets.
+    """
 
     check: Check
     certain: bool
     host: str
     guest: str
+    property: str = ""
 
 
 def _at_least(name: str) -> Check:
@@ -87,7 +91,7 @@ def compare(
     :param frozen: the codes of the vSMMU's fields (not in the property's unit) by property name: intervals,
         since ``auto`` copies a host field that may not be known.
     :param copied: fields (``IDR0.ATS``) copied from this same host SMMU, which fit it whatever they are.
-    :return: the checks that may fail, in order; nothing after the first certain one.
+    :return: the checks that may fail, in QEMU's order; QEMU prints the first that certainly does.
     """
     found: list[Mismatch] = []
     for check in CHECKS:
@@ -98,9 +102,9 @@ def compare(
         if outcome is not True:
             unit = _unit(check.key)
             certain = outcome is False and not (check.key == _ATS and qemu.checks_ats is None)
-            found.append(Mismatch(check, certain, host.convert(unit).spell(), guest.convert(unit).spell()))
-            if certain:
-                break
+            named = _BY_SOURCE[check.key].name if check.key in _BY_SOURCE else ""
+            words = host.convert(unit).spell(), guest.convert(unit).spell()
+            found.append(Mismatch(check, certain, *words, named))
     return found
 
 

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from vsmmu.diagnostic import Diagnostic, Severity
+from vsmmu.diagnostic import Diagnostic, Severity, by_severity
 from vsmmu.qemu.texts import MESSAGES, Message, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "Answer",
@@ -17,10 +21,17 @@ __all__ = [
     "Step",
     "Verdict",
     "VsmmuOutcome",
+    "answer_of",
     "failure",
 ]
 
-Answer = Literal["starts", "refused", "unknown"]
+#: *starts*: looked at, and QEMU starts it. *fails-later*: QEMU starts it, and the guest or a later step
+#: cannot work. *refused*: certain, in QEMU's or libvirt's words. *unknown*: a fact or a name is missing.
+#: *not-judged*: a machine that has no model here.
+Answer = Literal["starts", "fails-later", "refused", "unknown", "not-judged"]
+_BY_SEVERITY: Final[Mapping[Severity, Answer]] = MappingProxyType(
+    {"error": "refused", "hazard": "fails-later", "unknown": "unknown"}
+)
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -84,10 +95,11 @@ class VsmmuOutcome(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True):
     """Would QEMU start this VM on this host?
 
-    ``answer`` is *unknown* if no certain refusal was found but some check could not be predicted.
-    ``diagnostics`` are, worst first: the refusal (*error*), what QEMU lets through although it cannot work
-    (*hazard*), the checks that facts are missing for (*unknown*; ``code`` and ``why`` are the message that
-    QEMU would print if the check failed, ``needs`` the facts that would settle it), and warnings.
+    ``failure`` is the refusal that QEMU prints, the first. ``diagnostics`` are, worst first: every refusal
+    (*error*; those after the first are found by going on as if it were mended), what QEMU lets through
+    although it cannot work (*hazard*), the checks that facts are missing for (*unknown*; ``code`` and ``why``
+    are the message that QEMU would print if the check failed, ``needs`` the facts that would settle it), and
+    warnings. ``not_judged`` names what of the VM was not looked at.
     """
 
     answer: Answer
@@ -97,14 +109,27 @@ class Verdict(msgspec.Struct, frozen=True):
     diagnostics: tuple[Diagnostic, ...]
     vsmmus: tuple[VsmmuOutcome, ...]
     trace: tuple[Step, ...]
+    not_judged: tuple[str, ...] = ()
 
     def would_start(self, *, assume_safe: bool = False) -> bool:
         """Whether QEMU starts and nothing is known to go wrong later.
 
         :param assume_safe: also say yes where nothing certain speaks against it, but facts are missing.
         """
-        answers = ("starts", "unknown") if assume_safe else ("starts",)
-        return self.answer in answers and not self.of("hazard")
+        return self.answer in (("starts", "unknown") if assume_safe else ("starts",))
+
+    @property
+    def at_start(self) -> Literal["starts", "refused", "unknown"]:
+        """What QEMU itself does: what fails later it starts, as far as is known."""
+        if self.failure is not None:
+            return "refused"
+        return "unknown" if self.of("unknown") else "starts"
+
+    def beside(self, found: Iterable[Diagnostic]) -> Verdict:
+        """The same with more diagnostics, and the answer that follows from all."""
+        diagnostics = by_severity([*found, *self.diagnostics])
+        answer = self.answer if self.answer == "not-judged" else answer_of(diagnostics)
+        return msgspec.structs.replace(self, diagnostics=diagnostics, answer=answer)
 
     def of(self, *severities: Severity) -> tuple[Diagnostic, ...]:
         """The diagnostics of these severities."""
@@ -119,6 +144,12 @@ class Verdict(msgspec.Struct, frozen=True):
             if outcome.device == device:
                 return outcome
         raise KeyError(device)
+
+
+def answer_of(diagnostics: Iterable[Diagnostic]) -> Answer:
+    """The answer that follows from diagnostics: that of the worst."""
+    worst = next(iter(by_severity(diagnostics)), None)
+    return "starts" if worst is None else _BY_SEVERITY.get(worst.severity, "starts")
 
 
 def failure(code: str, device: str, option: str, phase: Phase, **values: object) -> Failure:

@@ -9,19 +9,21 @@ as measured in :mod:`vsmmu.qemu.texts` was held against 11.1.3.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from vsmmu.diagnostic import Diagnostic, by_severity
+from vsmmu.diagnostic import by_severity
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge, is_pci, is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
 from vsmmu.machine.topology import Bus, Topology
-from vsmmu.qemu.admission import Admission, Refused, vfio_name
+from vsmmu.qemu.admission import Admission, vfio_name
 from vsmmu.qemu.board import ON_OFF_AUTO, PciNumbers, board_card, bypasses_iommu, machine_iommu, with_globals
+from vsmmu.qemu.findings import Findings, Refused
 from vsmmu.qemu.hazards import hazards_of
-from vsmmu.qemu.outcome import Answer, Failure, Step, Verdict, failure
+from vsmmu.qemu.outcome import Failure, Step, Verdict, answer_of, failure
 from vsmmu.qemu.realize import Plug, refusals
-from vsmmu.qemu.settings import SettingsError, VsmmuSettings, read_settings
+from vsmmu.qemu.settings import SettingsError, VsmmuSettings, read_settings, without
 from vsmmu.qemu.state import Endpoint, Vsmmu
 from vsmmu.qemu.versions import MachineType, Qemu, machine_type
 from vsmmu.smmuv3.properties import PROPERTIES
@@ -54,11 +56,10 @@ class QemuProcess:
         self.qemu = qemu
         self.functions = functions or {}
         self.machine_type: MachineType | None = None
-        self.failure: Failure | None = None
-        self.doubts: list[Diagnostic] = []
         self.trace: list[Step] = []
         self.vsmmus: list[Vsmmu] = []
-        self._admission = Admission(host, qemu, self.doubts)
+        self._findings = Findings()
+        self._admission = Admission(host, qemu, self._findings)
         self._topology = Topology.of(machine)
         # By the number of the device that made the root complex; -1 is the board's pcie.0.
         self._vsmmu_of: dict[int, Vsmmu] = {}
@@ -78,26 +79,32 @@ class QemuProcess:
     # What a start does
 
     def start(self) -> Verdict:
-        """Run all phases up to the first instruction of the guest, or to the first refusal."""
-        try:
-            self._make_machine()
-            self._phase = "create"
-            for device in self.machine.devices:
+        """Run all phases up to the first instruction of the guest.
+
+        After a refusal, where QEMU ends, the model goes on as if it were mended, to find the others.
+        """
+        self._make_machine()
+        self._phase = "create"
+        for device in self.machine.devices:
+            with suppress(Refused):
                 self._create(device)
-            self._phase = "machine-done"
-            self._machine_done()
-            self._phase = "reset"
-            self.reset()
-        except Refused as refused:
-            self.failure = refused.failure
-            self._note(refused.failure.device, f"refused: {refused.failure.text}")
+        self._phase = "machine-done"
+        self._machine_done()
+        self._phase = "reset"
+        self.reset()
         return self.verdict()
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first refusal: the one that QEMU prints; None if there is none."""
+        return self._findings.refusals[0] if self._findings.refusals else None
 
     def _make_machine(self) -> None:
         # A fragment, without the emulator in front, says nothing of the machine: take the newest.
         name = self.machine.machine_type or ("" if self.machine.program else "virt")
         if not name:
             self._refuse("qemu-no-machine", "", "")
+            name = "virt"
         self.machine_type = machine_type(name, self.qemu)
         if self.machine_type is None and name.startswith("virt-"):
             self._refuse("qemu-machine-type", "", "", value=name)
@@ -125,7 +132,7 @@ class QemuProcess:
     def _bus_of(self, device: Device) -> Bus:
         bus = self._topology.bus_of(device)
         if bus is None:
-            self._refuse("qemu-no-bus", device.name, device.origin.option, value=device.text("bus"))
+            self._stop("qemu-no-bus", device.name, device.origin.option, value=device.text("bus"))
         if self._phase == "hot-plug" and bus.is_root:
             self._refuse("qemu-bus-no-hotplug", device.name, "", value=bus.name)
         ports_only = bus.is_root and bus.owner != _BOARD
@@ -146,18 +153,27 @@ class QemuProcess:
 
     def _create_vsmmu(self, device: Device) -> None:
         if self.machine_type is None:
-            self._refuse("qemu-not-virt", device.name, device.origin.option)
-        try:
-            settings = read_settings(device, self.machine, self.qemu, self._machine_version())
-        except SettingsError as error:
-            raise Refused(error.failed) from None
+            self._stop("qemu-not-virt", device.name, device.origin.option)
+        settings = self._settings(device)
         plug = self._plug(device, settings)
         for refusal in refusals(plug):
             self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
+        if plug.taken or (settings.primary_bus and plug.bus is None):
+            return
         vsmmu = Vsmmu(device, settings)
         self.vsmmus.append(vsmmu)
         self._vsmmu_of[plug.bus.owner if plug.bus else _BOARD] = vsmmu
         self._note(vsmmu.name, f"realized on {settings.primary_bus}; auto_mode={vsmmu.auto_mode}")
+
+    def _settings(self, device: Device) -> VsmmuSettings:
+        """The device's settings, without what QEMU's parser refuses."""
+        machine = self.machine
+        while True:
+            try:
+                return read_settings(device, machine, self.qemu, self._machine_version())
+            except SettingsError as error:
+                self._findings.refuse(error.failed)
+                device, machine = without(device, machine, error.property)
 
     def _plug(self, device: Device, settings: VsmmuSettings) -> Plug:
         bus = self._topology.primary_bus_of(device)
@@ -209,13 +225,13 @@ class QemuProcess:
         name = vfio_name(device, endpoint.function.address if endpoint.function else None)
         if backend and self._admission.is_incoherent(endpoint):
             path = device.text("sysfsdev") or f"/sys/bus/pci/devices/{name}"
-            self._refuse("qemu-no-vfio-device", device.name, option, vfio=name, value=path)
+            self._stop("qemu-no-vfio-device", device.name, option, vfio=name, value=path)
         if backend and endpoint.function is not None:
             if endpoint.function.address in self._bound:
-                self._refuse("qemu-function-twice", device.name, option, vfio=name)
+                self._stop("qemu-function-twice", device.name, option, vfio=name)
             self._bound.add(endpoint.function.address)
         if vsmmu is not None and not accelerated:
-            self._refuse("qemu-not-accelerated", device.name, option, vfio=name)
+            self._stop("qemu-not-accelerated", device.name, option, vfio=name)
         if vsmmu is None:
             if backend:
                 self._admission.check_vfio_ats(endpoint, self._phase)
@@ -223,7 +239,7 @@ class QemuProcess:
             self._note(device.name, "realized; no vSMMU on its root complex so far")
             return
         if bus.owner in self._conventional:
-            self._refuse("qemu-conventional", device.name, option, vfio=name)
+            self._stop("qemu-conventional", device.name, option, vfio=name)
         self._admission.admit(vsmmu, endpoint, self._phase)
         vsmmu.endpoints.append(endpoint)
         self._note(device.name, f"realized behind {vsmmu.name}: {_summary(vsmmu)}")
@@ -282,7 +298,7 @@ class QemuProcess:
 
     def hot_plug(self, device: Device) -> Failure | None:
         """``device_add`` into the running VM: None if it is admitted, else what QMP answers."""
-        self._phase = "hot-plug"
+        self._phase, self._findings.stops = "hot-plug", True
         device = device._replace(number=len(self.machine.devices))
         machine = self.machine._replace(devices=(*self.machine.devices, device))
         before, self._topology = self._topology, Topology.of(machine)
@@ -337,28 +353,44 @@ class QemuProcess:
 
     def verdict(self) -> Verdict:
         """The answer so far."""
-        refusal = [self.failure.diagnosed(str(self.qemu))] if self.failure else []
+        refusals = [entry.diagnosed(str(self.qemu)) for entry in self._findings.refusals]
+        failed = self.failure
+        end = (Step(failed.phase, failed.device, f"refused: {failed.text}"),) if failed is not None else ()
         hazards = hazards_of(self.vsmmus, self._vsmmu_of, self._early)
-        answer: Answer = "refused" if self.failure else "unknown" if self.doubts else "starts"
+        diagnostics = by_severity([*refusals, *hazards, *self._findings.noted()])
         return Verdict(
-            answer=answer,
+            answer=answer_of(diagnostics),
             qemu=str(self.qemu),
             machine_type=self.machine_type.name if self.machine_type else self.machine.machine_type,
             failure=self.failure,
-            diagnostics=by_severity([*refusal, *hazards, *self.doubts]),
+            diagnostics=diagnostics,
             vsmmus=tuple(vsmmu.outcome() for vsmmu in self.vsmmus),
-            trace=tuple(self.trace),
+            trace=(*self.trace, *end),
         )
 
     def _machine_version(self) -> tuple[int, int]:
         return self.machine_type.version if self.machine_type else self.qemu.version
 
-    def _refuse(self, code: str, device: str, option: str, **values: object) -> NoReturn:
+    def _refuse(self, code: str, device: str, option: str, **values: object) -> None:
+        """Note a refusal, and go on as if it were mended; a hot-plug ends with it.
+
+        :raise Refused: in a hot-plug.
+        """
         values.setdefault("qemu", self.qemu)
-        raise Refused(failure(code, device, option, self._phase, **values))
+        self._findings.refuse(failure(code, device, option, self._phase, **values))
+
+    def _stop(self, code: str, device: str, option: str, **values: object) -> NoReturn:
+        """Note a refusal after which nothing of this device can be judged.
+
+        :raise Refused: always.
+        """
+        self._refuse(code, device, option, **values)
+        raise Refused(self._findings.refusals[-1])
 
     def _note(self, device: str, event: str) -> None:
-        self.trace.append(Step(self._phase, device, event))
+        """Add to the trace, which ends where QEMU does: at the first refusal of a start."""
+        if self.failure is None or self._findings.stops:
+            self.trace.append(Step(self._phase, device, event))
 
 
 def start(machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None) -> Verdict:

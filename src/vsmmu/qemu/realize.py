@@ -106,7 +106,8 @@ def _pre_plug(plug: Plug) -> Iterator[Refusal]:
         return
     if plug.settings.accel and not has_kvm(plug.machine):
         yield Refusal("qemu-machine-iommu-abort", {})
-    yield Refusal("qemu-machine-iommu", {"value": plug.machine_iommu})
+    else:
+        yield Refusal("qemu-machine-iommu", {"value": plug.machine_iommu})
 
 
 def _values(plug: Plug) -> Iterator[Refusal]:
@@ -134,7 +135,8 @@ def _dated(code: str, *, old: bool) -> str:
 
 def _attachment(plug: Plug) -> Iterator[Refusal]:
     if plug.bus is None:
-        yield Refusal("qemu-unattached", {})
+        if not plug.settings.primary_bus:
+            yield Refusal("qemu-unattached", {})
     elif not plug.bus.is_root or plug.cxl:
         yield Refusal("qemu-not-root-complex", {})
     elif plug.taken:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vsmmu.qemu.versions import Qemu
     from vsmmu.versions import Version
 
-__all__ = ["Setting", "SettingsError", "VsmmuSettings", "read_settings"]
+__all__ = ["Setting", "SettingsError", "VsmmuSettings", "read_settings", "without"]
 
 #: Where a value comes from: the device itself, ``-global``, or the machine type's default.
 Written = Literal["device", "global", "default"]
@@ -56,11 +56,12 @@ class VsmmuSettings(NamedTuple):
 
 
 class SettingsError(Exception):
-    """QEMU's parser refuses a property; carries the predicted :class:`Failure`."""
+    """QEMU's parser refuses a property; carries the predicted :class:`Failure`, and the property's name."""
 
-    def __init__(self, failed: Failure) -> None:
+    def __init__(self, failed: Failure, property: str) -> None:
         super().__init__(failed.text)
         self.failed = failed
+        self.property = property
 
 
 class _Parser(NamedTuple):
@@ -71,28 +72,28 @@ class _Parser(NamedTuple):
     phase: Phase
     lead: str = ""
 
-    def refuse(self, code: str, **values: object) -> SettingsError:
-        values.setdefault("driver", self.device.driver)
+    def refuse(self, code: str, property: str, **values: object) -> SettingsError:
+        values = {"driver": self.device.driver, "property": property} | values
         option = self.device.origin.option if self.phase != "hot-plug" else ""
         failed = failure(code, self.device.name, option, self.phase, lead=self.lead, qemu=self.qemu, **values)
-        return SettingsError(failed)
+        return SettingsError(failed, property)
 
     def enum(self, entry: Property, text: JsonValue) -> Value:
         if not isinstance(text, str):
-            raise self.refuse("qemu-json-type", property=entry.name, value="string")
+            raise self.refuse("qemu-json-type", entry.name, value="string")
         try:
             return entry.parse(text)
         except ValueError:
             accepted = ", ".join(entry.spellings)
-            raise self.refuse("qemu-value", property=entry.name, value=text, accepted=accepted) from None
+            raise self.refuse("qemu-value", entry.name, value=text, accepted=accepted) from None
 
     def boolean(self, name: str, value: JsonValue) -> bool:
         if self.device.form == "json" and not isinstance(value, bool):
-            raise self.refuse("qemu-json-type", property=name, value="boolean")
+            raise self.refuse("qemu-json-type", name, value="boolean")
         if isinstance(value, bool):
             return value
         if not isinstance(value, str) or value not in _BOOLS:
-            raise self.refuse("qemu-bool", property=name)
+            raise self.refuse("qemu-bool", name)
         return _BOOLS[value]
 
 
@@ -125,6 +126,15 @@ def read_settings(
     return VsmmuSettings(bool(other["accel"]), str(other["primary-bus"]), stage, values)
 
 
+def without(device: Device, machine: Machine, property: str) -> tuple[Device, Machine]:
+    """The device and the VM's globals without a property: what a refused one is mended to."""
+    properties = {name: value for name, value in device.properties.items() if name != property}
+    others = tuple(
+        entry for entry in machine.globals if (entry.driver, entry.property) != (device.driver, property)
+    )
+    return device._replace(properties=properties), machine._replace(globals=others)
+
+
 def _bucket(name: str) -> int:
     """Where a property stands in QEMU's QDict, which sets them in this order (tdb_hash(), qobject/qdict.c).
 
@@ -145,14 +155,14 @@ def _apply(
     other: dict[str, JsonValue],
 ) -> None:
     if name not in known_properties(parser.qemu):
-        raise parser.refuse("qemu-no-property", property=name)
+        raise parser.refuse("qemu-no-property", name)
     if name in PROPERTIES:
         values[name] = Setting(parser.enum(PROPERTIES[name], value), written)
     elif name == "accel":
         other[name] = parser.boolean(name, value)
     elif name in other:
         if not isinstance(value, str):
-            raise parser.refuse("qemu-json-type", property=name, value="string")
+            raise parser.refuse("qemu-json-type", name, value="string")
         other[name] = value
 
 

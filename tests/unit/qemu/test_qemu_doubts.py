@@ -73,7 +73,7 @@ def test_a_bound_settles_what_it_can(known: Fact, wish: str, answer: str) -> Non
 
 def test_a_doubt_shows_the_range_that_is_known() -> None:
     [doubt] = start(vm("oas=48"), host(smmu(oas=AT_LEAST_44)), Q11_1).of("unknown")
-    assert doubt.text == "Host SMMUv3 supports only 44..56-bit IPA, but the vSMMU OAS implies 48-bit IPA"
+    assert doubt.why == "Host SMMUv3 supports only 44..56-bit IPA, but the vSMMU OAS implies 48-bit IPA"
 
 
 def test_what_auto_copies_from_the_first_smmu_fits_it_whatever_it_is() -> None:

@@ -111,8 +111,8 @@ def differences(case: Case) -> list[str]:
         return ["it was read"]
     found = []
     answer = "refused" if case["exit"] else "starts"
-    if verdict.answer != answer:
-        found.append(f"{verdict.answer}, not {answer}: {verdict.of('unknown') or verdict.failure}")
+    if verdict.at_start != answer:
+        found.append(f"{verdict.at_start}, not {answer}: {verdict.of('unknown') or verdict.failure}")
     stderr = "\n".join(case.get("stderr", []))
     printed = verdict.failure.printed if verdict.failure else ""
     if case["exit"] and printed != stderr:

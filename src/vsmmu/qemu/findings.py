@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Findings of one run of the model: refusals, doubts and hazards, each noted once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.diagnostic import Diagnostic
+    from vsmmu.qemu.outcome import Failure
+
+__all__ = ["Findings", "Refused"]
+
+#: Refusals that are the machine's fault, whichever device meets them: one mend removes all of a kind.
+_OF_THE_MACHINE: Final = frozenset(
+    ("qemu-kvm", "qemu-acpi", "qemu-only-migratable", "qemu-machine-iommu", "qemu-machine-iommu-abort")
+)
+
+
+class Refused(Exception):
+    """QEMU stops here, and what follows cannot be judged; carries the predicted :class:`Failure`."""
+
+    def __init__(self, failed: Failure) -> None:
+        super().__init__(failed.text)
+        self.failure = failed
+
+
+class Findings:
+    """Collects what the model finds.
+
+    QEMU prints the first refusal and ends. A user wants to know all of them: by default the model goes on as
+    if what was refused were mended in the simplest way, and notes the rest.
+
+    :param stops: let the first refusal end the run, as for a hot-plug.
+    :ivar refusals: in QEMU's order; the first is the one that QEMU prints.
+    """
+
+    def __init__(self, *, stops: bool = False) -> None:
+        self.stops = stops
+        self.refusals: list[Failure] = []
+        self._open: dict[tuple[str, str, str], Diagnostic] = {}
+
+    def refuse(self, failed: Failure) -> None:
+        """Note a refusal.
+
+        :raise Refused: if the first one ends the run.
+        """
+        if self.stops:
+            raise Refused(failed)
+        if all(_key(entry) != _key(failed) for entry in self.refusals):
+            self.refusals.append(failed)
+
+    def note(self, found: Diagnostic) -> None:
+        """Note a doubt, a hazard or a warning, unless the same is noted already."""
+        self._open.setdefault((found.code, found.where, found.what), found)
+
+    def noted(self) -> Iterator[Diagnostic]:
+        """What :meth:`note` was given, in order."""
+        return iter(self._open.values())
+
+
+def _key(failed: Failure) -> tuple[str, ...]:
+    return (failed.code,) if failed.code in _OF_THE_MACHINE else (failed.code, failed.device, failed.text)
