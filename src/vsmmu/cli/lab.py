@@ -45,7 +45,12 @@ def _pairs(option: str, values: tuple[str, ...], separator: str) -> list[tuple[s
     for value in values:
         left, found, right = value.partition(separator)
         if not (left and found):
-            raise UsageError("lab-option", f"{option} {value!r} has no {separator!r}", where="vsmmu lab run")
+            raise UsageError(
+                "lab-option",
+                f"{option} {value!r} has no {separator!r}",
+                where="vsmmu lab run",
+                next="write the two parts with it between them",
+            )
         pairs.append((left, right))
     return pairs
 

@@ -114,7 +114,7 @@ def test_doctor_and_check_are_of_one_mind(name: str) -> None:
     for smmu in facts.smmus:
         verdicts = [check(facts, function) for function in facts.behind(smmu)]
         refused = {verdict.failure.code for verdict in verdicts if verdict.failure is not None}
-        doubted = {doubt.code for verdict in verdicts for doubt in verdict.doubts}
+        doubted = {doubt.code for verdict in verdicts for doubt in verdict.of("unknown")}
         status = doctor(facts, smmu)
         if status == "FAIL":
             assert {verdict.answer for verdict in verdicts} <= {"refused"}
