@@ -12,6 +12,7 @@ from pathlib import Path
 from vsmmu.probe.steps import SysfsWriter
 from vsmmu.probe.system_root import Tree
 
+PAGE = 4096
 BOOT = "11111111-2222-3333-4444-555555555555"
 SMMU = "smmu3.0x0000000009050000"
 LOG = "arm-smmu-v3 9050000.smmuv3: oas 44-bit (features 0x01088705)"
@@ -103,7 +104,7 @@ class FakeHost:
         base = self._base(address)
         driver = self.bound(address)
         first = f"DRIVER={driver}\n" if driver else ""
-        (base / "uevent").write_text(first + (base / "ids").read_text())
+        (base / "uevent").write_bytes(os.fsencode(first) + (base / "ids").read_bytes())
 
     def bound(self, address: str) -> str | None:
         return self.tree.link(f"/sys/bus/pci/devices/{address}/driver")
@@ -111,8 +112,8 @@ class FakeHost:
     def bind(self, address: str, driver: str) -> None:
         """What the kernel does when a driver takes a function."""
         base = self._base(address)
-        override = (base / "driver_override").read_text().strip()
-        if self.bound(address) or (override not in ("(null)", "") and override != driver):
+        override = (base / "driver_override").read_bytes().removesuffix(b"\n")
+        if self.bound(address) or override not in (b"(null)", b"", os.fsencode(driver)):
             raise OSError(errno.ENODEV, "No such device")
         self.driver(driver)
         self.link(f"{base}/driver".removeprefix(str(self.root)), f"/sys/bus/pci/drivers/{driver}")
@@ -141,15 +142,23 @@ class FakeWriter(SysfsWriter):
     def __init__(self, host: FakeHost) -> None:
         super().__init__(host.tree)
         self.host = host
-        self.writes: list[tuple[str, str]] = []
+        self.writes: list[tuple[str, bytes]] = []
 
-    def write(self, path: str, text: str) -> None:
-        self.writes.append((path, text))
-        super().write(path, text)
+    def write(self, path: str, data: bytes) -> None:
+        self.writes.append((path, data))
+        attribute = self.host.path(path)
+        before = attribute.read_bytes() if attribute.exists() else b""
+        try:
+            super().write(path, data)
+        finally:
+            if attribute.exists():  # an attribute holds what the kernel makes of it
+                attribute.write_bytes(before)
         parts = path.split("/")
-        if parts[-1] == "driver_override":
-            value = text.strip() or "(null)"
-            self.host.path(path).write_text(f"{value}\n")
+        text = data.decode("latin-1")
+        if parts[-1] == "driver_override":  # driver_set_override() of drivers/base/driver.c
+            if len(data) >= PAGE - 1:
+                raise OSError(errno.EINVAL, "Invalid argument")
+            self.host.path(path).write_bytes((data.partition(b"\n")[0] or b"(null)") + b"\n")
         elif parts[-1] == "bind":
             self.host.bind(text, parts[-2])
         elif parts[-1] == "unbind":

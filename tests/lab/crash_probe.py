@@ -64,7 +64,7 @@ def crash(address: str, point: int) -> int:
 def state(address: str) -> list[str]:
     driver = TREE.link(f"/sys/bus/pci/devices/{address}/driver") or ""
     files = sorted(path.name for path in Path(TREE.run_directory()).iterdir())
-    return [driver, current_override(TREE, address), *files]
+    return [driver, current_override(TREE, address).decode(), *files]
 
 
 def in_child(function: Callable[[], int]) -> int:

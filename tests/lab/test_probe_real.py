@@ -177,7 +177,7 @@ def test_a_probe_waits_for_another(machine: Machine) -> None:  # noqa: F811
 
 def test_what_an_interrupted_probe_left_is_not_taken_from_a_vm(machine: Machine) -> None:  # noqa: F811
     machine.session.put({"/root/crash_probe.py": CRASH})
-    assert machine.run("python3", "/root/crash_probe.py", RNG, "14").status == 128 + signal.SIGKILL
+    assert machine.run("python3", "/root/crash_probe.py", RNG, "16").status == 128 + signal.SIGKILL
     assert machine.driver(RNG) == "vfio-pci"
     with machine.background(BIND.format(address=RNG)) as pid:
         result = machine.vsmmu("probe", "--bind", NVME)
@@ -301,3 +301,21 @@ def test_other_users_see_what_root_has_probed(machine: Machine) -> None:  # noqa
     assert "it is of another boot" in said
     assert "kind='inferred'" in said
     machine.sh("rm /run/vsmmu/host.json")
+
+
+@pytest.mark.parametrize("override", ["a/b", ".x", "x" * 300, "a\tb", "tréiber", "vfio-pci"])
+def test_any_override_comes_back(machine: Machine, override: str) -> None:  # noqa: F811
+    """On cards with their own drivers, which an override that was set later must not keep out."""
+    cards = {address: machine.driver(address) for address in (DISK, E1000E)}
+    for address, own in cards.items():
+        if not own:  # this kernel has no driver for it
+            continue
+        attribute = f"/sys/bus/pci/devices/{address}/driver_override"
+        machine.sh(f"printf '%s\\n' '{override}' > {attribute}")
+        try:
+            result = machine.vsmmu("probe", "--bind", address)
+            assert (result.status, machine.driver(address)) == (0, own), result.stderr
+            assert machine.sh(f"cat {attribute}") == override
+            assert machine.sh("ls -A /run/vsmmu").split() == ["host.json", "lock"]
+        finally:
+            machine.sh(f"echo > {attribute}")

@@ -156,8 +156,10 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _file(path: Path, source: str, advance: Callable[[int], object]) -> Iterator[tuple[bytes, str, str]]:
+    from vsmmu.host.files import open_regular
+
     try:
-        with path.open("rb", buffering=_BUFFER) as stream:
+        with open(open_regular(str(path)), "rb", buffering=_BUFFER) as stream:  # noqa: PTH123 - a descriptor
             yield from _stream(stream, str(path), source, advance, lines=path.suffix in _LINES)
     except PermissionError as error:
         raise PermissionRefused(

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.cli import console
-from vsmmu.errors import EXIT_OK, Negative, UsageError, VsmmuError, bug
+from vsmmu.errors import EXIT_OK, UsageError, VsmmuError, bug
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -58,7 +58,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _mutate(arguments: list[str]) -> bytes:
-    from vsmmu.kubevirt.hook import mutate, passed_through
+    from vsmmu.kubevirt.hook import mutate, passed_through, too_late
     from vsmmu.kubevirt.settings import from_environment
 
     given = _parse(arguments)
@@ -68,11 +68,7 @@ def _mutate(arguments: list[str]) -> bytes:
     try:
         outcome = mutate(given["--domain"], given["--vmi"], settings)
     except _TooLateError:
-        error = Negative(
-            "hook-timeout",
-            f"not done within {settings.seconds:g} seconds",
-            next="set VSMMU_TIMEOUT, or look at what keeps this node busy",
-        )
+        error = too_late(settings.seconds)
         if settings.on_failure == "fail":
             raise error from None
         outcome = passed_through(given["--domain"], error)

@@ -47,12 +47,15 @@ def command(question: Question, dry_run: bool, fd: bool) -> int:
 
 
 def _inputs(question: Question) -> Inputs:
-    """The inputs, with the QEMU that the command names, unless --qemu says which."""
+    """The inputs, with the QEMU that the command names, unless --qemu says which.
+
+    The file that is asked is written into the command: nothing later may find another one.
+    """
     from vsmmu.cli.inputs import read_inputs
     from vsmmu.errors import UsageError
 
     inputs = read_inputs(question)
-    _command_line(inputs)
+    line = _command_line(inputs)
     if not inputs.machine.program:
         raise UsageError(
             "no-program",
@@ -61,11 +64,14 @@ def _inputs(question: Question) -> Inputs:
         )
     if question.qemu is not None:
         return inputs
-    from vsmmu.monitor.binary_cache import installed
+    from vsmmu.monitor.binary_cache import find, installed
     from vsmmu.qemu.installed import fit_machine
 
-    known = installed(inputs.machine.program)
-    return inputs._replace(qemu=known.qemu, machine=fit_machine(inputs.machine, known))
+    path = find(inputs.machine.program, line.prefix)
+    known = installed(path)
+    return inputs._replace(
+        vm=line.with_program(path), qemu=known.qemu, machine=fit_machine(inputs.machine, known)
+    )
 
 
 def _command_line(inputs: Inputs) -> CommandLine:

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read and write facts files (``vsmmu.host/1``): bounded, checked, and never half written."""
+"""Read and write facts files (``vsmmu.host/1``): bounded, checked, and never half written.
+
+:func:`write_whole` is the project's one writer of files that are whole or not there.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -20,27 +25,33 @@ __all__ = [
     "decode_host",
     "encode_host",
     "load_host",
+    "open_regular",
     "read_bounded",
     "save_bytes",
     "save_host",
+    "write_whole",
 ]
 
 #: Where the built-in hosts are.
 BUILTIN: Final = Path(__file__).with_name("builtin")
 #: A host with 4,096 functions takes about 2 MiB.
 MAX_BYTES: Final = 16 << 20
+#: As many symbolic links as the kernel follows.
+_MOST_LINKS: Final = 40
+#: Of a file's name in that of its successor, which must not grow too long for a file system.
+_LONGEST_PREFIX: Final = 40
 _NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: vsmmu probe'
 
 
 def load_host(path: str) -> Host:
-    """Read a facts file; ``-`` is standard input.
+    """Read a facts file; ``-`` is standard input. It must be a regular file: none other ends for sure.
 
     :raise InputRefused: ``facts-malformed``, ``facts-too-large`` or ``facts-inconsistent``.
     :raise HostLacks: ``file-missing``.
     :raise PermissionRefused: ``file-permission``.
     """
     try:
-        data = read_bounded(path, MAX_BYTES, "facts")
+        data = read_bounded(path, MAX_BYTES, "facts", regular=True)
     except HostLacks as error:
         if not path.isidentifier() or not (BUILTIN / f"{path}.json").is_file():
             raise
@@ -85,13 +96,14 @@ def save_host(host: Host, path: Path) -> None:
 
 
 def save_bytes(data: bytes, path: Path, what: str) -> None:
-    """Write a file so that a reader finds the old one or the new one, whole; meanwhile its name has a dot.
+    """Write a file as :func:`write_whole` does.
 
+    :param what: the noun for errors, such as ``facts``.
     :raise PermissionRefused: ``file-permission``.
     :raise HostLacks: ``file-write``: the directory is missing, the disk is full, ...
     """
     try:
-        _write_atomically(path, data)
+        write_whole(str(path), data)
     except PermissionError as error:
         raise _failure(
             PermissionRefused, "file-permission", f"may not write {what}", str(path), error
@@ -100,15 +112,44 @@ def save_bytes(data: bytes, path: Path, what: str) -> None:
         raise _failure(HostLacks, "file-write", f"cannot write {what}", str(path), error) from None
 
 
-def read_bounded(path: str, limit: int, what: str) -> bytes:
+def open_regular(path: str) -> int:
+    """Open a regular file for reading, or the pipe of a shell's ``<(...)``, which has its writer already.
+
+    Anything else could be waited for without end: a FIFO without a writer, a terminal, a device.
+
+    :return: a descriptor.
+    :raise OSError: as the kernel says; EINVAL if it is something else.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISFIFO(mode) and _is_unnamed(descriptor):
+            os.set_blocking(descriptor, True)
+        elif not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is no regular file; what comes from elsewhere is read as -")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_unnamed(descriptor: int) -> bool:
+    return os.readlink(f"/proc/self/fd/{descriptor}").startswith("pipe:")  # noqa: PTH115
+
+
+def read_bounded(path: str, limit: int, what: str, *, regular: bool = False) -> bytes:
     """Read a file (``-``: standard input) of at most ``limit`` bytes; a longer one is refused, not cut.
 
+    :param regular: whether to refuse what :func:`open_regular` refuses.
     :raise InputRefused: ``WHAT-too-large``.
     :raise HostLacks: ``file-missing``.
     :raise PermissionRefused: ``file-permission``.
     """
     try:
-        descriptor = 0 if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if path == "-":
+            descriptor = 0
+        else:
+            descriptor = open_regular(path) if regular else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with open(descriptor, "rb", closefd=path != "-") as stream:
             data = stream.read(limit + 1)
     except PermissionError as error:
@@ -125,26 +166,80 @@ def read_bounded(path: str, limit: int, what: str) -> bytes:
     return data
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
+def write_whole(path: str, data: bytes) -> None:
+    """Write a file so that a reader finds the old one or the new one, whole, also after a loss of power.
+
+    The new one is made beside it, under a name that begins with a dot, and renamed; it keeps the old one's
+    permissions, and its owner where that is permitted. A symbolic link stays, and the file that it names is
+    replaced, as with a shell's ``>``. What is no regular file (a device, a FIFO, ``/dev/stdout``) cannot be
+    replaced: it is written to.
+
+    :raise OSError: as the kernel says.
+    """
+    try:
+        old = os.stat(path)  # noqa: PTH116 - no pathlib on the path of a VM's start, here and below
+    except FileNotFoundError:
+        old = None
+    target = os.path.realpath(path)
+    if old is not None and (not stat.S_ISREG(old.st_mode) or _open_file(path) is not None):
+        _write_through(path, data)
+    else:
+        _replace(target, data, old)
+
+
+def _open_file(path: str) -> tuple[str, int] | None:
+    """The process and descriptor that a path such as ``/dev/stdout`` names, by links into /proc/PID/fd."""
+    for _ in range(_MOST_LINKS):
+        directory = os.path.realpath(os.path.dirname(path))  # noqa: PTH120
+        name = os.path.basename(path)  # noqa: PTH119
+        if directory.startswith("/proc/") and directory.endswith("/fd") and name.isdecimal():
+            return directory.split("/")[2], int(name)
+        try:
+            path = os.path.join(directory, os.readlink(f"{directory}/{name}"))  # noqa: PTH115, PTH118
+        except OSError:
+            break
+    return None
+
+
+def _write_through(path: str, data: bytes) -> None:
+    """Own descriptors are used as they are: at their place in a file, and although a socket has no name."""
+    process, number = _open_file(path) or ("", -1)
+    if process == str(os.getpid()):
+        descriptor = os.dup(number)
+    else:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    finally:
+        os.close(descriptor)
+
+
+def _replace(target: str, data: bytes, old: os.stat_result | None) -> None:
     import tempfile  # reading facts, which is on the path of a VM's start, does not need it
 
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    directory, name = os.path.split(target)
+    descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=f".{name[:_LONGEST_PREFIX]}.")
     try:
         with open(descriptor, "wb") as stream:  # noqa: PTH123 - a descriptor
             stream.write(data)
             stream.flush()
-            os.fchmod(stream.fileno(), 0o644)
+            if old is not None:
+                with contextlib.suppress(PermissionError):
+                    os.fchown(stream.fileno(), old.st_uid, old.st_gid)
+            os.fchmod(stream.fileno(), 0o644 if old is None else stat.S_IMODE(old.st_mode) & 0o777)
             os.fsync(stream.fileno())
-        Path(temporary).replace(path)
+        os.replace(temporary, target)  # noqa: PTH105
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(temporary).unlink()
+            os.unlink(temporary)  # noqa: PTH108
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(directory)
+        os.fsync(place)
     finally:
-        os.close(directory)
+        os.close(place)
 
 
 def _at(error: VsmmuError, where: str) -> InputRefused:
@@ -155,7 +250,7 @@ def _at(error: VsmmuError, where: str) -> InputRefused:
 def _failure(
     kind: type[VsmmuError], code: str, what: str, where: str, error: OSError | ValueError
 ) -> VsmmuError:
-    why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return kind(code, what, where=where, why=why, next=_REMEDIES[code])
 
 

@@ -13,11 +13,14 @@ from vsmmu.errors import Negative
 from vsmmu.kubevirt.settings import NODE, PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vsmmu.host.facts import Host
     from vsmmu.kubevirt.settings import HookSettings
     from vsmmu.kubevirt.vmi import Vmi
     from vsmmu.machine.domain.document import DomainXml
 
-__all__ = ["Outcome", "mutate", "passed_through"]
+__all__ = ["Outcome", "is_concerned", "mutate", "passed_through", "too_late"]
 
 _WHERE = "domain"
 
@@ -37,15 +40,23 @@ class Outcome(NamedTuple):
     failure: Exception | None = None
 
 
-def mutate(data: bytes, vmi: bytes, settings: HookSettings) -> Outcome:
+def is_concerned(data: bytes, vmi: bytes) -> bool:
+    """Whether there may be something to do for a domain; most VMs are done with a no."""
+    return b"smmuv3" in data or _mentions_hook(vmi)
+
+
+def mutate(
+    data: bytes, vmi: bytes, settings: HookSettings, load: Callable[[str], Host] | None = None
+) -> Outcome:
     """Resolve the accelerated SMMUs of a domain on this node.
 
     :param data: the domain XML that KubeVirt made.
     :param vmi: the VirtualMachineInstance as JSON.
+    :param load: what reads a facts file; :func:`~vsmmu.host.files.load_host` if None.
     :raise VsmmuError: if that cannot be done, unless the settings say to let the domain pass.
     """
-    if b"smmuv3" not in data and not _mentions_hook(vmi):
-        return Outcome(data, changed=False)  # most VMs: nothing more is loaded for them
+    if not is_concerned(data, vmi):
+        return Outcome(data, changed=False)  # nothing more is loaded
     from vsmmu.kubevirt.vmi import read_vmi
 
     try:
@@ -55,7 +66,7 @@ def mutate(data: bytes, vmi: bytes, settings: HookSettings) -> Outcome:
             return Outcome(data, changed=False)
         if b"smmuv3" not in data and settings.accelerate == "off":
             return Outcome(data, changed=False)
-        return _resolve(data, settings, instance)
+        return _resolve(data, settings, instance, load)
     except Exception as error:  # a bug of ours must not stop a VM that was to pass through, either
         if settings.on_failure == "fail":
             raise
@@ -67,13 +78,23 @@ def passed_through(data: bytes, error: Exception) -> Outcome:
     return Outcome(data, changed=False, messages=(f"not resolved, passed through: {error}",), failure=error)
 
 
+def too_late(seconds: float, what: str = "") -> Negative:
+    """The error of a call for which there is no more time."""
+    return Negative(
+        "hook-timeout",
+        f"not done within {seconds:.3g} seconds",
+        why=what,
+        next="set VSMMU_TIMEOUT, or look at what keeps this node busy",
+    )
+
+
 def _mentions_hook(vmi: bytes) -> bool:
     r"""Whether there may be an annotation for the hook; some JSON encoders write the slash as ``\/``."""
     name = PREFIX.removesuffix("/").encode()
     return name + b"/" in vmi or name + b"\\/" in vmi
 
 
-def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
+def _resolve(data: bytes, settings: HookSettings, vmi: Vmi, load: Callable[[str], Host] | None) -> Outcome:
     from vsmmu.host.files import load_host
     from vsmmu.kubevirt.create import create_vsmmus
     from vsmmu.machine.domain.document import read_domain_xml
@@ -82,9 +103,10 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
     from vsmmu.policy.resolver import resolve
     from vsmmu.qemu.versions import is_vendor_machine, parse_version
 
+    load = load or load_host
     domain = read_domain_xml(data, _WHERE)
     if settings.accelerate == "create":
-        domain = create_vsmmus(domain, load_host(_facts(settings, vmi)))
+        domain = create_vsmmus(domain, load(_facts(settings, vmi)))
     elif settings.accelerate == "on":
         domain = _accelerated(domain)
     if not any(entry.is_smmuv3 and entry.accelerated for entry in domain.reading.iommus):
@@ -100,7 +122,7 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi) -> Outcome:
         also=settings.also,
         assume_safe=settings.assume_safe,
     )
-    resolution = resolve(domain, load_host(_facts(settings, vmi)), parse_version(settings.qemu), options)
+    resolution = resolve(domain, load(_facts(settings, vmi)), parse_version(settings.qemu), options)
     resolution.require()
     assert resolution.vm is not None  # noqa: S101 - there is no problem
     edited = resolution.vm.render()

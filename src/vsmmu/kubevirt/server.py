@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hook as a gRPC server on a unix socket: KubeVirt's sidecar versions, and its plugin interface.
 
-Needs the extra ``kubevirt`` (grpcio and protobuf).
+Needs the extra ``kubevirt`` (grpcio and protobuf). A VM that is not concerned is answered whatever the others
+wait for: they share neither a thread nor a lock with it.
 """
 
 from __future__ import annotations
 
 import stat
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -14,12 +17,15 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError, VsmmuError
-from vsmmu.kubevirt.hook import mutate
+from vsmmu.kubevirt.facts import FactsReader
+from vsmmu.kubevirt.hook import is_concerned, mutate, passed_through, too_late
 from vsmmu.kubevirt.protocol import CALLBACKS, INFO, PLUGIN, VERSIONS, message
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vsmmu.host.facts import Host
+    from vsmmu.kubevirt.hook import Outcome
     from vsmmu.kubevirt.settings import HookSettings
 
 __all__ = ["HookServer"]
@@ -28,7 +34,17 @@ _NAME: Final = "vsmmu"
 _HOOK_POINT: Final = "OnDefineDomain"
 #: Room for the largest domain and VMI that the hook reads.
 _MAX_MESSAGE: Final = 16 << 20
-_THREADS: Final = 4
+#: Calls about concerned VMs that may wait at the same time, and those of them that may compute.
+_WAITING: Final = 128
+_COMPUTING: Final = 4
+#: Threads that are left for everything else when so many wait.
+_FREE: Final = 32
+#: Of the time that a caller has: the answer takes some, too.
+_SHARE: Final = 0.9
+_CODES: Final = {
+    "hook-timeout": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "hook-busy": grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
 _STATUSES: Final[tuple[tuple[type[VsmmuError], grpc.StatusCode], ...]] = (
     (PermissionRefused, grpc.StatusCode.PERMISSION_DENIED),
     (InputRefused, grpc.StatusCode.INVALID_ARGUMENT),
@@ -58,7 +74,10 @@ class HookServer:
             ("grpc.max_receive_message_length", _MAX_MESSAGE),
             ("grpc.max_send_message_length", _MAX_MESSAGE),
         ]
-        self._server = grpc.server(ThreadPoolExecutor(_THREADS), options=options)
+        self._facts = FactsReader()
+        self._places = threading.Semaphore(_WAITING)
+        self._turn = threading.Semaphore(_COMPUTING)
+        self._server = grpc.server(ThreadPoolExecutor(_WAITING + _FREE), options=options)
         self._server.add_generic_rpc_handlers(tuple(self._handlers()))
 
     def start(self, socket: Path) -> None:
@@ -91,8 +110,9 @@ class HookServer:
     def wait(self) -> None:
         """Return when the server has stopped."""
         self._server.wait_for_termination()
+        self._facts.close()
 
-    def stop(self, grace: float = 5.0) -> None:
+    def stop(self, grace: float = 1.0) -> None:
         """Take no more calls, and let those that run end within ``grace`` seconds."""
         self._server.stop(grace)
 
@@ -135,16 +155,54 @@ class HookServer:
         return message(CALLBACKS["v1alpha3"], "ShutdownResult")()
 
     def _mutate(self, domain: bytes, vmi: bytes, context: Any) -> bytes:
+        if not is_concerned(domain, vmi):
+            return domain
+        seconds = min(self._settings.seconds, context.time_remaining() * _SHARE)
         try:
-            outcome = mutate(domain, vmi, self._settings)
+            outcome = self._in_turn(domain, vmi, seconds)
         except VsmmuError as error:
             self._log(str(error))
-            status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+            status = _CODES.get(error.code) or next(
+                status for kind, status in _STATUSES if isinstance(error, kind)
+            )
             context.abort(status, str(error))
             raise  # abort() raises; this is for the type checker
         for line in outcome.messages:
             self._log(line)
         return outcome.domain
+
+    def _in_turn(self, domain: bytes, vmi: bytes, seconds: float) -> Outcome:
+        """What the hook does to a domain; whoever waits for facts lets others compute.
+
+        :param seconds: after which to give up.
+        :raise VsmmuError: as :func:`mutate`; ``hook-timeout``; ``hook-busy``.
+        """
+        deadline = time.monotonic() + seconds
+
+        def load(path: str) -> Host:
+            self._turn.release()
+            try:
+                return self._facts.load(path, deadline - time.monotonic())
+            finally:
+                self._turn.acquire()
+
+        if not self._places.acquire(blocking=False):
+            busy = HostLacks("hook-busy", f"{_WAITING} calls are waiting already", next="start the VM again later")
+            return self._not_begun(domain, busy)
+        try:
+            if not self._turn.acquire(timeout=max(seconds, 0)):
+                return self._not_begun(domain, too_late(seconds))
+            try:
+                return mutate(domain, vmi, self._settings, load)
+            finally:
+                self._turn.release()
+        finally:
+            self._places.release()
+
+    def _not_begun(self, domain: bytes, error: VsmmuError) -> Outcome:
+        if self._settings.on_failure == "fail":
+            raise error
+        return passed_through(domain, error)
 
 
 def _service(name: str, methods: dict[str, _Method]) -> Any:

@@ -8,30 +8,57 @@ a binary that is new is not even imported for one that is known.
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from vsmmu.errors import HostLacks
 from vsmmu.qemu.installed import FORMAT, Installed
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["find", "installed"]
 
 _LIMIT: Final = 1 << 16
 
 
-def find(program: str) -> str:
-    """The path of a program as a shell would find it.
+def find(program: str, prefix: Sequence[str] = ()) -> str:
+    """The path of a program as a shell would find it, from the root; a link stays one.
 
+    :param prefix: the words before it in the command, of which ``PATH=...`` and ``env`` have a say.
     :raise HostLacks: ``qemu-binary``.
     """
-    places = [""] if "/" in program else os.environ.get("PATH", os.defpath).split(os.pathsep)
+    search, directory = _search_path(prefix)
+    places = [""] if "/" in program else search.split(os.pathsep)
     for place in places:
-        path = os.path.join(place, program)  # noqa: PTH118 - no pathlib on the path of a VM's start
+        path = os.path.join(directory, place, program)  # noqa: PTH118 - no pathlib on the path of a VM's start
         if os.access(path, os.X_OK) and os.path.isfile(path):  # noqa: PTH113
-            return path
+            return path if path.startswith("/") else f"{os.getcwd()}/{path}"  # noqa: PTH109
     raise HostLacks("qemu-binary", f"there is no program {program!r:.200}",
                     next="install QEMU, or write its path")  # fmt: skip
+
+
+def _search_path(prefix: Sequence[str]) -> tuple[str, str]:
+    """PATH and the directory (empty for the current one) that the words before a program set."""
+    search: str | None = os.environ.get("PATH")
+    directory = ""
+    in_env = False
+    words = iter(prefix)
+    for word in words:
+        if word.startswith("PATH="):
+            search = word.removeprefix("PATH=")
+        elif word.rpartition("/")[2] == "env":
+            in_env = True
+        elif in_env and word in ("-", "-i", "--ignore-environment"):
+            search = None
+        elif in_env and word in ("-u", "--unset", "-C", "--chdir"):
+            word = f"{'--unset' if 'u' in word else '--chdir'}={next(words, '')}"
+        if in_env and word in ("--unset=PATH", "-uPATH"):
+            search = None
+        elif in_env and word.startswith("--chdir="):
+            directory = os.path.join(directory, word.removeprefix("--chdir="))  # noqa: PTH118
+    return os.defpath if search is None else search, directory
 
 
 def installed(program: str) -> Installed:
@@ -39,7 +66,7 @@ def installed(program: str) -> Installed:
 
     :raise HostLacks: ``qemu-binary``, if it cannot be run or does not answer.
     """
-    path = os.path.realpath(find(program))
+    path = find(program)  # not the target of a link: some programs look at how they are called
     state = os.stat(path)  # noqa: PTH116
     times = f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}"
     identity = f"{path} {state.st_dev} {state.st_ino} {times}"

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vsmmu.errors import HostLacks, VsmmuError
+from vsmmu.host.files import write_whole
 from vsmmu.monitor.qmp import CommandFailed, Monitor
 from vsmmu.qemu.installed import Installed
 
@@ -83,15 +84,7 @@ def _refused(path: str, why: str) -> HostLacks:
 
 
 def keep(file: str, data: bytes) -> None:
-    """Write a file whole or not at all; without a place to write to, the binary is asked again next time."""
-    target = Path(file)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as new:
-            new.write(data)
-        try:
-            Path(new.name).replace(target)
-        except OSError:
-            Path(new.name).unlink()
-    except OSError:
-        return
+    """Write a cache file; without a place to write to, the binary is asked again next time."""
+    with contextlib.suppress(OSError):
+        os.makedirs(os.path.dirname(file), exist_ok=True)  # noqa: PTH103, PTH120 - beside write_whole
+        write_whole(file, data)

@@ -151,15 +151,16 @@ def _set_object(line: CommandLine, words: list[str], name: str, descriptor: int)
 
 
 def execute(words: Sequence[str]) -> NoReturn:
-    """Become the command; ``NAME=value`` in front of it goes into its environment, as a shell has it.
+    """Become the command as a shell does, with ``NAME=value`` in front of it and ``exec`` heeded.
 
     :raise HostLacks: ``cannot-start``: there is no such program, or it cannot be run.
     """
     environment = dict(os.environ)
     rest = list(words)
-    while rest and rest[0].partition("=")[0].isidentifier() and "=" in rest[0]:
-        name, _, value = rest.pop(0).partition("=")
-        environment[name] = value
+    while rest and rest[0].partition("=")[0].isidentifier() and ("=" in rest[0] or rest[0] == "exec"):
+        name, equals, value = rest.pop(0).partition("=")
+        if equals:
+            environment[name] = value
     # Python ignores these two, and exec would hand that on.
     ignored = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import HostLacks, Negative, UsageError, VsmmuError
 from vsmmu.host.judgements import bridge
-from vsmmu.probe.sysfs import group_members
+from vsmmu.probe.sysfs import PCI_DEVICES, group_members
 from vsmmu.probe.vfio_files import VfioDevice, vfio_device
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def objection_to_bind(tree: Tree, found: Candidate) -> VsmmuError | None:
             where=function.address,
             next="name a function behind it: vsmmu show lists them",
         )
-    if function.virtual_functions:
+    if virtual := tree.number(f"{PCI_DEVICES}/{function.address}/sriov_numvfs"):
         return Negative(
             "has-virtual-functions",
-            f"the function has {function.virtual_functions} virtual functions, which unbinding would destroy",
+            f"the function has {virtual} virtual functions, which unbinding would destroy",
             where=function.address,
             next="name one of the virtual functions, or another device behind the same SMMU",
         )

@@ -21,8 +21,16 @@ from vsmmu.probe.journal import Journal, Transaction
 from vsmmu.probe.live import FACTS_FILE, saved_facts
 from vsmmu.probe.lock import exclusive
 from vsmmu.probe.record import carry_over, record
-from vsmmu.probe.steps import VFIO_PCI, BindDriver, OverrideDriver, Step, SysfsWriter, UnbindDriver
-from vsmmu.probe.steps import current_override as override_of
+from vsmmu.probe.steps import (
+    VFIO_PCI,
+    BindDriver,
+    OverrideDriver,
+    Step,
+    SysfsWriter,
+    UnbindDriver,
+    bound_driver,
+    current_override,
+)
 from vsmmu.probe.vfio_files import vfio_device
 from vsmmu.uapi.hw_info import IOMMU_HW_INFO_TYPE_NONE
 
@@ -130,7 +138,7 @@ def _plan(tree: Tree, devices: Sequence[str], bind: Sequence[str], pending: tupl
         to_bind = dict.fromkeys(_function(host, device).address for device in bind)
         named = dict.fromkeys(_function(host, device).address for device in devices)
         targets = [_named(tree, _function(host, address)) for address in named if address not in to_bind]
-        targets += [_to_bind(tree, _function(host, address)) for address in to_bind]
+        targets += [_to_bind(tree.strict(), _function(host, address)) for address in to_bind]
     else:
         targets = _one_for_each_smmu(tree, host)
     return Plan(host, pending, tuple(targets), f"{tree.run_directory()}/{FACTS_FILE}")
@@ -174,8 +182,7 @@ def _run(tree: Tree, host: Host, target: Target, journal: Journal, writer: Sysfs
         if not target.steps:
             return _outcome(target, _ask_first(tree, host, target.choices))
         with Transaction(journal, writer) as transaction:
-            for step in target.steps:
-                transaction.do(step)
+            transaction.do(target.steps)
             return _outcome(target, _ask_first(tree, host, target.choices))
     except VsmmuError as error:
         return Outcome(target, None, error)
@@ -287,24 +294,44 @@ def _named(tree: Tree, function: HostFunction) -> Target:
 
 
 def _to_bind(tree: Tree, function: HostFunction) -> Target:
-    """A function that is taken from its driver; one that is on vfio already is only asked."""
-    found = candidate(tree, function)
-    if found.device is not None:
-        return _named(tree, function)
-    refusal = objection_to_bind(tree, found)
-    if refusal is not None:
-        return Target(function.address, refusal=refusal)
-    return Target(function.address, (function.address,), _steps(tree, found))
+    """A function that is taken from its driver; one that is on vfio already is only asked.
+
+    :param tree: a strict one: what cannot be told is no reason to take a function from somebody.
+    """
+    try:
+        found = candidate(tree, function)
+        if found.device is not None:
+            return _named(tree, function)
+        refusal = objection_to_bind(tree, found)
+        if refusal is None:
+            return Target(function.address, (function.address,), _steps(tree, found))
+    except OSError as error:
+        refusal = HostLacks(
+            "cannot-tell",
+            "cannot tell whether the function is in use",
+            where=error.filename or function.address,
+            why=os.strerror(error.errno or 0),
+            next="when that is mended, run: vsmmu probe",
+        )
+    return Target(function.address, refusal=refusal)
 
 
 def _steps(tree: Tree, found: Candidate) -> tuple[Step, ...]:
+    """Each undo makes the next one possible: a driver takes no function with the override of another.
+
+    An override that was set after its driver had come (``driverctl``) would keep that driver out later.
+    """
     function = found.function
     steps: list[Step] = []
-    if function.driver:
-        steps.append(UnbindDriver(function.address, function.driver))
-    previous = override_of(tree, function.address)
-    if previous != VFIO_PCI:
-        steps.append(OverrideDriver(function.address, VFIO_PCI, previous))
+    driver = bound_driver(tree, function.address)
+    override = current_override(tree, function.address)
+    if driver is not None:
+        if override not in (b"", os.fsencode(driver)):
+            steps.append(OverrideDriver(function.address, driver, override))
+            override = os.fsencode(driver)
+        steps.append(UnbindDriver(function.address, driver))
+    if override != VFIO_PCI.encode():
+        steps.append(OverrideDriver(function.address, VFIO_PCI, override))
     steps.append(BindDriver(function.address, VFIO_PCI, function.iommu_group))
     return tuple(steps)
 

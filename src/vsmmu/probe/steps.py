@@ -8,6 +8,7 @@ middle of it, twice, or after somebody else has taken the function.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
@@ -21,15 +22,26 @@ from vsmmu.probe.vfio_files import group_node, holders, vfio_device
 if TYPE_CHECKING:
     from vsmmu.probe.system_root import Tree
 
-__all__ = ["VFIO_PCI", "BindDriver", "OverrideDriver", "Step", "SysfsWriter", "UnbindDriver"]
+__all__ = [
+    "VFIO_PCI",
+    "BindDriver",
+    "OverrideDriver",
+    "Step",
+    "SysfsWriter",
+    "UnbindDriver",
+    "bound_driver",
+    "current_override",
+]
 
 VFIO_PCI: Final = "vfio-pci"
 _DRIVERS: Final = "/sys/bus/pci/drivers"
 #: Steps come back from a file and become paths in sysfs: no slashes, no dots at the start. Blanks do occur.
 Driver = Annotated[str, msgspec.Meta(pattern="^[^/.\\x00-\\x1f\\x7f][^/\\x00-\\x1f\\x7f]{0,254}$")]
-Override = Annotated[str, msgspec.Meta(pattern="^([^/.\\x00-\\x1f\\x7f][^/\\x00-\\x1f\\x7f]{0,254})?$")]
 #: What the kernel shows for an empty driver_override.
-_NO_OVERRIDE: Final = "(null)"
+_NO_OVERRIDE: Final = b"(null)"
+#: The kernel keeps any bytes but newline and NUL, less than a page; pages of arm64 have up to 64 KiB.
+_LONGEST_OVERRIDE: Final = 1 << 16
+Override = Annotated[bytes, msgspec.Meta(max_length=_LONGEST_OVERRIDE)]
 
 
 class SysfsWriter:
@@ -38,20 +50,25 @@ class SysfsWriter:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
 
-    def write(self, path: str, text: str) -> None:
+    def write(self, path: str, data: bytes) -> None:
         """Write an attribute in one call.
 
-        :raise OSError: as the kernel says.
+        :raise OSError: as the kernel says; EIO if it took a part only.
         """
         descriptor = os.open(self.tree.path(path), os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.write(descriptor, text.encode("ascii"))
+            if os.write(descriptor, data) != len(data):
+                raise OSError(errno.EIO, "the kernel took a part of it only", path)
         finally:
             os.close(descriptor)
 
 
 class Step(Protocol):
     """One change that can be taken back."""
+
+    @property
+    def address(self) -> str:
+        """The function that it changes."""
 
     def describe(self) -> str:
         """What :meth:`apply` does, as a sentence without a subject."""
@@ -69,10 +86,13 @@ class Step(Protocol):
         """Take it back, as far as it is still there.
 
         :raise VsmmuError: what the kernel refused.
+        :raise OSError: if it cannot be told whether it is still there; only ENOENT means that it is not.
         """
 
 
-class UnbindDriver(msgspec.Struct, frozen=True, tag="unbind-driver", tag_field="step"):
+class UnbindDriver(
+    msgspec.Struct, frozen=True, tag="unbind-driver", tag_field="step", forbid_unknown_fields=True
+):
     """Take a function from its own driver."""
 
     address: Bdf
@@ -88,20 +108,26 @@ class UnbindDriver(msgspec.Struct, frozen=True, tag="unbind-driver", tag_field="
 
     def apply(self, writer: SysfsWriter) -> None:
         """Unbind."""
-        _write(writer, f"{PCI_DEVICES}/{self.address}/driver/unbind", self.address, self.describe())
+        _write(writer, f"{PCI_DEVICES}/{self.address}/driver/unbind", self.address.encode(), self.describe())
 
     def undo(self, writer: SysfsWriter) -> None:
         """Bind it again, unless it has a driver or is gone."""
-        if _driver(writer.tree, self.address) is None and _is_there(writer.tree, self.address):
-            _write(writer, f"{_DRIVERS}/{self.driver}/bind", self.address, self.describe_undo())
+        tree = writer.tree.strict()
+        if bound_driver(tree, self.address) is None and tree.exists(f"{PCI_DEVICES}/{self.address}"):
+            _write(writer, f"{_DRIVERS}/{self.driver}/bind", self.address.encode(), self.describe_undo())
 
 
-class OverrideDriver(msgspec.Struct, frozen=True, tag="override-driver", tag_field="step"):
-    """Let only one driver match a function. ``previous`` is what was there, empty for nothing."""
+class OverrideDriver(
+    msgspec.Struct, frozen=True, tag="override-driver", tag_field="step", forbid_unknown_fields=True
+):
+    """Let only one driver match a function.
+
+    :param previous: the bytes that were there, which need be no driver's name; empty for nothing.
+    """
 
     address: Bdf
     driver: Driver
-    previous: Override = ""
+    previous: Override = msgspec.field(default=b"", name="previous_base64")
 
     def describe(self) -> str:
         """What :meth:`apply` does."""
@@ -109,23 +135,27 @@ class OverrideDriver(msgspec.Struct, frozen=True, tag="override-driver", tag_fie
 
     def describe_undo(self) -> str:
         """What :meth:`undo` does."""
-        return f"set driver_override of {self.address} back to {self.previous or 'nothing'}"
+        previous = repr(self.previous.decode("utf-8", "backslashreplace"))[1:-1]
+        return f"set driver_override of {self.address} back to {previous or 'nothing'}"
 
     def apply(self, writer: SysfsWriter) -> None:
         """Set the override."""
-        _write(writer, self._path, self.driver, self.describe())
+        _write(writer, self._path, self.driver.encode(), self.describe())
 
     def undo(self, writer: SysfsWriter) -> None:
         """Set the previous override, unless somebody has set another one since."""
-        if current_override(writer.tree, self.address) == self.driver != self.previous:
-            _write(writer, self._path, self.previous or "\n", self.describe_undo())
+        ours = self.driver.encode()
+        if current_override(writer.tree.strict(), self.address) == ours != self.previous:
+            _write(writer, self._path, self.previous or b"\n", self.describe_undo())
 
     @property
     def _path(self) -> str:
         return f"{PCI_DEVICES}/{self.address}/driver_override"
 
 
-class BindDriver(msgspec.Struct, frozen=True, tag="bind-driver", tag_field="step"):
+class BindDriver(
+    msgspec.Struct, frozen=True, tag="bind-driver", tag_field="step", forbid_unknown_fields=True
+):
     """Give a function to a vfio driver."""
 
     address: Bdf
@@ -149,7 +179,7 @@ class BindDriver(msgspec.Struct, frozen=True, tag="bind-driver", tag_field="step
                 where=self.address,
                 next=f"modprobe {self.driver} (the kernel needs CONFIG_VFIO_PCI)",
             )
-        _write(writer, f"{_DRIVERS}/{self.driver}/bind", self.address, self.describe())
+        _write(writer, f"{_DRIVERS}/{self.driver}/bind", self.address.encode(), self.describe())
 
     def undo(self, writer: SysfsWriter) -> None:
         """Unbind, unless another driver has it by now.
@@ -159,12 +189,13 @@ class BindDriver(msgspec.Struct, frozen=True, tag="bind-driver", tag_field="step
 
         :raise Negative: ``function-in-use``.
         """
-        if _driver(writer.tree, self.address) != self.driver:
+        tree = writer.tree.strict()
+        if bound_driver(tree, self.address) != self.driver:
             return
-        device = vfio_device(writer.tree, self.address)
+        device = vfio_device(tree, self.address)
         nodes = [device.node] if device else []
         nodes += [group_node(self.group)] if self.group is not None else []
-        found = holders(writer.tree, nodes)
+        found = holders(tree, nodes)
         if found:
             raise Negative(
                 "function-in-use",
@@ -173,26 +204,24 @@ class BindDriver(msgspec.Struct, frozen=True, tag="bind-driver", tag_field="step
                 why=f"held by {', '.join(map(str, found[:3]))}",
                 next="when that is over, run: vsmmu probe",
             )
-        _write(writer, f"{_DRIVERS}/{self.driver}/unbind", self.address, self.describe_undo())
+        _write(writer, f"{_DRIVERS}/{self.driver}/unbind", self.address.encode(), self.describe_undo())
 
 
-def current_override(tree: Tree, address: str) -> str:
+def current_override(tree: Tree, address: str) -> bytes:
     """The function's driver_override; empty if there is none."""
-    text = tree.text(f"{PCI_DEVICES}/{address}/driver_override") or ""
-    return "" if text == _NO_OVERRIDE else text
+    data = tree.data(f"{PCI_DEVICES}/{address}/driver_override", _LONGEST_OVERRIDE) or b""
+    value = data.removesuffix(b"\n")
+    return b"" if value == _NO_OVERRIDE else value
 
 
-def _driver(tree: Tree, address: str) -> str | None:
+def bound_driver(tree: Tree, address: str) -> str | None:
+    """The driver that has the function; None if none has, or the function is gone."""
     return tree.link(f"{PCI_DEVICES}/{address}/driver")
 
 
-def _is_there(tree: Tree, address: str) -> bool:
-    return tree.exists(f"{PCI_DEVICES}/{address}")
-
-
-def _write(writer: SysfsWriter, path: str, text: str, what: str) -> None:
+def _write(writer: SysfsWriter, path: str, data: bytes, what: str) -> None:
     try:
-        writer.write(path, text)
+        writer.write(path, data)
     except PermissionError as error:
         raise PermissionRefused(
             "no-permission",

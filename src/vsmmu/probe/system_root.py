@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small reads below a root directory: the machine's own, or a tree that stands for one in tests.
 
-sysfs and proc files vanish, refuse and fail at any moment, and "not there" is an answer: every reader here
-gives None (or nothing) instead of raising.
+sysfs and proc files vanish, refuse and fail at any moment, and "not there" is an answer: every reader of a
+:class:`Tree` gives None (or nothing) instead of raising. Where a change of the machine hangs on the answer,
+that is not enough: the readers of :meth:`Tree.strict` raise unless the file is certainly not there.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final
 
-__all__ = ["Tree"]
+__all__ = ["StrictTree", "Tree"]
 
 #: One page: no sysfs attribute is longer.
 _LIMIT: Final = 4096
@@ -33,6 +35,10 @@ class Tree:
         """Where ``path`` (absolute, as on the machine) lies."""
         return self.root + path
 
+    def strict(self) -> StrictTree:
+        """The same files, whose readers take nothing but ENOENT for "not there"."""
+        return StrictTree(self.root)
+
     def run_directory(self) -> str:
         """Where probed facts, the lock and the journal live: ``VSMMU_RUN_DIR``, else /run/vsmmu."""
         return os.environ.get("VSMMU_RUN_DIR") or self.path("/run/vsmmu")
@@ -41,14 +47,13 @@ class Tree:
         """At most ``limit`` bytes of a file; None if it cannot be read."""
         try:
             descriptor = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (OSError, ValueError):
+            try:
+                return _read(descriptor, limit)
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError) as error:
+            self._without(error)
             return None
-        try:
-            return os.read(descriptor, limit)
-        except OSError:
-            return None
-        finally:
-            os.close(descriptor)
 
     def text(self, path: str, limit: int = _LIMIT) -> str | None:
         """The same as text without surrounding blanks; bytes that are no ASCII are replaced."""
@@ -66,7 +71,9 @@ class Tree:
         """Where a symbolic link points; None if there is none."""
         try:
             return os.readlink(self.root + path)  # noqa: PTH115 - pathlib costs more than the call
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if not isinstance(error, OSError) or error.errno != errno.EINVAL:  # that says: no link
+                self._without(error)
             return None
 
     def link(self, path: str) -> str | None:
@@ -78,9 +85,39 @@ class Tree:
         """The entries of a directory, sorted; none if there is no such directory."""
         try:
             return sorted(os.listdir(self.root + path))  # noqa: PTH208 - as above
-        except OSError:
+        except OSError as error:
+            self._without(error)
             return []
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file (a dangling link counts as none)."""
-        return os.path.exists(self.root + path)  # noqa: PTH110 - as above
+        try:
+            os.stat(self.root + path)  # noqa: PTH116 - as above
+        except (OSError, ValueError) as error:
+            self._without(error)
+            return False
+        return True
+
+    def _without(self, error: OSError | ValueError) -> None:
+        """What a reader answers that met ``error``."""
+
+
+class StrictTree(Tree):
+    """A tree whose readers raise OSError where they cannot tell whether something is there."""
+
+    __slots__ = ()
+
+    def _without(self, error: OSError | ValueError) -> None:
+        if not isinstance(error, OSError) or error.errno != errno.ENOENT:
+            raise error
+
+
+def _read(descriptor: int, limit: int) -> bytes:
+    """A sysfs attribute comes in one piece, longer files of the kernel a page at a time."""
+    data = os.read(descriptor, limit)
+    while limit > _LIMIT and len(data) < limit:
+        more = os.read(descriptor, limit - len(data))
+        if not more:
+            break
+        data += more
+    return data

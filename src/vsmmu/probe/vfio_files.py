@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from vsmmu.probe.sysfs import PCI_DEVICES, printable
-
-if TYPE_CHECKING:
-    from vsmmu.probe.system_root import Tree
+from vsmmu.probe.system_root import Tree
 
 __all__ = ["Holder", "VfioDevice", "group_node", "holders", "vfio_device"]
 
@@ -63,12 +61,15 @@ def group_node(group: int) -> str:
 
 
 def holders(tree: Tree, nodes: list[str]) -> tuple[Holder, ...]:
-    """The processes that have one of ``nodes`` open, other than this one; root sees all of them."""
+    """The processes that have one of ``nodes`` open, other than this one; root sees all of them.
+
+    :raise OSError: if ``tree`` is strict, and a process that may be looked at could not be.
+    """
     wanted = {tree.path(node) for node in nodes}
     me = str(os.getpid())
     processes = [name for name in tree.names("/proc") if name.isdecimal() and name != me]
     return tuple(
-        Holder(int(name), printable(tree.text(f"/proc/{name}/comm")) or "?")
+        Holder(int(name), printable(Tree(tree.root).text(f"/proc/{name}/comm")) or "?")
         for name in processes
         if wanted & _open_files(tree, name)
     )
@@ -76,4 +77,7 @@ def holders(tree: Tree, nodes: list[str]) -> tuple[Holder, ...]:
 
 def _open_files(tree: Tree, process: str) -> set[str]:
     directory = f"/proc/{process}/fd"
-    return {target for name in tree.names(directory) if (target := tree.target(f"{directory}/{name}"))}
+    try:
+        return {target for name in tree.names(directory) if (target := tree.target(f"{directory}/{name}"))}
+    except (ProcessLookupError, PermissionError):  # it has ended; or it is not for us to see, now or later
+        return set()

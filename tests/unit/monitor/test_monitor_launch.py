@@ -231,6 +231,86 @@ def test_what_cannot_be_started(
     assert f"[{code}]" in capsys.readouterr().err
 
 
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Fake, Fake]:
+    """A QEMU in the PATH, and another one in a directory that the command names."""
+    fakes = []
+    for minor in (0, 1):
+        (tmp_path / str(minor)).mkdir()
+        fakes.append(Fake(tmp_path / str(minor), monkeypatch))
+        fakes[-1].write(minor=minor, status=40 + minor)
+    monkeypatch.setenv("PATH", f"{fakes[0].path.parent}:{os.environ['PATH']}")
+    return fakes[0], fakes[1]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "PATH={other}:/usr/bin:/bin",
+        "MARK=1 PATH={other}:/usr/bin:/bin",
+        "env PATH={other}",
+        "/usr/bin/env -i MARK=1 PATH={other}:/bin",
+        "env -u PATH PATH={other}",
+        "PATH={mine}:/usr/bin env PATH={other}",
+        "env PATH={mine}:/usr/bin env PATH={other}",
+        "nice -n 1 env PATH={other}",
+        "env -C {other} PATH=",
+        "env --chdir={other} PATH=:/nowhere",
+    ],
+)
+@pytest.mark.parametrize("form", ["words", "script"])
+def test_the_qemu_that_was_asked_is_started(
+    two: tuple[Fake, Fake], tmp_path: Path, prefix: str, form: str
+) -> None:
+    mine, other = two
+    words = prefix.format(other=other.path.parent, mine=mine.path.parent).split()
+    words += ["qemu-system-aarch64", *VM.split()]
+    if form == "script":
+        start = "" if "=" in words[0] else "exec "
+        (tmp_path / "vm.sh").write_text(f"#!/bin/sh\n{start}{shlex.join(words)}\n")
+    command = ["--", *words] if form == "words" else [str(tmp_path / "vm.sh")]
+    result = vsmmu("run", "--host", "builtin:gb200", *command)
+    assert (result.returncode, other.starts, mine.starts) == (41, 1, 0), result.stderr
+    # What a shell would have started, had it been left to it.
+    alone = subprocess.run(["sh", "-c", shlex.join(words)], capture_output=True, check=False)
+    assert alone.returncode == 41
+
+
+@pytest.mark.parametrize("prefix", ["", "env", "env -u MARK", "MARK=PATH=x", "nice"])
+def test_the_one_in_the_path_otherwise(two: tuple[Fake, Fake], prefix: str) -> None:
+    mine, other = two
+    result = vsmmu(
+        "run", "--host", "builtin:gb200", "--", *prefix.split(), "qemu-system-aarch64", *VM.split()
+    )
+    assert (result.returncode, other.starts, mine.starts) == (40, 0, 1), result.stderr
+
+
+def test_a_path_that_changes_in_between_changes_nothing(two: tuple[Fake, Fake]) -> None:
+    """A wrapper with a PATH of its own, as sudo has: the command names the file that was asked."""
+    mine, other = two
+    wrapper = mine.path.parent / "wrapper"
+    wrapper.write_text(f'#!/bin/sh\nPATH={mine.path.parent}:$PATH exec "$@"\n')
+    wrapper.chmod(0o755)
+    words = [f"PATH={other.path.parent}:/usr/bin:/bin", str(wrapper), "qemu-system-aarch64", *VM.split()]
+    result = vsmmu("run", "--host", "builtin:gb200", "--", *words)
+    assert (result.returncode, other.starts, mine.starts) == (41, 1, 0), result.stderr
+    shown = vsmmu("run", "--dry-run", "--host", "builtin:gb200", "--", *words)
+    assert str(other.path) in shlex.split(shown.stdout)
+
+
+def test_a_program_is_asked_by_the_name_that_is_started(two: tuple[Fake, Fake], tmp_path: Path) -> None:
+    """Some look at how they are called, so a link is not followed."""
+    mine, other = two
+    link = tmp_path / "qemu-system-linked"
+    link.symlink_to("dispatch")
+    (tmp_path / "dispatch").write_text(
+        f'#!/bin/sh\ncase $0 in *linked) exec {other.path} "$@";; *) exec {mine.path} "$@";; esac\n'
+    )
+    (tmp_path / "dispatch").chmod(0o755)
+    result = vsmmu("run", "--host", "builtin:gb200", "--", str(link), *VM.split())
+    assert (result.returncode, other.starts, mine.starts) == (41, 1, 0), result.stderr
+
+
 # --- descriptors --------------------------------------------------------------------------------------------
 
 

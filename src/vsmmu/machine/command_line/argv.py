@@ -48,6 +48,18 @@ class CommandLine:
         return self._source.words
 
     @property
+    def prefix(self) -> tuple[str, ...]:
+        """The words before the emulator: ``NAME=value``, and programs such as ``env`` or ``setpriv``."""
+        return self.words[: self._program or 0]
+
+    def with_program(self, path: str) -> CommandLine:
+        """The same with another path of the emulator."""
+        if self._program is None:
+            return self
+        whole: Splice = (0, len(self.words[self._program]), path)
+        return CommandLine(self._source.splice({self._program: [whole]}), self._reader)
+
+    @property
     def _assembled(self) -> Assembly:
         if self._assembly is None:
             self._assembly = assemble(self._source, self._program, self._reader)
