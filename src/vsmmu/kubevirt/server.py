@@ -187,7 +187,8 @@ class HookServer:
                 self._turn.acquire()
 
         if not self._places.acquire(blocking=False):
-            busy = HostLacks("hook-busy", f"{_WAITING} calls are waiting already", next="start the VM again later")
+            why = f"{_WAITING} calls are waiting already"
+            busy = HostLacks("hook-busy", why, next="start the VM again later")
             return self._not_begun(domain, busy)
         try:
             if not self._turn.acquire(timeout=max(seconds, 0)):
