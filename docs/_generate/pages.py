@@ -18,7 +18,7 @@ from vsmmu.cli.schemas import DOCUMENTS, schema_of
 from vsmmu.codes import code_table
 from vsmmu.errors import VsmmuError
 from vsmmu.host.builtin import builtin_host, builtin_names
-from vsmmu.machine.domain.lint_rules import RULES
+from vsmmu.libvirt.rules import RULES
 from vsmmu.policy import rules
 from vsmmu.qemu.compat import BASE, CHECKS
 from vsmmu.qemu.texts import MESSAGES

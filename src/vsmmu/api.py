@@ -149,10 +149,10 @@ def check(
     :raise UsageError: an option that has no such form.
     :raise InputRefused: a VM that contradicts itself.
     """
-    from vsmmu.qemu.process import start
+    from vsmmu.policy.checking import check as check_vm
 
     options = make_options(machine_type=machine_type, libvirt=libvirt, functions=functions or {})
-    return start(options.complete(vm.machine()), host, _qemu(qemu), options.functions)
+    return check_vm(vm, host, _qemu(qemu), options)
 
 
 def _qemu(spec: str | Qemu | None) -> Qemu:

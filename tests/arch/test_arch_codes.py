@@ -12,7 +12,7 @@ from codes import diagnoses
 
 from vsmmu.codes import code_table
 from vsmmu.doctor.checks import CHECKS
-from vsmmu.machine.domain.lint_rules import RULES
+from vsmmu.libvirt.rules import RULES
 from vsmmu.probe.refusals import REFUSALS
 from vsmmu.qemu.texts import MESSAGES
 from vsmmu.smmuv3.properties import PROPERTIES

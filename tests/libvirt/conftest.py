@@ -12,9 +12,9 @@ import pytest
 from quoted import MADE_OF
 from vsmmu.errors import HostLacks, PermissionRefused
 from vsmmu.lab.versions import upstream, version_of
+from vsmmu.libvirt.lint import lint
+from vsmmu.libvirt.releases import Version, parse_libvirt_version
 from vsmmu.machine.domain.document import read_domain_xml
-from vsmmu.machine.domain.lint import lint
-from vsmmu.machine.domain.lint_versions import Version, parse_libvirt_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,9 +20,9 @@ from domains import GOLDEN, PARTS, domain, driver, golden
 from quoted import quoted
 from vsmmu.kubevirt.hook import mutate
 from vsmmu.kubevirt.settings import HookSettings
+from vsmmu.libvirt.lint import lint
 from vsmmu.machine.command_line.argv import read_source
 from vsmmu.machine.domain.document import read_domain_xml
-from vsmmu.machine.domain.lint import lint
 from vsmmu.machine.drivers import is_bridge, is_pci
 from vsmmu.machine.model import VSMMU_DRIVER
 from vsmmu.machine.topology import Topology

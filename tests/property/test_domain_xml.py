@@ -14,8 +14,8 @@ from domains import domain
 from vsmmu.diagnostic import Edit
 from vsmmu.errors import InputRefused
 from vsmmu.host.builtin import builtin_host
+from vsmmu.libvirt.lint import lint
 from vsmmu.machine.domain.document import read_domain_xml
-from vsmmu.machine.domain.lint import lint
 from vsmmu.policy.resolver import resolve
 from vsmmu.qemu.versions import LATEST
 

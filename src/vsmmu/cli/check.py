@@ -13,8 +13,6 @@ from vsmmu.cli.options import Question, VmCommand, parameters
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.cli.inputs import Inputs
-    from vsmmu.diagnostic import Diagnostic
     from vsmmu.qemu.outcome import Failure, Verdict, VsmmuOutcome
 
 __all__ = ["command"]
@@ -27,7 +25,13 @@ Examples:
 """
 
 
-_AS_WRITTEN: Final = "verdict: would not start as it is written (see the errors above)"
+_ANSWERS: Final = {
+    "starts": "starts",
+    "fails-later": "starts, and fails later",
+    "refused": "would not start",
+    "unknown": "unknown (--assume-safe accepts that)",
+    "not-judged": "not judged",
+}
 
 
 @click.command("check", cls=VmCommand, epilog=_EXAMPLES)
@@ -39,37 +43,20 @@ def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
     against what libvirt drops without a word, refuses, or lets through. Exit status 0 only if QEMU certainly
     starts and nothing is known to fail later; --assume-safe accepts what is unknown.
     """
-    import msgspec
-
     from vsmmu.cli.inputs import read_inputs
-    from vsmmu.diagnostic import by_severity
-    from vsmmu.qemu.process import start
+    from vsmmu.policy.checking import check
 
     inputs = read_inputs(question)
-    verdict = start(inputs.machine, inputs.host, inputs.qemu, inputs.options.functions)
+    verdict = check(inputs.vm, inputs.host, inputs.qemu, inputs.options)
     startable = verdict.would_start(assume_safe=question.assume_safe)
-    found = _lint(inputs)
-    misfit = any(entry.severity == "error" for entry in found)
-    verdict = msgspec.structs.replace(verdict, diagnostics=by_severity([*found, *verdict.diagnostics]))
     if output == "json":
         from vsmmu.cli.documents import verdict_document
 
-        document = verdict_document(verdict, inputs.host.name, startable=startable and not misfit)
-        console.answer(document)
+        console.answer(verdict_document(verdict, inputs.host.name, startable=startable))
     elif not quiet:
         console.say(*_text(verdict, trace=trace))
-        console.say(
-            _AS_WRITTEN if misfit and verdict.failure is None else _conclusion(verdict, startable=startable)
-        )
-    return 0 if startable and not misfit else 1
-
-
-def _lint(inputs: Inputs) -> tuple[Diagnostic, ...]:
-    if inputs.vm.domain is None:
-        return ()
-    from vsmmu.machine.domain.lint import lint
-
-    return lint(inputs.vm.domain.reading, inputs.options.libvirt, inputs.qemu.version)
+        console.say(*_conclusion(verdict, startable=startable, modelled=inputs.qemu.modelled))
+    return 0 if startable else 1
 
 
 def _text(verdict: Verdict, *, trace: bool) -> Iterator[console.Line]:
@@ -79,11 +66,10 @@ def _text(verdict: Verdict, *, trace: bool) -> Iterator[console.Line]:
         yield ""
     for vsmmu in verdict.vsmmus:
         yield from _vsmmu(vsmmu, runs=verdict.failure is None)
-    for found in verdict.diagnostics:
-        if verdict.failure is None or found.why != verdict.failure.printed:
-            yield from console.diagnosis(found)
     if verdict.failure is not None:
         yield from _failure(verdict.failure, verdict.qemu)
+    for found in verdict.diagnostics:
+        yield from console.diagnosis(found)
 
 
 def _vsmmu(vsmmu: VsmmuOutcome, *, runs: bool) -> Iterator[console.Line]:
@@ -103,14 +89,16 @@ def _vsmmu(vsmmu: VsmmuOutcome, *, runs: bool) -> Iterator[console.Line]:
 def _failure(failure: Failure, qemu: str) -> Iterator[console.Line]:
     yield f"QEMU {qemu} would say ({failure.phase}):"
     yield from (console.Styled(f"  {line}", "error") for line in failure.printed.split("\n"))
-    yield f"  next: {failure.remedy} [{failure.code}]"
 
 
-def _conclusion(verdict: Verdict, *, startable: bool) -> str:
+def _conclusion(verdict: Verdict, *, startable: bool, modelled: bool) -> Iterator[console.Line]:
+    if not modelled:
+        yield f"note: QEMU {verdict.qemu} is newer than what was looked at: the newest known was taken for it"
+    if verdict.not_judged and verdict.answer != "not-judged":
+        yield f"not looked at: {', '.join(verdict.not_judged)}"
+    if not any(vsmmu.accel for vsmmu in verdict.vsmmus) and verdict.answer == "starts":
+        yield "note: this VM has no accelerated vSMMU"
     if startable and verdict.answer == "unknown":
-        return "verdict: starts, if the unknown facts are as every known host has them"
-    if startable:
-        return "verdict: starts"
-    if verdict.answer == "unknown":
-        return "verdict: unknown (--assume-safe accepts that)"
-    return "verdict: would not start" if verdict.answer == "refused" else "verdict: starts, and fails later"
+        yield "verdict: starts, if the unknown facts are as every known host has them"
+    else:
+        yield f"verdict: {_ANSWERS[verdict.answer]}"

@@ -31,4 +31,4 @@ def builtin_host(name: str) -> Host:
             f"there is no built-in host {name!r:.60}",
             next=f"choose one of: {', '.join(builtin_names())}",
         )
-    return load_host(str(path))
+    return load_host(str(path)).listing_all()

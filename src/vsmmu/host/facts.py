@@ -8,7 +8,7 @@ The structs are the format: their JSON Schema is generated, and :mod:`vsmmu.host
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 
@@ -165,6 +165,16 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
     def __post_init__(self) -> None:
         """Check what types alone cannot; runs also when the host is decoded."""
         _check_host(self)
+
+    #: Whether a function that is not listed is certainly not there. It is no member of the document: a list
+    #: that was written down may be older than the host.
+    complete: ClassVar[bool] = False
+
+    def listing_all(self) -> Host:
+        """The same facts, from a source that states every function: the host itself, or a built-in host."""
+        listed = msgspec.structs.replace(self)
+        listed.__dict__["complete"] = True
+        return listed
 
     def smmu(self, name: str) -> HostSmmu | None:
         """The SMMU with this name, or with this platform device name."""

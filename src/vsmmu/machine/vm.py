@@ -52,6 +52,10 @@ class Vm(Protocol):
         """
         ...
 
+    def not_judged(self) -> tuple[str, ...]:
+        """What of this VM nothing here looks at: names of options, or of elements, in order."""
+        ...
+
     def text(self) -> str:
         """The VM in its own form, as text."""
         ...

@@ -8,18 +8,19 @@ default and not always ``auto``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from vsmmu.diagnostic import Diagnostic
-from vsmmu.machine.domain.lint import lint, misspelt
+from vsmmu.libvirt.lint import lint, misspelt
+from vsmmu.libvirt.wording import in_libvirts_words
 from vsmmu.qemu.process import start
 from vsmmu.smmuv3.properties import AUTO_SINCE, REGISTER_PROPERTIES
 from vsmmu.versions import spell_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from vsmmu.host.facts import Host
     from vsmmu.machine.domain.document import DomainXml
@@ -30,15 +31,6 @@ if TYPE_CHECKING:
     from vsmmu.qemu.versions import Qemu
 
 __all__ = ["as_libvirt_defines", "corrections"]
-
-#: Remedies of the model in libvirt's words, where QEMU's would not help.
-_REMEDIES: Final[Mapping[str, str]] = {
-    "two-host-smmus": "give each host SMMU a pcie-expander-bus and an <iommu> with its index as pciBus",
-    "two-iommufds": "let libvirt make the iommufd: <driver iommufd='yes'/> on every hostdev",
-    "qemu-no-cold-plug": "name the host SMMU: --smmu NAME; or put a hostdev behind the expander",
-    "qemu-chassis": "give every root port a <target chassis=''/> of its own, or none",
-    "qemu-bus-number": "give every pcie-expander-bus a busNr with room for the buses behind it, or none",
-}
 
 
 def as_libvirt_defines(
@@ -51,12 +43,7 @@ def as_libvirt_defines(
     written = domain.reading_after(edits)
     findings = lint(written, options.libvirt, qemu.version)
     problems = [finding for finding in findings if finding.severity == "error"]
-    # QEMU would find the same thing later, and say it in words that do not fit a domain.
-    problems += [
-        _in_libvirts_words(problem)
-        for problem in resolution.problems
-        if not (problems and problem.code.startswith("qemu-"))
-    ]
+    problems += in_libvirts_words(resolution.problems, written, findings)
     if not problems and resolution.verdict is not None:
         final = start(options.complete(written.machine), host, qemu, options.functions)
         problems += _differences(resolution.verdict, final)
@@ -66,11 +53,6 @@ def as_libvirt_defines(
 
 def _is_accelerated(reading: Reading, device: int) -> bool:
     return device not in reading.pluggable or reading.pluggable[device].accelerated
-
-
-def _in_libvirts_words(problem: Diagnostic) -> Diagnostic:
-    remedy = _REMEDIES.get(problem.code)
-    return problem if remedy is None else msgspec.structs.replace(problem, next=remedy)
 
 
 def _differences(meant: Verdict, final: Verdict) -> Iterator[Diagnostic]:

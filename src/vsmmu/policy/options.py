@@ -127,7 +127,7 @@ def make_options(
 def _libvirt(text: str | None) -> Version | None:
     if text is None:
         return None
-    from vsmmu.machine.domain.lint_versions import parse_libvirt_version
+    from vsmmu.libvirt.releases import parse_libvirt_version
 
     return parse_libvirt_version(text)
 

@@ -18,7 +18,8 @@ from vsmmu.policy.candidates import Served, served_by
 from vsmmu.policy.options import Options
 from vsmmu.policy.result import Action, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.policy.rules import Choice, ceiling_source, choose, choose_cmdqv, qemu_auto, read_sources
-from vsmmu.qemu.board import with_globals
+from vsmmu.qemu.board import not_modelled, with_globals
+from vsmmu.qemu.outcome import unjudged
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import Setting, SettingsError, VsmmuSettings, read_settings
 from vsmmu.qemu.versions import MachineType, Qemu, machine_type
@@ -72,7 +73,8 @@ def resolve(vm: Vm, host: Host, qemu: Qemu, options: Options = _DEFAULT) -> Reso
     :raise InputRefused: for text that describes no VM, and buses that contradict each other.
     """
     resolution = resolve_machine(options.complete(vm.machine()), host, qemu, options)
-    if vm.domain is not None:
+    judged = resolution.verdict is None or resolution.verdict.answer != "not-judged"
+    if vm.domain is not None and judged:
         from vsmmu.policy.domain_xml import as_libvirt_defines
 
         resolution = as_libvirt_defines(vm.domain, resolution, host, qemu, options)
@@ -85,6 +87,9 @@ def resolve_machine(machine: Machine, host: Host, qemu: Qemu, options: Options =
 
     :raise InputRefused: if the VM's buses contradict each other.
     """
+    other = not_modelled(machine)
+    if other:
+        return _handed_back(unjudged(other, str(qemu), machine.machine_type), host, options)
     # The newest machine type stands in for one that QEMU does not have; the model refuses it below.
     kind = machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, f"virt-{qemu}")
     context = _Context(machine, host, qemu, kind, options)
@@ -103,6 +108,21 @@ def resolve_machine(machine: Machine, host: Host, qemu: Qemu, options: Options =
         problems=(*own, *_problems_of(verdict, own, options)),
         notes=tuple(_notes(context, resolved, edits, verdict)),
         edits=edits,
+        verdict=verdict,
+    )
+
+
+def _handed_back(verdict: Verdict, host: Host, options: Options) -> Resolution:
+    """The resolution of a machine without a model: nothing is chosen, nothing is written."""
+    return Resolution(
+        host=host.name,
+        qemu=verdict.qemu,
+        machine_type=verdict.machine_type,
+        policy=options.policy,
+        vsmmus=(),
+        problems=(),
+        notes=(verdict.diagnostics[0].what,),
+        edits=(),
         verdict=verdict,
     )
 
@@ -323,7 +343,8 @@ def _notes(
             if entry.qemu_auto and entry.action == "pinned" and entry.value != entry.qemu_auto:
                 differs = f"{vsmmu.device}: {entry.name}={entry.value}; QEMU's own auto would take"
                 yield f"{differs} {entry.qemu_auto} ({entry.why})"
-    doubts = verdict.of("unknown")
+    doubts = [doubt for doubt in verdict.of("unknown") if doubt.needs]
+    yield from (f"{doubt.what}: {doubt.next}" for doubt in verdict.of("unknown") if not doubt.needs)
     for name in dict.fromkeys(doubt.where for doubt in doubts):
         needs = [need for doubt in doubts if doubt.where == name for need in doubt.needs]
         yield f"not known behind {name}, so not predicted: {', '.join(needs)} (vsmmu check says more)"

@@ -55,8 +55,8 @@ def live_host(root: str = "/") -> Host:
     if saved.host is None:
         from vsmmu.probe.discover import discover
 
-        return discover(tree, note=saved.note)
-    return refresh(saved.host, tree)
+        return discover(tree, note=saved.note).listing_all()
+    return refresh(saved.host, tree).listing_all()
 
 
 def saved_facts(tree: Tree) -> Saved:

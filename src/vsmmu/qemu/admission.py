@@ -127,12 +127,11 @@ class Admission:
             return self._read(endpoint, key)
 
         copied = vsmmu.copied if vsmmu.copied_from == endpoint.smmu_name else frozenset()
-        for mismatch in compare(read, vsmmu.frozen, self._qemu, copied):
+        for mismatch in compare(read, vsmmu.frozen, self._qemu, copied | vsmmu.mended):
             code = mismatch.check.message
             if mismatch.certain:
                 self._refuse(code, endpoint, phase, host=mismatch.host, guest=mismatch.guest)
-                if mismatch.property:
-                    vsmmu.frozen[mismatch.property] = read(mismatch.check.key).interval
+                vsmmu.mended.add(mismatch.check.key)
                 continue
             self._doubt(code, endpoint, (mismatch.check.key,), host=mismatch.host, guest=mismatch.guest)
 

@@ -7,11 +7,26 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.machine.drivers import HOST_BRIDGES, is_vfio
 from vsmmu.machine.model import VSMMU_DRIVER
+from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.settings import read_bool
+from vsmmu.qemu.versions import is_vendor_machine
 
 if TYPE_CHECKING:
-    from vsmmu.machine.model import Device, Machine
+    from collections.abc import Iterator
 
-__all__ = ["ON_OFF_AUTO", "PciNumbers", "board_card", "bypasses_iommu", "machine_iommu", "with_globals"]
+    from vsmmu.machine.model import Device, Machine
+    from vsmmu.qemu.versions import MachineType
+
+__all__ = [
+    "ON_OFF_AUTO",
+    "PciNumbers",
+    "board_card",
+    "bypasses_iommu",
+    "machine_iommu",
+    "machine_refusals",
+    "not_modelled",
+    "with_globals",
+]
 
 ON_OFF_AUTO: Final = ("on", "off", "auto")
 #: Ports that take a place in the table of chassis and slot numbers (pcie_chassis_add_slot()).
@@ -86,6 +101,38 @@ def with_globals(machine: Machine) -> Machine:
     return machine._replace(devices=tuple(widen(device) for device in machine.devices))
 
 
+def not_modelled(machine: Machine) -> str:
+    """Why nothing can be said of a machine: what it is; empty for an Arm ``virt`` machine.
+
+    A machine that is another one and has an ``arm-smmuv3`` is judged: QEMU says that it cannot.
+    """
+    name = machine.program.rpartition("/")[2]
+    if name.startswith("qemu-system-") and name != "qemu-system-aarch64":
+        return f"{name} {machine.machine_type}".rstrip()
+    kind = machine.machine_type
+    if kind and kind != "virt" and not kind.startswith("virt-") and not machine.vsmmus:
+        return f"machine type {kind:.60}"
+    return ""
+
+
+def machine_refusals(machine: Machine, name: str, kind: MachineType | None) -> Iterator[Refusal]:
+    """Every reason to refuse the machine itself, in QEMU's order.
+
+    :param name: its type as QEMU takes it; empty if there is none.
+    :param kind: the type, if this QEMU has it.
+    """
+    if not name:
+        yield Refusal("qemu-no-machine", {})
+    elif kind is None and name.startswith("virt-") and not is_vendor_machine(name):
+        yield Refusal("qemu-machine-type", {"value": name})
+    options = machine.machine_options
+    if kind is not None and options.get("iommu", "none") not in ("none", "smmuv3"):
+        yield Refusal("qemu-iommu-value", {})
+    if options.get("acpi", "auto") not in ON_OFF_AUTO:
+        accepted = ", ".join(ON_OFF_AUTO)
+        yield Refusal("qemu-value", {"property": "acpi", "value": options["acpi"], "accepted": accepted})
+
+
 def machine_iommu(machine: Machine) -> str:
     """What ``-machine iommu=`` has already put there, as QEMU calls it; empty if nothing."""
     value = machine.machine_options.get("iommu", "")
@@ -95,4 +142,5 @@ def machine_iommu(machine: Machine) -> str:
 def bypasses_iommu(machine: Machine) -> bool:
     """Whether ``pcie.0`` as a whole goes around an IOMMU."""
     options = machine.machine_options
-    return "on" in (options.get("default-bus-bypass-iommu"), options.get("default_bus_bypass_iommu"))
+    names = ("default-bus-bypass-iommu", "default_bus_bypass_iommu")
+    return any(read_bool(options.get(name)) is True for name in names)

@@ -42,16 +42,12 @@ class Check(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A check that fails (``certain``) or may fail; values in the unit that QEMU prints.
-
-    :param property: of the vSMMU that holds the field; empty for a field that no property sets.
-    """
+    """A check that fails (``certain``) or may fail; values in the unit that QEMU prints."""
 
     check: Check
     certain: bool
     host: str
     guest: str
-    property: str = ""
 
 
 def _at_least(name: str) -> Check:
@@ -102,9 +98,7 @@ def compare(
         if outcome is not True:
             unit = _unit(check.key)
             certain = outcome is False and not (check.key == _ATS and qemu.checks_ats is None)
-            named = _BY_SOURCE[check.key].name if check.key in _BY_SOURCE else ""
-            words = host.convert(unit).spell(), guest.convert(unit).spell()
-            found.append(Mismatch(check, certain, *words, named))
+            found.append(Mismatch(check, certain, host.convert(unit).spell(), guest.convert(unit).spell()))
     return found
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -11,12 +11,19 @@ if TYPE_CHECKING:
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.qemu.outcome import Failure
 
-__all__ = ["Findings", "Refused"]
+__all__ = ["Findings", "Refusal", "Refused"]
 
 #: Refusals that are the machine's fault, whichever device meets them: one mend removes all of a kind.
 _OF_THE_MACHINE: Final = frozenset(
     ("qemu-kvm", "qemu-acpi", "qemu-only-migratable", "qemu-machine-iommu", "qemu-machine-iommu-abort")
 )
+
+
+class Refusal(NamedTuple):
+    """A row of the table of messages, with the values for its placeholders."""
+
+    code: str
+    values: dict[str, object]
 
 
 class Refused(Exception):
@@ -40,6 +47,7 @@ class Findings:
     def __init__(self, *, stops: bool = False) -> None:
         self.stops = stops
         self.refusals: list[Failure] = []
+        self._known: set[tuple[str, ...]] = set()
         self._open: dict[tuple[str, str, str], Diagnostic] = {}
 
     def refuse(self, failed: Failure) -> None:
@@ -49,7 +57,8 @@ class Findings:
         """
         if self.stops:
             raise Refused(failed)
-        if all(_key(entry) != _key(failed) for entry in self.refusals):
+        if (key := _key(failed)) not in self._known:
+            self._known.add(key)
             self.refusals.append(failed)
 
     def note(self, found: Diagnostic) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "VsmmuOutcome",
     "answer_of",
     "failure",
+    "unjudged",
 ]
 
 #: *starts*: looked at, and QEMU starts it. *fails-later*: QEMU starts it, and the guest or a later step
@@ -144,6 +145,20 @@ class Verdict(msgspec.Struct, frozen=True):
             if outcome.device == device:
                 return outcome
         raise KeyError(device)
+
+
+def unjudged(other: str, qemu: str, machine_type: str) -> Verdict:
+    """The verdict on a machine that has no model here.
+
+    :param other: what it is.
+    """
+    found = Diagnostic(
+        "not-judged",
+        f"{other}: only Arm virt machines have a model here, and nothing of this VM was judged",
+        next="start it to see; resolve hands it back unchanged",
+        severity="unknown",
+    )
+    return Verdict("not-judged", qemu, machine_type, None, (found,), (), ())
 
 
 def answer_of(diagnostics: Iterable[Diagnostic]) -> Answer:

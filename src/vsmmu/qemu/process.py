@@ -1,300 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The executable model of a QEMU process with accelerated vSMMUs: start, hot-plug, reset.
-
-The phases are QEMU's: the machine, each device in order of creation (realize and plug), machine-done, reset;
-afterwards hot-plug, unplug, and the guest's writes to GBPA. The first refusal ends a start. Sources:
-hw/arm/smmuv3.c, hw/arm/smmuv3-accel.c, hw/arm/virt.c, hw/vfio/pci.c of qemu/qemu; behaviour that is marked
-as measured in :mod:`vsmmu.qemu.texts` was held against 11.1.3.
-"""
+"""The executable model of a QEMU process with accelerated vSMMUs: its start, then hot-plug and unplug."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING
 
-from vsmmu.diagnostic import by_severity
-from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge, is_pci, is_vfio
-from vsmmu.machine.endpoints import host_address
-from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
-from vsmmu.machine.topology import Bus, Topology
-from vsmmu.qemu.admission import Admission, vfio_name
-from vsmmu.qemu.board import ON_OFF_AUTO, PciNumbers, board_card, bypasses_iommu, machine_iommu, with_globals
-from vsmmu.qemu.findings import Findings, Refused
-from vsmmu.qemu.hazards import hazards_of
-from vsmmu.qemu.outcome import Failure, Step, Verdict, answer_of, failure
-from vsmmu.qemu.realize import Plug, refusals
-from vsmmu.qemu.settings import SettingsError, VsmmuSettings, read_settings, without
-from vsmmu.qemu.state import Endpoint, Vsmmu
-from vsmmu.qemu.versions import MachineType, Qemu, machine_type
-from vsmmu.smmuv3.properties import PROPERTIES
+from vsmmu.machine.topology import Topology
+from vsmmu.qemu.board import not_modelled
+from vsmmu.qemu.creation import FIXED_DRIVERS, Creation
+from vsmmu.qemu.findings import Refused
+from vsmmu.qemu.outcome import Failure, Verdict, failure, unjudged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vsmmu.host.facts import Host
-    from vsmmu.qemu.texts import Phase
+    from vsmmu.machine.model import Device, Machine
+    from vsmmu.qemu.state import Endpoint, Vsmmu
+    from vsmmu.qemu.versions import Qemu
 
 __all__ = ["QemuProcess", "start"]
 
-#: The number that stands for the board where a root complex is named by its maker.
-_BOARD: Final = -1
-#: What can be neither plugged into a running VM nor taken out.
-_FIXED_DRIVERS: Final = HOST_BRIDGES | {VSMMU_DRIVER}
 
-
-class QemuProcess:
-    """A QEMU process, as the model runs it.
-
-    :param functions: addresses of host functions by device name, for vfio-pci with ``fd=``.
-    """
-
-    def __init__(
-        self, machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None
-    ) -> None:
-        self.machine = machine = with_globals(machine)
-        self.host = host
-        self.qemu = qemu
-        self.functions = functions or {}
-        self.machine_type: MachineType | None = None
-        self.trace: list[Step] = []
-        self.vsmmus: list[Vsmmu] = []
-        self._findings = Findings()
-        self._admission = Admission(host, qemu, self._findings)
-        self._topology = Topology.of(machine)
-        # By the number of the device that made the root complex; -1 is the board's pcie.0.
-        self._vsmmu_of: dict[int, Vsmmu] = {}
-        self._early: dict[int, list[Endpoint]] = {}
-        # By root complex: an emulated endpoint that was there before any vSMMU, and the maker of its bus.
-        card = board_card(machine)
-        self._emulated: dict[int, tuple[int, str]] = {_BOARD: (_BOARD, card)} if card else {}
-        self._bypassed: set[int] = {_BOARD} if bypasses_iommu(machine) else set()
-        # Owners of buses that hang off a PCIe-to-PCI bridge: devices there have no requester id of their own.
-        self._conventional: set[int] = set()
-        self._numbers = PciNumbers()
-        self._machine_iommu = machine_iommu(machine)
-        self._bound: set[str] = set()
-        self._objects = {entry.id for entry in machine.objects}
-        self._phase: Phase = "machine"
-
-    # What a start does
-
-    def start(self) -> Verdict:
-        """Run all phases up to the first instruction of the guest.
-
-        After a refusal, where QEMU ends, the model goes on as if it were mended, to find the others.
-        """
-        self._make_machine()
-        self._phase = "create"
-        for device in self.machine.devices:
-            with suppress(Refused):
-                self._create(device)
-        self._phase = "machine-done"
-        self._machine_done()
-        self._phase = "reset"
-        self.reset()
-        return self.verdict()
-
-    @property
-    def failure(self) -> Failure | None:
-        """The first refusal: the one that QEMU prints; None if there is none."""
-        return self._findings.refusals[0] if self._findings.refusals else None
-
-    def _make_machine(self) -> None:
-        # A fragment, without the emulator in front, says nothing of the machine: take the newest.
-        name = self.machine.machine_type or ("" if self.machine.program else "virt")
-        if not name:
-            self._refuse("qemu-no-machine", "", "")
-            name = "virt"
-        self.machine_type = machine_type(name, self.qemu)
-        if self.machine_type is None and name.startswith("virt-"):
-            self._refuse("qemu-machine-type", "", "", value=name)
-        options = self.machine.machine_options
-        if self.machine_type is not None and options.get("iommu", "none") not in ("none", "smmuv3"):
-            self._refuse("qemu-iommu-value", "", "")
-        if options.get("acpi", "auto") not in ON_OFF_AUTO:
-            accepted = ", ".join(ON_OFF_AUTO)
-            self._refuse("qemu-value", "", "", property="acpi", value=options["acpi"], accepted=accepted)
-
-    def _create(self, device: Device) -> None:
-        if self._phase == "hot-plug" and device.driver in _FIXED_DRIVERS:
-            self._refuse("qemu-no-hotplug", device.name, "", driver=device.driver)
-        if device.driver == VSMMU_DRIVER:
-            self._create_vsmmu(device)
-        elif is_pci(device.driver):
-            bus = self._bus_of(device)
-            if is_bridge(device.driver):
-                self._create_bridge(device, bus)
-            elif is_vfio(device.driver):
-                self._create_vfio(device, bus)
-            else:
-                self._create_emulated(device, bus)
-
-    def _bus_of(self, device: Device) -> Bus:
-        bus = self._topology.bus_of(device)
-        if bus is None:
-            self._stop("qemu-no-bus", device.name, device.origin.option, value=device.text("bus"))
-        if self._phase == "hot-plug" and bus.is_root:
-            self._refuse("qemu-bus-no-hotplug", device.name, "", value=bus.name)
-        ports_only = bus.is_root and bus.owner != _BOARD
-        if ports_only and (not is_bridge(device.driver) or device.driver in HOST_BRIDGES):
-            self._refuse("qemu-bus-takes-bridges", device.name, device.origin.option)
-        if device.driver in HOST_BRIDGES and not bus.is_root and bus.owner not in self._conventional:
-            self._refuse("qemu-pxb-place", device.name, device.origin.option, driver=device.driver)
-        return bus
-
-    def _create_bridge(self, device: Device, bus: Bus) -> None:
-        if BRIDGES[device.driver] == "pci" or bus.owner in self._conventional:
-            self._conventional.add(device.number)
-        if device.text("bypass_iommu") == "on":
-            self._bypassed.add(device.number)
-        taken = self._numbers.take(device)
-        if taken is not None:
-            self._refuse(taken.code, device.name, device.origin.option, value=taken.value)
-
-    def _create_vsmmu(self, device: Device) -> None:
-        if self.machine_type is None:
-            self._stop("qemu-not-virt", device.name, device.origin.option)
-        settings = self._settings(device)
-        plug = self._plug(device, settings)
-        for refusal in refusals(plug):
-            self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
-        if plug.taken or (settings.primary_bus and plug.bus is None):
-            return
-        vsmmu = Vsmmu(device, settings)
-        self.vsmmus.append(vsmmu)
-        self._vsmmu_of[plug.bus.owner if plug.bus else _BOARD] = vsmmu
-        self._note(vsmmu.name, f"realized on {settings.primary_bus}; auto_mode={vsmmu.auto_mode}")
-
-    def _settings(self, device: Device) -> VsmmuSettings:
-        """The device's settings, without what QEMU's parser refuses."""
-        machine = self.machine
-        while True:
-            try:
-                return read_settings(device, machine, self.qemu, self._machine_version())
-            except SettingsError as error:
-                self._findings.refuse(error.failed)
-                device, machine = without(device, machine, error.property)
-
-    def _plug(self, device: Device, settings: VsmmuSettings) -> Plug:
-        bus = self._topology.primary_bus_of(device)
-        missing = next((entry for entry in self._topology.missing if entry.device is device), None)
-        return Plug(
-            settings=settings,
-            machine=self.machine,
-            qemu=self.qemu,
-            bus=bus,
-            ambiguous=missing is not None and missing.reason == "ambiguous",
-            taken=bus is not None and bus.owner in self._vsmmu_of,
-            bypassed=bus is not None and bus.owner in self._bypassed,
-            cxl=bus is not None and self._driver_of(bus) == "pxb-cxl",
-            present=len(self.vsmmus),
-            machine_iommu=self._machine_iommu,
-        )
-
-    def _driver_of(self, bus: Bus) -> str:
-        return "" if bus.owner == _BOARD else self.machine.devices[bus.owner].driver
-
-    def _create_emulated(self, device: Device, bus: Bus) -> None:
-        vsmmu = self._vsmmu_of.get(bus.root_owner)
-        hidden = bus.owner in self._conventional
-        if vsmmu is None and not hidden:
-            self._emulated[bus.root_owner] = max(
-                self._emulated.get(bus.root_owner, (_BOARD, device.name)),
-                (bus.owner, device.name),
-                key=lambda entry: entry[0],
-            )
-        elif vsmmu is not None and vsmmu.settings.accel and not hidden:
-            self._refuse("qemu-emulated-endpoint", device.name, device.origin.option)
-        if device.driver.startswith("virtio-iommu"):
-            self._machine_iommu = "virtio-iommu"
-
-    def _create_vfio(self, device: Device, bus: Bus) -> None:
-        vsmmu = self._vsmmu_of.get(bus.root_owner)
-        option, backend = device.origin.option, device.text("iommufd")
-        self._check_vfio_ats_value(device)
-        if backend and backend.removeprefix("/objects/") not in self._objects:
-            self._refuse("qemu-no-object", device.name, option, value=backend)
-        accelerated = vsmmu is not None and vsmmu.settings.accel
-        if accelerated and not backend:
-            self._refuse("qemu-no-iommufd", device.name, option)
-        if not any(device.text(key) for key in ("host", "sysfsdev", "fd")):
-            self._refuse("qemu-no-host-device", device.name, option)
-        if device.text("fd") and not backend:
-            self._refuse("qemu-fd-without-iommufd", device.name, option)
-        endpoint = self._endpoint(device)
-        name = vfio_name(device, endpoint.function.address if endpoint.function else None)
-        if backend and self._admission.is_incoherent(endpoint):
-            path = device.text("sysfsdev") or f"/sys/bus/pci/devices/{name}"
-            self._stop("qemu-no-vfio-device", device.name, option, vfio=name, value=path)
-        if backend and endpoint.function is not None:
-            if endpoint.function.address in self._bound:
-                self._stop("qemu-function-twice", device.name, option, vfio=name)
-            self._bound.add(endpoint.function.address)
-        if vsmmu is not None and not accelerated:
-            self._stop("qemu-not-accelerated", device.name, option, vfio=name)
-        if vsmmu is None:
-            if backend:
-                self._admission.check_vfio_ats(endpoint, self._phase)
-            self._early.setdefault(bus.root_owner, []).append(endpoint)
-            self._note(device.name, "realized; no vSMMU on its root complex so far")
-            return
-        if bus.owner in self._conventional:
-            self._stop("qemu-conventional", device.name, option, vfio=name)
-        self._admission.admit(vsmmu, endpoint, self._phase)
-        vsmmu.endpoints.append(endpoint)
-        self._note(device.name, f"realized behind {vsmmu.name}: {_summary(vsmmu)}")
-
-    def _check_vfio_ats_value(self, device: Device) -> None:
-        accepted = PROPERTIES["ats"].spellings
-        if "ats" not in device.properties or device.text("ats") in accepted:
-            return
-        if self.qemu.has_vfio_ats:
-            names = ", ".join(accepted)
-            value = device.text("ats")
-            option = device.origin.option
-            self._refuse("qemu-value", device.name, option, property="ats", value=value, accepted=names)
-
-    def _endpoint(self, device: Device) -> Endpoint:
-        address = self.functions.get(device.name) or host_address(device)
-        function = self.host.function(address) if address else None
-        smmu = self.host.smmu(function.smmu) if function is not None and function.smmu else None
-        return Endpoint(device, function, smmu)
-
-    def _machine_done(self) -> None:
-        # Each vSMMU in auto mode and each bus has a notifier, and QEMU calls the newest first [measured].
-        failures: dict[int, tuple[str, str]] = {
-            vsmmu.device.number: ("qemu-no-cold-plug", vsmmu.name)
-            for vsmmu in self.vsmmus
-            if vsmmu.auto_mode and not vsmmu.auto_finalised
-        }
-        for root, vsmmu in self._vsmmu_of.items():
-            if vsmmu.settings.accel and root in self._emulated:
-                maker, early = self._emulated[root]
-                failures[maker] = ("qemu-endpoint-first", early)
-        for _, (code, name) in sorted(failures.items(), reverse=True):
-            self._refuse(code, name, "")
-        for vsmmu in self.vsmmus:
-            self._note(vsmmu.name, f"machine-done: {_summary(vsmmu)}")
-
-    # What can happen to a VM that runs
-
-    def reset(self) -> None:
-        """Reset the machine: GBPA gets its reset value (bypass), and every endpoint is attached by it."""
-        for vsmmu in self.vsmmus:
-            self.write_gbpa(vsmmu.name, abort=False)
-
-    def write_gbpa(self, name: str, *, abort: bool) -> None:
-        """The guest writes GBPA.ABORT of a vSMMU whose translation is off.
-
-        :raise KeyError: if there is no vSMMU called ``name``.
-        """
-        vsmmu = next((entry for entry in self.vsmmus if entry.name == name), None)
-        if vsmmu is None:
-            raise KeyError(name)
-        vsmmu.gbpa_abort = abort
-        if vsmmu.viommu_smmu:
-            vsmmu.attached = "abort" if abort else "bypass"
-            self._note(name, f"endpoints attached to the {vsmmu.attached} HWPT")
+class QemuProcess(Creation):
+    """A QEMU process, as the model runs it: started once, then changed by its monitor."""
 
     def hot_plug(self, device: Device) -> Failure | None:
         """``device_add`` into the running VM: None if it is admitted, else what QMP answers."""
@@ -321,7 +50,7 @@ class QemuProcess:
         """
         self._phase = "hot-plug"
         device = self.machine.device(name)
-        if device is not None and device.driver in _FIXED_DRIVERS:
+        if device is not None and device.driver in FIXED_DRIVERS:
             return failure("qemu-no-hotplug", name, "", self._phase, driver=device.driver)
         for vsmmu in self.vsmmus:
             for endpoint in vsmmu.endpoints:
@@ -349,55 +78,10 @@ class QemuProcess:
         self.machine = self.machine._replace(devices=tuple(devices))
         self._topology = Topology.of(self.machine)
 
-    # What is known at the moment
-
-    def verdict(self) -> Verdict:
-        """The answer so far."""
-        refusals = [entry.diagnosed(str(self.qemu)) for entry in self._findings.refusals]
-        failed = self.failure
-        end = (Step(failed.phase, failed.device, f"refused: {failed.text}"),) if failed is not None else ()
-        hazards = hazards_of(self.vsmmus, self._vsmmu_of, self._early)
-        diagnostics = by_severity([*refusals, *hazards, *self._findings.noted()])
-        return Verdict(
-            answer=answer_of(diagnostics),
-            qemu=str(self.qemu),
-            machine_type=self.machine_type.name if self.machine_type else self.machine.machine_type,
-            failure=self.failure,
-            diagnostics=diagnostics,
-            vsmmus=tuple(vsmmu.outcome() for vsmmu in self.vsmmus),
-            trace=(*self.trace, *end),
-        )
-
-    def _machine_version(self) -> tuple[int, int]:
-        return self.machine_type.version if self.machine_type else self.qemu.version
-
-    def _refuse(self, code: str, device: str, option: str, **values: object) -> None:
-        """Note a refusal, and go on as if it were mended; a hot-plug ends with it.
-
-        :raise Refused: in a hot-plug.
-        """
-        values.setdefault("qemu", self.qemu)
-        self._findings.refuse(failure(code, device, option, self._phase, **values))
-
-    def _stop(self, code: str, device: str, option: str, **values: object) -> NoReturn:
-        """Note a refusal after which nothing of this device can be judged.
-
-        :raise Refused: always.
-        """
-        self._refuse(code, device, option, **values)
-        raise Refused(self._findings.refusals[-1])
-
-    def _note(self, device: str, event: str) -> None:
-        """Add to the trace, which ends where QEMU does: at the first refusal of a start."""
-        if self.failure is None or self._findings.stops:
-            self.trace.append(Step(self._phase, device, event))
-
 
 def start(machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None) -> Verdict:
     """Would QEMU start this VM on this host? See :class:`QemuProcess` for the parameters."""
+    other = not_modelled(machine)
+    if other:
+        return unjudged(other, str(qemu), machine.machine_type)
     return QemuProcess(machine, host, qemu, functions).start()
-
-
-def _summary(vsmmu: Vsmmu) -> str:
-    values = ",".join(f"{name}={value}" for name, value in vsmmu.spelled().items())
-    return f"auto_finalised={vsmmu.auto_finalised} {values}"

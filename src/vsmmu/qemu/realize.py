@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.texts import MESSAGES
 from vsmmu.smmuv3.properties import AUTO, REALIZE_ORDER, REGISTER_PROPERTIES
 
@@ -48,13 +49,6 @@ class Plug(NamedTuple):
     cxl: bool
     present: int
     machine_iommu: str
-
-
-class Refusal(NamedTuple):
-    """A row of the table of messages, with the values for its placeholders."""
-
-    code: str
-    values: dict[str, object]
 
 
 def refusals(plug: Plug) -> Iterator[Refusal]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vsmmu.qemu.versions import Qemu
     from vsmmu.versions import Version
 
-__all__ = ["Setting", "SettingsError", "VsmmuSettings", "read_settings", "without"]
+__all__ = ["Setting", "SettingsError", "VsmmuSettings", "read_bool", "read_settings", "without"]
 
 #: Where a value comes from: the device itself, ``-global``, or the machine type's default.
 Written = Literal["device", "global", "default"]
@@ -90,11 +90,17 @@ class _Parser(NamedTuple):
     def boolean(self, name: str, value: JsonValue) -> bool:
         if self.device.form == "json" and not isinstance(value, bool):
             raise self.refuse("qemu-json-type", name, value="boolean")
-        if isinstance(value, bool):
-            return value
-        if not isinstance(value, str) or value not in _BOOLS:
+        read = read_bool(value)
+        if read is None:
             raise self.refuse("qemu-bool", name)
-        return _BOOLS[value]
+        return read
+
+
+def read_bool(value: JsonValue) -> bool | None:
+    """A boolean as QEMU reads it: on, yes, true, y and their opposites; None for other words."""
+    if isinstance(value, bool):
+        return value
+    return _BOOLS.get(value) if isinstance(value, str) else None
 
 
 def known_properties(qemu: Qemu) -> frozenset[str]:

@@ -49,7 +49,8 @@ class Vsmmu:
 
     ``auto_mode`` is set at realize if any of the four register properties is ``auto``; ``auto_finalised``
     when the first vfio-pci behind it has settled them; from then on ``frozen`` (codes by property) never
-    changes. ``copied`` are the fields that came from the host SMMU ``copied_from``.
+    changes. ``copied`` are the fields that came from the host SMMU ``copied_from``, ``mended`` those that
+    QEMU refuses for an endpoint: one change of the vSMMU's configuration mends them for all.
     """
 
     def __init__(self, device: Device, settings: VsmmuSettings) -> None:
@@ -63,6 +64,7 @@ class Vsmmu:
         self.frozen = self._written()
         self.copied: frozenset[str] = frozenset()
         self.copied_from = ""
+        self.mended: set[str] = set()
         self.viommu_smmu = ""
         self.viommu_owner = ""
         self.cmdqv_active: bool | None = False

@@ -128,6 +128,11 @@ _TABLE: Final = (
         aborts=True,
     ),
     Message(
+        "qemu-multiple-iommus",
+        "virt machine does not support multiple IOMMUs",
+        "keep one of the IOMMUs of this VM",
+    ),
+    Message(
         "qemu-kvm",
         "SMMUv3 accel=on requires KVM with kernel-irqchip=on support",
         "add -accel kvm on an Arm host with KVM, and no kernel-irqchip=off",
@@ -216,6 +221,18 @@ _TABLE: Final = (
         "add host=BDF, sysfsdev= or fd= to the vfio-pci",
         hint="Use -device vfio-pci,host=DDDD:BB:DD.F or -device vfio-pci,fd=DEVICE_FD "
         "or -device vfio-pci,sysfsdev=PATH_TO_DEVICE",
+    ),
+    Message(
+        "qemu-no-such-function",
+        "no such host device: No such file or directory",
+        "name a function that the host has: vsmmu show lists them",
+        "vfio /sys/bus/pci/devices/{value}: ",
+    ),
+    Message(
+        "qemu-fd-without-id",
+        "Segmentation fault",
+        "give {device} an id: QEMU 11.1.3 crashes (signal 11) on vfio-pci with fd= and without one",
+        aborts=True,
     ),
     Message(
         "qemu-fd-without-iommufd",
@@ -329,6 +346,13 @@ _TABLE: Final = (
         "requires iommu MAP notifier which is not currently supported",
         "put {device} behind a pcie-root-port: a PCIe-to-PCI bridge hides it from the vSMMU",
         "vfio {vfio}: ",
+    ),
+    Message(
+        "qemu-board-smmu",
+        "memory listener initialization failed: Region smmuv3-iommu-memory-region-0-0: device 00.00.0 "
+        "requires iommu MAP notifier which is not currently supported",
+        "remove iommu=smmuv3 and give {device} an arm-smmuv3 with accel=on, or let its bus bypass the SMMU",
+        "vfio {vfio}: {container}",
     ),
     Message(
         "qemu-not-accelerated",

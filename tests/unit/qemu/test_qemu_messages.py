@@ -134,6 +134,12 @@ SCENES = {
     "qemu-conventional": Scene(vm(PINNED, "-device pcie-pci-bridge,id=rp1,bus=pcie.1", f"{V1},addr=1")),
     "qemu-not-accelerated": Scene(vm(vsmmu="accel=off")),
     "qemu-vfio-ats": Scene(vm("", port(1), f"{V1},ats=on"), host(smmu(), function(ats_not_supported=1))),
+    "qemu-board-smmu": Scene(
+        options("-M virt,iommu=smmuv3 -accel kvm -object iommufd,id=i0 -nodefaults", port(1, "pcie.0"), V1)
+    ),
+    "qemu-no-such-function": Scene(vm("", port(1), vfio("0000:09:00.0", 1)), host().listing_all()),
+    "qemu-fd-without-id": Scene(vm("", port(1), "-device vfio-pci,fd=7,iommufd=i0,bus=rp1")),
+    "qemu-multiple-iommus": Scene(options("-M virt,iommu=smmuv3 -nodefaults -device virtio-iommu-pci")),
     "qemu-function-twice": Scene(vm("", port(1), V1, port(2), vfio("0000:01:00.0", 2))),
     "qemu-no-cold-plug": Scene(vm("", port(1))),
     "qemu-no-hotplug": Scene(vm(PINNED, port(1)), then="arm-smmuv3,primary-bus=pcie.0"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsmmu.errors import InputRefused, Negative
-from vsmmu.machine.command_line.assemble import Assembly, Reader, assemble
+from vsmmu.machine.command_line.assemble import JUDGED, Assembly, Reader, assemble
 from vsmmu.machine.command_line.options import options
 from vsmmu.machine.command_line.sources import ArgvSource, NulSource, Source, Splice, emulator_index
 from vsmmu.machine.command_line.text_edits import set_in_json, set_in_opts, set_in_set_option
@@ -123,6 +123,10 @@ class CommandLine:
             new = [f"device.{draft.id}.{key}={value}" for key, value in settings.items()]
             source = source.insert(len(words) - 1, [part for text in new for part in ("-set", text)])
         return CommandLine(source, self._reader)
+
+    def not_judged(self) -> tuple[str, ...]:
+        """The options that are not looked at, each once, in order."""
+        return tuple(dict.fromkeys(f"-{name}" for name, *_ in self.options() if name and name not in JUDGED))
 
     def text(self) -> str:
         """The command line in the form in which it came; one shell-quoted line if it came as words."""

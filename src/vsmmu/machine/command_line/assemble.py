@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.command_line.readconfig import Section
     from vsmmu.machine.command_line.sources import Source
 
-__all__ = ["Assembly", "Reader", "assemble"]
+__all__ = ["JUDGED", "Assembly", "Reader", "assemble"]
 
 #: Gives the bytes of a ``-readconfig`` file for its name as written.
 Reader = Callable[[str], bytes]
@@ -364,6 +364,10 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
     "net": _Assembler.net,
     "readconfig": _Assembler.readconfig,
 }
+#: Options of which nothing is left that this package does not look at.
+JUDGED: Final = frozenset(
+    "machine M accel enable-kvm object global device set readconfig nodefaults only-migratable".split()
+)
 _RELEVANT: Final = (
     _HANDLERS.keys()
     | MACHINE_SUGAR.keys()

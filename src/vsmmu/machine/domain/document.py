@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DomainXml", "read_domain_xml"]
 
+#: Elements that are read, or say nothing about a start.
+_JUDGED: Final = frozenset(
+    "name uuid title description metadata os features iommufd devices emulator "
+    "controller iommu hostdev".split()
+)
 _BETWEEN_TAGS: Final = re.compile(r"(?<=>)(?=<)")
 
 
@@ -154,6 +159,12 @@ class DomainXml:
             if wanted and iommu.driver is not None:
                 changes[iommu.driver.start] = Change({"accel": "on"})
         return self._changed(changes)
+
+    def not_judged(self) -> tuple[str, ...]:
+        """The elements that are not looked at, each name once, in order."""
+        devices = self.root.find("devices")
+        found = [*self.root.children, *(devices.children if devices is not None else ())]
+        return tuple(dict.fromkeys(f"<{element.name}>" for element in found if element.name not in _JUDGED))
 
     def text(self) -> str:
         """The domain as text."""

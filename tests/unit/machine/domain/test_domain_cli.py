@@ -13,8 +13,8 @@ import pytest
 from domains import GOLDEN, domain, driver, golden
 from steps import steps
 from vsmmu.host.builtin import builtin_host
+from vsmmu.libvirt.lint import lint
 from vsmmu.machine.domain.document import read_domain_xml
-from vsmmu.machine.domain.lint import lint
 from vsmmu.policy.resolver import resolve
 from vsmmu.qemu.versions import LATEST
 

@@ -82,21 +82,6 @@ _TABLE: Final = (
         "libvirt refuses the domain: Invalid value for attribute '{name}' in element 'driver': '{value}'.",
         "write {accepted}",
     ),
-    # Values
-    Rule(
-        "oas-range",
-        "error",
-        "oas={value!r} is not implemented",
-        "libvirt accepts it, QEMU refuses: QEMU SMMUv3 model only implements auto, 44 bit, or 48 bit OAS.",
-        "write oas='44' or oas='48', or remove oas and let vsmmu resolve it",
-    ),
-    Rule(
-        "ssidsize-range",
-        "error",
-        "ssidsize={value!r} is out of range",
-        "libvirt accepts it, QEMU refuses: Parameter 'ssidsize' does not accept value '{value}'",
-        "write 0 to 20, or remove ssidsize and let vsmmu resolve it",
-    ),
     Rule(
         "accel-missing",
         "error",
@@ -120,20 +105,6 @@ _TABLE: Final = (
         "name the index of a pcie-expander-bus{known}",
     ),
     Rule(
-        "pcibus-no-expander",
-        "error",
-        "pciBus={value!r} is a {model}",
-        "libvirt accepts it, QEMU refuses: SMMU should be attached to a default PCIe root complex(pcie.0) or a pxb-pcie based root complex",
-        "name the index of a pcie-expander-bus{known}, or 0",
-    ),
-    Rule(
-        "pcibus-twice",
-        "error",
-        "two SMMUs have pciBus={value!r}; the first is at line {first}",
-        "libvirt accepts it, QEMU refuses: An iommu is already attached to this bus",
-        "give each SMMU a pcie-expander-bus of its own",
-    ),
-    Rule(
         "iommu-without-pcibus",
         "error",
         "one of several SMMUs has no pciBus",
@@ -149,13 +120,6 @@ _TABLE: Final = (
     ),
     # What is behind an accelerated SMMU
     Rule(
-        "hostdev-without-iommufd",
-        "error",
-        "{name} is behind an accelerated SMMU and does not use iommufd",
-        "libvirt accepts it, QEMU refuses: vfio-pci endpoint devices without an iommufd backend not allowed when using arm-smmuv3,accel=on",
-        "add <driver iommufd='yes'/> to it, or <iommufd enabled='yes'/> to the domain",
-    ),
-    Rule(
         "hostdev-without-address",
         "error",
         "{name} has no guest address",
@@ -168,13 +132,6 @@ _TABLE: Final = (
         "{count} emulated devices have no guest address, and a root port behind an accelerated SMMU is free",
         "libvirt may put one there when the domain is defined, and QEMU refuses that",
         "resolve the output of virsh dumpxml, which has all addresses",
-    ),
-    Rule(
-        "emulated-behind-accel",
-        "error",
-        "{name} is emulated and sits behind an accelerated SMMU",
-        "libvirt accepts it, QEMU refuses: Emulated endpoint devices are not allowed when using arm-smmuv3,accel=on",
-        "move it to a root port on bus 0",
     ),
     Rule(
         "expander-place",
@@ -190,20 +147,6 @@ _TABLE: Final = (
         "an SMMUv3 on {machine} ({arch})",
         "libvirt refuses: IOMMU device: 'smmuv3' is only supported with ARM Virt machines",
         "use arch='aarch64' machine='virt'",
-    ),
-    Rule(
-        "no-kvm",
-        "error",
-        "accel='on' in a domain of type {value!r}",
-        "libvirt accepts it, QEMU refuses: SMMUv3 accel=on requires KVM with kernel-irqchip=on support",
-        "write <domain type='kvm'>",
-    ),
-    Rule(
-        "no-acpi",
-        "error",
-        "accel='on' without {value}",
-        "libvirt accepts it, QEMU refuses: SMMUv3 with accel=on not supported for DT",
-        "add {remedy}",
     ),
     Rule(
         "iommufd-fdgroup",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Look a domain through for what libvirt lets pass and QEMU refuses or ignores; needs no host.
 
-The rules are rows of :data:`vsmmu.machine.domain.lint_rules.RULES`; this module finds where they apply.
+The rules are rows of :data:`vsmmu.libvirt.rules.RULES`; this module finds where they apply.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.diagnostic import Diagnostic
-from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, ROOTS, number
+from vsmmu.libvirt.releases import missing_features
+from vsmmu.libvirt.rules import RULES
+from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, number
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu, is_integer
-from vsmmu.machine.domain.lint_rules import RULES
-from vsmmu.machine.domain.lint_versions import missing_features
 from vsmmu.machine.drivers import is_bridge, is_vfio
 from vsmmu.machine.topology import Topology
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
@@ -111,8 +111,6 @@ def _values(iommu: Iommu) -> Iterator[_Placed]:
         elif not valid:
             accepted = "'on' or 'off'" if switch else "an integer"
             yield _finding("value-refused", element, name=name, value=f"{value:.60}", accepted=accepted)
-        elif name in PROPERTIES and not switch and int(value) not in PROPERTIES[name].pinnable:
-            yield _finding(f"{name}-range", element, value=value)
     dependent = [name for name in PROPERTIES if name in settings and settings[name] != AUTO]
     if dependent and settings.get("accel") != "on":
         yield _finding("accel-missing", element, names=", ".join(dependent))
@@ -130,21 +128,12 @@ def _bus(iommu: Iommu, reading: Reading) -> Iterator[_Placed]:
     controller = reading.controllers.get(index) if index is not None else None
     if index is not None and controller is None and index != 0:
         yield _finding("pcibus-missing", element, value=iommu.pci_bus, known=known)
-    elif controller is not None and controller.model != EXPANDER and controller.model not in ROOTS:
-        model = controller.model
-        yield _finding("pcibus-no-expander", element, value=iommu.pci_bus, model=model, known=known)
 
 
 def _several(smmus: list[Iommu], reading: Reading) -> Iterator[_Placed]:
-    first_at: dict[str, int] = {}
-    for iommu in smmus:
-        element = iommu.driver or iommu.element
-        if iommu.pci_bus and first_at.setdefault(iommu.pci_bus, element.line) != element.line:
-            first = first_at[iommu.pci_bus]
-            yield _finding("pcibus-twice", element, value=iommu.pci_bus, first=first)
     if len(reading.iommus) > 1:
         for iommu in reading.iommus:
-            if not iommu.is_smmuv3:
+            if not iommu.is_smmuv3 and iommu.model != "virtio":
                 yield _finding("iommu-models-mixed", iommu.element, model=iommu.model)
         for at, iommu in enumerate(smmus):
             if not iommu.pci_bus:
@@ -169,16 +158,6 @@ def _machine(smmus: list[Iommu], reading: Reading) -> Iterator[_Placed]:
         yield _finding("machine-not-virt", place, machine=machine.machine_type, arch=arch or "no arch")
     if not any(iommu.accelerated for iommu in smmus):
         return
-    if root.get("type") != "kvm":
-        yield _finding("no-kvm", root, value=root.get("type"))
-    if root.find("features/acpi") is None:
-        yield _finding(
-            "no-acpi", root.find("features") or root, value="<features><acpi/>", remedy="<features><acpi/>"
-        )
-    if not machine.firmware:
-        yield _finding(
-            "no-acpi", root.find("os") or root, value="a firmware", remedy="<os firmware='efi'> or a <loader>"
-        )
     for element in root.children:
         smmu = any("arm-smmuv3" in child.get("value") for child in element.children)
         if element.name == _COMMAND_LINE and smmu:
@@ -202,14 +181,6 @@ def _behind(reading: Reading) -> Iterator[_Placed]:
         if reading.pluggable[device.number].accelerated
         and (bus := topology.primary_bus_of(device)) is not None
     }
-    for root in sorted(roots):
-        for device in topology.endpoints_behind(root):
-            element = reading.elements[device.number]
-            if not is_vfio(device.driver):
-                if element.start not in reading.unplaced:
-                    yield _finding("emulated-behind-accel", element, name=f"{device.driver} ({device.name})")
-            elif not device.text("iommufd"):
-                yield _finding("hostdev-without-iommufd", element, name=device.name)
     for device in machine.devices:
         element = reading.elements[device.number]
         if is_vfio(device.driver) and element.start in reading.unplaced:

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check a VM as it is written: the model's verdict on QEMU, and libvirt's own rules for a domain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vsmmu.diagnostic import by_severity
+from vsmmu.qemu.outcome import answer_of
+from vsmmu.qemu.process import start
+
+if TYPE_CHECKING:
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.vm import Vm
+    from vsmmu.policy.options import Options
+    from vsmmu.qemu.outcome import Verdict
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["check"]
+
+
+def check(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Verdict:
+    """Would this VM start on this host, as it is written?
+
+    :return: the verdict, with every diagnosis; those of a domain stand at its elements, in libvirt's words.
+    :raise InputRefused: for text that describes no VM, and buses that contradict each other.
+    """
+    verdict = start(options.complete(vm.machine()), host, qemu, options.functions)
+    verdict = msgspec.structs.replace(verdict, not_judged=vm.not_judged())
+    if vm.domain is None or verdict.answer == "not-judged":
+        return verdict
+    from vsmmu.libvirt.lint import lint
+    from vsmmu.libvirt.wording import in_libvirts_words
+
+    own = lint(vm.domain.reading, options.libvirt, qemu.version)
+    placed = in_libvirts_words(verdict.diagnostics, vm.domain.reading, own)
+    diagnostics = by_severity([*own, *placed])
+    return msgspec.structs.replace(verdict, diagnostics=diagnostics, answer=answer_of(diagnostics))
