@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -47,6 +47,26 @@ _MEASURED_FACTS: Final = (
 )
 
 
+#: Evidence by the key under which facts name it.
+_Table = dict[str, Evidence]
+
+
+class _Told(NamedTuple):
+    """A number that the kernel told, or not, with the evidence for it."""
+
+    value: int | None
+    key: str
+    evidence: Evidence
+
+    @property
+    def fact(self) -> Fact:
+        return Fact(self.value, self.key)
+
+    @property
+    def table(self) -> _Table:
+        return {self.key: self.evidence}
+
+
 def record(host: Host, answer: Answer, taken_at: str) -> Host:
     """Add an answer to the facts: to the function that was asked, and to the SMMU before it.
 
@@ -56,16 +76,16 @@ def record(host: Host, answer: Answer, taken_at: str) -> Host:
     smmu = host.smmu(function.smmu) if function and function.smmu else None
     if function is None or smmu is None:
         return host
-    key, evidence = f"probe {answer.address}", dict(host.evidence)
-    evidence[key] = _evidence(answer, host.kernel.release, taken_at)
-    smmu = _record_smmu(smmu, answer, key, evidence)
-    function = _record_function(function, answer, host.kernel.release, key, evidence)
+    key = f"probe {answer.address}"
+    smmu, of_smmu = _record_smmu(smmu, answer, key)
+    function, of_function = _record_function(function, answer, host.kernel.release, key)
+    own = {key: _evidence(answer, host.kernel.release, taken_at)}
     return msgspec.structs.replace(
         host,
         taken_at=taken_at,
         smmus=tuple(smmu if entry.name == smmu.name else entry for entry in host.smmus),
         functions=tuple(function if entry.address == function.address else entry for entry in host.functions),
-        evidence=evidence,
+        evidence={**host.evidence, **own, **of_smmu, **of_function},
     )
 
 
@@ -128,11 +148,11 @@ def _evidence(answer: Answer, release: str, taken_at: str) -> Evidence:
     )
 
 
-def _record_smmu(smmu: HostSmmu, answer: Answer, key: str, evidence: dict[str, Evidence]) -> HostSmmu:
+def _record_smmu(smmu: HostSmmu, answer: Answer, key: str) -> tuple[HostSmmu, _Table]:
     info = answer.info
     kind = Fact(info.type, key)
     if info.type != hw_info.IOMMU_HW_INFO_TYPE_ARM_SMMUV3:
-        return _record_other(smmu, answer, key, kind, evidence)
+        return _record_other(smmu, answer, key, kind)
     registers = {
         name: RegisterFact(f"{int.from_bytes(word, 'little'):#010x}", key)
         for index, name in enumerate(REGISTERS)
@@ -141,22 +161,22 @@ def _record_smmu(smmu: HostSmmu, answer: Answer, key: str, evidence: dict[str, E
     # What a register says outweighs what the log suggested; a field of a word that was not told stays.
     fields = {name: fact for name, fact in smmu.fields.items() if name.partition(".")[0] not in registers}
     flags = Fact(int.from_bytes(info.data[:4], "little"), key) if len(info.data) >= 4 else smmu.hw_info_flags
-    cmdqv, words = _cmdqv(answer, key, evidence)
-    return msgspec.structs.replace(
+    cmdqv, words = _cmdqv(answer, key)
+    nesting = _nesting(answer, key)
+    recorded = msgspec.structs.replace(
         smmu,
         registers=registers,
         fields=fields,
         hw_info_type=kind,
         hw_info_flags=flags,
-        cmdqv=cmdqv,
-        nesting=_nesting(answer, key, evidence),
+        cmdqv=cmdqv.fact,
+        nesting=nesting.fact,
         hw_info_data=words,
     )
+    return recorded, cmdqv.table | nesting.table
 
 
-def _record_other(
-    smmu: HostSmmu, answer: Answer, key: str, kind: Fact, evidence: dict[str, Evidence]
-) -> HostSmmu:
+def _record_other(smmu: HostSmmu, answer: Answer, key: str, kind: Fact) -> tuple[HostSmmu, _Table]:
     """An IOMMU that is no SMMUv3, or one whose driver was built without ARM_SMMU_V3_IOMMUFD (type 0)."""
     structure = _WORDS.get(answer.info.type)
     words = {} if structure is None else _members(structure, answer.info.data, "", key)
@@ -168,43 +188,36 @@ def _record_other(
         detail = "the kernel answers type 0: build it with CONFIG_ARM_SMMU_V3_IOMMUFD (Linux 6.13 or later)"
     else:
         detail = f"it is {TYPE_NAMES.get(answer.info.type, 'something else')}, no SMMUv3"
-    evidence["not-told"] = Evidence("unknown", "IOMMU_GET_HW_INFO", detail)
-    return msgspec.structs.replace(smmu, hw_info_type=kind, hw_info_data=words, fields=not_told)
+    recorded = msgspec.structs.replace(smmu, hw_info_type=kind, hw_info_data=words, fields=not_told)
+    return recorded, {"not-told": Evidence("unknown", "IOMMU_GET_HW_INFO", detail)}
 
 
-def _cmdqv(answer: Answer, key: str, evidence: dict[str, Evidence]) -> tuple[Fact, dict[str, HwInfoFact]]:
+def _cmdqv(answer: Answer, key: str) -> tuple[_Told, dict[str, HwInfoFact]]:
     name = f"{key} cmdqv"
     source = f"IOMMU_GET_HW_INFO on {answer.address}, type 3 (Tegra241 CMDQV)"
     if answer.cmdqv is None:
-        evidence[name] = Evidence(
-            "measured", source, "EOPNOTSUPP: this kernel and SMMU give a VM no command queues"
-        )
-        return Fact(0, name), {}
+        refused = "EOPNOTSUPP: this kernel and SMMU give a VM no command queues"
+        return _Told(0, name, Evidence("measured", source, refused)), {}
     words = _members(hw_info.iommu_hw_info_tegra241_cmdqv, answer.cmdqv.data, "cmdqv.", name)
     told = ", ".join(
         f"{member.removeprefix('cmdqv.')} {int(fact.value, 16)}" for member, fact in words.items()
     )
-    evidence[name] = Evidence("measured", source, told)
-    return Fact(1, name), words
+    return _Told(1, name, Evidence("measured", source, told)), words
 
 
-def _nesting(answer: Answer, key: str, evidence: dict[str, Evidence]) -> Fact:
+def _nesting(answer: Answer, key: str) -> _Told:
     """EOPNOTSUPP settles that the kernel does not nest here; any other error says nothing of the SMMU."""
     name = f"{key} nesting"
     source = f"IOMMU_VIOMMU_ALLOC on {answer.address}"
     if answer.nesting == 0:
-        evidence[name] = Evidence("measured", source, "the kernel made a virtual SMMU")
-        return Fact(1, name)
+        return _Told(1, name, Evidence("measured", source, "the kernel made a virtual SMMU"))
     if answer.nesting == errno.EOPNOTSUPP:
-        evidence[name] = Evidence(
-            "measured", source, "EOPNOTSUPP: no S1 and S2, an erratum, or neither CANWBS nor S2FWB"
-        )
-        return Fact(0, name)
+        refused = "EOPNOTSUPP: no S1 and S2, an erratum, or neither CANWBS nor S2FWB"
+        return _Told(0, name, Evidence("measured", source, refused))
     reason = (
         "not tried" if answer.nesting is None else errno.errorcode.get(answer.nesting, str(answer.nesting))
     )
-    evidence[name] = Evidence("unknown", source, reason)
-    return Fact(None, name)
+    return _Told(None, name, Evidence("unknown", source, reason))
 
 
 def _members(structure: type[ctypes.Structure], data: bytes, prefix: str, key: str) -> dict[str, HwInfoFact]:
@@ -223,8 +236,9 @@ def _fields(structure: type[ctypes.Structure]) -> list[tuple[str, type]]:
 
 
 def _record_function(
-    function: HostFunction, answer: Answer, release: str, key: str, evidence: dict[str, Evidence]
-) -> HostFunction:
+    function: HostFunction, answer: Answer, release: str, key: str
+) -> tuple[HostFunction, _Table]:
+    untold: _Table = {}
     capabilities, pasid = answer.info.capabilities, answer.info.max_pasid_log2
     facts = {name: Fact() for name in _MEASURED_FACTS}
     if capabilities is not None:
@@ -240,17 +254,17 @@ def _record_function(
         facts["ats_not_supported"] = Fact(0, key)
     else:
         facts["ats_not_supported"] = Fact(None, "ats-untold")
-        evidence["ats-untold"] = Evidence(
+        untold["ats-untold"] = Evidence(
             "unknown", f"Linux {release}", "kernels before 7.1 do not report whether a device can use ATS"
         )
     if pasid or _at_least(release, _SINCE_PASID):
         facts["max_pasid_log2"] = Fact(pasid, key)
     else:
         facts["max_pasid_log2"] = Fact(None, "pasid-untold")
-        evidence["pasid-untold"] = Evidence(
+        untold["pasid-untold"] = Evidence(
             "unknown", f"Linux {release}", "kernels before 6.15 do not report how many PASID bits are enabled"
         )
-    return msgspec.structs.replace(function, **facts)
+    return msgspec.structs.replace(function, **facts), untold
 
 
 def _at_least(release: str, version: tuple[int, int]) -> bool:
