@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vsmmu.machine.bus_numbers import qemu_number
 from vsmmu.machine.drivers import HOST_BRIDGES, is_vfio
 from vsmmu.machine.model import VSMMU_DRIVER
 from vsmmu.qemu.realize import Refusal
@@ -35,8 +36,8 @@ _NO_NODE: Final = 128
 class PciNumbers:
     """The numbers that no two bridges may share: chassis and slot of a port, bus number of an expander.
 
-    All of them are 0 where nothing is written. The bus behind any other bridge on ``pcie.0`` has number 0, too,
-    as long as no firmware has run.
+    All of them are 0 where nothing is written. The bus behind any other bridge on ``pcie.0`` has number 0,
+    too, as long as no firmware has run.
     """
 
     class Taken(NamedTuple):
@@ -55,12 +56,12 @@ class PciNumbers:
         :param bus: what it sits on.
         """
         if bridge.driver in HOST_BRIDGES:
-            bus = _number(bridge.text("bus_nr"))
-            if bus in self._buses:
-                return self.Taken("qemu-bus-number", bus)
-            self._buses.add(bus)
+            number = qemu_number(bridge.text("bus_nr"))
+            if number in self._buses:
+                return self.Taken("qemu-bus-number", number)
+            self._buses.add(number)
         elif bridge.driver in _PORTS:
-            slot = (_number(bridge.text("chassis")), _number(bridge.text("slot")))
+            slot = (qemu_number(bridge.text("chassis")), qemu_number(bridge.text("slot")))
             if slot in self._slots:
                 return self.Taken("qemu-chassis", slot[0])
             self._slots.add(slot)
@@ -78,20 +79,10 @@ def expander_refusal(device: Device, bus: Bus, *, conventional: bool, nodes: int
     if (device.driver == "pxb") != conventional:
         kind = "PCI" if conventional else "PCIe"
         return Refusal("qemu-pxb-bus", {"driver": device.driver, "value": kind})
-    node = _number(device.text("numa_node")) if device.text("numa_node") else _NO_NODE
+    node = qemu_number(device.text("numa_node")) if device.text("numa_node") else _NO_NODE
     if nodes is not None and node != _NO_NODE and node >= nodes:
         return Refusal("qemu-numa-node", {"value": node})
     return None if bus.is_root else Refusal("qemu-pxb-place", {"driver": device.driver})
-
-
-def _number(text: str) -> int:
-    """A number as QEMU reads it, 0 if there is none; what is no number is not judged here."""
-    digits = text.lower().removeprefix("0x")
-    base = 16 if digits != text.lower() else 8 if text.startswith("0") else 10
-    try:
-        return int(digits or "0", base)
-    except ValueError:
-        return -1
 
 
 def board_card(machine: Machine) -> str:

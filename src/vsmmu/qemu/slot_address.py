@@ -27,6 +27,7 @@ _ADDRESS: Final = re.compile(rf"{_NUMBER}(?:\.{_NUMBER})?")
 _ULONG: Final = 1 << 64
 _UINT: Final = 1 << 32
 _INT: Final = range(-(1 << 31), 1 << 31)
+_LONG: Final = range(-(1 << 63), 1 << 63)
 
 
 def read_address(driver: str, value: JsonValue) -> int | Refusal:
@@ -41,7 +42,7 @@ def read_address(driver: str, value: JsonValue) -> int | Refusal:
         return Refusal("qemu-slot-address", {"driver": driver, "value": value}) if devfn is None else devfn
     if isinstance(value, bool) or not isinstance(value, int | float):
         return Refusal("qemu-slot-type", {})
-    if isinstance(value, float):
+    if isinstance(value, float) or value not in _LONG:
         return Refusal("qemu-json-type", {"property": "addr", "value": "integer"})
     if value not in _INT:
         return Refusal("qemu-slot-number", {"expected": "int32_t"})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.topology import Bus, Topology
 
-__all__ = ["Placed", "Slots"]
+__all__ = ["SLOTS", "Placed", "Slots"]
 
 #: Bridges that stand for the one end of a PCIe link: their bus has slot 0 alone.
 _PORTS: Final = frozenset(
@@ -94,7 +94,9 @@ class _Places:
         self.name = owner.name if owner else ""
         self.port = driver in _PORTS
         self.shpc = driver == "pcie-pci-bridge" or (
-            owner is not None and driver in ("pci-bridge", "pci-bridge-seat") and _on(owner, "shpc")
+            owner is not None
+            and driver in ("pci-bridge", "pci-bridge-seat")
+            and _on(owner, "shpc", default=True)
         )
         self.hot = self.shpc or (self.port and (owner is None or _on(owner, "hotplug", default=True)))
         self.users: dict[int, _User] = {}
@@ -175,10 +177,11 @@ class Slots:
 
         QEMU asks this before it gives the device a place.
         """
+        driver = type_name(device.driver)
+        if driver in _NO_HOT_PLUG:
+            return Refusal("qemu-no-hotplug", {"driver": driver})
         if not self._buses[bus.owner].hot:
             return Refusal("qemu-bus-no-hotplug", {"value": bus.name})
-        if type_name(device.driver) in _NO_HOT_PLUG:
-            return Refusal("qemu-no-hotplug", {"driver": type_name(device.driver)})
         return None
 
     def remove(self, number: int) -> None:
@@ -193,9 +196,18 @@ class Slots:
         return Placed(found[1]) if found else None
 
     def free_slots(self, bus: Bus) -> int:
-        """How many more devices without ``addr`` the bus takes."""
-        places = self._buses[bus.owner].users
-        return sum(slot * FUNCTIONS not in places for slot in range(SLOTS))
+        """How many more devices without ``addr`` the bus takes in a row.
+
+        QEMU chooses the first slot with a free function 0, and then refuses it if it has other functions.
+        """
+        users = self._buses[bus.owner].users
+        count = 0
+        for first in range(0, SLOTS * FUNCTIONS, FUNCTIONS):
+            if first not in users:
+                if any(devfn in users for devfn in range(first, first + FUNCTIONS)):
+                    break
+                count += 1
+        return count
 
     def hazards(self) -> Iterator[Hazard]:
         """The devices that QEMU takes and the guest never sees, in the order of creation."""

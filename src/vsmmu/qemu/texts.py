@@ -9,34 +9,15 @@ ours. Measured with 11.1.3 unless a row says otherwise; rows for 11.0 are from i
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.qemu.message import Message, Phase
+from vsmmu.qemu.slot_texts import SLOT_MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["MESSAGES", "Message", "Phase"]
-
-#: When QEMU finds out: while it makes the machine, while it makes a device, when all devices are there, when
-#: it resets the machine, or when a device is plugged into the running VM.
-Phase = Literal["machine", "create", "machine-done", "reset", "hot-plug"]
-
-
-class Message(NamedTuple):
-    """One refusal.
-
-    :param code: stable; also the error code under which vsmmu reports it.
-    :param prefix: what QEMU puts between the option and the text, such as ``vfio 0009:01:00.0: ``.
-    :param hint: what QEMU adds on lines of its own, on the command line but not in QMP.
-    :param aborts: QEMU does not report this but aborts; nothing stands in front of the text.
-    """
-
-    code: str
-    text: str
-    remedy: str
-    prefix: str = ""
-    hint: str = ""
-    aborts: bool = False
-
 
 _VIOMMU: Final = "vfio {vfio}: Failed to set vIOMMU: "
 _MACHINES: Final = "Use -machine help to list supported machines"
@@ -114,49 +95,6 @@ _TABLE: Final = (
         "qemu-pxb-place",
         "PXB devices can be attached only to root bus",
         "say bus=pcie.0 for the {driver}",
-    ),
-    # Places on a PCI bus
-    Message(
-        "qemu-slot-address",
-        "Property '{driver}.addr' doesn't take value '{value}'",
-        "write addr= as a hexadecimal slot, 0 to 1f, or slot.function, function 0 to 7: addr=0x3.1",
-    ),
-    Message("qemu-slot-type", "Invalid parameter type for 'addr', expected int or str", 'write "addr": "0x3.0"'),
-    Message("qemu-slot-number", "Parameter 'addr' expects {expected}", 'write "addr": "0x3.0"'),
-    Message(
-        "qemu-slot-taken",
-        "PCI: slot {slot} function {function} not available for {driver}, in use by {user},id={user_id}",
-        "give {device} another addr=, or none: then QEMU takes the first free slot",
-    ),
-    Message(
-        "qemu-slot-full",
-        "PCI: no slot/function available for {driver}, all in use or reserved",
-        "put {device} on another bus: function 0 of all 32 slots of this one is taken",
-    ),
-    Message(
-        "qemu-slot-function",
-        "PCI: single function device can't be populated in function {slot:x}.{function:x}",
-        "add multifunction=on to the device at addr=0x{slot:x}.0",
-    ),
-    Message(
-        "qemu-slot-multifunction",
-        "PCI: {slot:x}.0 indicates single function, but {slot:x}.{function:x} is already populated.",
-        "add multifunction=on to {device}, which is function 0",
-    ),
-    Message(
-        "qemu-slot-shpc",
-        "Unsupported PCI slot {slot} for standard hotplug controller. Valid slots are between 1 and 31.",
-        "give {device} an addr= from 0x1 to 0x1f: without one, QEMU takes slot 0",
-    ),
-    Message(
-        "qemu-pxb-bus",
-        "{driver} devices cannot reside on a {value} bus",
-        "say bus=pcie.0 for a pxb-pcie; the virt machine has no bus for a pxb",
-    ),
-    Message(
-        "qemu-numa-node",
-        "Illegal numa node {value}",
-        "make the node with -numa node, or remove numa_node= from {device}",
     ),
     # Realize of arm-smmuv3, in the order of QEMU's checks
     Message(
@@ -405,11 +343,6 @@ _TABLE: Final = (
         "give the VM its {driver} at start: it can be neither added nor removed later",
     ),
     Message(
-        "qemu-slot-hot",
-        "PCI: slot {slot} function 0 already occupied by {user}, new func {driver} cannot be exposed to guest.",
-        "plug into a free port; function 0 of a slot must be plugged last",
-    ),
-    Message(
         "qemu-bus-no-hotplug",
         "Bus '{value}' does not support hotplugging",
         "plug into an empty pcie-root-port that was there from the start",
@@ -422,4 +355,6 @@ _TABLE: Final = (
 )  # fmt: skip
 
 #: Every message by its code.
-MESSAGES: Final[Mapping[str, Message]] = MappingProxyType({entry.code: entry for entry in _TABLE})
+MESSAGES: Final[Mapping[str, Message]] = MappingProxyType(
+    {entry.code: entry for entry in (*_TABLE, *SLOT_MESSAGES)}
+)
