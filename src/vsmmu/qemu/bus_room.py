@@ -10,9 +10,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.bus_numbers import bus_count, bus_ranges
 from vsmmu.machine.topology import ROOT_BUS
-from vsmmu.qemu.outcome import Hazard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["bus_hazards"]
 
 
-def bus_hazards(machine: Machine, topology: Topology) -> Iterator[Hazard]:
+def bus_hazards(machine: Machine, topology: Topology) -> Iterator[Diagnostic]:
     """The root complexes whose bridges need bus numbers that the next one has, or that there are not."""
     ordered = sorted(bus_ranges(machine, topology).items(), key=lambda entry: entry[1])
     total = bus_count(machine)
@@ -43,15 +43,15 @@ def bus_hazards(machine: Machine, topology: Topology) -> Iterator[Hazard]:
         yield _hazard(name, own, f"the machine's last is {total - 1}", remedy)
 
 
-def _hazard(name: str, own: Range, text: str, remedy: str) -> Hazard:
+def _hazard(name: str, own: Range, text: str, remedy: str) -> Diagnostic:
     needed = f"number {own.last}" if own.first == own.last else f"numbers {own.first} to {own.last}"
-    return Hazard(
+    return Diagnostic(
         "no-room-for-buses",
-        name,
         f"{name} and the bridges behind it need bus {needed}, and {text}: QEMU starts, and the guest fails "
         "at boot or does not see what is behind",
-        remedy,
-        refuse=True,
+        where=name,
+        next=remedy,
+        severity="hazard",
     )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.drivers import HOST_BRIDGES, is_bridge, type_name
-from vsmmu.qemu.outcome import Hazard
 from vsmmu.qemu.realize import Refusal
 from vsmmu.qemu.slot_address import FUNCTIONS, SLOTS, read_address
 
@@ -138,29 +138,21 @@ class Slots:
         """Give a PCI device its place on a bus, as QEMU does before it realizes the device.
 
         :param hot: it is plugged into the running VM.
-        :return: a :class:`Refusal` if QEMU refuses the address; then nothing has changed.
+        :return: a :class:`Refusal` if QEMU refuses it; then the device has no place, but a bridge its bus.
         """
         driver = type_name(device.driver)
-        devfn = read_address(driver, device.properties.get("addr", _ANY))
+        places = self._buses[bus.owner]
+        if is_bridge(device.driver):
+            self._buses[device.number] = _Places(device)
+        devfn = _devfn(device, driver, places, hot=hot)
         if isinstance(devfn, Refusal):
             return devfn
-        places = self._buses[bus.owner]
-        written = devfn
-        if written == _ANY:
-            devfn = places.free()
-            if devfn == _ANY:
-                return Refusal("qemu-slot-full", {"driver": driver})
-        refused = _taken(places, devfn, driver)
-        if refused is None and hot:
-            refused = _hidden(places, written, driver)
         user = _User(driver, device.id, _on(device, "multifunction"), device)
-        refused = refused or _multifunction(places, devfn, user)
+        refused = _multifunction(places, devfn, user)
         if refused is not None:
             return refused
         places.users[devfn] = user
         self._placed[device.number] = bus.owner, devfn
-        if is_bridge(device.driver):
-            self._buses[device.number] = _Places(device)
         return self._answer(places, devfn, driver)
 
     @staticmethod
@@ -192,8 +184,11 @@ class Slots:
 
     def address(self, number: int) -> Placed | None:
         """Where the device with this number sits; None if it has not been placed."""
-        found = self._placed.get(number)
-        return Placed(found[1]) if found else None
+        if number not in self._placed:
+            return None
+        owner, devfn = self._placed[number]
+        places = self._buses[owner]
+        return self._answer(places, devfn, places.users[devfn].driver)
 
     def free_slots(self, bus: Bus) -> int:
         """How many more devices without ``addr`` the bus takes in a row.
@@ -209,7 +204,7 @@ class Slots:
                 count += 1
         return count
 
-    def hazards(self) -> Iterator[Hazard]:
+    def hazards(self) -> Iterator[Diagnostic]:
         """The devices that QEMU takes and the guest never sees, in the order of creation."""
         for _, (owner, devfn) in sorted(self._placed.items()):
             places = self._buses[owner]
@@ -232,6 +227,20 @@ def _board_cards(machine: Machine) -> tuple[str, ...]:
     if machine.network_cards:
         return tuple(type_name(model) for model in machine.network_cards)
     return ("virtio-net-pci",) if machine.default_nic and machine.program else ()
+
+
+def _devfn(device: Device, driver: str, places: _Places, *, hot: bool) -> int | Refusal:
+    """The free place that is written or that QEMU chooses."""
+    written = read_address(driver, device.properties.get("addr", _ANY))
+    if isinstance(written, Refusal):
+        return written
+    devfn = places.free() if written == _ANY else written
+    if devfn == _ANY:
+        return Refusal("qemu-slot-full", {"driver": driver})
+    refused = _taken(places, devfn, driver)
+    if refused is None and hot:
+        refused = _hidden(places, written, driver)
+    return devfn if refused is None else refused
 
 
 def _taken(places: _Places, devfn: int, driver: str) -> Refusal | None:
@@ -271,24 +280,24 @@ def _warning(slot: int, driver: str) -> str:
     return f"PCI: slot {slot} is not valid for {driver}, parent device only allows plugging into slot 0."
 
 
-def _not_in_slot_0(device: Device, slot: int, port: str) -> Hazard:
-    return Hazard(
+def _not_in_slot_0(device: Device, slot: int, port: str) -> Diagnostic:
+    return Diagnostic(
         "endpoint-not-in-slot-0",
-        device.name,
         f"{device.name} is in slot {slot} of {port}, a port, which has slot 0 only: QEMU starts, and the "
         "guest never sees it",
-        f"give {device.name} a pcie-root-port of its own, or make it a function of slot 0: addr=0.1, with "
-        "multifunction=on at addr=0.0",
-        refuse=True,
+        where=device.name,
+        next=f"give {device.name} a pcie-root-port of its own, or make it a function of slot 0: addr=0.1, "
+        "with multifunction=on at addr=0.0",
+        severity="hazard",
     )
 
 
-def _no_function_0(device: Device, slot: int, function: int) -> Hazard:
-    return Hazard(
+def _no_function_0(device: Device, slot: int, function: int) -> Diagnostic:
+    return Diagnostic(
         "no-function-0",
-        device.name,
         f"{device.name} is function {function} of slot {slot}, which has no function 0: QEMU starts, and the "
         "guest, which looks for function 0 first, never sees it",
-        f"put a device at addr=0x{slot:x}.0, with multifunction=on",
-        refuse=True,
+        where=device.name,
+        next=f"put a device at addr=0x{slot:x}.0, with multifunction=on",
+        severity="hazard",
     )

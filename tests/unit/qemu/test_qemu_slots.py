@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from examples import options
 from vsmmu.machine.command_line.argv import read_words
-from vsmmu.machine.drivers import HOST_BRIDGES, is_bridge, is_pci
+from vsmmu.machine.drivers import is_pci
 from vsmmu.machine.model import Device, Origin
 from vsmmu.machine.topology import Topology
-from vsmmu.qemu.board import PciNumbers, expander_refusal
 from vsmmu.qemu.bus_room import bus_hazards
 from vsmmu.qemu.outcome import failure
+from vsmmu.qemu.placement import Placement
 from vsmmu.qemu.realize import Refusal
 from vsmmu.qemu.slot_address import SLOTS, read_address
 from vsmmu.qemu.slots import Placed, Slots
@@ -35,42 +35,24 @@ Case = dict[str, Any]
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "qemu-11.1.3-slots" / "answers.jsonl"
 CASES: list[Case] = [json.loads(line) for line in GOLDEN.read_text().splitlines()]
-#: Makers of a bus that is no PCI Express bus.
-CONVENTIONAL = ("pcie-pci-bridge", "pci-bridge", "i82801b11-bridge")
 
 
 class Walk:
-    """Creates devices in order, and asks the tables at the points where QEMU does."""
+    """Creates devices in order, as the model of the process does."""
 
     def __init__(self, machine: Machine, nodes: int) -> None:
         self.machine = machine
-        self.nodes = nodes
-        self.slots = Slots(machine)
-        self.numbers = PciNumbers()
-        self.warnings: list[str] = []
+        self.placement = Placement(machine, nodes)
+        self.slots = self.placement.slots
 
     def create(self, device: Device, *, hot: bool = False) -> Refusal | None:
         bus = Topology.of(self.machine).bus_of(device)
         assert bus is not None
-        maker = "" if bus.owner < 0 else self.machine.devices[bus.owner].driver
-        if hot and (refused := self.slots.hot_plug_refusal(device, bus)):
-            return refused
-        if maker in HOST_BRIDGES and (not is_bridge(device.driver) or device.driver in HOST_BRIDGES):
-            return Refusal("qemu-bus-takes-bridges", {})
-        placed = self.slots.place(device, bus, hot=hot)
-        if isinstance(placed, Refusal):
-            return placed
-        if device.driver in HOST_BRIDGES:
-            refused = expander_refusal(device, bus, conventional=maker in CONVENTIONAL, nodes=self.nodes)
-            if refused:
-                return refused
-        if is_bridge(device.driver) and (taken := self.numbers.take(device, bus)):
-            return Refusal(taken.code, {"value": taken.value})
-        if placed.warning:
-            self.warnings.append(f"qemu-system-aarch64: {device.origin.option}: warning: {placed.warning}")
-        if placed.on_plug:
+        refused = next(self.placement.before_realize(device, bus, hot=hot), None)
+        refused = refused or self.placement.after_realize(device)
+        if refused is not None:
             self.slots.remove(device.number)
-        return placed.on_plug
+        return refused
 
     def plug(self, asked: Case) -> str:
         kept = {key: value for key, value in asked.items() if key not in ("driver", "id")}
@@ -87,6 +69,12 @@ class Walk:
                 return failure(refused.code, device.name, option, "create", **refused.values).printed
         return ""
 
+    def warnings(self) -> Iterator[str]:
+        for device in self.machine.devices:
+            placed = self.slots.address(device.number)
+            if placed is not None and placed.warning and device.origin.place != "device_add":
+                yield f"qemu-system-aarch64: {device.origin.option}: warning: {placed.warning}"
+
     def places(self) -> Iterator[tuple[str, int]]:
         for device in self.machine.devices:
             placed = self.slots.address(device.number)
@@ -99,7 +87,7 @@ def differences(case: Case) -> list[str]:
     words = shlex.split(case["command"])
     walk = Walk(read_words(words, lambda name: b"").machine(), words.count("-numa"))
     refused = walk.start()
-    said = [*walk.warnings, *([refused] if refused else [])]
+    said = [*walk.warnings(), *([refused] if refused else [])]
     printed = [line for line in case.get("stderr", []) if "warning: hub" not in line]
     found = [] if said == printed else [f"prints {said}"]
     if bool(refused) != bool(case["exit"]):
@@ -111,8 +99,8 @@ def differences(case: Case) -> list[str]:
         if dict(walk.places()) != case["devfn"]:
             found.append(f"places {dict(walk.places())}")
         # Whoever is warned of is not seen, and the hazard says so; it knows of more than QEMU warns of.
-        unseen = {hazard.device for hazard in walk.slots.hazards() if hazard.code == "endpoint-not-in-slot-0"}
-        if not set(re.findall(r'\bid(?:=|": ")(\w+)', " ".join(walk.warnings))) <= unseen:
+        unseen = {hazard.where for hazard in walk.slots.hazards() if hazard.code == "endpoint-not-in-slot-0"}
+        if not set(re.findall(r'\bid(?:=|": ")(\w+)', " ".join(walk.warnings()))) <= unseen:
             found.append(f"unseen {unseen}")
     return found
 
@@ -151,8 +139,8 @@ def test_the_guest_sees_slot_0_of_a_port_from_function_0_on(
     devices = " ".join(f"-device e1000e,id=d{n},bus=r,addr={text}" for n, text in enumerate(places))
     machine = options(f"-M virt -nodefaults -device pcie-root-port,id=r,bus=pcie.0 {devices}")
     found = list(Slots.of(machine, Topology.of(machine)).hazards())
-    assert [hazard.device for hazard in found] == unseen
-    assert all(hazard.refuse and hazard.remedy for hazard in found)
+    assert [hazard.where for hazard in found] == unseen
+    assert all(hazard.severity == "hazard" and hazard.next for hazard in found)
 
 
 def test_a_slot_without_function_0_ends_the_free_ones() -> None:
@@ -195,17 +183,17 @@ def test_each_expander_needs_a_number_for_each_port(
     )
     machine = options(f"-M virt -nodefaults {devices}")
     found = list(bus_hazards(machine, Topology.of(machine)))
-    assert [hazard.device for hazard in found] == ([named] if named else [])
-    assert all("bus_nr" in hazard.remedy and remedy in hazard.remedy for hazard in found)
+    assert [hazard.where for hazard in found] == ([named] if named else [])
+    assert all("bus_nr" in hazard.next and remedy in hazard.next for hazard in found)
 
 
 def test_ports_on_the_root_bus_need_numbers_too() -> None:
     ports = " ".join(f"-device pcie-root-port,id=r{n},bus=pcie.0,chassis={n}" for n in range(5))
     for number, named in ((5, ["pcie.0"]), (6, [])):
         machine = options(f"-M virt -nodefaults {ports} -device pxb-pcie,id=x,bus_nr={number},bus=pcie.0")
-        assert [hazard.device for hazard in bus_hazards(machine, Topology.of(machine))] == named
+        assert [hazard.where for hazard in bus_hazards(machine, Topology.of(machine))] == named
     machine = options(f"-M virt,highmem=off -nodefaults {ports} -device pxb-pcie,id=x,bus_nr=16,bus=pcie.0")
-    assert [hazard.device for hazard in bus_hazards(machine, Topology.of(machine))] == ["x"]
+    assert [hazard.where for hazard in bus_hazards(machine, Topology.of(machine))] == ["x"]
 
 
 @given(st.text("0123456789abcdefABCDEFxX.+- \t", max_size=12))
