@@ -200,6 +200,11 @@ def _expanders() -> Iterator[Question]:
     for head, node in itertools.product((("-nodefaults",), tuple(nodes)), (0, 1, 2, 127, 128, 129)):
         line = _Line(head=head).add("pxb-pcie", bus=on, bus_nr=8, numa_node=node)
         yield line.ask(f"numa-{len(head) // 2}-{node}")
+    for room, node in itertools.product(("maxmem=1G", "slots=2,maxmem=1G"), (0, 1)):
+        line = _Line(head=("-nodefaults", "-m", f"128,{room}")).add(
+            "pxb-pcie", bus=on, bus_nr=8, numa_node=node
+        )
+        yield line.ask(f"numa-{room}-{node}")
     line = _Line().add("pcie-root-port", bus=on).add("pxb-pcie", bus=on, numa_node=1)
     yield line.ask("numa-before-bus-number")
     line = _Line().add("edu", bus=on, addr="2").add("pxb-pcie", bus=on, numa_node=1, addr="2")

@@ -26,13 +26,12 @@ _BOARD: Final = -1
 class Placement:
     """The PCI buses of a VM, as its devices are created one after the other.
 
-    :param nodes: NUMA nodes of the VM; None if that is not known.
     :ivar slots: who is where.
     """
 
-    def __init__(self, machine: Machine, nodes: int | None = None) -> None:
+    def __init__(self, machine: Machine) -> None:
         self.slots = Slots(machine)
-        self._nodes = nodes
+        self._nodes = machine.numa_nodes
         self._numbers = PciNumbers()
         self._makers: dict[int, str] = {}
         # Owners of buses that are no PCI Express buses.

@@ -40,9 +40,9 @@ CASES: list[Case] = [json.loads(line) for line in GOLDEN.read_text().splitlines(
 class Walk:
     """Creates devices in order, as the model of the process does."""
 
-    def __init__(self, machine: Machine, nodes: int) -> None:
+    def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.placement = Placement(machine, nodes)
+        self.placement = Placement(machine)
         self.slots = self.placement.slots
 
     def create(self, device: Device, *, hot: bool = False) -> Refusal | None:
@@ -84,8 +84,7 @@ class Walk:
 
 def differences(case: Case) -> list[str]:
     """What the tables say otherwise than QEMU did; empty if they agree."""
-    words = shlex.split(case["command"])
-    walk = Walk(read_words(words, lambda name: b"").machine(), words.count("-numa"))
+    walk = Walk(read_words(shlex.split(case["command"]), lambda name: b"").machine())
     refused = walk.start()
     said = [*walk.warnings(), *([refused] if refused else [])]
     printed = [line for line in case.get("stderr", []) if "warning: hub" not in line]
