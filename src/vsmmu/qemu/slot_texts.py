@@ -33,12 +33,12 @@ SLOT_MESSAGES: Final = (
     ),
     Message(
         "qemu-slot-function",
-        "PCI: single function device can't be populated in function {slot:x}.{function:x}",
-        "add multifunction=on to the device at addr=0x{slot:x}.0",
+        "PCI: single function device can't be populated in function {slot}.{function}",
+        "add multifunction=on to the device at addr=0x{slot}.0",
     ),
     Message(
         "qemu-slot-multifunction",
-        "PCI: {slot:x}.0 indicates single function, but {slot:x}.{function:x} is already populated.",
+        "PCI: {slot}.0 indicates single function, but {slot}.{function} is already populated.",
         "add multifunction=on to {device}, which is function 0",
     ),
     Message(

@@ -267,12 +267,12 @@ def _multifunction(places: _Places, devfn: int, user: _User) -> Refusal | None:
     if function:
         first = places.users.get(slot * FUNCTIONS)
         if first is not None and not first.multifunction:
-            return Refusal("qemu-slot-function", {"slot": slot, "function": function})
+            return Refusal("qemu-slot-function", {"slot": f"{slot:x}", "function": function})
     elif not user.multifunction:
         for other in range(1, FUNCTIONS):
             taken = places.users.get(devfn + other)
             if taken is not None and not taken.virtual:
-                return Refusal("qemu-slot-multifunction", {"slot": slot, "function": other})
+                return Refusal("qemu-slot-multifunction", {"slot": f"{slot:x}", "function": other})
     return None
 
 
