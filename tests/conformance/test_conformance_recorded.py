@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vsmmu.qemu.texts import MESSAGES
 
 DIRECTORY = Path(__file__).with_name("answers")
 RECORDS = {path.stem: recorded.decode(path.read_bytes()) for path in sorted(DIRECTORY.glob("*.json"))}
+SLOTS = Path(__file__).parents[1] / "golden" / "qemu-11.1.3-slots" / "answers.jsonl"
 ANSWERS = [
     pytest.param(record, answer, id=f"{name}: {answer.run.name}")
     for name, record in RECORDS.items()
@@ -48,6 +50,9 @@ def test_every_message_of_this_version_was_provoked() -> None:
         for record in RECORDS.values()
         for answer in record.answers
     )
+    for line in SLOTS.read_text().splitlines():
+        answered = json.loads(line)
+        said += "\n" + "\n".join([*answered.get("stderr", []), *answered.get("answers", [])])
     missing = [
         code
         for code, message in MESSAGES.items()

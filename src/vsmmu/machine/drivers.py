@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BRIDGES", "HOST_BRIDGES", "VFIO_DRIVERS", "is_bridge", "is_pci", "is_vfio"]
+__all__ = ["BRIDGES", "HOST_BRIDGES", "VFIO_DRIVERS", "is_bridge", "is_pci", "is_vfio", "type_name"]
 
 #: Bridge driver -> type of the bus it makes; with a number, the name of that bus if the bridge has no id.
 BRIDGES: Final[Mapping[str, str]] = MappingProxyType(
@@ -51,6 +51,17 @@ _ENDPOINTS: Final = frozenset(
     "virtio-iommu virtio-keyboard virtio-mouse virtio-net virtio-rng virtio-scsi virtio-serial "
     "virtio-sound virtio-tablet vmxnet3".split()
 )
+#: The second names of PCI devices, where they are more than the name without ``-pci``.
+_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "ac97": "AC97",
+        "ahci": "ich9-ahci",
+        "e1000-82540em": "e1000",
+        "es1370": "ES1370",
+        "lsi": "lsi53c895a",
+        "virtio": "virtio-net-pci",
+    }
+)
 # Covers virtio-*-pci, vhost-*-pci, vfio-pci and those that later versions add.
 _ENDINGS: Final = ("-pci", "-pci-transitional", "-pci-non-transitional", "-pci-nohotplug")
 
@@ -63,6 +74,16 @@ def is_bridge(driver: str) -> bool:
 def is_vfio(driver: str) -> bool:
     """Whether it hands a function of the host to the guest."""
     return driver in VFIO_DRIVERS
+
+
+def type_name(driver: str) -> str:
+    """QEMU's own name of a PCI device's type, which its messages print: ``virtio-net`` is ``virtio-net-pci``.
+
+    ``virtio`` is an alias for the cards of ``-nic model=`` alone.
+    """
+    if driver.startswith("virtio-") and "-pci" not in driver:
+        return f"{driver}-pci"
+    return _ALIASES.get(driver, driver)
 
 
 def is_pci(driver: str) -> bool:

@@ -96,6 +96,7 @@ class Machine(NamedTuple):
     :param only_migratable: ``--only-migratable``.
     :param network_cards: models of the cards that the board makes because of ``-nic`` or ``-net nic``, before
         any ``-device``; the default card is not among them.
+    :param numa_nodes: how many NUMA nodes there are; None if that was not said.
     """
 
     program: str
@@ -110,6 +111,7 @@ class Machine(NamedTuple):
     globals: tuple[Global, ...]
     devices: tuple[Device, ...]
     network_cards: tuple[str, ...] = ()
+    numa_nodes: int | None = None
 
     @property
     def vsmmus(self) -> tuple[Device, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from vsmmu.errors import Negative
+from vsmmu.machine.bus_numbers import bus_count, bus_ranges
 from vsmmu.machine.command_line.argv import CommandLine, read_words
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
@@ -19,20 +20,12 @@ from vsmmu.machine.topology import ROOT_BUS, Topology
 from vsmmu.plan.arguments import arguments
 from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
 from vsmmu.plan.numa import guest_nodes, node_for
-from vsmmu.plan.numbers import (
-    SLOTS,
-    Names,
-    bus_count,
-    chassis_numbers,
-    free_slots,
-    has_json_devices,
-    place,
-    taken_ranges,
-)
+from vsmmu.plan.numbers import Names, chassis_numbers, has_json_devices, place
 from vsmmu.plan.selection import Share, companions, shares, unready
 from vsmmu.policy.options import Options
 from vsmmu.policy.resolver import resolve_machine
 from vsmmu.qemu.realize import MAX_VSMMUS
+from vsmmu.qemu.slots import SLOTS, Slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -152,7 +145,7 @@ def _check_limits(chosen: Sequence[Share], vm: _Vm) -> None:
             why=f"a port without id makes a bus called {ROOT_BUS}, too, and QEMU finds that one first",
             next="give that port an id",
         )
-    free = free_slots(vm.machine, vm.topology)
+    free = Slots.of(vm.machine, vm.topology).free_slots(vm.topology.buses[0])
     if len(chosen) > free:
         raise Negative(
             "no-slots",
@@ -195,7 +188,7 @@ def _number_buses(counts: Sequence[int], vm: _Vm) -> tuple[list[int], list[int]]
     total = bus_count(vm.machine)
     for reserve in (1, 0):
         widths = [1 + count * (1 + reserve) for count in counts]
-        starts = place(widths, taken_ranges(vm.machine, vm.topology, reserve), total)
+        starts = place(widths, bus_ranges(vm.machine, vm.topology, reserve).values(), total)
         if starts is not None:
             return starts, widths
     small = "; highmem=off leaves only 16" if total < 256 else ""

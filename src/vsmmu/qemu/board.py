@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vsmmu.machine.bus_numbers import qemu_number
 from vsmmu.machine.drivers import HOST_BRIDGES, is_vfio
 from vsmmu.machine.model import VSMMU_DRIVER
 from vsmmu.qemu.findings import Refusal
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.machine.model import Device, Machine
+    from vsmmu.machine.topology import Bus
     from vsmmu.qemu.versions import MachineType
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "PciNumbers",
     "board_card",
     "bypasses_iommu",
+    "expander_refusal",
     "machine_iommu",
     "machine_refusals",
     "not_modelled",
@@ -33,10 +36,15 @@ ON_OFF_AUTO: Final = ("on", "off", "auto")
 _PORTS: Final = frozenset({"ioh3420", "pcie-root-port", "xio3130-downstream"})
 
 
+#: NUMA_NODE_UNASSIGNED: what numa_node is unless it is written.
+_NO_NODE: Final = 128
+
+
 class PciNumbers:
     """The numbers that no two bridges may share: chassis and slot of a port, bus number of an expander.
 
-    All of them are 0 where nothing is written.
+    All of them are 0 where nothing is written. The bus behind any other bridge on ``pcie.0`` has number 0,
+    too, as long as no firmware has run.
     """
 
     class Taken(NamedTuple):
@@ -49,29 +57,39 @@ class PciNumbers:
         self._slots: set[tuple[int, int]] = set()
         self._buses: set[int] = set()
 
-    def take(self, bridge: Device) -> Taken | None:
-        """Enter a bridge; the reason to refuse it if another one has its number."""
+    def take(self, bridge: Device, bus: Bus | None = None) -> Taken | None:
+        """Enter a bridge; the reason to refuse it if another one has its number.
+
+        :param bus: what it sits on.
+        """
         if bridge.driver in HOST_BRIDGES:
-            bus = _number(bridge.text("bus_nr"))
-            if bus in self._buses:
-                return self.Taken("qemu-bus-number", bus)
-            self._buses.add(bus)
+            number = qemu_number(bridge.text("bus_nr"))
+            if number in self._buses:
+                return self.Taken("qemu-bus-number", number)
+            self._buses.add(number)
         elif bridge.driver in _PORTS:
-            slot = (_number(bridge.text("chassis")), _number(bridge.text("slot")))
+            slot = (qemu_number(bridge.text("chassis")), qemu_number(bridge.text("slot")))
             if slot in self._slots:
                 return self.Taken("qemu-chassis", slot[0])
             self._slots.add(slot)
+        if bridge.driver not in HOST_BRIDGES and bus is not None and bus.is_root and bus.owner < 0:
+            self._buses.add(0)
         return None
 
 
-def _number(text: str) -> int:
-    """A number as QEMU reads it, 0 if there is none; what is no number is not judged here."""
-    digits = text.lower().removeprefix("0x")
-    base = 16 if digits != text.lower() else 8 if text.startswith("0") else 10
-    try:
-        return int(digits or "0", base)
-    except ValueError:
-        return -1
+def expander_refusal(device: Device, bus: Bus, *, conventional: bool, nodes: int | None) -> Refusal | None:
+    """Why QEMU refuses an expander after it has given it a slot; its bus number comes after that.
+
+    :param conventional: whether ``bus`` is no PCI Express bus.
+    :param nodes: NUMA nodes of the VM; None if that is not known.
+    """
+    if (device.driver == "pxb") != conventional:
+        kind = "PCI" if conventional else "PCIe"
+        return Refusal("qemu-pxb-bus", {"driver": device.driver, "value": kind})
+    node = qemu_number(device.text("numa_node")) if device.text("numa_node") else _NO_NODE
+    if nodes is not None and node != _NO_NODE and node >= nodes:
+        return Refusal("qemu-numa-node", {"value": node})
+    return None if bus.is_root else Refusal("qemu-pxb-place", {"driver": device.driver})
 
 
 def board_card(machine: Machine) -> str:

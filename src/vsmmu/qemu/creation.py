@@ -18,7 +18,6 @@ from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
 from vsmmu.machine.topology import Bus, Topology
 from vsmmu.qemu.admission import Admission, vfio_name
 from vsmmu.qemu.board import (
-    PciNumbers,
     board_card,
     bypasses_iommu,
     machine_iommu,
@@ -29,6 +28,7 @@ from vsmmu.qemu.doubts import unlisted_function, vendor_machine
 from vsmmu.qemu.findings import Findings, Refused
 from vsmmu.qemu.hazards import hazards_of
 from vsmmu.qemu.outcome import Failure, Step, Verdict, answer_of, failure
+from vsmmu.qemu.placement import Placement
 from vsmmu.qemu.realize import Plug, refusals
 from vsmmu.qemu.settings import SettingsError, VsmmuSettings, read_bool, read_settings, without
 from vsmmu.qemu.state import Endpoint, Vsmmu
@@ -77,7 +77,7 @@ class Creation:
         self._bypassed: set[int] = {_BOARD} if bypasses_iommu(machine) else set()
         # Owners of buses that hang off a PCIe-to-PCI bridge: devices there have no requester id of their own.
         self._conventional: set[int] = set()
-        self._numbers = PciNumbers()
+        self._placement = Placement(machine)
         self._machine_iommu = machine_iommu(machine)
         self._bound: set[str] = set()
         self._objects = {entry.id for entry in machine.objects}
@@ -130,18 +130,20 @@ class Creation:
                 self._create_vfio(device, bus)
             else:
                 self._create_emulated(device, bus)
+            refused = self._placement.after_realize(device)
+            if refused is not None:
+                self._refuse(refused.code, device.name, device.origin.option, **refused.values)
 
     def _bus_of(self, device: Device) -> Bus:
+        """The bus of a PCI device, on which it has got its place."""
         bus = self._topology.bus_of(device)
         if bus is None:
             self._stop("qemu-no-bus", device.name, device.origin.option, value=device.text("bus"))
-        if self._phase == "hot-plug" and bus.is_root:
-            self._refuse("qemu-bus-no-hotplug", device.name, "", value=bus.name)
-        ports_only = bus.is_root and bus.owner != _BOARD
-        if ports_only and (not is_bridge(device.driver) or device.driver in HOST_BRIDGES):
-            self._refuse("qemu-bus-takes-bridges", device.name, device.origin.option)
-        if device.driver in HOST_BRIDGES and not bus.is_root and bus.owner not in self._conventional:
-            self._refuse("qemu-pxb-place", device.name, device.origin.option, driver=device.driver)
+        if bus.owner in self._placement.slots:  # else its bridge was refused before it had a bus
+            hot = self._phase == "hot-plug"
+            for refusal in self._placement.before_realize(device, bus, hot=hot):
+                option = "" if hot else device.origin.option
+                self._refuse(refusal.code, device.name, option, **{"driver": device.driver, **refusal.values})
         return bus
 
     def _create_bridge(self, device: Device, bus: Bus) -> None:
@@ -149,9 +151,6 @@ class Creation:
             self._conventional.add(device.number)
         if read_bool(device.properties.get("bypass_iommu")):
             self._bypassed.add(device.number)
-        taken = self._numbers.take(device)
-        if taken is not None:
-            self._refuse(taken.code, device.name, device.origin.option, value=taken.value)
 
     def _create_vsmmu(self, device: Device) -> None:
         if self.machine_type is None:
@@ -298,7 +297,10 @@ class Creation:
         refusals = [entry.diagnosed(str(self.qemu)) for entry in self._findings.refusals]
         failed = self.failure
         end = (Step(failed.phase, failed.device, f"refused: {failed.text}"),) if failed is not None else ()
-        hazards = hazards_of(self.vsmmus, self._vsmmu_of, self._early)
+        hazards = [
+            *hazards_of(self.vsmmus, self._vsmmu_of, self._early),
+            *self._placement.hazards(self.machine, self._topology),
+        ]
         diagnostics = by_severity([*refusals, *hazards, *self._findings.noted()])
         return Verdict(
             answer=answer_of(diagnostics),

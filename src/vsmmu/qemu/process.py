@@ -36,6 +36,7 @@ class QemuProcess(Creation):
             self._create(device)
         except Refused as refused:
             self._topology, self._bound = before, bound
+            self._placement.slots.remove(device.number)
             self._note(device.name, f"refused: {refused.failure.text}")
             return refused.failure
         self.machine = machine
@@ -66,6 +67,7 @@ class QemuProcess(Creation):
         if endpoint.function is not None:
             self._bound.discard(endpoint.function.address)
         self._forget(endpoint.device)
+        self._placement.slots.remove(endpoint.device.number)
         if not vsmmu.endpoints:
             vsmmu.free_viommu()
         self._note(name, "unplugged" + ("" if vsmmu.endpoints else "; the vIOMMU is freed, the values stay"))

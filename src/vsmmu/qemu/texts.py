@@ -9,34 +9,15 @@ ours. Measured with 11.1.3 unless a row says otherwise; rows for 11.0 are from i
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.qemu.message import Message, Phase
+from vsmmu.qemu.slot_texts import SLOT_MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["MESSAGES", "Message", "Phase"]
-
-#: When QEMU finds out: while it makes the machine, while it makes a device, when all devices are there, when
-#: it resets the machine, or when a device is plugged into the running VM.
-Phase = Literal["machine", "create", "machine-done", "reset", "hot-plug"]
-
-
-class Message(NamedTuple):
-    """One refusal.
-
-    :param code: stable; also the error code under which vsmmu reports it.
-    :param prefix: what QEMU puts between the option and the text, such as ``vfio 0009:01:00.0: ``.
-    :param hint: what QEMU adds on lines of its own, on the command line but not in QMP.
-    :param aborts: QEMU does not report this but aborts; nothing stands in front of the text.
-    """
-
-    code: str
-    text: str
-    remedy: str
-    prefix: str = ""
-    hint: str = ""
-    aborts: bool = False
-
 
 _VIOMMU: Final = "vfio {vfio}: Failed to set vIOMMU: "
 _MACHINES: Final = "Use -machine help to list supported machines"
@@ -398,4 +379,6 @@ _TABLE: Final = (
 )  # fmt: skip
 
 #: Every message by its code.
-MESSAGES: Final[Mapping[str, Message]] = MappingProxyType({entry.code: entry for entry in _TABLE})
+MESSAGES: Final[Mapping[str, Message]] = MappingProxyType(
+    {entry.code: entry for entry in (*_TABLE, *SLOT_MESSAGES)}
+)

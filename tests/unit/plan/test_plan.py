@@ -137,7 +137,7 @@ def test_json_devices_are_followed_by_json_devices() -> None:
         ("-numa node -numa node", (0, 1)),
         ("-numa node,nodeid=0", (0, None)),
         ("-object memory-backend-ram,id=m,size=1G,host-nodes=1 -numa node,nodeid=0,memdev=m", (None, 0)),
-        ("""-numa '{"type":"node","nodeid":1}' -numa node,nodeid=0""", (0, 1)),
+        ("-numa node,nodeid=1 -numa node,nodeid=0", (0, 1)),
         ("-numa cpu,node-id=0,socket-id=0", (None, None)),
     ],
 )  # fmt: skip
@@ -244,7 +244,7 @@ def test_slots_of_the_root_complex_run_out() -> None:
     disks = " ".join("-device virtio-blk-pci,bus=pcie.0" for _ in range(30))
     assert planned(GPU, vm=f"{HEAD} {disks}")
     refused("no-slots", GPU, OTHER, vm=f"{HEAD} {disks}")
-    functions = " ".join(f"-device virtio-blk-pci,bus=pcie.0,addr=1.{n}" for n in range(8))
+    functions = " ".join(f"-device virtio-blk-pci,bus=pcie.0,addr=1.{n},multifunction=on" for n in range(8))
     more = " ".join("-device virtio-blk-pci,bus=pcie.0" for _ in range(28))
     assert planned(GPU, OTHER, vm=f"{HEAD} {functions} {more}")
 

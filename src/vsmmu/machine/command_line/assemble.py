@@ -68,6 +68,7 @@ class _Assembler:
         self.devices = DeviceList()
         self.drives: list[Drive] = []
         self.cards: list[str] = []
+        self.memory: list[str] = []
         self.default_nic = True
         self.only_migratable = False
         self.config_files = 0
@@ -270,6 +271,9 @@ class _Assembler:
         if settings.get("type") == "nic":
             self.cards.append(settings.get("model", ""))
 
+    def memory_option(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
+        self.memory.append(text)
+
     # --- configuration files --------------------------------------------------------------------------------
 
     def readconfig(self, name: str, origin: Origin, word: int) -> None:
@@ -345,6 +349,7 @@ class _Assembler:
             globals=tuple(self.globals),
             devices=tuple([draft.device(number) for number, draft in enumerate(ordered)]),
             network_cards=tuple(self.cards),
+            numa_nodes=drafts.numa_nodes(self.memory) if program and not self.config_files else None,
         )
         return Assembly(machine, ordered)
 
@@ -362,6 +367,8 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
     "virtfs": _Assembler.virtfs,
     "nic": _Assembler.nic,
     "net": _Assembler.net,
+    "m": _Assembler.memory_option,
+    "numa": _Assembler.memory_option,
     "readconfig": _Assembler.readconfig,
 }
 #: Options of which nothing is left that this package does not look at.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from vsmmu.errors import InputRefused
+from vsmmu.machine.command_line import keyval
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
 from vsmmu.machine.model import Device, JsonValue, Origin
 
@@ -111,6 +112,16 @@ class Drive:
         self.id = id
         self.origin = origin
         self.word = word
+
+
+def numa_nodes(options: Iterable[str]) -> int:
+    """How many NUMA nodes a VM has.
+
+    :param options: arguments of ``-numa`` and ``-m``: room for more memory (``maxmem``) makes a node, too.
+    """
+    read = [keyval.merged(keyval.parse_opts(text, "type")) for text in options]
+    written = sum(settings.get("type") == "node" for settings in read)
+    return written or int(any("maxmem" in settings for settings in read))
 
 
 def refusal(code: str, what: str, origin: Origin, *, why: str = "", next: str = "") -> InputRefused:

@@ -239,6 +239,7 @@ class _Reader:
             objects=(MachineObject("iommufd", IOMMUFD, {}, here),) if uses else (),
             globals=(),
             devices=tuple(self.devices),
+            numa_nodes=len(list(root.all("cpu/numa/cell"))),
         )
 
     def machine_options(self) -> dict[str, str]:

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU's checks of a PCI device's place, in its order: hot-plug, bus, slot, expander, bus number, chassis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge
+from vsmmu.qemu.board import PciNumbers, expander_refusal
+from vsmmu.qemu.bus_room import bus_hazards
+from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.diagnostic import Diagnostic
+    from vsmmu.machine.model import Device, Machine
+    from vsmmu.machine.topology import Bus, Topology
+
+__all__ = ["Placement"]
+
+_BOARD: Final = -1
+
+
+class Placement:
+    """The PCI buses of a VM, as its devices are created one after the other.
+
+    :ivar slots: who is where.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.slots = Slots(machine)
+        self._nodes = machine.numa_nodes
+        self._numbers = PciNumbers()
+        self._makers: dict[int, str] = {}
+        # Owners of buses that are no PCI Express buses.
+        self._pci: set[int] = set()
+        self._on_plug: dict[int, Refusal] = {}
+
+    def before_realize(self, device: Device, bus: Bus, *, hot: bool = False) -> Iterator[Refusal]:
+        """Give a PCI device its place; what QEMU says before it realizes an endpoint, or while a bridge is.
+
+        QEMU stops at the first. Whoever goes on finds a refused device without a place, but with its bus.
+        """
+        if hot and (refused := self.slots.hot_plug_refusal(device, bus)):
+            yield refused
+        if self._makers.get(bus.owner) in HOST_BRIDGES and (
+            not is_bridge(device.driver) or device.driver in HOST_BRIDGES
+        ):
+            yield Refusal("qemu-bus-takes-bridges", {})
+        placed = self.slots.place(device, bus, hot=hot)
+        if isinstance(placed, Refusal):
+            yield placed
+        elif placed.on_plug is not None:
+            self._on_plug[device.number] = placed.on_plug
+        if is_bridge(device.driver):
+            yield from self._bridge(device, bus)
+
+    def _bridge(self, device: Device, bus: Bus) -> Iterator[Refusal]:
+        self._makers[device.number] = device.driver
+        if BRIDGES[device.driver] == "pci":
+            self._pci.add(device.number)
+        if device.driver in HOST_BRIDGES:
+            conventional = bus.owner in self._pci
+            refused = expander_refusal(device, bus, conventional=conventional, nodes=self._nodes)
+            if refused is not None:
+                yield refused
+                return
+        taken = self._numbers.take(device, bus)
+        if taken is not None:
+            yield Refusal(taken.code, {"value": taken.value})
+
+    def after_realize(self, device: Device) -> Refusal | None:
+        """What QEMU says of its place when it plugs a device that it has realized; then it has none."""
+        refused = self._on_plug.pop(device.number, None)
+        if refused is not None:
+            self.slots.remove(device.number)
+        return refused
+
+    def hazards(self, machine: Machine, topology: Topology) -> Iterator[Diagnostic]:
+        """What QEMU starts and the guest does not find."""
+        yield from self.slots.hazards()
+        yield from bus_hazards(machine, topology)
