@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["DEVICES", "ENUMS", "MACHINE", "OBJECTS", "adapted", "properties", "settled"]
+__all__ = ["CHOICES", "DEVICES", "ENUMS", "MACHINE", "MEMBERS", "OBJECTS", "adapted", "properties", "settled"]
 
 
 def _types(text: str) -> dict[str, str]:
@@ -78,6 +78,27 @@ MACHINE: Final[Mapping[str, str]] = MappingProxyType(
         "mem-merge:bool mte:bool ras:bool secure:bool usb:bool virtualization:bool pflash0:str pflash1:str "
         "append:string initrd:string kernel:string suppress-vmdesc:bool"
     )
+)
+#: Members of the machine's structured properties (``smp.cpus``); the same since 9.0 (qapi/machine.json).
+MEMBERS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "boot": _types(
+            "menu:bool once:str order:str reboot-timeout:int splash:str splash-time:int strict:bool"
+        ),
+        "memory": _types("max-size:size size:size slots:uint64"),
+        "smp": _types(
+            "books:int clusters:int cores:int cpus:int dies:int drawers:int maxcpus:int modules:int "
+            "sockets:int threads:int"
+        ),
+    }
+)
+#: What the board's setters take of properties that are text to QOM; each refuses with ``Invalid NAME value``.
+CHOICES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "gic-version": frozenset({"2", "3", "4", "x-5", "host", "max"}),
+        "iommu": frozenset({"none", "smmuv3"}),
+        "msi": frozenset({"auto", "gicv2m", "its", "off"}),
+    }
 )
 
 

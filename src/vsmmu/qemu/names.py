@@ -255,10 +255,7 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
     draft = dialect("machine", f"iommu={options.get('iommu', '')}")
     if draft is not None:
         return NameFault("draft-name", qemu.modelled, "Invalid iommu value", translation=draft.translation)
-    known = known_names.MACHINE
-    if not any(
-        _refused(known.get(name), name, options[name], "keyval", known_names.ENUMS, "") for name in options
-    ):
+    if all(_is_ordinary(name, value) for name, value in options.items()):
         return None
     name = machine.machine_type or "virt"
     if name != "virt" and not name.startswith("virt-"):
@@ -278,18 +275,28 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
     return None
 
 
+def _is_ordinary(option: str, value: str) -> bool:
+    kind = known_names.MACHINE.get(option)
+    text = _refused(kind, option, value, "keyval", known_names.ENUMS, "")
+    return not text and value in known_names.CHOICES.get(option, {value})
+
+
 def _judge_option(
     kind: DeviceType, machine: str, option: str, value: str, table: DeviceTable, *, certain: bool
 ) -> NameFault | None:
-    name, dot, _ = option.partition(".")
+    name, dot, member = option.partition(".")
     held = kind.properties.get(name)
-    if held is None:
+    if held is None or name in kind.doubtful:
         text = f"Property '{machine}-machine.{name}' not found"
-        return NameFault("qemu-property-unknown", certain, text, _nearest(name, kind.properties))
+        nearest = "" if held else _nearest(name, kind.properties)
+        return NameFault("qemu-property-unknown", certain and held is None, text, nearest)
     if dot:
-        return None
-    if name in kind.doubtful:
-        text = f"Property '{machine}-machine.{name}' not found"
-        return NameFault("qemu-property-unknown", False, text)
-    text = values.refusal(option, held, value, "keyval", table.enums)
+        members = known_names.MEMBERS.get(name)
+        held = members.get(member) if members else ""
+        if members is not None and held is None:
+            text = f"Parameter '{option}' is unexpected"
+            return NameFault("qemu-property-unknown", certain, text, _nearest(member, members))
+    text = values.refusal(option, held or "", value, "keyval", table.enums)
+    if value not in known_names.CHOICES.get(option, {value}):
+        text = f"Invalid {option} value"
     return NameFault("qemu-property-value", certain, text) if text else None

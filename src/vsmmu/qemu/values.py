@@ -25,8 +25,11 @@ Form = Literal["keyval", "opts", "json"]
 _BOOLEANS: Final = dict.fromkeys(("on", "yes", "true", "y"), True) | dict.fromkeys(
     ("off", "no", "false", "n"), False
 )
-# What C's strtoll() and strtoull() take with base 0, whole: white space before, a sign, 0x or 0 for the base.
-_INTEGER: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))")
+# What C's strtoll() and strtoull() take with base 0, whole: white space before, a sign, the base as 0x, 0b
+# (from glibc 2.38 on) or 0.
+_INTEGER: Final = re.compile(
+    r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|(0[0-7]*)|([1-9][0-9]*))"
+)
 _HEX_SIZE: Final = re.compile(r"[ \t\n\v\f\r]*\+?0+[xX]([0-9a-fA-F]+)")
 _SIZE: Final = re.compile(r"[ \t\n\v\f\r]*\+?([0-9]*)(?:\.([0-9]*))?([bBkKmMgGtTpPeE]?)")
 _UNITS: Final = "BKMGTPE"
@@ -48,8 +51,8 @@ def _integer(text: str) -> int | None:
     match = _INTEGER.fullmatch(text)
     if match is None:
         return None
-    sign, sixteen, eight, ten = match.groups()
-    number = int(sixteen, 16) if sixteen else int(eight, 8) if eight else int(ten)
+    sign, *digits = match.groups()
+    number = next(int(part, base) for part, base in zip(digits, (16, 2, 8, 10), strict=True) if part)
     return -number if sign == "-" else number
 
 
