@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names that are written for a QEMU but that no release has: drafts and forks, each with its translation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DIALECTS", "Dialect", "dialect"]
+
+#: A type of device, a property of one (``TYPE.NAME``), a type of object, a machine option (``NAME=VALUE``).
+Kind = Literal["device", "property", "object", "machine"]
+
+
+class Dialect(NamedTuple):
+    """One name.
+
+    :param origin: who writes it.
+    :param translation: what releases have in its place.
+    """
+
+    kind: Kind
+    name: str
+    origin: str
+    translation: str
+
+
+_RFC: Final = "the RFC series that came before QEMU 11.0"
+_NVIDIA: Final = "NVIDIA's 10.1.0+nvidia"
+_TABLE: Final = (
+    Dialect(
+        "device",
+        "arm-smmuv3-accel",
+        _RFC,
+        "write arm-smmuv3,primary-bus=BUS,accel=on (primary-bus= for bus=)",
+    ),
+    Dialect(
+        "device",
+        "arm-smmuv3-nested",
+        _RFC,
+        "write arm-smmuv3,primary-bus=BUS,accel=on (primary-bus= for pci-bus=)",
+    ),
+    Dialect(
+        "object",
+        "acpi-egm-memory",
+        "NVIDIA's forks",
+        "no release has it: remove the object, or run the fork that it was written for",
+    ),
+    Dialect(
+        "machine",
+        "iommu=nested-smmuv3",
+        _RFC,
+        "remove iommu= and add -device arm-smmuv3,primary-bus=BUS,accel=on",
+    ),
+    Dialect(
+        "property",
+        "arm-smmuv3.pasid",
+        f"{_NVIDIA} and Kata's examples for Grace",
+        "pasid=on is ssidsize=N with the host SMMU's own N (from 11.1 on also auto), pasid=off is ssidsize=0",
+    ),
+    Dialect("property", "arm-smmuv3.tegra241-cmdqv", _NVIDIA, "write cmdqv=on, cmdqv=off or cmdqv=auto"),
+    Dialect("property", "arm-smmuv3.pci-bus", _RFC, "write primary-bus="),
+    Dialect("property", "arm-smmuv3.ssidSize", "KubeVirt's spelling", "write ssidsize="),
+    Dialect("property", "arm-smmuv3.ssid-size", _RFC, "write ssidsize="),
+    Dialect("property", "arm-smmuv3.nested", _RFC, "write accel=on"),
+    Dialect("property", "iommufd.nested", "a draft of libvirt's format", "remove it: accel=on is what nests"),
+)  # fmt: skip
+
+#: Every row by kind and name.
+DIALECTS: Final[Mapping[tuple[Kind, str], Dialect]] = {(row.kind, row.name): row for row in _TABLE}
+
+
+def dialect(kind: Kind, name: str) -> Dialect | None:
+    """The row for a name that a QEMU does not have; None if nobody is known to write it."""
+    return DIALECTS.get((kind, name))

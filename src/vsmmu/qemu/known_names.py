@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names that ordinary VMs write, with the types of their values, so that no table is loaded for them.
+
+What is here is in every version's table with this very type (a test holds it), except what
+:class:`vsmmu.qemu.versions.Qemu` says of ``arm-smmuv3`` and ``vfio-pci``.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.machine.model import VSMMU_DRIVER
+from vsmmu.qemu.board import ON_OFF_AUTO
+from vsmmu.smmuv3.properties import PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["CHOICES", "DEVICES", "ENUMS", "MACHINE", "MEMBERS", "OBJECTS", "adapted", "properties", "settled"]
+
+
+def _types(text: str) -> dict[str, str]:
+    """``name:type name:type`` as a mapping."""
+    return dict([word.split(":") for word in text.split()])
+
+
+#: Accepted values by type of property.
+ENUMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "OnOffAuto": ON_OFF_AUTO,
+        "OasMode": tuple(PROPERTIES["oas"].spellings),
+        "SsidSizeMode": tuple(PROPERTIES["ssidsize"].spellings),
+    }
+)
+_SMMU_TYPES: Final = {"oas": "OasMode", "ssidsize": "SsidSizeMode"}
+_PCI: Final = _types(
+    "acpi-index:uint32 addr:str failover_pair_id:str multifunction:bool rombar:int32 romfile:str "
+    "romsize:uint32"
+)
+_PORT: Final = _PCI | _types(
+    "aer:bool chassis:uint8 hotplug:bool io-reserve:size mem-reserve:size port:uint8 "
+    "power_controller_present:bool "
+    "pref32-reserve:size pref64-reserve:size slot:uint16 bus-reserve:uint32"
+)
+_VFIO: Final = _PCI | _types(
+    "bootindex:int32 display:OnOffAuto enable-migration:OnOffAuto fd:string host:str iommufd:link<iommufd> "
+    "sysfsdev:str vf-token:str x-no-mmap:bool x-pci-class-code:uint32 x-pci-device-id:uint32 "
+    "x-pci-sub-device-id:uint32 x-pci-sub-vendor-id:uint32 x-pci-vendor-id:uint32"
+)
+_VIRTIO: Final = _PCI | _types(
+    "any_layout:bool ats:bool disable-legacy:OnOffAuto disable-modern:bool event_idx:bool indirect_desc:bool "
+    "iommu_platform:bool packed:bool vectors:uint32"
+)
+#: Type of device -> its properties.
+DEVICES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        VSMMU_DRIVER: _types("bus_num:uint8 primary-bus:link<PCI> smmu_per_bus:bool stage:str"),
+        "pxb-pcie": _PCI | _types("bus_nr:uint8 bypass_iommu:bool numa_node:uint16"),
+        "pcie-root-port": _PORT,
+        "vfio-pci": _VFIO,
+        "vfio-pci-nohotplug": _VFIO,
+    }
+)
+#: Type of object -> its members: name, type, and whether it must be there.
+OBJECTS: Final[Mapping[str, tuple[tuple[str, str, bool], ...]]] = MappingProxyType(
+    {"iommufd": (("fd", "string", False),)}
+)
+#: Properties of every ``virt`` machine.
+MACHINE: Final[Mapping[str, str]] = MappingProxyType(
+    _types(
+        "acpi:OnOffAuto default-bus-bypass-iommu:bool dump-guest-core:bool firmware:string "
+        "gic-version:string "
+        "graphics:bool highmem:bool highmem-ecam:bool highmem-mmio:bool highmem-mmio-size:size iommu:string "
+        "its:bool "
+        "mem-merge:bool mte:bool ras:bool secure:bool usb:bool virtualization:bool pflash0:str pflash1:str "
+        "append:string initrd:string kernel:string suppress-vmdesc:bool"
+    )
+)
+#: Members of the machine's structured properties (``smp.cpus``); the same since 9.0 (qapi/machine.json).
+MEMBERS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "boot": _types(
+            "menu:bool once:str order:str reboot-timeout:int splash:str splash-time:int strict:bool"
+        ),
+        "memory": _types("max-size:size size:size slots:uint64"),
+        "smp": _types(
+            "books:int clusters:int cores:int cpus:int dies:int drawers:int maxcpus:int modules:int "
+            "sockets:int threads:int"
+        ),
+    }
+)
+#: What the board's setters take of properties that are text to QOM; each refuses with ``Invalid NAME value``.
+CHOICES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "gic-version": frozenset({"2", "3", "4", "x-5", "host", "max"}),
+        "iommu": frozenset({"none", "smmuv3"}),
+        "msi": frozenset({"auto", "gicv2m", "its", "off"}),
+    }
+)
+
+
+def properties(driver: str, qemu: Qemu) -> Mapping[str, str] | None:
+    """The short list of a device; None if it is not one of the few."""
+    listed = DEVICES.get(driver)
+    return None if listed is None else adapted(driver, listed, qemu)
+
+
+def adapted(driver: str, names: Mapping[str, str], qemu: Qemu) -> Mapping[str, str]:
+    """Names with what the version itself, or the binary that was asked, adds and takes away."""
+    if driver == VSMMU_DRIVER:
+        own = {name for name, entry in PROPERTIES.items() if qemu.has(entry)}
+        kinds = {name: _SMMU_TYPES.get(name, "OnOffAuto") for name in own}
+        if qemu.has_accel:
+            kinds["accel"] = "bool"
+        return {name: kind for name, kind in names.items() if not settled(driver, name)} | kinds
+    if driver in ("vfio-pci", "vfio-pci-nohotplug"):
+        ats = {"ats": "OnOffAuto"} if qemu.has_vfio_ats else {}
+        return {name: kind for name, kind in names.items() if name != "ats"} | ats
+    return names
+
+
+def settled(driver: str, name: str) -> bool:
+    """Whether :class:`Qemu` says if the device has this property, whatever a table says."""
+    if driver == VSMMU_DRIVER:
+        return name == "accel" or name in PROPERTIES
+    return name == "ats" and driver.startswith("vfio-pci")

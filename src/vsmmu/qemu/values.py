@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one reader of written values: QEMU's booleans, numbers, sizes and enumerations, with its refusals.
+
+QEMU has three parsers. ``-device``, ``-machine`` and ``-global`` in ``key=value`` form go through the keyval
+visitor, ``-object`` in that form through the options visitor, and JSON through the plain one; they differ in
+what they take and in their sentences. Sources: qapi/qobject-input-visitor.c, qapi/opts-visitor.c,
+util/cutils.c and hw/core/qdev-properties-system.c of qemu/qemu; measured on 11.1.3.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vsmmu.machine.model import JsonValue
+
+__all__ = ["Form", "boolean", "refusal", "signed", "size", "unsigned"]
+
+#: Which of QEMU's parsers reads the value.
+Form = Literal["keyval", "opts", "json"]
+
+_BOOLEANS: Final = dict.fromkeys(("on", "yes", "true", "y"), True) | dict.fromkeys(
+    ("off", "no", "false", "n"), False
+)
+# What C's strtoll() and strtoull() take with base 0, whole: white space before, a sign, the base as 0x, 0b
+# (from glibc 2.38 on) or 0.
+_INTEGER: Final = re.compile(
+    r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|(0[0-7]*)|([1-9][0-9]*))"
+)
+_HEX_SIZE: Final = re.compile(r"[ \t\n\v\f\r]*\+?0+[xX]([0-9a-fA-F]+)")
+_SIZE: Final = re.compile(r"[ \t\n\v\f\r]*\+?([0-9]*)(?:\.([0-9]*))?([bBkKmMgGtTpPeE]?)")
+_UNITS: Final = "BKMGTPE"
+_BITS: Final = re.compile(r"(u?)int(8|16|32|64)")
+_MAX: Final = (1 << 64) - 1
+_HEX: Final = r"[+-]?(?:0[xX])?[0-9a-fA-F]+"
+_DEVFN: Final = re.compile(rf"\s*({_HEX})(?:\.\s*({_HEX}))?")
+_HOST: Final = re.compile(rf"\s*(?:({_HEX}):)?\s*({_HEX}):\s*({_HEX})\.\s*([+-]?[0-9]+)")
+_MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}")
+_TEXT: Final = frozenset({"str", "string"})
+
+
+def boolean(text: str) -> bool | None:
+    """A boolean in ``key=value`` form; None if QEMU refuses it."""
+    return _BOOLEANS.get(text)
+
+
+def _integer(text: str) -> int | None:
+    match = _INTEGER.fullmatch(text)
+    if match is None:
+        return None
+    sign, *digits = match.groups()
+    number = next(int(part, base) for part, base in zip(digits, (16, 2, 8, 10), strict=True) if part)
+    return -number if sign == "-" else number
+
+
+def unsigned(text: str) -> int | None:
+    """An unsigned 64-bit number in ``key=value`` form, ``-1`` as its complement; None if it is none."""
+    number = _integer(text)
+    return None if number is None or abs(number) > _MAX else number & _MAX
+
+
+def signed(text: str) -> int | None:
+    """A signed 64-bit number in ``key=value`` form; None if it is none."""
+    number = _integer(text)
+    return number if number is not None and -(1 << 63) <= number < 1 << 63 else None
+
+
+def size(text: str) -> int | None:
+    """A size in bytes: decimal with a unit of ``BKMGTPE`` and perhaps a fraction, or hexadecimal without."""
+    match = _HEX_SIZE.fullmatch(text)
+    if match is not None:
+        number = int(match[1], 16)
+        return number if number <= _MAX else None
+    match = _SIZE.fullmatch(text)
+    if match is None or not (match[1] or match[2]):
+        return None
+    unit = 1024 ** _UNITS.index(match[3].upper() or "B")
+    fraction = match[2] or ""
+    if unit == 1 and fraction.strip("0"):
+        return None
+    digits = int(match[1] or "0") * unit
+    part = (int(fraction or "0") * unit * 2 + 10 ** len(fraction)) // (2 * 10 ** len(fraction))
+    return digits + part if digits + part <= _MAX else None
+
+
+def refusal(
+    name: str,
+    kind: str,
+    value: JsonValue,
+    form: Form,
+    enums: Mapping[str, Sequence[str]],
+    owner: str = "",
+) -> str:
+    """QEMU's sentence if it does not take ``value`` for a property; empty if it does, or cannot be judged.
+
+    :param kind: the property's type as the table has it (``uint8``, ``OnOffAuto``, ``link<PCI>``).
+    :param enums: accepted values by type.
+    :param owner: the type to whom QEMU says that the property belongs, for a device.
+    """
+    if form == "json":
+        return _refused_json(name, kind, value, enums, owner)
+    if not isinstance(value, str):
+        return ""
+    width = _BITS.fullmatch(kind)
+    if kind in ("bool", "boolean"):
+        return "" if boolean(value) is not None else f"Parameter '{name}' expects 'on' or 'off'"
+    if form == "opts":
+        return _refused_option(name, kind, value)
+    if kind == "size":
+        return "" if size(value) is not None else f"Parameter '{name}' expects size"
+    if width or kind == "int":
+        number = unsigned(value) if width and width[1] else signed(value)
+        return f"Parameter '{name}' expects integer" if number is None else _range(name, kind, number)
+    return _refused_text(name, kind, value, enums, owner)
+
+
+def _refused_option(name: str, kind: str, text: str) -> str:
+    if kind == "size":
+        return "" if size(text) is not None else f"Parameter '{name}' expects a size value"
+    element = kind.strip("[]")
+    if element in ("uint64", "int64"):
+        parts = _interval(text) if kind.startswith("[") else [text]
+        good = all(_option_number(part, element) is not None for part in parts)
+        more = " or range" if kind.startswith("[") else ""
+        article = "an" if element == "int64" else "a"
+        return "" if good else f"Parameter '{name}' expects {article} {element} value{more}"
+    if "|" in kind:
+        return "" if text in kind.split("|") else f"Parameter '{name}' does not accept value '{text}'"
+    return ""
+
+
+def _interval(text: str) -> list[str]:
+    """``0-3`` as its two ends; a sign of the first number is not the separator."""
+    head, dash, tail = text[1:].partition("-")
+    return [text[:1] + head, tail] if dash else [text]
+
+
+def _option_number(text: str, kind: str) -> int | None:
+    if kind == "int64":
+        return signed(text)
+    return None if text.lstrip().startswith("-") else unsigned(text)
+
+
+def _range(name: str, kind: str, number: int) -> str:
+    width = _BITS.fullmatch(kind)
+    if width is None or width[2] == "64":
+        return ""
+    bits = int(width[2])
+    low, high = (0, (1 << bits) - 1) if width[1] else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    return "" if low <= number <= high else f"Parameter '{name}' expects {kind}_t"
+
+
+def _refused_json(
+    name: str, kind: str, value: JsonValue, enums: Mapping[str, Sequence[str]], owner: str
+) -> str:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    width = _BITS.fullmatch(kind)
+    if kind in ("bool", "boolean"):
+        return "" if isinstance(value, bool) else f"Invalid parameter type for '{name}', expected: boolean"
+    if kind == "size" or (width and width[1]):
+        if not whole or not isinstance(value, int) or not -(1 << 63) <= value <= _MAX:
+            return f"Parameter '{name}' expects uint64"
+        return _range(name, kind, value & _MAX)
+    if kind == "int" or width:
+        if not whole or not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:
+            return f"Invalid parameter type for '{name}', expected: integer"
+        return _range(name, kind, value)
+    if name == "addr" and kind == "str" and not isinstance(value, str):
+        return _refused_devfn(name, value)
+    if kind in _TEXT or kind in enums or "|" in kind or kind.startswith("link<"):
+        if not isinstance(value, str):
+            return f"Invalid parameter type for '{name}', expected: string"
+        return _refused_text(name, kind, value, enums, owner)
+    return ""
+
+
+def _refused_devfn(name: str, value: JsonValue) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"Invalid parameter type for '{name}', expected int or str"
+    if not isinstance(value, int):
+        return f"Invalid parameter type for '{name}', expected: integer"
+    return _range(name, "int32", value) or (
+        "" if -1 <= value <= 255 else f"Parameter '{name}' expects a value between -1 and 255"
+    )
+
+
+def _refused_text(name: str, kind: str, text: str, enums: Mapping[str, Sequence[str]], owner: str) -> str:
+    accepted = kind.split("|") if "|" in kind else enums.get(kind)
+    if accepted is not None:
+        return "" if text in accepted else f"Parameter '{name}' does not accept value '{text}'"
+    if kind != "str" or not owner:
+        return ""
+    good = {"addr": _is_devfn, "mac": _is_mac, "host": _is_host}.get(name)
+    if good is None or (name == "host" and not owner.startswith("vfio-")) or good(text):
+        return ""
+    return f"Property '{_setter(owner) if name == 'mac' else owner}.{name}' doesn't take value '{text}'"
+
+
+def _setter(owner: str) -> str:
+    """The type that holds the property: a virtio device hands it on to the one inside."""
+    head, pci, _ = owner.partition("-pci")
+    return f"{head}-device" if pci and owner.startswith("virtio-") else owner
+
+
+def _is_devfn(text: str) -> bool:
+    match = _DEVFN.fullmatch(text)
+    if match is None:
+        return False
+    slot, function = (int(part or "0", 16) & 0xFFFFFFFF for part in match.groups())
+    return slot <= 31 and function <= 7
+
+
+def _is_mac(text: str) -> bool:
+    return _MAC.fullmatch(text) is not None
+
+
+def _is_host(text: str) -> bool:
+    match = _HOST.fullmatch(text)
+    if match is None:
+        return False
+    numbers = [int(part or "0", 16) for part in match.groups()[:3]] + [int(match[4])]
+    return all(0 <= number <= most for number, most in zip(numbers, (0xFFFF, 0xFF, 0x1F, 7), strict=True))

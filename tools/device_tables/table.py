@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fold the answers of a binary into a table: a property stands once, at the type that its owners share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from device_tables.ask import Answers, Type
+
+__all__ = ["fold"]
+
+#: Nobody writes these: they are QOM's own, and the same for every type.
+_OWN: Final = frozenset({"type"})
+
+
+def fold(answers: Answers, enums: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The table as it is committed; keys as in :class:`vsmmu.qemu.device_tables.DeviceTable`.
+
+    :param enums: accepted values by type of property, as far as they were tried.
+    """
+    devices = _folded(answers.devices)
+    for name, entry in devices.items():
+        if name in answers.buses:
+            entry["bus"] = answers.buses[name]
+        if name in answers.creatable:
+            entry["creatable"] = True
+    return {
+        "version": answers.version,
+        "build": answers.build,
+        "devices": devices,
+        "machines": _folded(answers.machines),
+        "objects": answers.objects,
+        "aliases": answers.aliases,
+        "enums": dict(sorted(enums.items())),
+    }
+
+
+def _folded(types: Mapping[str, Type]) -> dict[str, Any]:
+    own = {name: _useful(entry.properties) for name, entry in types.items() if entry.properties is not None}
+    shared: dict[str, dict[str, str]] = {}
+    for name, properties in own.items():
+        for ancestor in _line(name, types):
+            known = shared.get(ancestor)
+            shared[ancestor] = (
+                dict(properties)
+                if known is None
+                else {key: kind for key, kind in known.items() if properties.get(key) == kind}
+            )
+    folded = {}
+    for name in sorted(shared):
+        parent = types[name].parent
+        above = own.get(parent, shared.get(parent, {}))
+        entry: dict[str, Any] = {"parent": parent if parent in shared else ""}
+        if name not in own:
+            entry["abstract"] = True
+        mine = own[name] if name in own else shared[name]
+        entry["properties"] = {key: mine[key] for key in sorted(mine) if above.get(key) != mine[key]}
+        entry["without"] = sorted(above.keys() - mine.keys())
+        folded[name] = {key: value for key, value in entry.items() if value}
+    return folded
+
+
+def _line(name: str, types: Mapping[str, Type]) -> Iterator[str]:
+    while name in types:
+        yield name
+        name = types[name].parent
+
+
+def _useful(properties: Mapping[str, str]) -> dict[str, str]:
+    """Without indexed children and wires, which are neither written nor ever the same in two boards."""
+    return {
+        name: "child" if kind.startswith("child<") else kind
+        for name, kind in properties.items()
+        if "[" not in name and name not in _OWN
+    }
