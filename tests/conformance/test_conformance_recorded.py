@@ -44,6 +44,9 @@ def pattern(text: str) -> str:
     return "[^\n]*".join(re.escape(part) for part in re.split(r"\{\w+\}", text))
 
 
+RECORDED = Path(__file__).parents[1] / "golden" / "qemu-11.1.3"
+
+
 def test_every_message_of_this_version_was_provoked() -> None:
     said = "\n".join(
         answer.outcome.stderr + "\n".join(step.error for step in answer.outcome.steps)
@@ -53,10 +56,15 @@ def test_every_message_of_this_version_was_provoked() -> None:
     for line in SLOTS.read_text().splitlines():
         answered = json.loads(line)
         said += "\n" + "\n".join([*answered.get("stderr", []), *answered.get("answers", [])])
+    said += "".join(path.read_text(encoding="utf-8") for path in RECORDED.glob("*.jsonl"))
     missing = [
         code
         for code, message in MESSAGES.items()
-        if not code.endswith("-11.0") and not re.search(pattern(message.text), said)
+        # Of a crash QEMU says nothing; of names and values the table has the form, not the sentence.
+        if not message.aborts
+        and message.text != "{text}"
+        and not code.endswith("-11.0")
+        and not re.search(pattern(message.text), said)
     ]
     assert missing == []
 

@@ -14,10 +14,21 @@ if TYPE_CHECKING:
 
     from vsmmu.diagnostic import Edit
 
-__all__ = ["VSMMU_DRIVER", "Device", "Global", "JsonValue", "Machine", "MachineObject", "Origin"]
+__all__ = [
+    "VSMMU_DRIVER",
+    "VSMMU_TYPES",
+    "Device",
+    "Global",
+    "JsonValue",
+    "Machine",
+    "MachineObject",
+    "Origin",
+]
 
 #: QEMU's name of the device that this project is about.
 VSMMU_DRIVER: Final = "arm-smmuv3"
+#: The types whose ``-global`` reaches it: its own and those that it is derived from.
+VSMMU_TYPES: Final = frozenset((VSMMU_DRIVER, "arm-smmu", "sys-bus-device", "device"))
 
 #: A property as written: always ``str`` in ``key=value`` form; any JSON value in JSON form.
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge, is_pci
-from vsmmu.machine.model import VSMMU_DRIVER
+from vsmmu.machine.model import VSMMU_DRIVER, VSMMU_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -215,7 +215,7 @@ class Topology:
 def _global_primary_bus(machine: Machine) -> str:
     name = ""
     for entry in machine.globals:
-        if entry.driver == VSMMU_DRIVER and entry.property == "primary-bus":
+        if entry.driver in VSMMU_TYPES and entry.property == "primary-bus":
             name = entry.value
     return name
 

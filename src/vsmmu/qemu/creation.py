@@ -27,6 +27,15 @@ from vsmmu.qemu.board import (
 from vsmmu.qemu.doubts import unlisted_function, vendor_machine
 from vsmmu.qemu.findings import Findings, Refused
 from vsmmu.qemu.hazards import hazards_of
+from vsmmu.qemu.naming import (
+    TYPE_FAULTS,
+    device_faults,
+    doubt_of,
+    machine_faults,
+    remedy_of,
+    with_meant_types,
+    with_remedy,
+)
 from vsmmu.qemu.outcome import Failure, Step, Verdict, answer_of, failure
 from vsmmu.qemu.placement import Placement
 from vsmmu.qemu.realize import Plug, refusals
@@ -36,9 +45,10 @@ from vsmmu.qemu.versions import MachineType, Qemu, is_vendor_machine, machine_ty
 from vsmmu.qemu.vfio import ENDING, VfioPlug, vfio_refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from vsmmu.host.facts import Host
+    from vsmmu.qemu.names import NameFault
     from vsmmu.qemu.texts import Phase
 
 __all__ = ["FIXED_DRIVERS", "Creation"]
@@ -58,7 +68,8 @@ class Creation:
     def __init__(
         self, machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None
     ) -> None:
-        self.machine = machine = with_globals(machine)
+        self._written = machine
+        self.machine = machine = with_globals(with_meant_types(machine, qemu))
         self.host = host
         self.qemu = qemu
         self.functions = functions or {}
@@ -80,6 +91,8 @@ class Creation:
         self._placement = Placement(machine)
         self._machine_iommu = machine_iommu(machine)
         self._bound: set[str] = set()
+        # Ids of devices of an unknown type, and of those behind them.
+        self._skipped: set[str] = set()
         self._objects = {entry.id for entry in machine.objects}
         self._phase: Phase = "machine"
 
@@ -112,6 +125,9 @@ class Creation:
         self.machine_type = machine_type(name, self.qemu)
         for refusal in machine_refusals(self.machine, name, self.machine_type):
             self._refuse(refusal.code, "", "", **refusal.values)
+        if self.machine_type is not None:
+            for device, option, fault in machine_faults(self.machine, self.qemu):
+                self._fault(fault, device, option)
         if self.machine_type is None and (not name or name.startswith("virt-")):
             self.machine_type = machine_type("virt", self.qemu)
             if is_vendor_machine(name):
@@ -120,10 +136,17 @@ class Creation:
     def _create(self, device: Device) -> None:
         if self._phase == "hot-plug" and device.driver in FIXED_DRIVERS:
             self._refuse("qemu-no-hotplug", device.name, "", driver=device.driver)
+        faults = self._faults_of(device)
+        for fault in faults:
+            if fault.code in TYPE_FAULTS:
+                self._fault(fault, device.name, device.origin.option)
+                if not fault.nearest:
+                    self._skipped.add(device.id)
+                    return
         if device.driver == VSMMU_DRIVER:
-            self._create_vsmmu(device)
+            self._create_vsmmu(device, faults)
         elif is_pci(device.driver):
-            bus = self._bus_of(device)
+            bus = self._bus_of(device, faults)
             if is_bridge(device.driver):
                 self._create_bridge(device, bus)
             elif is_vfio(device.driver):
@@ -134,11 +157,30 @@ class Creation:
             if refused is not None:
                 self._refuse(refused.code, device.name, device.origin.option, **refused.values)
 
-    def _bus_of(self, device: Device) -> Bus:
+    def _faults_of(self, device: Device) -> list[NameFault]:
+        """Faults in the names and values of a device, as it is written."""
+        hot = self._phase == "hot-plug"
+        written = device if hot else self._written.devices[device.number]
+        return list(device_faults(written, self._written, self.qemu))
+
+    def _fault(self, fault: NameFault, device: str, option: str) -> None:
+        """Note a fault: a refusal if it is certain; else, or of a draft's name, a doubt with what is meant."""
+        if fault.certain and fault.code != "draft-name":
+            self._refuse(fault.code, device, option, text=fault.text, remedy=remedy_of(fault))
+        else:
+            self._findings.note(doubt_of(fault, device, str(self.qemu)))
+
+    def _bus_of(self, device: Device, faults: Sequence[NameFault]) -> Bus:
         """The bus of a PCI device, on which it has got its place."""
         bus = self._topology.bus_of(device)
+        if bus is None and device.text("bus") in self._skipped:
+            self._skipped.add(device.id)
+            raise Refused(failure("qemu-no-bus", device.name, "", self._phase, value=device.text("bus")))
         if bus is None:
             self._stop("qemu-no-bus", device.name, device.origin.option, value=device.text("bus"))
+        for fault in faults:
+            if fault.code not in TYPE_FAULTS:
+                self._fault(fault, device.name, device.origin.option)
         if bus.owner in self._placement.slots:  # else its bridge was refused before it had a bus
             hot = self._phase == "hot-plug"
             for refusal in self._placement.before_realize(device, bus, hot=hot):
@@ -152,10 +194,10 @@ class Creation:
         if read_bool(device.properties.get("bypass_iommu")):
             self._bypassed.add(device.number)
 
-    def _create_vsmmu(self, device: Device) -> None:
+    def _create_vsmmu(self, device: Device, faults: Sequence[NameFault]) -> None:
         if self.machine_type is None:
             self._stop("qemu-not-virt", device.name, device.origin.option)
-        settings = self._settings(device)
+        settings = self._settings(device, faults)
         plug = self._plug(device, settings)
         for refusal in refusals(plug):
             self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
@@ -166,15 +208,23 @@ class Creation:
         self._vsmmu_of[plug.bus.owner if plug.bus else _BOARD] = vsmmu
         self._note(vsmmu.name, f"realized on {settings.primary_bus}; auto_mode={vsmmu.auto_mode}")
 
-    def _settings(self, device: Device) -> VsmmuSettings:
+    def _settings(self, device: Device, faults: Sequence[NameFault]) -> VsmmuSettings:
         """The device's settings, without what QEMU's parser refuses."""
-        machine = self.machine
+        machine, known = self.machine, len(self._findings.refusals)
         while True:
             try:
-                return read_settings(device, machine, self.qemu, self._machine_version())
+                settings = read_settings(device, machine, self.qemu, self._machine_version())
             except SettingsError as error:
-                self._findings.refuse(error.failed)
-                device, machine = without(device, machine, error.property)
+                fault = next((entry for entry in faults if entry.text == error.failed.text), None)
+                self._findings.refuse(error.failed if fault is None else with_remedy(error.failed, fault))
+                nearest = fault.nearest if fault is not None else ""
+                device, machine = without(device, machine, error.property, nearest)
+                continue
+            if len(self._findings.refusals) == known:
+                for fault in faults:
+                    if fault.code not in TYPE_FAULTS:
+                        self._fault(fault, device.name, device.origin.option)
+            return settings
 
     def _plug(self, device: Device, settings: VsmmuSettings) -> Plug:
         bus = self._topology.primary_bus_of(device)

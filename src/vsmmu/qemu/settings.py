@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from vsmmu.machine.model import VSMMU_TYPES
 from vsmmu.qemu.outcome import Failure, failure
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
 
@@ -122,7 +123,7 @@ def read_settings(
     values = {name: Setting(value, "default") for name, value in qemu.defaults(machine_version).items()}
     other: dict[str, JsonValue] = {"accel": False, "primary-bus": "", "stage": None}
     for entry in machine.globals:
-        if entry.driver == device.driver:
+        if entry.driver in VSMMU_TYPES:
             lead = f"can't apply global {entry.driver}.{entry.property}={entry.value}: "
             keyval = _Parser(device._replace(form="keyval"), qemu, phase, lead)
             _apply(keyval, entry.property, entry.value, "global", values, other)
@@ -132,11 +133,16 @@ def read_settings(
     return VsmmuSettings(bool(other["accel"]), str(other["primary-bus"]), stage, values)
 
 
-def without(device: Device, machine: Machine, property: str) -> tuple[Device, Machine]:
-    """The device and the VM's globals without a property: what a refused one is mended to."""
+def without(device: Device, machine: Machine, property: str, meant: str = "") -> tuple[Device, Machine]:
+    """The device and the VM's globals without a property: what a refused one is mended to.
+
+    :param meant: the property that was probably meant, which gets the value.
+    """
     properties = {name: value for name, value in device.properties.items() if name != property}
+    if meant and property in device.properties:
+        properties.setdefault(meant, device.properties[property])
     others = tuple(
-        entry for entry in machine.globals if (entry.driver, entry.property) != (device.driver, property)
+        entry for entry in machine.globals if entry.driver not in VSMMU_TYPES or entry.property != property
     )
     return device._replace(properties=properties), machine._replace(globals=others)
 

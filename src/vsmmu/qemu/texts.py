@@ -57,6 +57,9 @@ _TABLE: Final = (
         "Parameter '{property}' does not accept value '{value}'",
         "write one of: {accepted}",
     ),
+    Message("qemu-property-unknown", "{text}", "{remedy}"),
+    Message("qemu-property-value", "{text}", "{remedy}"),
+    Message("qemu-type-unknown", "{text}", "{remedy}"),
     Message(
         "qemu-json-type",
         "Invalid parameter type for '{property}', expected: {value}",

@@ -182,8 +182,11 @@ def test_a_verdict_has_no_vsmmu_that_the_vm_has_not() -> None:
 
 
 @pytest.mark.parametrize("number", ["x", "0x", "08"])
-def test_a_chassis_that_is_no_number_is_left_to_qemu(number: str) -> None:
-    started(vm("", f"-device pcie-root-port,id=rp1,bus=pcie.1,chassis={number}", vfio("0000:01:00.0", 1)))
+def test_a_chassis_that_is_no_number_is_refused(number: str) -> None:
+    machine = vm("", f"-device pcie-root-port,id=rp1,bus=pcie.1,chassis={number}", vfio("0000:01:00.0", 1))
+    failed = start(machine, host(), Q11_1).failure
+    assert failed is not None
+    assert failed.text == "Parameter 'chassis' expects integer"
 
 
 @pytest.mark.parametrize("driver", ["arm-smmuv3", "pxb-pcie"])

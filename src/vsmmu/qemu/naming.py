@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults in a VM's names and values as refusals or doubts of the model, with what was probably meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from vsmmu.diagnostic import Diagnostic
+from vsmmu.qemu.names import (
+    NameFault,
+    global_reaches,
+    judge_device,
+    judge_global,
+    judge_machine,
+    judge_object,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.machine.model import Device, Machine
+    from vsmmu.qemu.outcome import Failure
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = [
+    "TYPE_FAULTS",
+    "device_faults",
+    "doubt_of",
+    "machine_faults",
+    "meant",
+    "remedy_of",
+    "with_meant_types",
+    "with_remedy",
+]
+
+#: Faults of a type: nothing of such a device can be judged, unless another type is meant.
+TYPE_FAULTS: Final = frozenset(("qemu-type-unknown", "draft-name"))
+
+
+def machine_faults(machine: Machine, qemu: Qemu) -> Iterator[tuple[str, str, NameFault]]:
+    """Device (empty), option and fault of each object and of the machine's options, in QEMU's order."""
+    for entry in machine.objects:
+        fault = judge_object(entry, qemu)
+        if fault is not None:
+            yield entry.id, entry.origin.option, fault
+    fault = judge_machine(machine, qemu)
+    if fault is not None:
+        yield "", "", fault
+
+
+def device_faults(device: Device, machine: Machine, qemu: Qemu) -> Iterator[NameFault]:
+    """The faults of a device as it is written: its defaults by ``-global``, then its own."""
+    for entry in machine.globals:
+        if global_reaches(entry, device.driver, qemu):
+            fault = judge_global(entry, qemu, device.driver)
+            if fault is not None:
+                yield fault
+    fault = judge_device(device, qemu)
+    if fault is not None:
+        yield fault
+
+
+def with_meant_types(machine: Machine, qemu: Qemu) -> Machine:
+    """The VM with misspelt device types as they are probably meant, so that the rest of it can be judged."""
+    devices = tuple(
+        device._replace(driver=fault.nearest)
+        if (fault := judge_device(device, qemu)) is not None and fault.code in TYPE_FAULTS and fault.nearest
+        else device
+        for device in machine.devices
+    )
+    return machine._replace(devices=devices)
+
+
+def meant(fault: NameFault) -> str:
+    """What was probably meant, as a clause; empty if nothing looks like it."""
+    if fault.translation:
+        return fault.translation
+    return f"did you mean {fault.nearest}?" if fault.nearest else ""
+
+
+def remedy_of(fault: NameFault) -> str:
+    """What to do about a fault."""
+    return meant(fault) or "correct the name; qemu-system-aarch64 -device help lists what there is"
+
+
+def with_remedy(failed: Failure, fault: NameFault) -> Failure:
+    """A refusal of the settings' own reader, with what was probably meant."""
+    return msgspec.structs.replace(failed, remedy=remedy_of(fault)) if meant(fault) else failed
+
+
+def doubt_of(fault: NameFault, device: str, qemu: str) -> Diagnostic:
+    """A fault that this QEMU need not have: builds of a version have different types."""
+    return Diagnostic(
+        fault.code,
+        f"QEMU {qemu} could refuse a name or value of this VM",
+        where=device,
+        why=fault.text,
+        next=f"{remedy_of(fault)}; --qemu BINARY asks the binary itself",
+        severity="unknown",
+    )
