@@ -149,7 +149,11 @@ SCENES = {
 
 
 #: Rows of the places on PCI buses, which test_qemu_slots.py reaches; the process does not ask for them yet.
-PLACES = {code for code in MESSAGES if code.startswith("qemu-slot-")} | {"qemu-pxb-bus", "qemu-numa-node"}
+PLACES = {code for code in MESSAGES if code.startswith("qemu-slot-")} | {
+    "qemu-bridge-chassis",
+    "qemu-numa-node",
+    "qemu-pxb-bus",
+}
 
 
 def test_every_message_has_a_scene() -> None:

@@ -115,7 +115,7 @@ def test_the_recording_reaches_every_row() -> None:
     rows = [code for code in MESSAGES if code.startswith(("qemu-slot-", "qemu-pxb-", "qemu-numa-"))]
     missing = [
         code
-        for code in [*rows, "qemu-bus-number"]
+        for code in [*rows, "qemu-bus-number", "qemu-bridge-chassis"]
         if not re.search(re.sub(r"\\{.*?\\}", ".*", re.escape(MESSAGES[code].text)), texts)
     ]
     assert missing == []
@@ -146,6 +146,17 @@ def test_a_slot_without_function_0_ends_the_free_ones() -> None:
     machine = options("-M virt -nodefaults -device edu,bus=pcie.0,addr=3.1")
     topology = Topology.of(machine)
     assert Slots.of(machine, topology).free_slots(topology.buses[0]) == 2
+
+
+def test_regions_are_counted_over_the_process() -> None:
+    machine = options("-M virt -nodefaults -device edu,bus=pcie.0,addr=2 -device edu,bus=pcie.0,addr=3.1")
+    placement, topology = Placement(machine), Topology.of(machine)
+    for device in machine.devices:
+        assert list(placement.before_realize(device, topology.buses[0])) == []
+    assert [placement.region(device) for device in machine.devices] == [
+        {"devfn": 16, "count": 0, "address": "02.0"},
+        {"devfn": 25, "count": 1, "address": "03.1"},
+    ]
 
 
 def test_what_was_unplugged_leaves_its_place() -> None:
