@@ -193,6 +193,9 @@ def _expanders() -> Iterator[Question]:
                 line = _Line(*BUSES[name]).add(driver, bus="b", bus_nr=30, addr=text)
                 yield line.ask(f"expander-{name}-{driver}-{text}")
     yield _Line().add("pxb", bus=on, bus_nr=8).ask("expander-pxb")
+    for driver, number in itertools.product(("pci-bridge", "pci-bridge-seat"), (None, 0, 1)):
+        line = _Line().add(driver, bus=on, chassis_nr=number)
+        yield line.ask(f"bridge-{driver}-{number}")
     nodes = ["-nodefaults", "-m", "128"]
     for node in range(2):
         nodes += ["-object", f"memory-backend-ram,id=m{node},size=64M"]

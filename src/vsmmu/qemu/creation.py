@@ -285,7 +285,8 @@ class Creation:
     def _vfio_plug(self, endpoint: Endpoint, bus: Bus, vsmmu: Vsmmu | None) -> VfioPlug:
         device, function = endpoint.device, endpoint.function
         address = self.functions.get(device.name) or host_address(device)
-        on_board = self._machine_iommu == "iommu=smmuv3"
+        board_smmu = self._machine_iommu == "iommu=smmuv3" and bus.root_owner not in self._bypassed
+        behind = vsmmu is not None or board_smmu
         return VfioPlug(
             endpoint=endpoint,
             qemu=self.qemu,
@@ -294,10 +295,11 @@ class Creation:
             objects=self._objects,
             bound=self._bound,
             vsmmu=vsmmu,
-            board_smmu=on_board and bus.root_owner not in self._bypassed,
+            board_smmu=board_smmu,
             conventional=bus.owner in self._conventional,
             incoherent=self._admission.is_incoherent(endpoint),
             absent=address is not None and function is None and self.host.complete,
+            region=self._placement.region(endpoint.device) if behind else {},
         )
 
     def _endpoint(self, device: Device) -> Endpoint:

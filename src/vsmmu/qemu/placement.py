@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.machine.bus_numbers import qemu_number
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge
 from vsmmu.qemu.board import PciNumbers, expander_refusal
 from vsmmu.qemu.bus_room import bus_hazards
 from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.slot_address import FUNCTIONS
 from vsmmu.qemu.slots import Slots
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Placement"]
 
-_BOARD: Final = -1
+_WITH_CHASSIS_NR: Final = frozenset({"pci-bridge", "pci-bridge-seat"})
 
 
 class Placement:
@@ -37,6 +39,7 @@ class Placement:
         # Owners of buses that are no PCI Express buses.
         self._pci: set[int] = set()
         self._on_plug: dict[int, Refusal] = {}
+        self._regions = 0
 
     def before_realize(self, device: Device, bus: Bus, *, hot: bool = False) -> Iterator[Refusal]:
         """Give a PCI device its place; what QEMU says before it realizes an endpoint, or while a bridge is.
@@ -67,6 +70,8 @@ class Placement:
             if refused is not None:
                 yield refused
                 return
+        if device.driver in _WITH_CHASSIS_NR and not qemu_number(device.text("chassis_nr")):
+            yield Refusal("qemu-bridge-chassis", {})
         taken = self._numbers.take(device, bus)
         if taken is not None:
             yield Refusal(taken.code, {"value": taken.value})
@@ -77,6 +82,19 @@ class Placement:
         if refused is not None:
             self.slots.remove(device.number)
         return refused
+
+    def region(self, device: Device) -> dict[str, object]:
+        """The numbers in the name of the memory region that QEMU makes for a vfio-pci behind an SMMU.
+
+        To be asked once for each, in the order of creation: ``count`` goes over the whole process
+        (smmu_find_add_as() in hw/arm/smmu-common.c).
+        """
+        placed = self.slots.address(device.number)
+        devfn = placed.devfn if placed is not None else 0
+        count = self._regions
+        self._regions += 1
+        address = f"{devfn // FUNCTIONS:02x}.{devfn % FUNCTIONS:x}"
+        return {"devfn": devfn, "count": count, "address": address}
 
     def hazards(self, machine: Machine, topology: Topology) -> Iterator[Diagnostic]:
         """What QEMU starts and the guest does not find."""

@@ -52,6 +52,11 @@ SLOT_MESSAGES: Final = (
         "say bus=pcie.0 for a pxb-pcie; the virt machine has no bus for a pxb",
     ),
     Message(
+        "qemu-bridge-chassis",
+        "Bridge chassis not specified. Each bridge is required to be assigned a unique chassis id > 0.",
+        "give {device} a chassis_nr= of its own, from 1 up",
+    ),
+    Message(
         "qemu-numa-node",
         "Illegal numa node {value}",
         "make the node with -numa node, or remove numa_node= from {device}",

@@ -326,21 +326,21 @@ _TABLE: Final = (
     ),
     Message(
         "qemu-conventional",
-        "memory listener initialization failed: Region smmuv3-iommu-memory-region-0-0: device 00.00.0 "
+        "memory listener initialization failed: Region smmuv3-iommu-memory-region-0-{count}: device 00.00.0 "
         "requires iommu MAP notifier which is not currently supported",
         "put {device} behind a pcie-root-port: a PCIe-to-PCI bridge hides it from the vSMMU",
         "vfio {vfio}: ",
     ),
     Message(
         "qemu-board-smmu",
-        "memory listener initialization failed: Region smmuv3-iommu-memory-region-0-0: device 00.00.0 "
+        "memory listener initialization failed: Region smmuv3-iommu-memory-region-{devfn}-{count}: device 00.{address} "
         "requires iommu MAP notifier which is not currently supported",
         "remove iommu=smmuv3 and give {device} an arm-smmuv3 with accel=on, or let its bus bypass the SMMU",
         "vfio {vfio}: {container}",
     ),
     Message(
         "qemu-not-accelerated",
-        "memory listener initialization failed: Region smmuv3-iommu-memory-region-0-0: device 00.00.0 "
+        "memory listener initialization failed: Region smmuv3-iommu-memory-region-{devfn}-{count}: device 00.{address} "
         "requires iommu MAP notifier which is not currently supported",
         "write accel=on on the arm-smmuv3: without it, it cannot serve functions of the host",
         "vfio {vfio}: ",

@@ -13,7 +13,7 @@ from vsmmu.qemu.findings import Refusal
 from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from vsmmu.qemu.state import Endpoint, Vsmmu
     from vsmmu.qemu.versions import Qemu
@@ -43,6 +43,7 @@ class VfioPlug(NamedTuple):
     :param board_smmu: whether the board's own SMMU (``-M iommu=smmuv3``) translates its bus.
     :param conventional: whether its bus hangs off a PCIe-to-PCI bridge.
     :param incoherent: whether the host SMMU behind it is known not to be coherent.
+    :param region: the numbers of its memory region behind an SMMU (:meth:`Placement.region`).
     :param absent: whether the host certainly has no such function.
     """
 
@@ -57,6 +58,7 @@ class VfioPlug(NamedTuple):
     conventional: bool
     incoherent: bool
     absent: bool
+    region: Mapping[str, object]
 
 
 def vfio_refusals(plug: VfioPlug) -> Iterator[Refusal]:
@@ -104,11 +106,11 @@ def _host_device(plug: VfioPlug) -> Iterator[Refusal]:
 def _translation(plug: VfioPlug) -> Iterator[Refusal]:
     device, function = plug.endpoint.device, plug.endpoint.function
     if plug.vsmmu is not None and not plug.vsmmu.settings.accel:
-        yield Refusal("qemu-not-accelerated", {"vfio": plug.name})
+        yield Refusal("qemu-not-accelerated", {"vfio": plug.name, **plug.region})
     elif plug.vsmmu is None and plug.board_smmu:
         group = function.iommu_group if function is not None else None
         named = "N" if group is None else str(group)
         container = "" if device.text("iommufd") else f"failed to setup container for group {named}: "
-        yield Refusal("qemu-board-smmu", {"vfio": plug.name, "container": container})
+        yield Refusal("qemu-board-smmu", {"vfio": plug.name, "container": container, **plug.region})
     elif plug.vsmmu is not None and plug.conventional:
-        yield Refusal("qemu-conventional", {"vfio": plug.name})
+        yield Refusal("qemu-conventional", {"vfio": plug.name, **plug.region})

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples import options
+from examples import Q11_1, host, options, port, vfio, vm
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.drivers import is_pci
 from vsmmu.machine.model import Device, Origin
@@ -21,6 +21,7 @@ from vsmmu.machine.topology import Topology
 from vsmmu.qemu.bus_room import bus_hazards
 from vsmmu.qemu.outcome import failure
 from vsmmu.qemu.placement import Placement
+from vsmmu.qemu.process import start
 from vsmmu.qemu.realize import Refusal
 from vsmmu.qemu.slot_address import SLOTS, read_address
 from vsmmu.qemu.slots import Placed, Slots
@@ -115,7 +116,7 @@ def test_the_recording_reaches_every_row() -> None:
     rows = [code for code in MESSAGES if code.startswith(("qemu-slot-", "qemu-pxb-", "qemu-numa-"))]
     missing = [
         code
-        for code in [*rows, "qemu-bus-number"]
+        for code in [*rows, "qemu-bus-number", "qemu-bridge-chassis"]
         if not re.search(re.sub(r"\\{.*?\\}", ".*", re.escape(MESSAGES[code].text)), texts)
     ]
     assert missing == []
@@ -146,6 +147,30 @@ def test_a_slot_without_function_0_ends_the_free_ones() -> None:
     machine = options("-M virt -nodefaults -device edu,bus=pcie.0,addr=3.1")
     topology = Topology.of(machine)
     assert Slots.of(machine, topology).free_slots(topology.buses[0]) == 2
+
+
+def test_regions_are_counted_over_the_process() -> None:
+    machine = options("-M virt -nodefaults -device edu,bus=pcie.0,addr=2 -device edu,bus=pcie.0,addr=3.1")
+    placement, topology = Placement(machine), Topology.of(machine)
+    for device in machine.devices:
+        assert list(placement.before_realize(device, topology.buses[0])) == []
+    assert [placement.region(device) for device in machine.devices] == [
+        {"devfn": 16, "count": 0, "address": "02.0"},
+        {"devfn": 25, "count": 1, "address": "03.1"},
+    ]
+
+
+def test_the_message_about_a_region_has_the_numbers_of_its_device() -> None:
+    machine = vm(
+        "ats=off,ril=on,ssidsize=0,oas=44",
+        port(1), vfio("0000:01:00.0", 1), port(2),
+        "-device pxb-pcie,id=x,bus_nr=40,bus=pcie.0 -device arm-smmuv3,primary-bus=x",
+        "-device pcie-root-port,id=r,bus=x,chassis=9 "
+        "-device vfio-pci,host=0000:02:00.0,bus=r,addr=2.1,iommufd=i0",
+    )  # fmt: skip
+    failed = start(machine, host(), Q11_1).failure
+    assert failed is not None
+    assert "Region smmuv3-iommu-memory-region-17-1: device 00.02.1 requires" in failed.text
 
 
 def test_what_was_unplugged_leaves_its_place() -> None:

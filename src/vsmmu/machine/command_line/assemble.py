@@ -271,9 +271,6 @@ class _Assembler:
         if settings.get("type") == "nic":
             self.cards.append(settings.get("model", ""))
 
-    def memory_option(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
-        self.memory.append(text)
-
     # --- configuration files --------------------------------------------------------------------------------
 
     def readconfig(self, name: str, origin: Origin, word: int) -> None:
@@ -367,8 +364,8 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
     "virtfs": _Assembler.virtfs,
     "nic": _Assembler.nic,
     "net": _Assembler.net,
-    "m": _Assembler.memory_option,
-    "numa": _Assembler.memory_option,
+    "m": lambda self, text, *_: self.memory.append(text),
+    "numa": lambda self, text, *_: self.memory.append(text),
     "readconfig": _Assembler.readconfig,
 }
 #: Options of which nothing is left that this package does not look at.
