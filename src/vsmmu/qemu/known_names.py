@@ -73,6 +73,20 @@ DEVICES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "pcie-root-port": _PORT,
         "vfio-pci": _VFIO,
         "vfio-pci-nohotplug": _VFIO,
+        "virtio-balloon-pci": _VIRTIO | _types("deflate-on-oom:bool free-page-reporting:bool"),
+        "virtio-blk-pci": _VIRTIO
+        | _types(
+            "bootindex:int32 discard:bool drive:str iothread:link<iothread> logical_block_size:size "
+            "num-queues:uint16 physical_block_size:size queue-size:uint16 serial:str write-cache:OnOffAuto"
+        ),
+        "virtio-net-pci": _VIRTIO
+        | _types(
+            "bootindex:int32 host_mtu:uint16 mac:str mq:bool netdev:str rx_queue_size:uint16 "
+            "tx_queue_size:uint16"
+        ),
+        "virtio-rng-pci": _VIRTIO | _types("max-bytes:uint64 period:uint32 rng:link<rng-backend>"),
+        "virtio-scsi-pci": _VIRTIO | _types("iothread:link<iothread> num_queues:uint32"),
+        "virtio-serial-pci": _VIRTIO | _types("max_ports:uint32"),
     }
 )
 #: Type of object -> its members: name, type, and whether it must be there.

@@ -35,7 +35,7 @@ _EVERY_DEVICE: Final = {"realized": "bool"}
 #: What QEMU takes out of ``-machine`` before it looks at properties (system/vl.c).
 _NOT_PROPERTIES: Final = frozenset("accel igd-passthru kernel-irqchip kvm-shadow-mem memory-backend".split())
 #: Types of properties that have no setter.
-_FIXED_KINDS: Final = frozenset({"child", "fixed"})
+_FIXED_KINDS: Final = frozenset({"busnr", "child", "fixed"})
 #: difflib's time grows with the product of the lengths.
 _LONGEST_NAME: Final = 64
 _LIKENESS: Final = 0.7
