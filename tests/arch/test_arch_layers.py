@@ -19,6 +19,7 @@ PURE = ("smmuv3", "picture", "machine", "qemu", "policy", "plan", "fleet")
 #: The modules of these packages that exist to touch the world, each for one thing.
 IMPURE = {
     "vsmmu.machine.command_line.files": "reads the files that -readconfig names",
+    "vsmmu.qemu.device_tables": "loads the tables of names, which are package data",
 }
 FORBIDDEN_MODULES = set(
     "asyncio ctypes datetime fcntl glob io locale mmap os pathlib platform random select shutil signal "

@@ -19,7 +19,8 @@ VM = (
 #: loads cannot be helped: inspect, gettext, uuid.)
 UNWANTED = set(
     "asyncio dataclasses email http importlib.metadata jinja2 logging lxml pydoc qemu socket subprocess "
-    "tempfile unittest vsmmu.doctor vsmmu.probe.live vsmmu.probe.execute vsmmu.uapi vsmmu.lab xml".split()
+    "tempfile unittest vsmmu.doctor vsmmu.lab vsmmu.probe.live vsmmu.probe.execute vsmmu.qemu.device_tables "
+    "vsmmu.uapi xml".split()
 )
 PROBE = """
 import sys

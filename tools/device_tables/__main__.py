@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 from device_tables.ask import ask
-from device_tables.enums import accepted
 from device_tables.table import fold
+from device_tables.tried import accepted, correct
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
     options = parser.parse_args()
     answers = ask(options.program)
     table = fold(answers, accepted(options.program))
+    correct(options.program, table["devices"])
     options.out.write_text(rows(table), encoding="utf-8")
 
 

@@ -164,7 +164,7 @@ class Creation:
         return list(device_faults(written, self._written, self.qemu))
 
     def _fault(self, fault: NameFault, device: str, option: str) -> None:
-        """Note a fault: a refusal if it is certain; else, or of a draft's name, a doubt with what is meant."""
+        """Note a fault: a refusal if it is certain, else (and of a draft's name) a doubt."""
         if fault.certain and fault.code != "draft-name":
             self._refuse(fault.code, device, option, text=fault.text, remedy=remedy_of(fault))
         else:

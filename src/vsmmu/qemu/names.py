@@ -35,7 +35,7 @@ _EVERY_DEVICE: Final = {"realized": "bool"}
 #: What QEMU takes out of ``-machine`` before it looks at properties (system/vl.c).
 _NOT_PROPERTIES: Final = frozenset("accel igd-passthru kernel-irqchip kvm-shadow-mem memory-backend".split())
 #: Types of properties that have no setter.
-_FIXED_KINDS: Final = frozenset({"busnr", "child", "guest statistics"})
+_FIXED_KINDS: Final = frozenset({"busnr", "child", "fixed"})
 #: difflib's time grows with the product of the lengths.
 _LONGEST_NAME: Final = 64
 _LIKENESS: Final = 0.7
@@ -163,15 +163,17 @@ def judge_global(entry: Global, qemu: Qemu, driver: str = "") -> NameFault | Non
     QEMU finds it when it makes such a device and not before: a VM without one starts. Of a driver that is no
     device it only warns; that is reported as not certain, because the default is not set.
 
-    :param driver: the type of the device, derived from ``entry.driver``; empty for that type itself.
+    :param driver: the type of the device, derived from ``entry.driver``; empty for a device of the board, see
+        :func:`global_reaches`, or that type itself.
     """
-    known = known_names.properties(driver or entry.driver, qemu)
+    driver = driver or known_names.BOARD.get(entry.driver, entry.driver)
+    known = known_names.properties(driver, qemu)
     if known is not None and not _refused(
         known.get(entry.property), entry.property, entry.value, "keyval", known_names.ENUMS, entry.driver
     ):
         return None
     table = _table(qemu)
-    kind = table.device(driver or entry.driver)
+    kind = table.device(driver)
     if kind is None:
         text = f"global {entry.driver}.{entry.property} has invalid class name"
         return NameFault("qemu-type-unknown", False, text, _nearest(entry.driver, table.device_names()))
@@ -183,7 +185,12 @@ def judge_global(entry: Global, qemu: Qemu, driver: str = "") -> NameFault | Non
 
 
 def global_reaches(entry: Global, driver: str, qemu: Qemu) -> bool:
-    """Whether a ``-global`` changes devices of a type: it names the type or one that it is derived from."""
+    """Whether a ``-global`` changes devices of a type: it names the type or one that it is derived from.
+
+    :param driver: empty for the devices that the ``virt`` board makes by itself.
+    """
+    if not driver:
+        return entry.driver in known_names.BOARD
     if entry.driver == driver:
         return True
     kind = _table(qemu).device(driver)

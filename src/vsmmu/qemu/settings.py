@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from vsmmu.machine.model import VSMMU_TYPES
 from vsmmu.qemu.outcome import Failure, failure
+from vsmmu.qemu.qdict import in_order
+from vsmmu.qemu.values import boolean
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
 
 if TYPE_CHECKING:
@@ -20,9 +22,6 @@ __all__ = ["Setting", "SettingsError", "VsmmuSettings", "read_bool", "read_setti
 #: Where a value comes from: the device itself, ``-global``, or the machine type's default.
 Written = Literal["device", "global", "default"]
 
-_BOOLS: Final = {"on": True, "yes": True, "true": True, "y": True} | dict.fromkeys(
-    ("off", "no", "false", "n"), False
-)
 #: What every version knows besides the five and ``accel``; values of these are not judged.
 _OTHER: Final = frozenset(
     {"bus", "bus_num", "memory", "primary-bus", "secure-memory", "smmu_per_bus", "stage"}
@@ -101,7 +100,7 @@ def read_bool(value: JsonValue) -> bool | None:
     """A boolean as QEMU reads it: on, yes, true, y and their opposites; None for other words."""
     if isinstance(value, bool):
         return value
-    return _BOOLS.get(value) if isinstance(value, str) else None
+    return boolean(value) if isinstance(value, str) else None
 
 
 def known_properties(qemu: Qemu) -> frozenset[str]:
@@ -127,8 +126,8 @@ def read_settings(
             lead = f"can't apply global {entry.driver}.{entry.property}={entry.value}: "
             keyval = _Parser(device._replace(form="keyval"), qemu, phase, lead)
             _apply(keyval, entry.property, entry.value, "global", values, other)
-    for name, value in sorted(device.properties.items(), key=lambda entry: _bucket(entry[0])):
-        _apply(parser, name, value, "device", values, other)
+    for name in in_order(device.properties):
+        _apply(parser, name, device.properties[name], "device", values, other)
     stage = None if other["stage"] is None else str(other["stage"])
     return VsmmuSettings(bool(other["accel"]), str(other["primary-bus"]), stage, values)
 
@@ -145,17 +144,6 @@ def without(device: Device, machine: Machine, property: str, meant: str = "") ->
         entry for entry in machine.globals if entry.driver not in VSMMU_TYPES or entry.property != property
     )
     return device._replace(properties=properties), machine._replace(globals=others)
-
-
-def _bucket(name: str) -> int:
-    """Where a property stands in QEMU's QDict, which sets them in this order (tdb_hash(), qobject/qdict.c).
-
-    It decides which of two wrong properties QEMU complains about.
-    """
-    value = 0x238F13AF * len(name)
-    for position, byte in enumerate(name.encode()):
-        value += byte << (position * 5 % 24)
-    return (1103515243 * value + 12345) % (1 << 32) % 512
 
 
 def _apply(

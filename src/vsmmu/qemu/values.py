@@ -100,6 +100,8 @@ def refusal(
     :param enums: accepted values by type.
     :param owner: the type to whom QEMU says that the property belongs, for a device.
     """
+    if _is_structure(kind) and (form == "keyval" or not isinstance(value, list)):
+        return f"Invalid parameter type for '{name}', expected: array"
     if form == "json":
         return _refused_json(name, kind, value, enums, owner)
     if not isinstance(value, str):
@@ -115,6 +117,10 @@ def refusal(
         number = unsigned(value) if width and width[1] else signed(value)
         return f"Parameter '{name}' expects integer" if number is None else _range(name, kind, number)
     return _refused_text(name, kind, value, enums, owner)
+
+
+def _is_structure(kind: str) -> bool:
+    return kind == "list" or kind.endswith("List")
 
 
 def _refused_option(name: str, kind: str, text: str) -> str:

@@ -38,6 +38,9 @@ def first_fault(machine: Machine, qemu: Qemu = LATEST) -> tuple[str, NameFault] 
             return f"{entry.origin.option}: ", fault
     if fault := names.judge_machine(machine, qemu):
         return "", fault
+    for default in machine.globals:
+        if names.global_reaches(default, "", qemu) and (fault := names.judge_global(default, qemu)):
+            return "", fault
     for device in machine.devices:
         fault = names.judge_device(device._replace(properties={}), qemu)
         for default in machine.globals:
