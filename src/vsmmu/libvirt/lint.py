@@ -31,12 +31,16 @@ _COMMAND_LINE: Final = "http://libvirt.org/schemas/domain/qemu/1.0 commandline"
 
 
 def lint(
-    reading: Reading, libvirt: Version | None = None, qemu: Version = LATEST_QEMU
+    reading: Reading,
+    libvirt: Version | None = None,
+    qemu: Version = LATEST_QEMU,
+    topology: Topology | None = None,
 ) -> tuple[Diagnostic, ...]:
     """Everything that the rules find, in the order of the elements.
 
     :param libvirt: the version that will define the domain; None for the newest known.
     :param qemu: the version that will run it.
+    :param topology: of the domain's machine; made if None.
     """
     libvirt = libvirt or LATEST_LIBVIRT
     smmus = [entry for entry in reading.iommus if entry.is_smmuv3]
@@ -50,7 +54,7 @@ def lint(
         found += _machine(smmus, reading)
     found += _iommufd(reading.root)
     if any(entry.accelerated and entry.pci_bus for entry in smmus):
-        found += _behind(reading)
+        found += _behind(reading, topology or Topology.of(reading.machine))
     for element, rule, values in missing_features(reading, smmus, libvirt, qemu):
         found.append(_finding(rule, element, **values))
     found.sort(key=lambda entry: entry.element.start)
@@ -172,9 +176,8 @@ def _iommufd(root: Element) -> Iterator[_Placed]:
             yield _finding("iommufd-fdgroup", element)
 
 
-def _behind(reading: Reading) -> Iterator[_Placed]:
+def _behind(reading: Reading, topology: Topology) -> Iterator[_Placed]:
     machine = reading.machine
-    topology = Topology.of(machine)
     roots = {
         bus.name
         for device in machine.vsmmus

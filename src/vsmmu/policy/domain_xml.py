@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.domain.reader import Reading
+    from vsmmu.machine.topology import Topology
     from vsmmu.policy.options import Options
     from vsmmu.policy.result import Resolution
     from vsmmu.qemu.outcome import Verdict
@@ -34,18 +35,21 @@ __all__ = ["as_libvirt_defines", "corrections"]
 
 
 def as_libvirt_defines(
-    domain: DomainXml, resolution: Resolution, host: Host, qemu: Qemu, options: Options
+    domain: DomainXml, resolution: Resolution, host: Host, qemu: Qemu, options: Options, topology: Topology
 ) -> Resolution:
-    """The resolution of a domain, with what libvirt would refuse or drop among its problems, first."""
+    """The resolution of a domain, with what libvirt would refuse or drop among its problems, first.
+
+    :param topology: of the domain's machine; values of vSMMUs do not change it.
+    """
     reading = domain.reading
     # Where accel is off, an absent attribute says it; a value would need accel='on'.
     edits = tuple(edit for edit in resolution.edits if _is_accelerated(reading, edit.device))
     written = domain.reading_after(edits)
-    findings = lint(written, options.libvirt, qemu.version)
+    findings = lint(written, options.libvirt, qemu.version, topology)
     problems = [finding for finding in findings if finding.severity == "error"]
     problems += in_libvirts_words(resolution.problems, written, findings)
     if not problems and resolution.verdict is not None:
-        final = start(options.complete(written.machine), host, qemu, options.functions)
+        final = start(options.complete(written.machine), host, qemu, options.functions, topology)
         problems += _differences(resolution.verdict, final)
     notes = (*corrections(reading), *resolution.notes, *_warnings(findings))
     return msgspec.structs.replace(resolution, problems=tuple(problems), notes=notes, edits=edits)

@@ -72,18 +72,28 @@ def resolve(vm: Vm, host: Host, qemu: Qemu, options: Options = _DEFAULT) -> Reso
         problems, its ``vm`` is ``vm`` with the values written into it.
     :raise InputRefused: for text that describes no VM, and buses that contradict each other.
     """
-    resolution = resolve_machine(options.complete(vm.machine()), host, qemu, options)
+    machine = options.complete(vm.machine())
+    topology = Topology.of(with_globals(machine))
+    resolution = resolve_machine(machine, host, qemu, options, topology)
     judged = resolution.verdict is None or resolution.verdict.answer != "not-judged"
     if vm.domain is not None and judged:
         from vsmmu.policy.domain_xml import as_libvirt_defines
 
-        resolution = as_libvirt_defines(vm.domain, resolution, host, qemu, options)
+        resolution = as_libvirt_defines(vm.domain, resolution, host, qemu, options, topology)
     written = None if resolution.problems else vm.edit(resolution.edits)
     return msgspec.structs.replace(resolution, vm=written)
 
 
-def resolve_machine(machine: Machine, host: Host, qemu: Qemu, options: Options = _DEFAULT) -> Resolution:
+def resolve_machine(
+    machine: Machine,
+    host: Host,
+    qemu: Qemu,
+    options: Options = _DEFAULT,
+    topology: Topology | None = None,
+) -> Resolution:
     """Resolve every vSMMU of a machine, whatever form it came in; nothing is written.
+
+    :param topology: of ``machine``; made if None.
 
     :raise InputRefused: if the VM's buses contradict each other.
     """
@@ -93,12 +103,13 @@ def resolve_machine(machine: Machine, host: Host, qemu: Qemu, options: Options =
     # The newest machine type stands in for one that QEMU does not have; the model refuses it below.
     kind = machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, f"virt-{qemu}")
     context = _Context(machine, host, qemu, kind, options)
-    settled = tuple(_settle_all(context))
+    topology = topology or Topology.of(with_globals(machine))
+    settled = tuple(_settle_all(context, topology))
     edits = tuple(edit for entry in settled for edit in entry.edits)
     edits += tuple(_software_edits(context))
     own = (*(problem for entry in settled for problem in entry.problems), *_check_names(machine, options))
     resolved = tuple(entry.resolution for entry in settled)
-    verdict = start(machine.edited(edits), host, qemu, options.functions)
+    verdict = start(machine.edited(edits), host, qemu, options.functions, topology)
     return Resolution(
         host=host.name,
         qemu=str(qemu),
@@ -134,8 +145,7 @@ def _settings_of(context: _Context) -> Iterator[tuple[Device, VsmmuSettings]]:
             yield device, read_settings(device, context.machine, context.qemu, context.machine_type.version)
 
 
-def _settle_all(context: _Context) -> Iterator[_Settled]:
-    topology = Topology.of(with_globals(context.machine))
+def _settle_all(context: _Context, topology: Topology) -> Iterator[_Settled]:
     for device, settings in _settings_of(context):
         if settings.accel:
             served = served_by(device, topology, context.host, context.options)

@@ -63,10 +63,16 @@ class Creation:
     """The start of a QEMU process: the machine and each device in order, as the model makes them.
 
     :param functions: addresses of host functions by device name, for vfio-pci with ``fd=``.
+    :param topology: of ``machine`` or of one that differs in properties of its vSMMUs only; made if None.
     """
 
     def __init__(
-        self, machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None
+        self,
+        machine: Machine,
+        host: Host,
+        qemu: Qemu,
+        functions: Mapping[str, str] | None = None,
+        topology: Topology | None = None,
     ) -> None:
         self._written = machine
         self.machine = machine = with_globals(with_meant_types(machine, qemu))
@@ -78,7 +84,8 @@ class Creation:
         self.vsmmus: list[Vsmmu] = []
         self._findings = Findings()
         self._admission = Admission(host, qemu, self._findings)
-        self._topology = Topology.of(machine)
+        fits = topology is not None and machine is self._written
+        self._topology = topology if topology is not None and fits else Topology.of(machine)
         # By the number of the device that made the root complex; -1 is the board's pcie.0.
         self._vsmmu_of: dict[int, Vsmmu] = {}
         self._early: dict[int, list[Endpoint]] = {}
@@ -228,7 +235,9 @@ class Creation:
 
     def _plug(self, device: Device, settings: VsmmuSettings) -> Plug:
         bus = self._topology.primary_bus_of(device)
-        missing = next((entry for entry in self._topology.missing if entry.device is device), None)
+        missing = next(
+            (entry for entry in self._topology.missing if entry.device.number == device.number), None
+        )
         return Plug(
             settings=settings,
             machine=self.machine,

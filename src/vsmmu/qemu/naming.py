@@ -66,13 +66,14 @@ def device_faults(device: Device, machine: Machine, qemu: Qemu) -> Iterator[Name
 
 def with_meant_types(machine: Machine, qemu: Qemu) -> Machine:
     """The VM with misspelt device types as they are probably meant, so that the rest of it can be judged."""
-    devices = tuple(
-        device._replace(driver=fault.nearest)
-        if (fault := judge_device(device, qemu)) is not None and fault.code in TYPE_FAULTS and fault.nearest
-        else device
+    changed = {
+        device.number: device._replace(driver=fault.nearest)
         for device in machine.devices
-    )
-    return machine._replace(devices=devices)
+        if (fault := judge_device(device, qemu)) is not None and fault.code in TYPE_FAULTS and fault.nearest
+    }
+    if not changed:
+        return machine
+    return machine._replace(devices=tuple(changed.get(entry.number, entry) for entry in machine.devices))
 
 
 def meant(fault: NameFault) -> str:

@@ -81,9 +81,15 @@ class QemuProcess(Creation):
         self._topology = Topology.of(self.machine)
 
 
-def start(machine: Machine, host: Host, qemu: Qemu, functions: Mapping[str, str] | None = None) -> Verdict:
+def start(
+    machine: Machine,
+    host: Host,
+    qemu: Qemu,
+    functions: Mapping[str, str] | None = None,
+    topology: Topology | None = None,
+) -> Verdict:
     """Would QEMU start this VM on this host? See :class:`QemuProcess` for the parameters."""
     other = not_modelled(machine)
     if other:
         return unjudged(other, str(qemu), machine.machine_type)
-    return QemuProcess(machine, host, qemu, functions).start()
+    return QemuProcess(machine, host, qemu, functions, topology).start()

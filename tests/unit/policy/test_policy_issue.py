@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from domains import domain
 from examples import Q11_0, Q11_1, function, host, port, smmu, vfio, vm
 from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.command_line.argv import CommandLine, read_words
+from vsmmu.machine.domain import document
+from vsmmu.machine.topology import Topology
+from vsmmu.policy import domain_xml
 from vsmmu.policy.options import Options
-from vsmmu.policy.resolver import resolve_machine
-from vsmmu.qemu.process import start
+from vsmmu.policy.resolver import resolve, resolve_machine
+from vsmmu.qemu.process import QemuProcess, start
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -306,3 +310,26 @@ def test_an_unknown_cmdqv_cannot_be_pinned_but_on_the_safe_side() -> None:
     assert (problem.code, "cmdqv" in problem.what) == ("facts-unknown", True)
     safe = resolve_machine(vm(), on, Q11_1, Options(pin_cmdqv=True, assume_safe=True))
     assert (safe.vsmmus[0].property("cmdqv").value, safe.problems) == ("off", ())
+
+
+def test_a_domain_is_read_linted_and_laid_out_once_and_started_once_more_for_the_proof(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: dict[str, int] = {}
+
+    def count(name: str, home: object, attribute: str) -> None:
+        real = getattr(home, attribute)
+
+        def counting(*arguments: object, **named: object) -> object:
+            counted[name] = counted.get(name, 0) + 1
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(home, attribute, counting)
+
+    count("parse", document, "parse")
+    count("lint", domain_xml, "lint")
+    count("start", QemuProcess, "start")
+    count("topology", Topology, "of")
+    answer = resolve(document.read_domain_xml(domain(), "vm.xml"), GB200, Q11_1)
+    assert answer.vm is not None
+    assert counted == {"parse": 1, "lint": 1, "start": 2, "topology": 1}
