@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.libvirt.releases import missing_features
 from vsmmu.libvirt.rules import RULES
-from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, number
+from vsmmu.machine.domain.controllers import EXPANDER, number
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu, is_integer
-from vsmmu.machine.drivers import is_bridge, is_vfio
+from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.topology import Topology
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, Version
@@ -185,28 +185,7 @@ def _behind(reading: Reading) -> Iterator[_Placed]:
         element = reading.elements[device.number]
         if is_vfio(device.driver) and element.start in reading.unplaced:
             yield _finding("hostdev-without-address", element, name=device.name)
-    yield from _unplaced(reading, topology, roots)
     for controller in reading.controllers.values():
         address = controller.address
         if controller.model == EXPANDER and address is not None and address.bus != 0:
             yield _finding("expander-place", controller.element, value=address.bus)
-
-
-def _unplaced(reading: Reading, topology: Topology, roots: set[str]) -> Iterator[_Placed]:
-    """Emulated devices without address, if libvirt might put one behind an accelerated SMMU."""
-    machine = reading.machine
-    emulated = [
-        reading.elements[device.number]
-        for device in machine.devices
-        if not is_vfio(device.driver)
-        and not is_bridge(device.driver)
-        and reading.elements[device.number].start in reading.unplaced
-    ]
-    used = {device.text("bus") for device in machine.devices}
-    free = [
-        device
-        for device in machine.devices
-        if device.driver == ROOT_PORT and topology.root_of(device) in roots and device.id not in used
-    ]
-    if emulated and free:
-        yield _finding("address-missing", emulated[0], count=len(emulated))
