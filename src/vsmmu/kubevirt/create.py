@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsmmu.errors import Negative
-from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.topology import Topology
 from vsmmu.plan.domain import next_index, with_moved, without
 from vsmmu.plan.planner import Order, lay_out
@@ -38,16 +37,16 @@ def create_vsmmus(domain: DomainXml, host: Host) -> DomainXml:
 
 
 def _unserved(domain: DomainXml) -> list[HostDevice]:
-    """The functions of the host whose root complex has no SMMUv3 of its own."""
+    """The functions of the host that have no address behind an SMMUv3."""
     machine = domain.machine()
     topology = Topology.of(machine)
     served = {bus.name for device in machine.vsmmus if (bus := topology.primary_bus_of(device)) is not None}
-    here = {
-        device.id
-        for device in machine.devices
-        if is_vfio(device.driver) and topology.root_of(device) not in served
-    }
-    return [device for device in domain.reading.hostdevs if device.source and device.id in here]
+    behind = {device.id for device in machine.devices if topology.root_of(device) in served}
+    return [
+        device
+        for device in domain.reading.hostdevs
+        if device.source and device.given and (device.address is None or device.id not in behind)
+    ]
 
 
 def _check_known(device: HostDevice, host: Host) -> None:
