@@ -118,7 +118,8 @@ class _Walk:
         self.grows = grows
         self.places: dict[int, Address] = {}
         self._slots: dict[str, Address] = {}
-        self._full: set[str] = set()
+        #: Where the search for a connector goes on: nothing before has room for it, and never will.
+        self._from: dict[tuple[str, bool], int] = {}
 
     def collect(self, devices: Iterable[Wanted]) -> None:
         """Take the addresses that are written."""
@@ -129,12 +130,7 @@ class _Walk:
     def assign(self, devices: Iterable[Wanted]) -> None:
         """Find places for devices without address; those for which libvirt finds none get none."""
         for wanted in devices:
-            if wanted.address is not None or wanted.connector in self._full:
-                continue
-            found = self._next(wanted)
-            if found is None:
-                self._full.add(wanted.connector)
-            else:
+            if wanted.address is None and (found := self._next(wanted)) is not None:
                 self._take(wanted, found)
                 self.places[wanted.key] = found
 
@@ -149,10 +145,12 @@ class _Walk:
     def _next(self, wanted: Wanted) -> Address | None:
         if wanted.together in self._slots:
             return self._slots[wanted.together]._replace(function=wanted.function or 0)
-        for index, bus in enumerate(self.buses):
-            found = bus.free(wanted, index)
+        kind = wanted.connector, wanted.integrated
+        for index in range(self._from.get(kind, 0), len(self.buses)):
+            found = self.buses[index].free(wanted, index)
             if found is not None:
                 return found
+            self._from[kind] = index + 1
         if not self.grows or not self._grow(wanted, len(self.buses)):
             return None
         last = self.buses[-1]
