@@ -14,7 +14,6 @@ from vsmmu.libvirt.rules import RULES
 from vsmmu.machine.domain.controllers import EXPANDER, number
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu, is_integer
 from vsmmu.machine.drivers import is_vfio
-from vsmmu.machine.topology import Topology
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, Version
 
@@ -50,7 +49,7 @@ def lint(
         found += _machine(smmus, reading)
     found += _iommufd(reading.root)
     if any(entry.accelerated and entry.pci_bus for entry in smmus):
-        found += _behind(reading)
+        found += _addresses(reading)
     for element, rule, values in missing_features(reading, smmus, libvirt, qemu):
         found.append(_finding(rule, element, **values))
     found.sort(key=lambda entry: entry.element.start)
@@ -172,16 +171,8 @@ def _iommufd(root: Element) -> Iterator[_Placed]:
             yield _finding("iommufd-fdgroup", element)
 
 
-def _behind(reading: Reading) -> Iterator[_Placed]:
-    machine = reading.machine
-    topology = Topology.of(machine)
-    roots = {
-        bus.name
-        for device in machine.vsmmus
-        if reading.pluggable[device.number].accelerated
-        and (bus := topology.primary_bus_of(device)) is not None
-    }
-    for device in machine.devices:
+def _addresses(reading: Reading) -> Iterator[_Placed]:
+    for device in reading.machine.devices:
         element = reading.elements[device.number]
         if is_vfio(device.driver) and element.start in reading.unplaced:
             yield _finding("hostdev-without-address", element, name=device.name)
