@@ -42,7 +42,7 @@ class Libvirt(NamedTuple):
     def lacks(self, domain: bytes) -> list[str]:
         """What of a domain this libvirt and its QEMU are too old for."""
         document = read_domain_xml(domain, "vm.xml")
-        found = lint(document, self.version, self.qemu)
+        found = lint(document.reading, self.version, self.qemu)
         lacks = [entry.what for entry in found if entry.code in ("libvirt-too-old", "qemu-too-old")]
         machine = document.reading.machine.machine_type
         if version_of(machine.removeprefix("virt-")) > self.qemu:

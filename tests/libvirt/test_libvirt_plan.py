@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from as_libvirt import as_tcg
 
 from domains import domain
 from quoted import quoted
@@ -31,11 +32,6 @@ pytestmark = [pytest.mark.lab]
 GOLDEN = Path(__file__).parents[1] / "golden" / "plan"
 GB200 = builtin_host("gb200")
 BARE = {"expander": "", "port": "", "hostdev": "", "iommu": ""}
-
-
-def as_tcg(data: bytes) -> bytes:
-    """The domain as an x86 host can define it."""
-    return data.replace(b"type='kvm'", b"type='qemu'", 1).replace(b"host-passthrough", b"maximum", 1)
 
 
 @pytest.mark.parametrize(

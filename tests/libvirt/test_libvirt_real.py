@@ -14,22 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from as_libvirt import as_tcg
 
 import vsmmu.host
 from domains import GOLDEN, PARTS, domain, driver, golden
+from machines import shape
 from quoted import quoted
 from vsmmu.kubevirt.hook import mutate
 from vsmmu.kubevirt.settings import HookSettings
 from vsmmu.libvirt.lint import lint
 from vsmmu.machine.command_line.argv import read_source
 from vsmmu.machine.domain.document import read_domain_xml
-from vsmmu.machine.drivers import is_bridge, is_pci
-from vsmmu.machine.model import VSMMU_DRIVER
 from vsmmu.machine.topology import Topology
 
 if TYPE_CHECKING:
     from conftest import Libvirt
-    from vsmmu.machine.model import Machine
 
 pytestmark = [pytest.mark.lab]
 UUID = "<uuid>5cc77a1a-6f3c-43ca-8ad0-8f0ccbd6b0d2</uuid>"
@@ -56,14 +55,6 @@ FEATURES = {
 UNKNOWN = b"""  <unknown-element   keeps = "its"  blanks='x' />\n"""
 
 
-def as_tcg(data: bytes) -> bytes:
-    """The domain as an x86 host can define it."""
-    data = data.replace(b"type='kvm'", b"type='qemu'", 1).replace(b'type="kvm"', b'type="qemu"', 1)
-    return data.replace(b"mode='host-passthrough'", b"mode='maximum'").replace(
-        b'mode="host-passthrough"', b'mode="maximum"'
-    )
-
-
 def as_kvm(data: bytes) -> bytes:
     return data.replace(b"type='qemu'", b"type='kvm'", 1)
 
@@ -74,29 +65,12 @@ def resolve(data: bytes) -> bytes:
     return subprocess.run(command, input=data, capture_output=True, check=True).stdout
 
 
-def shape(machine: Machine) -> list[tuple[object, ...]]:
-    """What must agree: every PCI device and SMMU with its place, and all properties of bridges and SMMUs."""
-    return [
-        (
-            device.driver,
-            # For domxml-to-native, libvirt makes a new interface of each, without its alias.
-            "" if device.driver.startswith("virtio-net") else device.id,
-            device.text("bus"),
-            device.text("addr"),
-            device.text("iommufd"),
-            dict(device.properties) if is_bridge(device.driver) or device.driver == VSMMU_DRIVER else None,
-        )
-        for device in machine.devices
-        if is_pci(device.driver) or device.driver == VSMMU_DRIVER
-    ]
-
-
 @pytest.mark.parametrize("feature", FEATURES)
 def test_lint_knows_what_this_libvirt_lacks(feature: str, libvirt: Libvirt) -> None:
     """The schema of each libvirt knows exactly the features that lint does not call too new for it."""
     data = as_tcg(FEATURES[feature])
     done = libvirt.run("virt-xml-validate vm.xml domain", {"vm.xml": data})
-    codes = {entry.code for entry in lint(read_domain_xml(data, feature), libvirt.version)}
+    codes = {entry.code for entry in lint(read_domain_xml(data, feature).reading, libvirt.version)}
     assert (done.status != 0) == ("libvirt-too-old" in codes), done.stderr
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsmmu.errors import Negative
-from vsmmu.machine.domain.growth import with_vsmmus
-from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.topology import Topology
+from vsmmu.plan.domain import next_index, with_moved, without
+from vsmmu.plan.planner import Order, lay_out
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -19,27 +19,37 @@ __all__ = ["create_vsmmus"]
 
 
 def create_vsmmus(domain: DomainXml, host: Host) -> DomainXml:
-    """The domain with one SMMUv3 for each host SMMU; devices that have one stay where they are.
+    """The domain with what ``vsmmu plan --domain`` adds for its host devices; the devices move there.
 
-    :raise Negative: ``function-unknown``, if the facts do not say behind which SMMU a device sits;
-        ``topology-full``.
+    Host devices that are behind an SMMUv3 stay where they are, and so do those that the guest does not get.
+
+    :raise Negative: ``function-unknown``, if the facts do not say behind which SMMU a device sits; the limits
+        of :func:`vsmmu.plan.planner.lay_out`.
     """
+    moving = _unserved(domain)
+    if not moving:
+        return domain
+    for device in moving:
+        _check_known(device, host)
+    rest = without(domain, moving)
+    vsmmus = lay_out(Order(tuple(device.source for device in moving), domain=rest), host)
+    return with_moved(domain, moving, vsmmus, next_index(rest))
+
+
+def _unserved(domain: DomainXml) -> list[HostDevice]:
+    """The functions of the host that have no address behind an SMMUv3."""
     machine = domain.machine()
     topology = Topology.of(machine)
     served = {bus.name for device in machine.vsmmus if (bus := topology.primary_bus_of(device)) is not None}
-    settled = {
-        device.id
-        for device in machine.devices
-        if is_vfio(device.driver) and topology.root_of(device) in served
-    }
-    groups: dict[str, list[HostDevice]] = {}
-    for device in domain.reading.hostdevs:
-        if device.source and device.id not in settled:
-            groups.setdefault(_smmu_of(device, host), []).append(device)
-    return with_vsmmus(domain, list(groups.values()))
+    behind = {device.id for device in machine.devices if topology.root_of(device) in served}
+    return [
+        device
+        for device in domain.reading.hostdevs
+        if device.source and device.given and (device.address is None or device.id not in behind)
+    ]
 
 
-def _smmu_of(device: HostDevice, host: Host) -> str:
+def _check_known(device: HostDevice, host: Host) -> None:
     function = host.function(device.source)
     if function is None or function.smmu is None:
         raise Negative(
@@ -49,4 +59,3 @@ def _smmu_of(device: HostDevice, host: Host) -> str:
             why=f"host {host.name!r} has no facts about it, or no SMMU translates it",
             next="take facts on that node with: vsmmu probe",
         )
-    return function.smmu

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.libvirt.releases import missing_features
 from vsmmu.libvirt.rules import RULES
-from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, number
+from vsmmu.machine.domain.controllers import EXPANDER, number
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu, is_integer
-from vsmmu.machine.drivers import is_bridge, is_vfio
-from vsmmu.machine.topology import Topology
+from vsmmu.machine.drivers import is_vfio
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, Version
 
@@ -34,13 +33,11 @@ def lint(
     reading: Reading,
     libvirt: Version | None = None,
     qemu: Version = LATEST_QEMU,
-    topology: Topology | None = None,
 ) -> tuple[Diagnostic, ...]:
     """Everything that the rules find, in the order of the elements.
 
     :param libvirt: the version that will define the domain; None for the newest known.
     :param qemu: the version that will run it.
-    :param topology: of the domain's machine; made if None.
     """
     libvirt = libvirt or LATEST_LIBVIRT
     smmus = [entry for entry in reading.iommus if entry.is_smmuv3]
@@ -54,7 +51,7 @@ def lint(
         found += _machine(smmus, reading)
     found += _iommufd(reading.root)
     if any(entry.accelerated and entry.pci_bus for entry in smmus):
-        found += _behind(reading, topology or Topology.of(reading.machine))
+        found += _addresses(reading)
     for element, rule, values in missing_features(reading, smmus, libvirt, qemu):
         found.append(_finding(rule, element, **values))
     found.sort(key=lambda entry: entry.element.start)
@@ -176,40 +173,12 @@ def _iommufd(root: Element) -> Iterator[_Placed]:
             yield _finding("iommufd-fdgroup", element)
 
 
-def _behind(reading: Reading, topology: Topology) -> Iterator[_Placed]:
-    machine = reading.machine
-    roots = {
-        bus.name
-        for device in machine.vsmmus
-        if reading.pluggable[device.number].accelerated
-        and (bus := topology.primary_bus_of(device)) is not None
-    }
-    for device in machine.devices:
+def _addresses(reading: Reading) -> Iterator[_Placed]:
+    for device in reading.machine.devices:
         element = reading.elements[device.number]
         if is_vfio(device.driver) and element.start in reading.unplaced:
             yield _finding("hostdev-without-address", element, name=device.name)
-    yield from _unplaced(reading, topology, roots)
     for controller in reading.controllers.values():
         address = controller.address
         if controller.model == EXPANDER and address is not None and address.bus != 0:
             yield _finding("expander-place", controller.element, value=address.bus)
-
-
-def _unplaced(reading: Reading, topology: Topology, roots: set[str]) -> Iterator[_Placed]:
-    """Emulated devices without address, if libvirt might put one behind an accelerated SMMU."""
-    machine = reading.machine
-    emulated = [
-        reading.elements[device.number]
-        for device in machine.devices
-        if not is_vfio(device.driver)
-        and not is_bridge(device.driver)
-        and reading.elements[device.number].start in reading.unplaced
-    ]
-    used = {device.text("bus") for device in machine.devices}
-    free = [
-        device
-        for device in machine.devices
-        if device.driver == ROOT_PORT and topology.root_of(device) in roots and device.id not in used
-    ]
-    if emulated and free:
-        yield _finding("address-missing", emulated[0], count=len(emulated))

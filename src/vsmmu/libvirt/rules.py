@@ -123,15 +123,8 @@ _TABLE: Final = (
         "hostdev-without-address",
         "error",
         "{name} has no guest address",
-        "libvirt chooses one when the domain is defined, perhaps not behind the SMMU that is meant",
+        "libvirt finds no place for it among the PCI controllers that there are or can be",
         "add <address type='pci' bus='INDEX of its root port'/>, or resolve the output of virsh dumpxml",
-    ),
-    Rule(
-        "address-missing",
-        "warning",
-        "{count} emulated devices have no guest address, and a root port behind an accelerated SMMU is free",
-        "libvirt may put one there when the domain is defined, and QEMU refuses that",
-        "resolve the output of virsh dumpxml, which has all addresses",
     ),
     Rule(
         "expander-place",

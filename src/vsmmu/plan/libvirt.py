@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as libvirt XML: the elements to be added to the ``<devices>`` of a domain.
+"""Write planned vSMMUs as libvirt elements: expanders, root ports, ``<iommu>`` and ``<hostdev>``.
 
 Elements and attributes are those of libvirt 12.8 (domaincommon.rng); ``pciBus`` is the *index* of the
 expander's controller, not its bus number. libvirt has no ``auto``: what is left to QEMU is left out.
@@ -7,109 +7,150 @@ expander's controller, not its bus number. libvirt has no ``auto``: what is left
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import Negative
+from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT
+from vsmmu.machine.domain.insertion import NewElement
+from vsmmu.machine.domain.iommu import SMMUV3
 from vsmmu.qemu.versions import machine_type, parse_version
 from vsmmu.smmuv3.properties import AUTO, AUTO_SINCE, LIBVIRT_ORDER
 from vsmmu.versions import spell_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
-    from vsmmu.smmuv3.properties import Property
 
-__all__ = ["devices_xml"]
+__all__ = [
+    "IndexedVsmmu",
+    "devices_xml",
+    "hostdev_elements",
+    "indexed",
+    "port_address",
+    "topology_elements",
+]
 
 _FUNCTIONS: Final = 8
+
+
+class IndexedVsmmu(NamedTuple):
+    """A planned vSMMU with the indexes of its PCI controllers.
+
+    :param pci_bus: index of its expander, which is the ``pciBus`` of its ``<iommu>``.
+    :param ports: its ports, each with its index, which is the ``bus`` of the address of what it holds.
+    """
+
+    vsmmu: PlannedVsmmu
+    pci_bus: int
+    ports: tuple[tuple[PlannedPort, int], ...]
+
+
+def indexed(vsmmus: Sequence[PlannedVsmmu], first_index: int) -> tuple[IndexedVsmmu, ...]:
+    """Number the controllers of planned vSMMUs: each expander, then its ports.
+
+    :param first_index: index for the first new PCI controller; those of the domain come before it, because
+        libvirt fills gaps in the numbering with root ports of its own.
+    """
+    found = []
+    index = first_index
+    for vsmmu in vsmmus:
+        ports = tuple((port, index + 1 + number) for number, port in enumerate(vsmmu.ports))
+        found.append(IndexedVsmmu(vsmmu, index, ports))
+        index += 1 + len(ports)
+    return tuple(found)
+
+
+def topology_elements(vsmmus: Sequence[IndexedVsmmu]) -> list[NewElement]:
+    """All controllers and ``<iommu>`` elements, without the host devices."""
+    controllers = [element for entry in vsmmus for element in _controllers(entry)]
+    return controllers + [_iommu(entry) for entry in vsmmus]
+
+
+def hostdev_elements(vsmmus: Sequence[IndexedVsmmu]) -> list[NewElement]:
+    """A ``<hostdev>`` for each function."""
+    return [_hostdev(port, bus) for entry in vsmmus for port, bus in entry.ports if port.function]
 
 
 def devices_xml(plan: Plan, first_index: int = 1) -> str:
     """The elements, in ``<devices>`` so that they are one document.
 
-    :param first_index: index for the first new PCI controller; those of the domain come before it, because
-        libvirt fills gaps in the numbering with root ports of its own.
+    :param first_index: as for :func:`indexed`.
     :raise Negative: ``xml-inexpressible``, if a value is left to QEMU's ``auto`` and the machine type's
         default is another.
     """
-    lines = ["<devices>"]
-    index = first_index
-    expanders: list[tuple[PlannedVsmmu, int]] = []
-    ports: list[tuple[PlannedPort, int]] = []
     for vsmmu in plan.vsmmus:
-        expanders.append((vsmmu, index))
-        lines += _expander(vsmmu, index)
-        bus, index = index, index + 1
-        for number, port in enumerate(vsmmu.ports):
-            lines += _port(port, number, index, bus)
-            ports.append((port, index))
-            index += 1
-    for vsmmu, bus in expanders:
-        lines += _iommu(vsmmu, bus, plan)
-    for port, bus in ports:
-        if port.function:
-            lines += _hostdev(port, bus)
-    return "\n".join([*lines, "</devices>", ""])
+        _check_defaults(vsmmu, plan)
+    vsmmus = indexed(plan.vsmmus, first_index)
+    children = (*topology_elements(vsmmus), *hostdev_elements(vsmmus))
+    return "".join(f"{line}\n" for line in NewElement("devices", {}, children).lines())
 
 
-def _expander(vsmmu: PlannedVsmmu, index: int) -> Iterator[str]:
-    yield f"  <controller type='pci' index='{index}' model='pcie-expander-bus'>"
-    yield "    <model name='pxb-pcie'/>"
-    if vsmmu.numa_node is None:
-        yield f"    <target busNr='{vsmmu.first_bus}'/>"
-    else:
-        yield f"    <target busNr='{vsmmu.first_bus}'>"
-        yield f"      <node>{vsmmu.numa_node}</node>"
-        yield "    </target>"
-    yield "  </controller>"
+def port_address(bus: int) -> dict[str, str]:
+    """The guest address of what sits in the root port with this index."""
+    return _address(bus, 0, 0)
 
 
-def _port(port: PlannedPort, number: int, index: int, bus: int) -> Iterator[str]:
-    # No <target>: libvirt numbers chassis and port itself, and keeps them apart from the domain's others.
-    slot, function = divmod(number, _FUNCTIONS) if port.address else (number, 0)
-    several = " multifunction='on'" if port.address and function == 0 else ""
-    yield f"  <controller type='pci' index='{index}' model='pcie-root-port'>"
-    yield "    <model name='pcie-root-port'/>"
-    place = f"domain='0x0000' bus='0x{bus:02x}' slot='0x{slot:02x}' function='0x{function}'"
-    yield f"    <address type='pci' {place}{several}/>"
-    yield "  </controller>"
+def _address(bus: int, slot: int, function: int) -> dict[str, str]:
+    place = {"bus": f"0x{bus:02x}", "slot": f"0x{slot:02x}", "function": f"0x{function}"}
+    return {"type": "pci", "domain": "0x0000", **place}
 
 
-def _iommu(vsmmu: PlannedVsmmu, bus: int, plan: Plan) -> Iterator[str]:
-    written = {"pciBus": str(bus), "accel": "on"}
-    for entry in LIBVIRT_ORDER:
-        value = vsmmu.value(entry.name)
-        if value == AUTO:
-            _check_default(entry, vsmmu, plan)
-        elif value:
-            written[entry.name] = value
-    attributes = " ".join(f"{name}='{value}'" for name, value in written.items())
-    yield "  <iommu model='smmuv3'>"
-    yield f"    <driver {attributes}/>"
-    yield "  </iommu>"
+def _controllers(entry: IndexedVsmmu) -> Iterator[NewElement]:
+    vsmmu = entry.vsmmu
+    node = () if vsmmu.numa_node is None else (NewElement("node", {}, text=str(vsmmu.numa_node)),)
+    target = NewElement("target", {"busNr": str(vsmmu.first_bus)}, node)
+    yield _controller(entry.pci_bus, EXPANDER, "pxb-pcie", target)
+    for number, (port, index) in enumerate(entry.ports):
+        # No <target>: libvirt numbers chassis and port itself, and keeps them apart from the domain's others.
+        slot, function = divmod(number, _FUNCTIONS) if port.address else (number, 0)
+        several = {"multifunction": "on"} if port.address and function == 0 else {}
+        place = NewElement("address", {**_address(entry.pci_bus, slot, function), **several})
+        yield _controller(index, ROOT_PORT, "pcie-root-port", place)
 
 
-def _check_default(entry: Property, vsmmu: PlannedVsmmu, plan: Plan) -> None:
+def _controller(index: int, model: str, name: str, content: NewElement) -> NewElement:
+    attributes = {"type": "pci", "index": str(index), "model": model}
+    return NewElement("controller", attributes, (NewElement("model", {"name": name}), content))
+
+
+def _iommu(entry: IndexedVsmmu) -> NewElement:
+    return NewElement("iommu", {"model": SMMUV3}, (NewElement("driver", _settings(entry)),))
+
+
+def _settings(entry: IndexedVsmmu) -> Mapping[str, str]:
+    values = {prop.name: entry.vsmmu.value(prop.name) for prop in LIBVIRT_ORDER}
+    written = {name: value for name, value in values.items() if value not in ("", AUTO)}
+    return {"pciBus": str(entry.pci_bus), "accel": "on", **written}
+
+
+def _check_defaults(vsmmu: PlannedVsmmu, plan: Plan) -> None:
+    """Refuse a value that is left to QEMU's ``auto`` where leaving it out means another."""
     qemu = parse_version(plan.qemu)
     kind = machine_type(plan.machine_type, qemu)
-    if kind is None or qemu.defaults(kind.version).get(entry.name) != AUTO:
-        raise Negative(
-            "xml-inexpressible",
-            f"{entry.name} of {vsmmu.id} is left to QEMU's auto, which libvirt XML cannot say",
-            why=f"{plan.machine_type} takes {entry.spell(entry.software)} where nothing is written",
-            next=f"use a machine type from virt-{spell_version(AUTO_SINCE)} on, whose default is auto",
-        )
+    for entry in LIBVIRT_ORDER:
+        if vsmmu.value(entry.name) != AUTO:
+            continue
+        if kind is None or qemu.defaults(kind.version).get(entry.name) != AUTO:
+            raise Negative(
+                "xml-inexpressible",
+                f"{entry.name} of {vsmmu.id} is left to QEMU's auto, which libvirt XML cannot say",
+                why=f"{plan.machine_type} takes {entry.spell(entry.software)} where nothing is written",
+                next=f"use a machine type from virt-{spell_version(AUTO_SINCE)} on, whose default is auto",
+            )
 
 
-def _hostdev(port: PlannedPort, bus: int) -> Iterator[str]:
+def _hostdev(port: PlannedPort, bus: int) -> NewElement:
     domain, bus_number, rest = port.function.split(":")
     slot, function = rest.split(".")
-    source = f"domain='0x{domain}' bus='0x{bus_number}' slot='0x{slot}' function='0x{function}'"
-    yield "  <hostdev mode='subsystem' type='pci' managed='yes'>"
-    yield "    <driver name='vfio' iommufd='yes'/>"
-    yield "    <source>"
-    yield f"      <address {source}/>"
-    yield "    </source>"
-    yield f"    <address type='pci' domain='0x0000' bus='0x{bus:02x}' slot='0x00' function='0x0'/>"
-    yield "  </hostdev>"
+    parts = {"domain": domain, "bus": bus_number, "slot": slot, "function": function}
+    source = NewElement("address", {name: f"0x{value}" for name, value in parts.items()})
+    return NewElement(
+        "hostdev",
+        {"mode": "subsystem", "type": "pci", "managed": "yes"},
+        (
+            NewElement("driver", {"name": "vfio", "iommufd": "yes"}),
+            NewElement("source", {}, (source,)),
+            NewElement("address", port_address(bus)),
+        ),
+    )

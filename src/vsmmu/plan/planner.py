@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plan a topology, write it, and have it resolved and judged like any other VM.
 
-The values come from the resolver and the verdict from the model of QEMU, on the very words that are handed
-out; nothing of either is computed here.
+The values come from the resolver and the verdict from the model of QEMU, on the VM with the very words or
+elements that are handed out; nothing of either is computed here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from vsmmu.diagnostic import Edit
 from vsmmu.errors import Negative
 from vsmmu.machine.bus_numbers import bus_count, bus_ranges
 from vsmmu.machine.command_line.argv import CommandLine, read_words
@@ -23,7 +24,7 @@ from vsmmu.plan.numa import guest_nodes, node_for
 from vsmmu.plan.numbers import Names, chassis_numbers, has_json_devices, place
 from vsmmu.plan.selection import Share, companions, shares, unready
 from vsmmu.policy.options import Options
-from vsmmu.policy.resolver import resolve_machine
+from vsmmu.policy.resolver import resolve
 from vsmmu.qemu.realize import MAX_VSMMUS
 from vsmmu.qemu.slots import SLOTS, Slots
 
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     from vsmmu.machine.command_line.assemble import Reader
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.model import Machine
+    from vsmmu.machine.vm import Vm
     from vsmmu.policy.result import Resolution
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["Order", "plan"]
+__all__ = ["Order", "lay_out", "plan"]
 
 _FUNCTIONS: Final = 8
 _NOTHING: Final = ("-nodefaults",)
@@ -67,6 +69,11 @@ class _Vm(NamedTuple):
     words: tuple[str, ...]
     nodes: Mapping[int, int | None]
 
+    @property
+    def given(self) -> set[str]:
+        """The functions of the host that it has already."""
+        return {address for device in self.machine.devices if (address := host_address(device)) is not None}
+
 
 def plan(
     order: Order,
@@ -85,20 +92,19 @@ def plan(
     :raise InputRefused: for a command line that cannot be read.
     """
     vm = _vm(order, reader)
-    machine = vm.machine
-    given = {address for device in machine.devices if (address := host_address(device)) is not None}
-    chosen = shares(order.devices, host, given)
-    _check_limits(chosen, vm)
-    json = has_json_devices(machine.devices)
-    names = Names(machine, vm.topology)
-    # Arguments for a domain are not handed out, only resolved, so they bring all that they need.
-    objects = () if order.domain is not None else machine.objects
+    chosen = _choose(order, vm, host)
+    names = Names(vm.machine, vm.topology)
+    # Arguments for a domain are not handed out, so they bring all that they need.
+    objects = () if order.domain is not None else vm.machine.objects
     present = next((entry.id for entry in objects if entry.qom_type == "iommufd"), "")
     iommufd = present or names.take("iommufd", 0)
     vsmmus = _lay_out(chosen, order.spare, vm, names)
+    json = has_json_devices(vm.machine.devices)
     added = arguments(vsmmus, iommufd, iommufd_present=bool(present), json=json)
     line = read_words((*order.words, *added), reader)
-    resolution, line = _resolve(line, order, host, qemu, options, vsmmus)
+    resolution, called = _resolve(line, order, host, qemu, options, vsmmus)
+    vsmmus = tuple(_with_values(vsmmu, name, resolution) for vsmmu, name in zip(vsmmus, called, strict=True))
+    line = line.edit(_edits(line, order, resolution, vsmmus))
     start = len(order.words)
     return Plan(
         host=host.name,
@@ -108,12 +114,27 @@ def plan(
         iommufd=iommufd,
         iommufd_present=bool(present),
         form="json" if json else "keyval",
-        vsmmus=tuple(_with_values(vsmmu, resolution) for vsmmu in vsmmus),
-        companions=tuple(companions(chosen, host, given)),
+        vsmmus=vsmmus,
+        companions=tuple(companions(chosen, host, vm.given)),
         notes=(*resolution.notes, *unready(chosen), *_notes(vsmmus, vm, host)),
         arguments=line.words[start : start + len(added)],
         command_line=line.words if order.words else None,
     )
+
+
+def lay_out(order: Order, host: Host) -> tuple[PlannedVsmmu, ...]:
+    """The topology of :func:`plan` alone: no values, and nothing is held against the model of QEMU.
+
+    :raise Negative: for devices that the host does not have, and limits that are exceeded.
+    """
+    vm = _vm(order, None)
+    return _lay_out(_choose(order, vm, host), order.spare, vm, Names(vm.machine, vm.topology))
+
+
+def _choose(order: Order, vm: _Vm, host: Host) -> tuple[Share, ...]:
+    chosen = shares(order.devices, host, vm.given)
+    _check_limits(chosen, vm)
+    return chosen
 
 
 def _vm(order: Order, reader: Reader | None) -> _Vm:
@@ -217,21 +238,40 @@ def _resolve(
     qemu: Qemu,
     options: Options,
     vsmmus: tuple[PlannedVsmmu, ...],
-) -> tuple[Resolution, CommandLine]:
-    machine = line.machine()
-    kind = order.domain.machine().machine_type if order.domain is not None else options.machine_type
-    if kind and not machine.machine_type:
-        machine = machine._replace(machine_type=kind)
-    named = {vsmmu.id: vsmmu.host_smmu for vsmmu in vsmmus}
-    resolution = resolve_machine(machine, host, qemu, options._replace(smmu={**options.smmu, **named}))
+) -> tuple[Resolution, list[str]]:
+    """Resolve the VM with the plan in it; and how each planned vSMMU is called there."""
+    vm: Vm = line
+    called = [vsmmu.id for vsmmu in vsmmus]
+    if order.domain is not None:
+        from vsmmu.plan.domain import device_names, next_index, with_host_devices
+
+        grown = with_host_devices(order.domain, vsmmus)
+        vm, called = grown, device_names(grown, vsmmus, next_index(order.domain))
+    named = {name: vsmmu.host_smmu for name, vsmmu in zip(called, vsmmus, strict=True)}
+    resolution = resolve(vm, host, qemu, options._replace(smmu={**options.smmu, **named}))
     resolution.require()
-    return resolution, line.edit(resolution.edits)
+    return resolution, called
 
 
-def _with_values(vsmmu: PlannedVsmmu, resolution: Resolution) -> PlannedVsmmu:
-    properties = resolution.vsmmu(vsmmu.id).properties
-    registers = resolution.verdict.vsmmu(vsmmu.id).registers if resolution.verdict else None
+def _with_values(vsmmu: PlannedVsmmu, name: str, resolution: Resolution) -> PlannedVsmmu:
+    properties = resolution.vsmmu(name).properties
+    registers = resolution.verdict.vsmmu(name).registers if resolution.verdict else None
     return msgspec.structs.replace(vsmmu, properties=properties, registers=registers)
+
+
+def _edits(
+    line: CommandLine, order: Order, resolution: Resolution, vsmmus: tuple[PlannedVsmmu, ...]
+) -> Sequence[Edit]:
+    """What writes the values into the words; those of a domain's resolution are for its own devices."""
+    if order.domain is None:
+        return resolution.edits
+    numbers = {device.id: device.number for device in line.machine().vsmmus}
+    return [
+        Edit(numbers[vsmmu.id], entry.name, entry.value)
+        for vsmmu in vsmmus
+        for entry in vsmmu.properties
+        if entry.action != "kept"
+    ]
 
 
 def _notes(vsmmus: Sequence[PlannedVsmmu], vm: _Vm, host: Host) -> Iterator[str]:

@@ -45,7 +45,7 @@ def as_libvirt_defines(
     # Where accel is off, an absent attribute says it; a value would need accel='on'.
     edits = tuple(edit for edit in resolution.edits if _is_accelerated(reading, edit.device))
     written = domain.reading_after(edits)
-    findings = lint(written, options.libvirt, qemu.version, topology)
+    findings = lint(written, options.libvirt, qemu.version)
     problems = [finding for finding in findings if finding.severity == "error"]
     problems += in_libvirts_words(resolution.problems, written, findings)
     if not problems and resolution.verdict is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import vsmmu.host
-from domains import domain, driver, golden
+from domains import PARTS, domain, driver, golden
 from vsmmu.errors import HostLacks, InputRefused, Negative, UsageError
 from vsmmu.kubevirt.hook import mutate
 from vsmmu.kubevirt.settings import HookSettings, from_environment
@@ -144,6 +144,19 @@ def test_annotation_creates_what_is_missing() -> None:
             vmi(accel="create"),
             ON_GB200,
         )
+
+
+def test_creation_leaves_what_the_guest_does_not_get() -> None:
+    """And comments are no markup."""
+    written = "<address type='pci' domain='0x0000' bus='0x02' slot='0x00' function='0x0'/>"
+    unassigned = PARTS["hostdev"].replace(written, "<address type='unassigned'/>")
+    moved = PARTS["hostdev"].replace("0x0009", "0x0019").replace(written, "<!-- </source> -->")
+    before = domain(expander="", port="", iommu="", hostdev=unassigned + moved)
+    after = mutate(before, vmi(accel="create"), ON_GB200).domain
+    assert unassigned.encode() in after
+    assert after.count(b"<!-- </source> -->") == 1
+    devices = read_domain_xml(after, "vm.xml").machine().devices
+    assert [device.text("host") for device in devices if device.driver == "vfio-pci"] == ["0019:01:00.0"]
 
 
 def test_function_to_come_counts(facts: Callable[..., str]) -> None:

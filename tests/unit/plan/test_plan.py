@@ -15,6 +15,7 @@ from vsmmu.errors import Negative, UsageError
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.domain.document import read_domain_xml
+from vsmmu.plan.domain import next_index, with_host_devices
 from vsmmu.plan.libvirt import devices_xml
 from vsmmu.plan.planner import Order, plan
 from vsmmu.policy.options import Options
@@ -293,6 +294,49 @@ def test_a_domain_is_kept_clear_of() -> None:
     merged = domain().replace(b"</devices>", text.encode().removeprefix(b"<devices>"), 1)
     machine = read_domain_xml(merged, "merged.xml").machine()
     assert [entry.text("primary-bus") for entry in machine.vsmmus] == ["pci.1", "pci.3"]
+
+
+def test_indexes_are_above_what_libvirt_adds() -> None:
+    """A disk on bus 7 brings libvirt's root ports up to 7; one without address takes the first of those."""
+    disk = "<disk type='file'><target dev='vd{}' bus='virtio'/>{}</disk>"
+    more = disk.format("a", "<address type='pci' bus='0x07' slot='0x00'/>") + disk.format("b", "")
+    given = read_domain_xml(domain(more=more), "vm.xml")
+    grown = with_host_devices(given, plan(Order((OTHER,), 1, domain=given), GB200, Q11_1).vsmmus)
+    assert [entry.pci_bus for entry in grown.reading.iommus] == ["1", "8"]
+    places = {device.id: device.text("bus") for device in grown.machine().devices}
+    assert (places["virtio-disk0"], places["virtio-disk1"]) == ("pci.7", "pci.3")
+    assert next_index(given) == 8
+
+
+REFUSED = {
+    "iommu-without-pcibus": {"iommu": "<iommu model='smmuv3'/>"},
+    "iommu-models-mixed": {"iommu": "<iommu model='virtio'/>"},
+    "no-kvm": {"type": "qemu"},
+    "no-acpi": {"features": "<features><gic version='3'/></features>"},
+    "machine-not-virt": {"os": "<os><type arch='x86_64' machine='q35'>hvm</type></os>"},
+}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_the_domain_is_looked_at_first(code: str) -> None:
+    """As ``plan --`` looks at a command line: nothing comes out that could not be started."""
+    bare = {"expander": "", "port": "", "hostdev": "", "iommu": ""}
+    given = read_domain_xml(domain(**bare | REFUSED[code]), "vm.xml")
+    with pytest.raises(Negative) as caught:
+        plan(Order((GPU,), domain=given), GB200, Q11_1)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("devices", ["", "<devices/>", "<devices></devices>", "<devices >\n</devices>"])
+def test_a_domain_without_devices(devices: str) -> None:
+    head = (
+        "<os firmware='efi'><type arch='aarch64' machine='virt'>hvm</type></os><features><acpi/></features>"
+    )
+    given = read_domain_xml(f"<domain type='kvm'>{head}{devices}</domain>".encode(), "vm.xml")
+    grown = with_host_devices(given, plan(Order((GPU,), domain=given), GB200, Q11_1).vsmmus)
+    assert [device.driver for device in grown.machine().devices] == [
+        *("pxb-pcie", "pcie-root-port", "arm-smmuv3", "vfio-pci")
+    ]
 
 
 def test_a_domains_nodes() -> None:

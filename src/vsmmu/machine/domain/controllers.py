@@ -26,12 +26,14 @@ __all__ = [
     "Controller",
     "address_of",
     "alias_of",
+    "make_controller",
     "number",
     "read_controllers",
 ]
 
 EXPANDER: Final = "pcie-expander-bus"
 ROOT_PORT: Final = "pcie-root-port"
+_DOWNSTREAM: Final = "pcie-switch-downstream-port"
 ROOTS: Final = frozenset({"pcie-root", "pci-root"})
 _DRIVERS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -40,11 +42,12 @@ _DRIVERS: Final[Mapping[str, str]] = MappingProxyType(
         EXPANDER: "pxb-pcie",
         "pci-expander-bus": "pxb",
         ROOT_PORT: "pcie-root-port",
-        "pcie-switch-downstream-port": "xio3130-downstream",
+        _DOWNSTREAM: "xio3130-downstream",
         "pcie-switch-upstream-port": "x3130-upstream",
         "pcie-to-pci-bridge": "pcie-pci-bridge",
     }
 )
+_EXPANDERS: Final = frozenset({EXPANDER, "pci-expander-bus"})
 _ALIAS: Final = re.compile(r"ua-[A-Za-z0-9_-]{1,255}")
 _NUMBER: Final = re.compile(r"\s*(?:0[xX]([0-9a-fA-F]{1,8})|([0-9]{1,10}))\s*")
 _MAX_CONTROLLERS: Final = 4096
@@ -99,7 +102,7 @@ def address_of(element: Element) -> Address | None:
     :raise InputRefused: ``domain-address``, if a part of it is no number.
     """
     found = element.find("address")
-    if found is None or found.get("type") != "pci" or not found.get("bus") + found.get("slot"):
+    if found is None or found.get("type") != "pci":
         return None
     parts = [number(found.get(name, "0")) for name in ("bus", "slot", "function")]
     limits = (_MAX_CONTROLLERS, 0x1F, 7)
@@ -111,7 +114,8 @@ def address_of(element: Element) -> Address | None:
             next="write bus='0x01' slot='0x00' function='0x0'",
         )
     bus, slot, function = (part or 0 for part in parts)
-    return Address(bus, slot, function)
+    # All zero is libvirt's "to be chosen": there the root complex has its own device.
+    return Address(bus, slot, function) if bus or slot else None
 
 
 def read_controllers(elements: Iterable[Element]) -> dict[int, Controller]:
@@ -119,11 +123,11 @@ def read_controllers(elements: Iterable[Element]) -> dict[int, Controller]:
 
     :raise InputRefused: ``domain-controller``: an index that is none or occurs twice.
     """
-    found: dict[int, Controller] = {}
-    written = [element for element in elements if element.get("type") == "pci"]
-    numbers = _bus_numbers(written)
+    found: dict[int, Element] = {}
     following = 0
-    for element in written:
+    for element in elements:
+        if element.get("type") != "pci":
+            continue
         text = element.get("index")
         index = number(text) if text else following
         if index is None or index in found or index > _MAX_CONTROLLERS:
@@ -134,23 +138,36 @@ def read_controllers(elements: Iterable[Element]) -> dict[int, Controller]:
                 next="give every PCI controller an index of its own",
             )
         following = index + 1
-        found[index] = _controller(element, index, numbers)
-    return dict(sorted(found.items()))
+        found[index] = element
+    numbers = _bus_numbers(found)
+    return {
+        index: make_controller(element, index, {"bus_nr": numbers.get(index, 0)})
+        for index, element in sorted(found.items())
+    }
 
 
-def _controller(element: Element, index: int, numbers: Mapping[int, int]) -> Controller:
+def make_controller(
+    element: Element, index: int, known: Mapping[str, JsonValue], place: Address | None = None
+) -> Controller:
+    """A controller of a domain.
+
+    :param known: its ``bus_nr``, if it is an expander.
+    :param place: where it is if its element has no address.
+    """
     model = element.get("model")
     root = model in ROOTS
-    address = None if root else address_of(element)
+    address = None if root else address_of(element) or place
     name = f"pcie.{index}" if root and model == "pcie-root" else f"pci.{index}"
     properties: dict[str, JsonValue] = {}
-    if model in (EXPANDER, "pci-expander-bus"):
-        properties["bus_nr"] = numbers[element.start]
+    if model in _EXPANDERS:
+        properties["bus_nr"] = known["bus_nr"]
         node = number(element.value("target/node"))
         if node is not None:
             properties["numa_node"] = node
-    elif model in (ROOT_PORT, "pcie-switch-downstream-port"):
-        default = (address.slot << 3) + address.function if address is not None else 0
+    elif model in (ROOT_PORT, _DOWNSTREAM):
+        default = 0
+        if address is not None:
+            default = address.slot if model == _DOWNSTREAM else (address.slot << 3) + address.function
         port, chassis = (number(element.value("target", key)) for key in ("port", "chassis"))
         properties["port"] = default if port is None else port
         properties["chassis"] = index if chassis is None else chassis
@@ -162,17 +179,12 @@ def _controller(element: Element, index: int, numbers: Mapping[int, int]) -> Con
     )
 
 
-def _bus_numbers(elements: Iterable[Element]) -> dict[int, int]:
-    """``busNr`` of the expanders by offset; libvirt chooses missing ones: 2 below the lowest, from 254."""
-    numbers: dict[int, int] = {}
-    open_ones: list[Element] = []
-    for element in elements:
-        if element.get("model") in (EXPANDER, "pci-expander-bus"):
-            written = number(element.value("target", "busNr"))
-            if written is None:
-                open_ones.append(element)
-            else:
-                numbers[element.start] = written
-    for element in open_ones:
-        numbers[element.start] = min(numbers.values(), default=256) - 2
+def _bus_numbers(elements: Mapping[int, Element]) -> dict[int, int]:
+    """``busNr`` of the expanders by index; libvirt chooses missing ones: 2 below the lowest, from 254."""
+    expanders = {index: element for index, element in elements.items() if element.get("model") in _EXPANDERS}
+    written = {index: number(element.value("target", "busNr")) for index, element in expanders.items()}
+    numbers = {index: found for index, found in written.items() if found is not None}
+    for index in sorted(expanders):
+        if index not in numbers:
+            numbers[index] = min(numbers.values(), default=256) - 2
     return numbers

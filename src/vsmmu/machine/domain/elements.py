@@ -38,16 +38,19 @@ class Element:
         never match.
     :ivar attributes: values with references resolved.
     :ivar start: offset in bytes of its ``<``.
+    :ivar close: offset in bytes of its end tag; of no use for ``<name/>``, which has none
+        (:func:`vsmmu.machine.domain.spans.extent_of` tells the two apart).
     :ivar line: from 1.
     :ivar text: its own text, stripped.
     """
 
-    __slots__ = ("attributes", "children", "line", "name", "start", "text")
+    __slots__ = ("attributes", "children", "close", "line", "name", "start", "text")
 
     def __init__(self, name: str, attributes: dict[str, str], start: int, line: int) -> None:
         self.name = name
         self.attributes = attributes
         self.start = start
+        self.close = start
         self.line = line
         self.text = ""
         self.children: list[Element] = []
@@ -160,6 +163,7 @@ class _Builder:
 
     def _end(self, name: str) -> None:  # noqa: ARG002
         element = self._open.pop()
+        element.close = self.parser.CurrentByteIndex
         element.text = element.text.strip()
 
     def _text(self, data: str) -> None:

@@ -7,6 +7,7 @@ should call it what libvirt calls it. Held against the command lines of libvirt 
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,7 +16,16 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.domain.elements import Element
 
-__all__ = ["AFTER_HOSTDEVS", "BEFORE_HOSTDEVS", "CONTROLLERS", "Emulated", "emulated_device"]
+__all__ = [
+    "AFTER_HOSTDEVS",
+    "BEFORE_HOSTDEVS",
+    "CONTROLLERS",
+    "PLACED",
+    "Emulated",
+    "disk_bus",
+    "disk_number",
+    "emulated_device",
+]
 
 
 class Emulated(NamedTuple):
@@ -23,6 +33,14 @@ class Emulated(NamedTuple):
 
     driver: str
     alias: str
+
+    @property
+    def express(self) -> bool:
+        """Whether libvirt looks for a place for it among Express ports; else behind a bridge to PCI."""
+        if self.driver.startswith(_VIRTIO):
+            conventional = self.driver.startswith("virtio-crypto")
+            return not conventional and not self.driver.endswith("-pci-transitional")
+        return self.driver in _EXPRESS
 
 
 #: The order in which libvirt puts kinds of controllers on the command line, behind the PCI ones.
@@ -33,6 +51,17 @@ BEFORE_HOSTDEVS: Final = (
     "input", "video", "sound", "watchdog",
 )  # fmt: skip
 AFTER_HOSTDEVS: Final = ("memballoon", "rng", "panic", "shmem", "vsock", "crypto")
+#: The order in which libvirt gives addresses to those that have none.
+PLACED: Final = (
+    "filesystem", "interface", "sound", "controller", "disk", "hostdev", "memballoon", "rng", "watchdog",
+    "video", "shmem", "input", "serial", "iommu", "vsock", "memory", "crypto", "panic",
+)  # fmt: skip
+_EXPRESS: Final = frozenset(("e1000e", "igb", "bochs-display", "qemu-xhci", "nec-usb-xhci", "nvme"))
+#: In the name of a disk, all but the letters that count.
+_DISK_NAME: Final = re.compile(r"^(?:xvd|[fhvs]d|ubd)|[^a-z]+")
+_BUS_OF_NAME: Final = {"vd": "virtio", "sd": "scsi"}
+_DISK_NAME_LENGTH: Final = 16
+_VIRTIO: Final = ("virtio-", "vhost-")
 
 _CONTROLLER_DRIVERS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
@@ -91,7 +120,7 @@ def _controller(element: Element) -> Emulated | None:
 
 
 def _disk(element: Element) -> Emulated | None:
-    if element.value("target", "bus") != "virtio":
+    if disk_bus(element) != "virtio":
         return None
     vhost = "vhost-user-blk-pci" if element.get("type") == "vhostuser" else ""
     return Emulated(vhost or _variant(element, "blk"), "virtio-disk")
@@ -118,7 +147,7 @@ def _input(element: Element) -> Emulated | None:
 
 
 def _video(element: Element) -> Emulated | None:
-    model = element.value("model", "type")
+    model = element.value("model", "type") or "virtio"
     if model == "virtio" and element.value("model/acceleration", "accel3d") == "yes":
         return Emulated("virtio-gpu-gl-pci", "video")
     return _named(_VIDEO.get(model), "video")
@@ -161,6 +190,22 @@ _READERS: Final[Mapping[str, Callable[[Element], Emulated | None]]] = MappingPro
         ),
     }
 )
+
+
+def disk_bus(element: Element) -> str:
+    """The bus of a disk; if it is not written, the one that its target's name stands for, or empty."""
+    target = element.find("target")
+    if target is None:
+        return ""
+    return target.get("bus") or _BUS_OF_NAME.get(target.get("dev")[:2], "")
+
+
+def disk_number(element: Element) -> int:
+    """The number of a disk, which its target's name counts in letters: 0 for ``vda``, 26 for ``vdaa``."""
+    number = 0
+    for letter in _DISK_NAME.sub("", element.value("target", "dev")[:_DISK_NAME_LENGTH]):
+        number = number * 26 + ord(letter) - ord("a") + 1
+    return number - 1
 
 
 def emulated_device(element: Element) -> Emulated | None:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from vsmmu.machine.domain import emulated
-from vsmmu.machine.domain.controllers import ROOT_PORT, Address, Controller, address_of, alias_of, number
+from vsmmu.machine.domain.controllers import Address, Controller, address_of, alias_of, number
 from vsmmu.machine.domain.controllers import read_controllers as read_pci
+from vsmmu.machine.domain.implied import implied_elements
 from vsmmu.machine.domain.iommu import Iommu, read_iommu
+from vsmmu.machine.domain.placement import PCI, PCIE, Placement, Wanted, place, placed
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
 from vsmmu.machine.model import VSMMU_DRIVER, Device, JsonValue, Machine, MachineObject, Origin
 from vsmmu.machine.topology import ROOT_BUS
@@ -30,6 +32,8 @@ __all__ = ["HostDevice", "Reading", "read_domain"]
 
 IOMMUFD: Final = "iommufd0"
 _DEFAULT_MACHINES: Final = {"x86_64": "pc", "i686": "pc"}
+#: The parts of one USB 2 controller share a slot.
+_USB_FUNCTIONS: Final = {"ich9-ehci1": 7, "ich9-uhci1": 0, "ich9-uhci2": 1, "ich9-uhci3": 2}
 _ACCELERATORS: Final = {"kvm": "kvm", "qemu": "tcg", "hvf": "hvf", "xen": "xen"}
 
 
@@ -49,13 +53,20 @@ class HostDevice(NamedTuple):
     iommufd: bool
     address: Address | None
 
+    @property
+    def given(self) -> bool:
+        """Whether the guest gets it: it is a PCI function or mediated device, and not ``unassigned``."""
+        return bool(self.source or self.mdev) and self.element.value("address", "type") != "unassigned"
+
 
 class Reading(NamedTuple):
     """A domain read once.
 
     :param pluggable: device number -> the ``<iommu>`` that became this ``arm-smmuv3``.
     :param elements: device number -> its element, for every device.
-    :param unplaced: offsets of the elements for which libvirt has yet to choose a PCI address.
+    :param controllers: by index; those that libvirt adds have elements that are not in the text.
+    :param unplaced: offsets of the elements for which libvirt has yet to choose a PCI address, by rules that
+        are not known here.
     """
 
     root: Element
@@ -86,7 +97,14 @@ class _Reader:
         self.kinds: dict[str, list[Element]] = {}
         for element in devices.children if devices is not None else ():
             self.kinds.setdefault(element.name, []).append(element)
-        self.controllers = read_pci(self.kinds.get("controller", ()))
+        here = root if devices is None else devices
+        # What libvirt adds and places on x86 follows the chipsets there, which are not known here.
+        self.arm = root.value("os/type", "arch") in ("", "aarch64")
+        if self.arm:
+            for element in list(implied_elements(self.kinds, here.line)):
+                self.kinds.setdefault(element.name, []).append(element)
+        self.kinds.get("disk", []).sort(key=emulated.disk_number)
+        self.controllers = read = read_pci(self.kinds.get("controller", ()))
         self.iommus = tuple(read_iommu(element) for element in self.kinds.get("iommu", ()))
         self.hostdevs = tuple(_read_hostdevs(self.kinds, root.value("iommufd", "enabled") == "yes"))
         self.devices: list[Device] = []
@@ -94,18 +112,60 @@ class _Reader:
         self.pluggable: dict[int, Iommu] = {}
         self.unplaced: set[int] = set()
         self.counts: dict[str, int] = {}
-        taken = {
-            address.bus
-            for kind in self.kinds.values()
-            for element in kind
-            if (address := address_of(element)) is not None
+        self.placement = self.placed_devices()
+        self.controllers = placed(read, self.placement, here)
+        self.shared = self.shared_slots()
+
+    def placed_devices(self) -> Placement:
+        """The PCI controllers that libvirt adds, and its places for what has none."""
+        if not self.arm:
+            return Placement({}, {})
+        models = {0: "pcie-root", **{index: entry.model for index, entry in self.controllers.items()}}
+        ports = {
+            index: Wanted(entry.element.start, entry.model, entry.address)
+            for index, entry in self.controllers.items()
+            if entry.driver
         }
-        # Where libvirt puts host devices without address: root ports with nothing behind, the first first.
-        self.free_ports = (
-            Address(index, 0, 0)
-            for index, controller in self.controllers.items()
-            if controller.model == ROOT_PORT and index not in taken
-        )
+        return place(models, ports, list(self.on_buses()))
+
+    def on_buses(self) -> Iterator[Wanted]:
+        """All devices on PCI buses but PCI controllers, in the order in which libvirt places them."""
+        for kind in emulated.PLACED:
+            if kind == "hostdev":
+                for hostdev in self.hostdevs:
+                    if hostdev.given:
+                        yield Wanted(hostdev.element.start, PCIE, hostdev.address)
+            elif kind == "iommu":
+                for iommu in self.iommus:
+                    if iommu.model == "virtio":
+                        element = iommu.element
+                        yield Wanted(element.start, PCIE, address_of(element), integrated=True)
+            else:
+                elements = self.kinds.get(kind, [])
+                for element in self.by_index(elements) if kind == "controller" else elements:
+                    device = emulated.emulated_device(element)
+                    if device is not None:
+                        yield _wanted(element, device)
+
+    @staticmethod
+    def by_index(controllers: Iterable[Element]) -> list[Element]:
+        """Controllers as libvirt keeps them: kinds as they first come up, by index, a USB master first."""
+        kinds: dict[str, list[Element]] = {}
+        for element in controllers:
+            kinds.setdefault(element.get("type"), []).append(element)
+        return [
+            element
+            for kind in kinds.values()
+            for element in sorted(
+                kind, key=lambda entry: (number(entry.get("index")) or 0, entry.find("master") is not None)
+            )
+        ]
+
+    def shared_slots(self) -> set[tuple[int, int]]:
+        """Bus and slot of every device that is not function 0: there libvirt sets ``multifunction``."""
+        written = [address_of(element) for kind in self.kinds.values() for element in kind]
+        every = [*written, *self.placement.places.values()]
+        return {(entry.bus, entry.slot) for entry in every if entry is not None and entry.function}
 
     def read(self) -> Reading:
         for controller in self.controllers.values():
@@ -142,10 +202,13 @@ class _Reader:
 
     def place(self, element: Element, address: Address | None) -> dict[str, JsonValue]:
         """``bus`` and ``addr``; an address that libvirt has yet to choose is taken to be on the root."""
+        address = address or self.placement.places.get(element.start)
         if address is None:
             self.unplaced.add(element.start)
             return {"bus": self.bus(0)}
-        several = element.value("address", "multifunction") == "on"
+        written = element.value("address", "multifunction")
+        shared = address.function == 0 and (address.bus, address.slot) in self.shared
+        several = written == "on" or (not written and shared)
         more: dict[str, JsonValue] = {"multifunction": True} if several else {}
         return {"bus": self.bus(address.bus), **more, "addr": address.addr}
 
@@ -156,7 +219,7 @@ class _Reader:
         return ROOT_BUS if index == 0 else f"pci.{index}"
 
     def other_controllers(self) -> None:
-        found = self.kinds.get("controller", [])
+        found = self.by_index(self.kinds.get("controller", []))
         for kind in emulated.CONTROLLERS:
             for element in found:
                 if element.get("type") == kind:
@@ -174,12 +237,20 @@ class _Reader:
         count = self.counts.get(device.alias, 0)
         self.counts[device.alias] = count + 1
         label = str(count)
+        if device.alias == "virtio-disk":
+            label = str(emulated.disk_number(element))
+        more: dict[str, JsonValue] = {}
         if element.name == "controller":
             label = element.get("index", label)
             if (device.alias, label) == ("usb", "0"):
                 label = ""
         name = alias_of(element, f"{device.alias}{label}" if device.alias else "")
-        self.add(device.driver, name, self.place(element, address_of(element)), element)
+        companion = element.find("master")
+        if device.alias == "usb" and companion is not None:
+            # Only the master has an id, of which its companions' ports are part.
+            more = {"masterbus": f"{name}.0", "firstport": number(companion.get("startport")) or 0}
+            name = ""
+        self.add(device.driver, name, {**more, **self.place(element, address_of(element))}, element)
 
     def iommu(self, iommu: Iommu, index: int) -> None:
         """Add the device; libvirt makes one only of an SMMUv3 with pciBus."""
@@ -204,7 +275,7 @@ class _Reader:
         self.pluggable[at] = iommu
 
     def hostdev(self, hostdev: HostDevice) -> None:
-        if not hostdev.source and not hostdev.mdev:
+        if not hostdev.given:
             return
         properties: dict[str, JsonValue] = {}
         if hostdev.mdev:
@@ -213,10 +284,7 @@ class _Reader:
             properties["host"] = hostdev.source
         if hostdev.iommufd:
             properties["iommufd"] = IOMMUFD
-        if hostdev.address is None:
-            self.unplaced.add(hostdev.element.start)
-        port = hostdev.address or next(self.free_ports, None)
-        place = self.place(hostdev.element, port) if port is not None else {"bus": self.bus(0)}
+        place = self.place(hostdev.element, hostdev.address)
         self.add("vfio-pci", hostdev.id, {**properties, **place}, hostdev.element)
 
     def machine(self) -> Machine:
@@ -250,6 +318,15 @@ class _Reader:
         if any(entry.is_smmuv3 and not entry.pci_bus for entry in self.iommus[:1]):
             options["iommu"] = "smmuv3"
         return options
+
+
+def _wanted(element: Element, device: emulated.Emulated) -> Wanted:
+    """What an emulated device needs of a bus."""
+    connector = PCIE if device.express else PCI
+    function = _USB_FUNCTIONS.get(element.get("model")) if device.alias == "usb" else None
+    together = f"usb {element.get('index')}" if function is not None else ""
+    integrated = element.name == "panic"
+    return Wanted(element.start, connector, address_of(element), function, together, integrated)
 
 
 def _firmware(root: Element) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Byte-exact edits of start tags in XML text."""
+"""Edit XML text by byte spans: attributes of a start tag, and where an element begins and ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ from xml.parsers import expat  # single start tags of a text that was read befor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Attribute", "Change", "Splice", "apply", "attributes_at", "change_tag", "verify_tag"]
+    from vsmmu.machine.domain.elements import Element
+
+__all__ = [
+    "Attribute",
+    "Change",
+    "Extent",
+    "Splice",
+    "apply",
+    "attributes_at",
+    "change_tag",
+    "escape",
+    "extent_of",
+    "verify_tag",
+]
 
 _NAME: Final = re.compile(rb"<[^\s/>]+")
 _ATTRIBUTE: Final = re.compile(rb"(\s+)([^\s=/>]+)(\s*=\s*)(?:\"([^\"]*)\"|'([^']*)')")
@@ -49,6 +62,24 @@ class Attribute(NamedTuple):
     value_start: int
     end: int
     quote: bytes
+
+
+class Extent(NamedTuple):
+    """Where one element stands, in bytes: ``data[start:end]`` is all of it.
+
+    :param inner: behind its start tag.
+    :param close: at its end tag; the same as ``end`` for an element without content, ``<name/>``.
+    """
+
+    start: int
+    inner: int
+    close: int
+    end: int
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is one tag, ``<name/>``."""
+        return self.close == self.end
 
 
 class Change(NamedTuple):
@@ -91,6 +122,16 @@ def attributes_at(data: bytes, start: int) -> tuple[list[Attribute], int]:
     return found, at
 
 
+def extent_of(data: bytes, element: Element) -> Extent:
+    """Where an element that was parsed from ``data`` begins and ends."""
+    _, last = attributes_at(data, element.start)
+    # Behind the attributes there is nothing but white space and the end of the tag; so it is in an end tag.
+    inner = data.index(b">", last) + 1
+    if data[inner - 2 : inner - 1] == b"/":
+        return Extent(element.start, inner, inner, inner)
+    return Extent(element.start, inner, element.close, data.index(b">", element.close) + 1)
+
+
 def change_tag(data: bytes, start: int, change: Change, order: Sequence[str]) -> list[Splice]:
     """The replacements that change the start tag at ``start``.
 
@@ -109,7 +150,7 @@ def change_tag(data: bytes, start: int, change: Change, order: Sequence[str]) ->
         if name != entry.name:
             splices.append(Splice(entry.name_start, entry.name_start + len(entry.name), name.encode()))
         if name in change.values:
-            splices.append(Splice(entry.value_start, entry.end - 1, _escape(change.values[name])))
+            splices.append(Splice(entry.value_start, entry.end - 1, escape(change.values[name])))
     new = [name for name in order if name in change.values and name not in placed]
     ranks = {name: rank for rank, name in enumerate(order)}
     for name in new:
@@ -117,7 +158,7 @@ def change_tag(data: bytes, start: int, change: Change, order: Sequence[str]) ->
         neighbour = max(before or list(placed.values()), key=lambda entry: entry.end, default=None)
         lead, quote = (b" ", b"'") if neighbour is None else (neighbour.lead, neighbour.quote)
         at = end if neighbour is None else neighbour.end
-        text = lead + name.encode() + b"=" + quote + _escape(change.values[name]) + quote
+        text = lead + name.encode() + b"=" + quote + escape(change.values[name]) + quote
         splices.append(Splice(at, at, text))
     return splices
 
@@ -159,5 +200,6 @@ def apply(data: bytes, splices: Iterable[Splice]) -> bytes:
     return b"".join([*out, data[at:]])
 
 
-def _escape(value: str) -> bytes:
+def escape(value: str) -> bytes:
+    """Text as it is written in an attribute with either quotation mark, or between tags."""
     return "".join([_ESCAPES.get(character, character) for character in value]).encode()
