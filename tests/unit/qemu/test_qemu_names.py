@@ -203,6 +203,7 @@ def test_a_default_names_the_type_or_its_parents() -> None:
 
 
 def test_every_name_of_any_length_is_answered() -> None:
+    assert names.judge_device(device("virtio-net", mac="52:54:00:00:00:01"), LATEST) is None
     for text in ("", "x" * 100_000, "é", "a.b[0]"):
         assert names.judge_device(device(text), LATEST) is not None
         assert names.judge_device(device("vfio-pci", **{text: "1"}), LATEST) is not None
