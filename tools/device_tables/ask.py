@@ -20,7 +20,9 @@ _BARE: Final = "-machine none -S -display none -nodefaults -no-user-config".spli
 _VIRT: Final = "-machine virt -accel tcg -S -display none -nodefaults -no-user-config -monitor none".split()
 #: A thousand types, each instantiated once.
 _SECONDS: Final = 600.0
-_QDM: Final = re.compile(r'name "(?P<name>[^"]+)"(?:, bus (?P<bus>[^,\n]+))?(?P<rest>.*)')
+_QDM: Final = re.compile(
+    r'name "(?P<name>[^"]+)"(?:, bus (?P<bus>[^,\n]+))?(?:, alias "(?P<alias>[^"]+)")?(?P<rest>.*)'
+)
 _OBJECT_TYPE: Final = re.compile(r"expects an? (?P<type>size|uint64|int64) value(?P<list> or range)?")
 
 
@@ -39,7 +41,8 @@ class Answers(NamedTuple):
     :param creatable: the devices that ``-device`` takes.
     :param objects: what ``-object`` takes: members in the order in which QEMU visits them, each with its type
         and whether it must be there.
-    :param aliases: such as ``virt`` -> ``virt-11.1``.
+    :param aliases: of machines, such as ``virt`` -> ``virt-11.1``.
+    :param device_aliases: such as ``ahci`` -> ``ich9-ahci``.
     """
 
     version: str
@@ -50,6 +53,7 @@ class Answers(NamedTuple):
     creatable: frozenset[str]
     objects: dict[str, list[tuple[str, str, bool]]]
     aliases: dict[str, str]
+    device_aliases: dict[str, str]
 
 
 @contextmanager
@@ -109,6 +113,7 @@ def ask(program: Sequence[str]) -> Answers:
             for name, members in objects.items()
         },
         aliases=aliases,
+        device_aliases={match["alias"]: match["name"] for match in listed if match["alias"]},
     )
 
 

@@ -34,6 +34,7 @@ def fold(answers: Answers, enums: Mapping[str, list[str]]) -> dict[str, Any]:
         "machines": _folded(answers.machines),
         "objects": answers.objects,
         "aliases": answers.aliases,
+        "device_aliases": dict(sorted(answers.device_aliases.items())),
         "enums": dict(sorted(enums.items())),
     }
 

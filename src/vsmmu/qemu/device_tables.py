@@ -80,6 +80,7 @@ class _File(msgspec.Struct, frozen=True):
     objects: dict[str, list[Member]]
     aliases: dict[str, str]
     enums: dict[str, list[str]]
+    device_aliases: dict[str, str]
 
 
 class DeviceType(NamedTuple):
@@ -116,8 +117,12 @@ class DeviceTable:
         self.enums: Mapping[str, list[str]] = files[-1].enums
 
     def device(self, name: str) -> DeviceType | None:
-        """A type of device, abstract or not; None if the version has none of this name."""
-        found = [entry for file in self._files if (entry := _device(file.devices, name)) is not None]
+        """A type of device, abstract or not, by name or alias; None if the version has no such type."""
+        found = []
+        for file in self._files:
+            real = name if name in file.devices else file.device_aliases.get(name, name)
+            if (entry := _device(file.devices, real)) is not None:
+                found.append(entry)
         return self._joined(found) if found else None
 
     def machine(self, name: str) -> DeviceType | None:

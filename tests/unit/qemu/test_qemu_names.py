@@ -89,6 +89,32 @@ def test_nothing_that_qemu_starts_has_a_fault() -> None:
     assert wrong == []
 
 
+def misspelt(name: str) -> tuple[str, ...]:
+    return (name + "x", name[:-1], name[1:], name[:1] + name, name.upper())
+
+
+def test_one_letter_wrong_in_anything_that_qemu_starts_is_a_fault() -> None:
+    commands = {case["command"] for case in OTHERS if not case.get("exit", 0) and "reading" not in case}
+    machines = [read_words(shlex.split(text)).machine() for text in commands if "-readconfig" not in text]
+    written = {
+        (entry.driver, name) for machine in machines for entry in machine.devices for name in entry.properties
+    }
+    table = device_tables.table(LATEST)
+    for driver, name in written:
+        kind = table.device(driver)
+        assert kind is not None
+        for wrong in misspelt(driver):
+            assert table.device(wrong) or names.judge_device(device(wrong), LATEST), wrong
+        for wrong in misspelt(name):
+            fault = names.judge_device(device(driver, **{wrong: "1"}), LATEST)
+            assert wrong in kind.properties or wrong == "bus" or (fault and fault.certain), (driver, wrong)
+    for machine in machines:
+        for name in machine.machine_options:
+            for wrong in misspelt(name.partition(".")[0]):
+                fault = names.judge_machine(machine._replace(machine_options={wrong: "on"}), LATEST)
+                assert fault or wrong == "" or not machine.machine_type.startswith("virt"), wrong
+
+
 @pytest.mark.parametrize("qemu", RELEASES, ids=str)
 def test_the_short_lists_are_in_every_table(qemu: Qemu) -> None:
     table = device_tables.table(qemu)
@@ -203,6 +229,7 @@ def test_a_default_names_the_type_or_its_parents() -> None:
 
 
 def test_every_name_of_any_length_is_answered() -> None:
+    assert names.judge_device(device("virtio-net", mac="52:54:00:00:00:01"), LATEST) is None
     for text in ("", "x" * 100_000, "é", "a.b[0]"):
         assert names.judge_device(device(text), LATEST) is not None
         assert names.judge_device(device("vfio-pci", **{text: "1"}), LATEST) is not None
