@@ -314,7 +314,7 @@ def documents() -> str:
     return page(
         "JSON documents",
         "`-o json` prints one document; `--host FILE` reads one of the first kind. Members may be added in"
-        " a version; what is there keeps its meaning.",
+        " a version, and what does not know them passes over them; what is there keeps its meaning.",
         *blocks,
     )
 

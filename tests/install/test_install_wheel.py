@@ -42,7 +42,7 @@ _HOST = "--host builtin:gb200"
 _VERBS = {
     "resolve": (f"vsmmu resolve {_HOST} -- {_VM}", "ats=on,ril=off,ssidsize=20,oas=48"),
     "check": (f"vsmmu check {_HOST} -o json -- {_VM}", '"schema": "vsmmu.verdict/1"'),
-    "emulate": (f"vsmmu emulate -q {_HOST} -- vsmmu probe 0009:01:00.0", "smmu3.0x0000000005100000"),
+    "emulate": (f"vsmmu emulate -q {_HOST} -- vsmmu probe 0009:01:00.0", "smmu3.0x0000000012000000"),
     "hook": (
         f"onDefineDomain --vmi '{{}}' --domain {shlex.quote(domain().decode())}",
         "ssidsize='20'",

@@ -69,7 +69,7 @@ def test_descriptors_can_be_passed(lab: Session) -> None:
     asked = [call for call in calls if call.get("call") == "IOMMU_GET_HW_INFO"]
     # Three times for the SMMU, once for command queues, which this host does not have.
     assert [call["answer"] or call["out"]["data_type"] for call in asked] == [2, 2, 2, "EOPNOTSUPP"]
-    assert calls[0]["smmus"]["smmu3.0x0000000005100000"]["synthetic"]["IDR5"] == "0xffffff88"
+    assert calls[0]["smmus"]["smmu3.0x0000000012000000"]["synthetic"]["IDR5"] == "0xffffff88"
 
 
 @pytest.mark.parametrize(

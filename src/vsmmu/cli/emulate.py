@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_BUILTIN = "builtin:"
-
 
 @click.command(
     name="emulate", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -57,14 +55,13 @@ def command(
 
 
 def _host(name: str) -> Host:
-    from vsmmu.host.builtin import builtin_host
-    from vsmmu.host.files import load_host
+    from vsmmu.cli.hosts import read_host
 
     if name == "live":
         raise UsageError(
             "emulate-live", "the host to emulate is this one", next="give a facts file or builtin:NAME"
         )
-    return builtin_host(name.removeprefix(_BUILTIN)) if name.startswith(_BUILTIN) else load_host(name)
+    return read_host(name)
 
 
 def _hardware(host: Host, bind: tuple[str, ...]) -> Hardware:

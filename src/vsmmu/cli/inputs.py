@@ -6,7 +6,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.api import load_host, load_qemu, read_vm, read_vm_file
+from vsmmu.api import load_qemu, read_vm, read_vm_file
+from vsmmu.cli.hosts import read_host
 from vsmmu.errors import UsageError
 from vsmmu.policy.options import make_options
 
@@ -51,7 +52,7 @@ def read_inputs(question: Question) -> Inputs:
     options = _options(question)
     vm = _read_vm(question)
     machine = options.complete(vm.machine())
-    return Inputs(vm, machine, load_host(question.host), load_qemu(question.qemu), options)
+    return Inputs(vm, machine, read_host(question.host), load_qemu(question.qemu), options)
 
 
 def _read_vm(question: Question) -> Vm:

@@ -47,10 +47,10 @@ def command(
     status 1 if something differs from what is configured, or from what the host would give now (drift), or
     if --hotplug says no.
     """
-    from vsmmu.api import load_host
+    from vsmmu.cli.hosts import read_host
     from vsmmu.monitor.socket_discovery import read_running
 
-    facts = load_host(host)
+    facts = read_host(host)
     found = _named(read_running(target, timeout, uri), functions)
     inspection = _inspection(found, facts, hotplug, bus)
     if output == "json":

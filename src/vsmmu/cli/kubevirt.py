@@ -56,8 +56,8 @@ def serve(socket: Path, priority: int, versions: tuple[str, ...]) -> NoReturn:  
 @parameters("kubevirt capabilities")
 def capabilities(host: str) -> int:
     """Print vsmmu.pci-capabilities/1: for each PCI function the values that its host SMMU allows."""
-    from vsmmu.api import load_host
+    from vsmmu.cli.hosts import read_host
     from vsmmu.kubevirt.capabilities import capabilities_document
 
-    console.answer(capabilities_document(load_host(host)))
+    console.answer(capabilities_document(read_host(host)))
     return 0

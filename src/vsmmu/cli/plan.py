@@ -22,7 +22,7 @@ _EXAMPLES = """\b
 Examples:
   vsmmu plan --host builtin:gb200 0009:01:00.0 0019:01:00.0
   vsmmu plan 0009:01:00.0 -- qemu-system-aarch64 -M virt ...       the whole command line
-  vsmmu plan --spare 2 smmu3.0x0000000005100000                    ports for functions to come
+  vsmmu plan --spare 2 smmu3.0x0000000012000000                    ports for functions to come
   vsmmu plan --domain vm.xml 0009:01:00.0                          XML to be added with virsh edit
   vsmmu plan -o svg 0009:01:00.0 0019:01:00.0 > plan.svg
 """
@@ -59,7 +59,7 @@ def command(question: _Question, output: str) -> int:
     Each host SMMU gets a pxb-pcie and an arm-smmuv3 with resolved values, each function a root port; bus
     numbers, chassis and ids do not collide.
 
-    DEVICE is a function (0009:01:00.0), or an SMMU (smmu3.0x0000000005100000) for a vSMMU whose functions
+    DEVICE is a function (0009:01:00.0), or an SMMU (smmu3.0x0000000012000000) for a vSMMU whose functions
     all come by hot-plug. With a QEMU command after --, the whole command line comes out, else the arguments
     to be added to one; with --domain, the elements to be added to its <devices>. Nothing comes out that
     QEMU would refuse, as far as the facts tell.
@@ -86,7 +86,8 @@ def _domain(file: str | None) -> DomainXml | None:
 
 
 def _plan(question: _Question, domain: DomainXml | None) -> Plan:
-    from vsmmu.api import load_host, load_qemu
+    from vsmmu.api import load_qemu
+    from vsmmu.cli.hosts import read_host
     from vsmmu.errors import UsageError
     from vsmmu.machine.command_line.files import read_config_file
     from vsmmu.plan.planner import Order, plan
@@ -106,7 +107,7 @@ def _plan(question: _Question, domain: DomainXml | None) -> Plan:
         pin_cmdqv=question.pin_cmdqv,
     )
     order = Order(question.devices, question.spare, words or (), domain)
-    return plan(order, load_host(question.host), load_qemu(question.qemu), options, reader=read_config_file)
+    return plan(order, read_host(question.host), load_qemu(question.qemu), options, reader=read_config_file)
 
 
 def _print(plan: Plan, output: str, domain: DomainXml | None) -> None:

@@ -23,6 +23,7 @@ Examples:
   vsmmu show --host builtin:qemu-virt --registers
   vsmmu show 0009:01:00.0 -o json
   vsmmu show -o svg > host.svg                  sockets, SMMUs, functions as a picture
+  vsmmu show --kernel-log dmesg.txt -o json     facts from what another host logged
   vsmmu show --list                             names of the built-in hosts
 """
 
@@ -30,19 +31,27 @@ Examples:
 @click.command("show", epilog=_EXAMPLES)
 @parameters("show")
 def command(
-    devices: tuple[str, ...], host: str, registers: bool, evidence: bool, list_hosts: bool, output: str
+    devices: tuple[str, ...],
+    host: str,
+    kernel_log: str | None,
+    kernel_release: str,
+    lspci: str | None,
+    registers: bool,
+    evidence: bool,
+    list_hosts: bool,
+    output: str,
 ) -> int:
     """Show the SMMUs of a host and the functions behind them, or only those behind DEVICE.
 
-    DEVICE is a function (0009:01:00.0) or an SMMU (smmu3.0x0000000005000000). A value that is not known is
+    DEVICE is a function (0009:01:00.0) or an SMMU (smmu3.0x0000000011000000). A value that is not known is
     shown as ?, one of which only a bound is known with ≥ or ≤.
     """
     if list_hosts:
         console.say(*_builtin_lines())
         return 0
-    from vsmmu.api import load_host
+    from vsmmu.cli.hosts import read_described_host
 
-    facts = load_host(host)
+    facts = read_described_host(host, kernel_log, kernel_release, lspci)
     if devices:
         facts = _narrowed(facts, devices)
     if output == "json":
@@ -53,7 +62,9 @@ def command(
 
         draw(host_box(facts), output, f"SMMUs and functions of {facts.name}")
     else:
-        console.say(*_text(facts, _age(facts, host), registers=registers, evidence=evidence))
+        age = _age(facts, "" if kernel_log else host)
+        console.say(*_text(facts, age, registers=registers, evidence=evidence))
+        console.say(*_likeness(facts, "" if kernel_log else host))
     return 0
 
 
@@ -64,6 +75,15 @@ def _age(facts: Host, spec: str) -> str:
     from vsmmu.probe.live import describe_age
 
     return describe_age(facts)
+
+
+def _likeness(facts: Host, spec: str) -> Iterator[str]:
+    """The built-in host that another host looks like."""
+    from vsmmu.host.builtin import describe_likeness
+
+    if not spec.startswith("builtin:") and (text := describe_likeness(facts)):
+        yield ""
+        yield text
 
 
 def _builtin_lines() -> Iterator[str]:

@@ -11,6 +11,7 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.doctor.model import Check
+from vsmmu.host.builtin import describe_likeness
 from vsmmu.host.judgements import nesting, nesting_behind
 from vsmmu.smmuv3.properties import ACCEL_SINCE, AUTO_SINCE, LIBVIRT_SINCE
 from vsmmu.versions import spell_version
@@ -219,8 +220,13 @@ def check_facts(seen: Observed) -> Check:
     smmus = _smmus(seen)
     if smmus and all(smmu.registers for smmu in smmus if seen.host.behind(smmu)):
         return Check("facts", title, "PASS", seen.age)
+    likeness = describe_likeness(seen.host)
     return Check.found(
-        "facts", title, "WARN", seen.age, "as root: vsmmu probe (at boot: vsmmu-probe.service)"
+        "facts",
+        title,
+        "WARN",
+        "; ".join(filter(None, [seen.age, likeness])),
+        "as root: vsmmu probe (at boot: vsmmu-probe.service)",
     )
 
 

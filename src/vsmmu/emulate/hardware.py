@@ -75,6 +75,10 @@ class Function:
         self.driver = driver
         self.node = node
         self.group = facts.iommu_group
+        self.regions = [
+            f"{int(entry.start, 16):#018x} {int(entry.end, 16):#018x} {entry.type}"
+            for entry in facts.reserved_regions or ()
+        ]
         nests = nesting(host, smmu.facts, facts).answer if smmu is not None else False
         self.nests = nests is not False
         self.nesting_made_up = nests is None

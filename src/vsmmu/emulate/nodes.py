@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+import msgspec
+
 from vsmmu.emulate.config_space import SIZE
 
 if TYPE_CHECKING:
@@ -126,6 +128,8 @@ def _iommu_nodes(function: Function, base: str, up: str) -> dict[str, Node]:
         nodes[f"{base}/iommu_group"] = Node.link(f"{up}kernel/iommu_groups/{function.group}")
         nodes[f"{group}/devices/{function.address}"] = Node.link(f"../../../..{base.removeprefix('/sys')}")
         nodes[f"{group}/type"] = Node.text("DMA")
+        if function.facts.reserved_regions is not msgspec.UNSET:
+            nodes[f"{group}/reserved_regions"] = Node.text("\n".join(function.regions))
     return nodes
 
 

@@ -18,7 +18,7 @@ import msgspec
 from vsmmu.errors import InputRefused
 from vsmmu.fleet.classes import EVERYTHING, HostClass, Selection, class_of
 from vsmmu.host.evidence import UNKNOWN, Fact
-from vsmmu.host.facts import SCHEMA, HostFunction
+from vsmmu.host.facts import SCHEMA, HostFunction, ReservedRegion, region_fault
 from vsmmu.host.files import decode_host
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Record(NamedTuple):
     host: Host | None
 
 
-class _Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+class _Kernel(msgspec.Struct, frozen=True, gc=False):
     """``Kernel`` of the facts, without its patterns: they cost more than all else, see :func:`_is_plain`."""
 
     release: str = ""
@@ -73,7 +73,7 @@ class _Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
     command_line: str = ""
 
 
-class _Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+class _Function(msgspec.Struct, frozen=True, gc=False):
     """:class:`HostFunction`, without its patterns."""
 
     address: str
@@ -87,6 +87,7 @@ class _Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fals
     numa_node: int | None = None
     physical_function: str | None = None
     virtual_functions: int | None = None
+    reserved_regions: tuple[ReservedRegion, ...] | msgspec.UnsetType = msgspec.UNSET
     ats_capability: Fact = UNKNOWN
     ats_not_supported: Fact = UNKNOWN
     root_complex_ats: Fact = UNKNOWN
@@ -99,7 +100,7 @@ class _Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fals
     pasid_privileged: Fact = UNKNOWN
 
 
-class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+class _Head(msgspec.Struct, frozen=True, gc=False):
     """The members of ``vsmmu.host/1``, with the large ones uncut."""
 
     schema: str
@@ -107,6 +108,7 @@ class _Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     title: str = ""
     taken_at: str = ""
     kernel: _Kernel = _Kernel()
+    product: str = ""
     synthetic: tuple[str, ...] = ()
     smmus: msgspec.Raw = _NOTHING
     functions: msgspec.Raw = _NOTHING
@@ -305,7 +307,7 @@ def _places(functions: Iterable[HostFunction | _Function]) -> tuple[object, ...]
 def _is_plain(head: _Head) -> bool:
     """Whether these texts certainly are names (:data:`vsmmu.host.facts.Name`)."""
     kernel = head.kernel
-    texts = (head.name, head.taken_at, kernel.release, kernel.boot_id)
+    texts = (head.name, head.taken_at, head.product, kernel.release, kernel.boot_id)
     return "".join(texts).isprintable() and max(map(len, texts)) <= _LONGEST_NAME
 
 
@@ -316,6 +318,9 @@ def _is_in_order(function: _Function, body: _Body) -> bool:
     label, driver = function.label, function.driver
     if not (label.isprintable() and driver.isprintable()) or max(len(label), len(driver)) > _LONGEST_NAME:
         return False
+    for region in function.reserved_regions or ():
+        if not region.type.isprintable() or region_fault(region, body.evidence):
+            return False
     for fact in _FACTS_OF(function):
         if fact is not UNKNOWN:
             evidence = body.evidence.get(fact.evidence)

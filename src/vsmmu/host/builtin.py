@@ -11,7 +11,7 @@ from vsmmu.host.files import BUILTIN, load_host
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
 
-__all__ = ["builtin_host", "builtin_names"]
+__all__ = ["builtin_host", "builtin_names", "describe_likeness"]
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -32,3 +32,16 @@ def builtin_host(name: str) -> Host:
             next=f"choose one of: {', '.join(builtin_names())}",
         )
     return load_host(str(path)).listing_all()
+
+
+def describe_likeness(host: Host) -> str:
+    """One sentence on the built-in host that this one looks like; empty if none, or if it was measured.
+
+    Nothing of the built-in host is used: that is for the user to ask for.
+    """
+    from vsmmu.host.recognition import recognise, spell_likeness
+
+    found = recognise(host)
+    if found is None or any(smmu.registers for smmu in host.smmus):
+        return ""
+    return spell_likeness(found, builtin_host(found.builtin))

@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The arm-smmu-v3 driver's probe line in the kernel log, decoded; facts keep it as ``kernel_log``.
 
-Source: Linux 7.3 drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.c, arm_smmu_device_hw_probe().
+Source: Linux 7.3 drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.c, arm_smmu_device_hw_probe(). Under protected KVM
+the same code speaks as ``smmuv3-nesting`` (drivers/iommu/arm/arm-smmu-v3/pkvm).
 """
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.smmuv3.fields import OAS_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ProbeLine", "kernel_version", "last_probe_line", "parse_line"]
+__all__ = ["DRIVERS", "ProbeLine", "kernel_version", "last_probe_line", "parse_line"]
+
+
+#: The names under which the driver logs.
+DRIVERS: Final = ("arm-smmu-v3", "smmuv3-nesting")
 
 
 class ProbeLine(NamedTuple):
@@ -30,7 +35,8 @@ class ProbeLine(NamedTuple):
 def _pattern() -> re.Pattern[str]:
     """Compiled only where there is a kernel log: a start of a VM mostly has none."""
     return re.compile(
-        r"arm-smmu-v3 (?P<device>[^\s:]+): (?:ias (?P<ias>\d{1,2})-bit, )?oas (?P<oas>\d{1,2})-bit "
+        rf"(?:{'|'.join(DRIVERS)}) (?P<device>[^\s:]+): (?:ias (?P<ias>\d{{1,2}})-bit, )?"
+        r"oas (?P<oas>\d{1,2})-bit "
         r"\(features (?P<features>0x[0-9a-f]{8})\)"
     )
 

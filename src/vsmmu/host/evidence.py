@@ -18,7 +18,7 @@ Kind = Literal["measured", "published", "inferred", "unknown"]
 Bound = Literal["exact", "at-least", "at-most"]
 
 
-class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a value comes from.
 
     ``kind`` is *measured* (this host's kernel answered), *published* (somebody states it of this model of
@@ -31,7 +31,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     detail: str = ""
 
 
-class Fact(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Fact(msgspec.Struct, frozen=True, omit_defaults=True):
     """One number with a reference into the host's table of evidence.
 
     ``value`` is null where it is not known. ``bound`` says whether the true value may lie above

@@ -8,7 +8,7 @@ The structs are the format: their JSON Schema is generated, and :mod:`vsmmu.host
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 import msgspec
 
@@ -18,7 +18,20 @@ from vsmmu.smmuv3.fields import FIELDS, REGISTERS, field
 from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.registers import IdRegisters
 
-__all__ = ["SCHEMA", "Host", "HostFunction", "HostSmmu", "HwInfoFact", "Kernel", "RegisterFact"]
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+__all__ = [
+    "SCHEMA",
+    "Host",
+    "HostFunction",
+    "HostSmmu",
+    "HwInfoFact",
+    "Kernel",
+    "RegisterFact",
+    "ReservedRegion",
+    "region_fault",
+]
 
 SCHEMA: Final = "vsmmu.host/1"
 
@@ -37,12 +50,11 @@ Bdf = Annotated[
 ]
 #: Names end up in tables, file names and labels: printable, short, no control characters.
 Name = Annotated[str, msgspec.Meta(pattern="^[^\\x00-\\x1f\\x7f]{0,255}$")]
-_FIELD_KEYS: Final = frozenset(FIELDS)
 _NO_EVIDENCE: Final = Evidence("unknown", "these facts do not say")
 
 
-class _Document(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What every part of the document has in common: immutable, terse, no misspelt members."""
+class _Document(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Immutable and terse; members that this version does not know are passed over (:attr:`Host.unread`)."""
 
 
 class RegisterFact(_Document, frozen=True):
@@ -79,7 +91,7 @@ class Kernel(_Document, frozen=True):
 class HostSmmu(_Document, frozen=True):
     """One SMMUv3 of the host.
 
-    ``name`` is the kernel's (``smmu3.0x0000000005000000``, the register base); ``device`` the platform
+    ``name`` is the kernel's (``smmu3.0x0000000011000000``, the register base); ``device`` the platform
     device, whose number depends on probe order. ``hw_info_type`` is what IOMMU_GET_HW_INFO answered (2 is
     SMMUv3; 0 means a kernel without ARM_SMMU_V3_IOMMUFD). ``hw_info_flags`` has bit 0 for the Tegra264
     erratum (7.3). ``cmdqv`` is 1 if the host can give Tegra241 command queues to a VM, 0 if it cannot.
@@ -109,6 +121,20 @@ class HostSmmu(_Document, frozen=True):
         return IdRegisters(**{name.lower(): self.registers[name].word for name in REGISTERS})
 
 
+class ReservedRegion(_Document, frozen=True):
+    """A range of addresses that the kernel keeps from free use in a function's IOMMU domain, both ends in it.
+
+    ``type`` is the kernel's word in /sys/kernel/iommu_groups/N/reserved_regions: ``direct`` has to stay
+    mapped 1:1, ``direct-relaxable`` only until a driver takes the function, ``msi`` and ``reserved`` are not
+    to be mapped.
+    """
+
+    start: Hex64
+    end: Hex64
+    type: Name
+    evidence: str = ""
+
+
 class HostFunction(_Document, frozen=True):
     """One PCI function of the host.
 
@@ -119,7 +145,8 @@ class HostFunction(_Document, frozen=True):
     the kernel enabled for the device, which is not the SMMU's SSIDSIZE. ``pasid_capability`` is 1 if the
     configuration space has the PASID capability, and ``pasid_width`` the bits that it gives (0..20).
     ``dirty_tracking``, ``pasid_exec`` and ``pasid_privileged`` are the other IOMMU_HW_CAP bits; the last two
-    are only told where PASID is enabled.
+    are only told where PASID is enabled. ``reserved_regions`` are those of its IOMMU group; left out where
+    nobody looked.
     """
 
     address: Bdf
@@ -133,6 +160,7 @@ class HostFunction(_Document, frozen=True):
     numa_node: int | None = None
     physical_function: Bdf | None = None
     virtual_functions: int | None = None
+    reserved_regions: tuple[ReservedRegion, ...] | msgspec.UnsetType = msgspec.UNSET
     ats_capability: Fact = UNKNOWN
     ats_not_supported: Fact = UNKNOWN
     root_complex_ats: Fact = UNKNOWN
@@ -148,6 +176,8 @@ class HostFunction(_Document, frozen=True):
 class Host(_Document, frozen=True, kw_only=True, dict=True):
     """One host. ``synthetic`` says in sentences what was made up, for hosts that serve as examples.
 
+    ``product`` is the machine by its firmware: DMI's product name, or the device tree's model.
+
     :raise InputRefused: ``facts-inconsistent`` when the parts contradict each other: a function behind an
         SMMU that is not listed, a fact that names no evidence, a field that its register contradicts.
     """
@@ -157,6 +187,7 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
     title: str = ""
     taken_at: Name = ""
     kernel: Kernel = Kernel()
+    product: Name = ""
     synthetic: tuple[str, ...] = ()
     smmus: tuple[HostSmmu, ...] = ()
     functions: tuple[HostFunction, ...] = ()
@@ -169,6 +200,9 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
     #: Whether a function that is not listed is certainly not there. It is no member of the document: a list
     #: that was written down may be older than the host.
     complete: ClassVar[bool] = False
+    #: Members of the document that this version does not know, as ``functions[].colour``; set by the reader
+    #: of a facts file.
+    unread: ClassVar[tuple[str, ...]] = ()
 
     def listing_all(self) -> Host:
         """The same facts, from a source that states every function: the host itself, or a built-in host."""
@@ -233,14 +267,13 @@ def _check_host(host: Host) -> None:
             )
         for name in _FUNCTION_FACTS:
             _check_evidence(host, function.address, name, getattr(function, name))
+        for region in function.reserved_regions or ():
+            if fault := region_fault(region, host.evidence):
+                raise _refuse(host, f"{function.address}: {fault}", "")
 
 
 def _check_smmu(host: Host, smmu: HostSmmu) -> None:
     for name, register in smmu.registers.items():
-        if name not in REGISTERS:
-            raise _refuse(
-                host, f"SMMU {smmu.name} has a register {name!r:.40}", f"there are {', '.join(REGISTERS)}"
-            )
         if register.evidence not in host.evidence:
             raise _refuse(
                 host, f"SMMU {smmu.name}: {name} names the evidence {register.evidence!r:.40}", "not listed"
@@ -251,9 +284,9 @@ def _check_smmu(host: Host, smmu: HostSmmu) -> None:
                 host, f"SMMU {smmu.name}: {key} names the evidence {word.evidence!r:.40}", "not listed"
             )
     for key, fact in smmu.fields.items():
-        if key not in _FIELD_KEYS:
-            raise _refuse(host, f"SMMU {smmu.name} has a field {key!r:.40}", "no register has it")
         _check_evidence(host, smmu.name, key, fact)
+        if key not in FIELDS:
+            continue  # of a later architecture: nothing here asks for it
         entry = field(key)
         if fact.value is not None and not 0 <= fact.value <= entry.limit:
             raise _refuse(
@@ -262,6 +295,18 @@ def _check_smmu(host: Host, smmu: HostSmmu) -> None:
         _check_against_register(host, smmu, key, fact)
     for name in _SMMU_FACTS:
         _check_evidence(host, smmu.name, name, getattr(smmu, name))
+
+
+def region_fault(region: ReservedRegion, evidence: Container[str]) -> str:
+    """What is wrong with a region beyond its members' forms; empty if nothing.
+
+    :param evidence: the keys that the host's evidence has.
+    """
+    if int(region.start, 16) > int(region.end, 16):
+        return f"a reserved region goes from {region.start} to {region.end}"
+    if region.evidence and region.evidence not in evidence:
+        return f"a reserved region names the evidence {region.evidence!r:.40}, which is not listed"
+    return ""
 
 
 def _check_against_register(host: Host, smmu: HostSmmu, key: str, fact: Fact) -> None:

@@ -11,13 +11,27 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from vsmmu.document import encode_document
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
-from vsmmu.host.facts import SCHEMA, Host
+from vsmmu.host.evidence import Evidence, Fact
+from vsmmu.host.facts import (
+    SCHEMA,
+    Host,
+    HostFunction,
+    HostSmmu,
+    HwInfoFact,
+    Kernel,
+    RegisterFact,
+    ReservedRegion,
+)
+from vsmmu.smmuv3.fields import FIELDS, REGISTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
 
 __all__ = [
     "BUILTIN",
@@ -29,6 +43,8 @@ __all__ = [
     "read_bounded",
     "save_bytes",
     "save_host",
+    "spell_unread",
+    "unknown_members",
     "write_whole",
 ]
 
@@ -40,6 +56,8 @@ MAX_BYTES: Final = 16 << 20
 _MOST_LINKS: Final = 40
 #: Of a file's name in that of its successor, which must not grow too long for a file system.
 _LONGEST_PREFIX: Final = 40
+#: A remark names so many unknown members.
+_NAMED: Final = 5
 _NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: vsmmu probe'
 
 
@@ -57,7 +75,9 @@ def load_host(path: str) -> Host:
             raise
         named = f"to name the built-in host, write builtin:{path}"
         raise HostLacks.of(msgspec.structs.replace(error.diagnostic, next=named)) from None
-    return decode_host(data, where=path)
+    host = decode_host(data, where=path)
+    host.__dict__["unread"] = unknown_members(data)
+    return host
 
 
 def decode_host(data: bytes, where: str) -> Host:
@@ -79,6 +99,25 @@ def decode_host(data: bytes, where: str) -> Host:
             why=str(error)[:300],
             next=_NEXT,
         ) from None
+
+
+def unknown_members(data: bytes) -> tuple[str, ...]:
+    """The members of a ``vsmmu.host/1`` document that this version passes over: ``functions[].colour``.
+
+    :param data: a document that :func:`decode_host` took.
+    """
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ("a member that cannot be read",)  # the decoder of facts skips it unread
+    return tuple(sorted(set(_strangers(document, Host, ""))))
+
+
+def spell_unread(host: Host) -> str:
+    """One sentence on the members that were passed over (:attr:`Host.unread`), the first few by name."""
+    names = host.unread
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"this vsmmu does not know {', '.join(names[:_NAMED])}{more}, and passes over it"
 
 
 def encode_host(host: Host) -> bytes:
@@ -242,6 +281,25 @@ def _replace(target: str, data: bytes, old: os.stat_result | None) -> None:
         os.close(place)
 
 
+def _strangers(value: Any, kind: type[msgspec.Struct], path: str) -> Iterator[str]:
+    """Paths of the members below ``value`` that ``kind`` does not have, a list's elements as ``NAME[]``."""
+    known, parts = kind.__struct_fields__, _PARTS.get(kind, {})
+    for name, entry in value.items():
+        place = f"{path}.{name:.80}" if path else f"{name:.80}"
+        if name not in known:
+            yield place
+        elif isinstance(entry, list) and name in parts:
+            for element in entry:
+                yield from _strangers(element, parts[name], f"{place}[]")
+        elif name in _TABLES and name in parts:
+            for key, element in entry.items():
+                if key not in (_TABLES[name] or entry):
+                    yield f"{place}.{key:.80}"
+                yield from _strangers(element, parts[name], f"{place}.{key:.80}")
+        elif isinstance(entry, dict):  # one member, or a fact
+            yield from _strangers(entry, parts.get(name, Fact), place)
+
+
 def _at(error: VsmmuError, where: str) -> InputRefused:
     place = f"{where}: {error.where}" if error.where else where
     return InputRefused.of(msgspec.structs.replace(error.diagnostic, where=place))
@@ -254,6 +312,19 @@ def _failure(
     return kind(code, what, where=where, why=why, next=_REMEDIES[code])
 
 
+#: The parts of the document by the members that hold them; what is not here and is an object is a fact.
+_PARTS: Final[dict[type[msgspec.Struct], dict[str, type[msgspec.Struct]]]] = {
+    Host: {"kernel": Kernel, "smmus": HostSmmu, "functions": HostFunction, "evidence": Evidence},
+    HostSmmu: {"registers": RegisterFact, "fields": Fact, "hw_info_data": HwInfoFact},
+    HostFunction: {"reserved_regions": ReservedRegion},
+}
+#: Members that are tables, with the keys that are known; None where any key is.
+_TABLES: Final[dict[str, Container[str] | None]] = {
+    "registers": REGISTERS,
+    "fields": FIELDS,
+    "hw_info_data": None,
+    "evidence": None,
+}
 _DECODER: Final = msgspec.json.Decoder(Host)
 _REMEDIES: Final = {
     "file-missing": "check the name",

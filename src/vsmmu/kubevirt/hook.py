@@ -95,7 +95,7 @@ def _mentions_hook(vmi: bytes) -> bool:
 
 
 def _resolve(data: bytes, settings: HookSettings, vmi: Vmi, load: Callable[[str], Host] | None) -> Outcome:
-    from vsmmu.host.files import load_host
+    from vsmmu.host.files import load_host, spell_unread
     from vsmmu.kubevirt.create import create_vsmmus
     from vsmmu.machine.domain.document import read_domain_xml
     from vsmmu.policy.domain_xml import corrections
@@ -122,7 +122,8 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi, load: Callable[[str]
         also=settings.also,
         assume_safe=settings.assume_safe,
     )
-    resolution = resolve(domain, load(_facts(settings, vmi)), parse_version(settings.qemu), options)
+    host = load(_facts(settings, vmi))
+    resolution = resolve(domain, host, parse_version(settings.qemu), options)
     resolution.require()
     assert resolution.vm is not None  # noqa: S101 - there is no problem
     edited = resolution.vm.render()
@@ -131,7 +132,8 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi, load: Callable[[str]
         + " ".join(f"{entry.name}={entry.value}" for entry in vsmmu.properties)
         for vsmmu in resolution.vsmmus
     ]
-    messages = list(dict.fromkeys([*corrected, *messages, *resolution.notes]))
+    unread = [f"facts: {spell_unread(host)}"] if host.unread else []
+    messages = list(dict.fromkeys([*corrected, *messages, *resolution.notes, *unread]))
     return Outcome(edited, edited != data, tuple(messages))
 
 

@@ -11,25 +11,22 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vsmmu.host.driver_line import parse_line
 from vsmmu.host.evidence import Evidence, Fact
-from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
+from vsmmu.host.facts import SCHEMA, Host, HostFunction
 from vsmmu.host.judgements import bridge
 from vsmmu.probe import sysfs
 from vsmmu.probe.firmware import Firmware
-from vsmmu.probe.kernel_log import by_device, infer, infer_queue, is_coherent
+from vsmmu.probe.kernel_log import by_device
 from vsmmu.probe.kmsg import read_driver_lines
+from vsmmu.probe.log_facts import settle_nesting, with_log
 from vsmmu.probe.notices import NOT_PROBED, fake_notice, not_probed
 from vsmmu.probe.pci_config import read_capabilities
-from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
     from vsmmu.probe.system_root import Tree
 
 __all__ = ["discover", "function_facts"]
 
-#: What a resolution asks for; a fact that nothing settles says at least how to get it.
-_ASKED_FOR: Final = sorted(entry.source for entry in REGISTER_PROPERTIES)
 _CONFIG: Final = Evidence("measured", "the function's configuration space", "its extended capabilities")
 
 
@@ -46,7 +43,7 @@ def discover(tree: Tree, *, note: str = "") -> Host:
     smmus = []
     for name in names:
         smmu = sysfs.read_smmu(tree, name)
-        smmus.append(_with_log(smmu, logged.get(smmu.device, ()), kernel.release, evidence))
+        smmus.append(with_log(smmu, logged.get(smmu.device, ()), kernel.release, evidence))
     functions = []
     firmware = Firmware(tree)
     for address in sysfs.function_addresses(tree):
@@ -55,15 +52,17 @@ def discover(tree: Tree, *, note: str = "") -> Host:
             functions.append(function_facts(tree, firmware, function, evidence))
     if smmus:
         evidence[NOT_PROBED] = not_probed(note, readable_log=lines is not None)
-    return Host(
+    host = Host(
         schema=SCHEMA,
         name=sysfs.printable(tree.text("/proc/sys/kernel/hostname")) or "live",
         kernel=kernel,
+        product=sysfs.read_product(tree),
         synthetic=fake_notice(tree),
         smmus=tuple(smmus),
         functions=tuple(functions),
         evidence=evidence,
     )
+    return settle_nesting(host)
 
 
 def function_facts(
@@ -92,22 +91,3 @@ def function_facts(
             pasid_width=Fact(pasid.pasid_bits or 0, "config-space"),
         )
     return msgspec.structs.replace(function, root_complex_ats=root.ats, canwbs=root.canwbs)
-
-
-def _with_log(
-    smmu: HostSmmu, lines: tuple[str, ...], release: str, evidence: dict[str, Evidence]
-) -> HostSmmu:
-    fields: dict[str, Fact] = {}
-    coherent = smmu.coherent
-    for line in lines:
-        parsed = parse_line(line)
-        found = infer(parsed, release) if parsed else [queue] if (queue := infer_queue(line)) else []
-        fields.update({entry.key: Fact(entry.value, "kernel-log", entry.bound) for entry in found})
-        if parsed:
-            coherent = Fact(int(is_coherent(parsed)), "kernel-log")
-    if fields:
-        evidence["kernel-log"] = Evidence(
-            "inferred", "the kernel log", f"read back from the SMMU driver's lines (Linux {release})"
-        )
-    unsettled = {key: Fact(None, NOT_PROBED) for key in _ASKED_FOR if key not in fields}
-    return msgspec.structs.replace(smmu, fields=fields | unsettled, coherent=coherent, kernel_log=lines)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Register facts from the arm-smmu-v3 driver's log lines.
+"""Register fields and command queues inferred from the arm-smmu-v3 driver's lines in the kernel log.
 
 ``arm_smmu_device_hw_probe()`` prints the driver's view: features after errata and firmware overrides, so
 only bits that the driver copies from an ID register are read back here. A clear bit means *no* only if that
-kernel knew the bit. Source: Linux 7.3 drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.c and arm-smmu-v3.h.
+kernel knew the bit. Source: Linux 7.3 drivers/iommu/arm/arm-smmu-v3: arm-smmu-v3.c, arm-smmu-v3.h, and
+tegra241-cmdqv.c for the extension that the driver calls CMDQV.
 """
 
 from __future__ import annotations
@@ -11,21 +12,43 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.host.driver_line import kernel_version
+from vsmmu.host.driver_line import DRIVERS, kernel_version, parse_line
 from vsmmu.smmuv3.fields import oas_code
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vsmmu.host.driver_line import ProbeLine
     from vsmmu.host.evidence import Bound
 
-__all__ = ["Inference", "by_device", "infer", "infer_queue", "is_coherent"]
+__all__ = [
+    "Inference",
+    "by_device",
+    "infer",
+    "infer_cmdqv",
+    "infer_queue",
+    "is_coherent",
+    "is_driver_line",
+    "is_understood",
+]
 
+_NAMES: Final = "|".join(DRIVERS)
 _QUEUE: Final = re.compile(
-    r"arm-smmu-v3 (?P<device>[^\s:]+): "
+    rf"(?:{_NAMES}) (?P<device>[^\s:]+): "
     r"allocated (?P<entries>\d{1,10}) entries for (?P<queue>cmdq|evtq|priq)\b"
 )
 _QUEUE_FIELDS: Final = {"cmdq": "IDR1.CMDQS", "evtq": "IDR1.EVENTQS", "priq": "IDR1.PRIQS"}
-_DEVICE: Final = re.compile(r"arm-smmu-v3 (?P<device>[^\s:]{1,255}): ")
+_DEVICE: Final = re.compile(rf"(?:{_NAMES}) (?P<device>[^\s:]{{1,255}}): ")
+_COMPANION: Final = re.compile(r"found companion CMDQV device: (?P<companion>\S{1,64})")
+_OPTIONS: Final = re.compile(r"option mask (?P<mask>0x[0-9a-f]{1,8})$")
+_OPTION_CMDQV: Final = 1 << 4
+_VCMDQ: Final = re.compile(r"allocated \d{1,10} entries for vcmdq\d")
+#: Said of the companion, by its own name: no driver is bound to it.
+_FALLBACK: Final = re.compile(
+    r"[\w-]{1,40} (?P<companion>\S{1,64}): (?:tegra241_cmdqv: )?Falling back to standard SMMU CMDQ$"
+)
+#: Linux that gives command queues to a VM (IOMMU_HW_QUEUE_ALLOC).
+_SINCE_QUEUES: Final = (6, 17)
 _COHERENCY: Final = 1 << 8
 #: The driver says a dozen lines of one SMMU at start; more are faults and repetitions.
 _LINES_KEPT: Final = 32
@@ -104,20 +127,62 @@ def infer_queue(line: str) -> Inference | None:
     return Inference(field, entries.bit_length() - 1, "at-least", f"the driver allocated {entries} entries")
 
 
+def infer_cmdqv(lines: Iterable[str], release: str) -> tuple[int, str] | None:
+    """Whether the host can give Tegra241 command queues to a VM, as 1 or 0, and the reason; None if open.
+
+    The driver names the companion, makes the queues of the host, or falls back, in this order. Its option
+    mask has a bit for it; ACPI machines log the mask, and no kernel without the bit has the extension.
+
+    :param lines: those of one SMMU, in order.
+    """
+    found: tuple[int, str] | None = None
+    version = kernel_version(release)
+    for line in lines:
+        options = _OPTIONS.search(line)
+        if _COMPANION.search(line):
+            found = None
+        elif options and not int(options["mask"], 16) & _OPTION_CMDQV:
+            found = 0, f"option mask {options['mask']} has no CMDQV"
+        elif _VCMDQ.search(line) and version is not None and version >= _SINCE_QUEUES:
+            found = 1, "the driver made virtual command queues"
+        elif "Falling back to standard SMMU CMDQ" in line:
+            found = 0, "the driver fell back to the standard command queue"
+    return found
+
+
+def is_driver_line(text: str) -> bool:
+    """Whether a kernel message is the SMMU driver's: of an SMMU, or of its CMDQV companion."""
+    return bool(_DEVICE.match(text) or _FALLBACK.match(text))
+
+
+def is_understood(text: str) -> bool:
+    """Whether a message is whole, and one from which something is inferred here."""
+    if not is_driver_line(text):
+        return False
+    found = parse_line(text) or infer_queue(text) or _VCMDQ.search(text) or _COMPANION.search(text)
+    return bool(found or _FALLBACK.match(text))
+
+
 def is_coherent(line: ProbeLine) -> bool:
     """Whether the driver takes the SMMU for coherent: IDR0.COHACC, unless firmware says otherwise."""
     return bool(line.features & _COHERENCY)
 
 
-def by_device(lines: list[str]) -> dict[str, tuple[str, ...]]:
-    """The driver's lines of each platform device, in order, the first 32 of each."""
+def by_device(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The driver's lines of each SMMU's platform device and of its CMDQV companion, the first 32 of each."""
     found: dict[str, list[str]] = {}
+    companions: dict[str, str] = {}
     for line in lines:
-        match = _DEVICE.match(line)
-        if match is not None:
-            kept = found.setdefault(match["device"], [])
-            if len(kept) < _LINES_KEPT:
-                kept.append(line)
+        match, fallback = _DEVICE.match(line), _FALLBACK.match(line)
+        device = match["device"] if match else companions.get(fallback["companion"]) if fallback else None
+        if device is None:
+            continue
+        companion = _COMPANION.search(line)
+        if companion is not None:
+            companions[companion["companion"]] = device
+        kept = found.setdefault(device, [])
+        if len(kept) < _LINES_KEPT:
+            kept.append(line)
     return {device: tuple(kept) for device, kept in found.items()}
 
 

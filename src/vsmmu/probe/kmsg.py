@@ -8,6 +8,9 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.host.driver_line import DRIVERS
+from vsmmu.probe.kernel_log import is_driver_line
+
 if TYPE_CHECKING:
     from vsmmu.probe.system_root import Tree
 
@@ -18,7 +21,8 @@ _RECORD: Final = 8192
 _LIMIT: Final = 16 << 20
 _LINE: Final = 512
 _MAX_LINES: Final = 4096
-_DRIVER: Final = b"arm-smmu-v3 "
+#: Some of these is in every line that is kept (:func:`is_driver_line`).
+_MARKS: Final = (*(name.encode() for name in DRIVERS), b"SMMU CMDQ")
 _KERNEL_FACILITY: Final = 0
 
 
@@ -58,7 +62,7 @@ def _records(descriptor: int) -> bytes:
         if not record:
             break
         size += len(record)
-        if _DRIVER in record:
+        if any(mark in record for mark in _MARKS):
             kept.append(record)
     return b"\n".join(kept)
 
@@ -67,9 +71,9 @@ def _message(record: bytes) -> str | None:
     """The text of ``6,339,5140900,-;arm-smmu-v3 ...`` if the driver said it."""
     prefix, found, text = record.partition(b";")
     priority = prefix.split(b",", 1)[0]
-    if not found or not text.startswith(_DRIVER) or not priority.isdigit() or len(priority) > 6:
+    if not found or not priority.isdigit() or len(priority) > 6:
         return None
     if int(priority) >> 3 != _KERNEL_FACILITY:
         return None
     line = text[:_LINE].decode("ascii", "replace")
-    return line if line.isprintable() else None
+    return line if line.isprintable() and is_driver_line(line) else None

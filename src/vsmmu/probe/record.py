@@ -107,7 +107,12 @@ def _kept_smmu(smmu: HostSmmu, before: HostSmmu | None) -> HostSmmu:
         return smmu
     if before.kernel_log and not smmu.kernel_log:  # the kernel's ring has been overwritten since
         smmu = msgspec.structs.replace(
-            smmu, fields=before.fields, coherent=before.coherent, kernel_log=before.kernel_log
+            smmu,
+            fields=before.fields,
+            coherent=before.coherent,
+            cmdqv=before.cmdqv,
+            nesting=before.nesting,
+            kernel_log=before.kernel_log,
         )
     if before.hw_info_type.value is None:
         return smmu
@@ -170,7 +175,9 @@ def _record_smmu(smmu: HostSmmu, answer: Answer, key: str) -> tuple[HostSmmu, _T
         hw_info_type=kind,
         hw_info_flags=flags,
         cmdqv=cmdqv.fact,
-        nesting=nesting.fact,
+        nesting=smmu.nesting
+        if nesting.fact.value is None and smmu.nesting.value is not None
+        else nesting.fact,
         hw_info_data=words,
     )
     return recorded, cmdqv.table | nesting.table

@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.host.facts import HostFunction, HostSmmu, Kernel
+import msgspec
+
+from vsmmu.host.facts import HostFunction, HostSmmu, Kernel, ReservedRegion
 from vsmmu.pci import normal_address
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ __all__ = [
     "read_function",
     "read_identity",
     "read_kernel",
+    "read_product",
     "read_smmu",
     "smmu_names",
 ]
@@ -105,6 +108,7 @@ def read_function(tree: Tree, address: str, smmus: frozenset[str]) -> HostFuncti
     base = f"{PCI_DEVICES}/{address}"
     physical = tree.link(f"{base}/physfn")
     group = tree.link(f"{base}/iommu_group")
+    number = int(group) if group is not None and group.isdecimal() else None
     return HostFunction(
         address=address,
         smmu=identity.smmu if identity.smmu in smmus else None,
@@ -112,16 +116,42 @@ def read_function(tree: Tree, address: str, smmus: frozenset[str]) -> HostFuncti
         device=identity.device,
         class_code=identity.class_code,
         driver=identity.driver,
-        iommu_group=int(group) if group is not None and group.isdecimal() else None,
+        iommu_group=number,
         numa_node=_node(tree.number(f"{base}/numa_node")),
         physical_function=normal_address(physical) if physical else None,
         virtual_functions=tree.number(f"{base}/sriov_numvfs"),
+        reserved_regions=msgspec.UNSET if number is None else _regions(tree, number),
     )
 
 
 def group_members(tree: Tree, group: int) -> list[str]:
     """The devices that share an IOMMU group: PCI addresses, and names of other kinds of device."""
     return tree.names(f"{_GROUPS}/{group}/devices")
+
+
+def read_product(tree: Tree) -> str:
+    """The machine by its firmware: DMI's product name, or the device tree's model; empty if neither."""
+    name = tree.text("/sys/class/dmi/id/product_name") or tree.text("/sys/firmware/devicetree/base/model")
+    return printable((name or "").rstrip("\0"))
+
+
+def _regions(tree: Tree, group: int) -> tuple[ReservedRegion, ...] | msgspec.UnsetType:
+    """``0x0000000008000000 0x00000000080fffff msi`` of each region; unset if the file cannot be read."""
+    text = tree.text(f"{_GROUPS}/{group}/reserved_regions")
+    if text is None:
+        return msgspec.UNSET
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) != 3 or not printable(words[2]):
+            continue
+        try:
+            start, end = int(words[0], 16), int(words[1], 16)
+        except ValueError:
+            continue
+        if 0 <= start <= end < 1 << 64:
+            found.append(ReservedRegion(f"{start:#x}", f"{end:#x}", words[2]))
+    return tuple(found)
 
 
 def host_bridge(tree: Tree, address: str) -> str | None:

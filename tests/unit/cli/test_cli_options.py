@@ -107,8 +107,8 @@ def test_variables_are_read_and_options_go_before_them() -> None:
 @pytest.mark.parametrize(
     ("arguments", "incomplete", "expected"),
     [
-        (["show", "--host"], "builtin:gb", {"builtin:gb10", "builtin:gb200"}),
-        (["compare"], "builtin:gh", {"builtin:gh200"}),
+        (["show", "--host"], "builtin:gb", {"builtin:gb10", "builtin:gb200", "builtin:gb300"}),
+        (["compare"], "builtin:gh", {"builtin:gh200", "builtin:gh200-no-cmdqv"}),
         (["resolve", "--qemu"], "11", {"11.0", "11.1"}),
         (["plan", "--policy"], "", {"common", "qemu"}),
         (["plan"], "--sp", {"--spare"}),

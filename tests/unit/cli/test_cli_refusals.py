@@ -128,7 +128,7 @@ def test_a_missing_file_is_said_with_its_name(capsys: pytest.CaptureFixture[str]
         b"null",
         b'{"schema":"vsmmu.host/1"}',
         b'{"schema":"vsmmu.host/2","name":"x"}',
-        b'{"schema":"vsmmu.host/1","name":"x","surprise":1}',
+        b'{"schema":"vsmmu.host/1","name":"x","title":null}',
         b'{"schema":"vsmmu.host/1","name":"\xff"}',
         b'{"schema":"vsmmu.host/1","name":"x","smmus":[{"name":"a"},{"name":"a"}]}',
         b"[" * 1_000_000,

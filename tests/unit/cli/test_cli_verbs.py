@@ -128,7 +128,7 @@ def test_an_unknown_fact_is_refused_with_the_way_to_get_it(vsmmu: Vsmmu) -> None
     arguments = [word.replace("0009:01:00.0", "0000:01:00.0") for word in vm()]
     answer = vsmmu("resolve", "--host", "builtin:altra", *arguments)
     assert (answer.status, answer.out) == (1, "")
-    assert "IDR3.RIL not known (kernel 5.4 does not know the feature bit RANGE_INV" in answer.err
+    assert "IDR1.SSIDSIZE not known (the driver does not log IDR1.SSIDSIZE" in answer.err
     assert "next: vsmmu probe on that host" in answer.err
     safe = vsmmu("resolve", "--host", "builtin:altra", "--assume-safe", *arguments)
     assert f"{SMMU},ats=on,ril=off,ssidsize=0,oas=48 " in safe.out
@@ -142,7 +142,7 @@ def test_explain_shows_register_bits_source_rule_and_alternatives(vsmmu: Vsmmu) 
     assert answer.status == 0
     for text in (
         "ril=off        pinned: the host SMMU offers off (host)",
-        "IDR3.RIL[10] = off: smmu3.0x0000000005100000 (0009:01:00.0), published [1]",
+        "IDR3.RIL[10] = off: smmu3.0x0000000012000000 (0009:01:00.0), published [1]",
         "ril=on: QEMU would refuse: Host SMMUv3 doesn't support Range Invalidation",
         "[1] published: qemu-devel, March 2026",
         "with these values, QEMU 11.1 starts",
@@ -197,7 +197,7 @@ def test_two_host_smmus_behind_one_vsmmu_are_refused_before_launch(vsmmu: Vsmmu)
 def test_show_has_one_line_for_each_smmu_and_function(vsmmu: Vsmmu) -> None:
     answer = vsmmu("show", *GB200, "0019:01:00.0")
     lines = [line for line in answer.out.splitlines() if line.startswith(("smmu3", "0019"))]
-    assert [line.split()[0] for line in lines] == ["smmu3.0x0000100005100000", "0019:01:00.0"]
+    assert [line.split()[0] for line in lines] == ["smmu3.0x0000100012000000", "0019:01:00.0"]
     assert lines[0].split()[3:7] == ["on", "off", "20", "48"]
 
 
@@ -261,3 +261,33 @@ def test_the_json_answer_holds_the_edited_command_line(vsmmu: Vsmmu) -> None:
     document = json.loads(vsmmu("resolve", "-o", "json", *GB200, *vm()).out)
     assert document["command_line"] == [*BEFORE, PINNED, *PORT, *GPU]
     assert [entry["value"] for entry in document["written"]] == ["on", "off", "20", "48"]
+
+
+# texts of other programs
+
+
+def test_a_kernel_log_becomes_facts(vsmmu: Vsmmu, tmp_path: Path) -> None:
+    log, lspci = tmp_path / "dmesg", tmp_path / "lspci"
+    log.write_text("[  1.0] arm-smmu-v3 a.0.auto: oas 48-bit (features 0x001e1fbf)\n", encoding="utf-8")
+    assert "on   ?    ?         ≥48" in vsmmu("show", "--kernel-log", str(log)).out
+    known = vsmmu("show", "--kernel-log", str(log), "--kernel-release", "6.8", "-o", "json")
+    facts = tmp_path / "facts.json"
+    facts.write_text(known.out, encoding="utf-8")
+    assert "on   off  ?         ≥48" in vsmmu("show", "--host", str(facts)).out
+    lspci.write_text(
+        "0009:01:00.0 3D\n\tCapabilities: [100 v1] Address Translation Service (ATS)\n0008:07:00.0 x\n",
+        encoding="utf-8",
+    )
+    answer = vsmmu("show", *GB200, "--lspci", str(lspci), "-o", "json")
+    assert '"ats_capability": {' in answer.out
+    assert "no facts of 1 of its 2 functions, such as 0008:07:00.0" in answer.err
+    assert vsmmu("show", "--kernel-log", str(lspci)).status == 3
+    assert vsmmu("show", "--kernel-log", str(tmp_path / "none")).status == 5
+
+
+def test_unknown_members_are_passed_over_with_a_note(vsmmu: Vsmmu, tmp_path: Path) -> None:
+    facts = tmp_path / "facts.json"
+    facts.write_text('{"schema":"vsmmu.host/1","name":"x","surprise":1}', encoding="utf-8")
+    answer = vsmmu("show", "--host", str(facts))
+    assert answer.status == 0
+    assert "this vsmmu does not know surprise, and passes over it" in answer.err

@@ -103,8 +103,10 @@ def test_what_is_shown_and_found_is_what_the_facts_say(name: str, tmp_path: Path
         before, after = check(facts, function), check(found, function)
         if before.answer != "unknown":
             assert after.answer == before.answer
-            # A kernel that tells no registers leaves open which of several reasons QEMU meets first.
-            assert after.failure == before.failure or not again.registers
+            # A kernel that tells no registers, or a log that is not shown, leaves open which of several
+            # reasons QEMU meets first.
+            untold = "gives NESTING up" in nesting(facts, smmu, function).why
+            assert after.failure == before.failure or not again.registers or untold
     assert asked or name == "rk3588"
 
 

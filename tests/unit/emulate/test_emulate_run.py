@@ -18,7 +18,7 @@ import pytest
 from emulate_helpers import ROOT, WORDS, emulate, fact, host
 
 from vsmmu.host.builtin import builtin_host, builtin_names
-from vsmmu.host.facts import Host, HostFunction
+from vsmmu.host.facts import Host, HostFunction, ReservedRegion
 from vsmmu.host.files import load_host, save_host
 from vsmmu.smmuv3.fields import FIELDS
 
@@ -116,7 +116,7 @@ def test_the_trace_has_every_call(facts: Path, tmp_path: Path) -> None:
 
 def test_what_is_made_up_is_said() -> None:
     done = emulate(["--host", "builtin:gb200", "--", "true"])
-    assert "synthetic bits of smmu3.0x0000000005000000 and 3 more: IDR0:e7fffbff" in done.stderr
+    assert "synthetic bits of smmu3.0x0000000011000000 and 3 more: IDR0:e7fffbff" in done.stderr
     assert done.stdout == ""
 
 
@@ -253,6 +253,10 @@ def test_a_probe_of_the_emulated_host_leaves_the_real_ones_facts_alone(facts: Pa
     assert (real.read_bytes() if real.exists() else None) == before
 
 
+def _place(region: ReservedRegion) -> tuple[str, str, str]:
+    return region.start, region.end, region.type
+
+
 @pytest.mark.parametrize("name", builtin_names())
 def test_the_prober_finds_the_facts_again(facts: Path, tmp_path: Path, name: str) -> None:
     """The unchanged prober on every built-in host: what the facts say comes back, the rest is synthetic."""
@@ -263,11 +267,17 @@ def test_the_prober_finds_the_facts_again(facts: Path, tmp_path: Path, name: str
     found = load_host(str(tmp_path / "host.json"))
     assert [smmu.name for smmu in found.smmus] == sorted(smmu.name for smmu in shown.smmus)
     assert [f.address for f in found.functions] == sorted(f.address for f in shown.functions)
+    for function in shown.functions:
+        before, probed = function.reserved_regions, found.function(function.address)
+        assert probed is not None
+        if before is not msgspec.UNSET:
+            assert isinstance(probed.reserved_regions, tuple)
+            assert [*map(_place, probed.reserved_regions)] == [*map(_place, before)]
     for smmu in shown.smmus:
         again = found.smmu(smmu.name)
         assert again is not None
-        if shown.read(smmu.coherent, "coherent").exact == 0:
-            # vfio refuses everything behind it, so there is nothing that could be asked.
+        if shown.read(smmu.coherent, "coherent").exact == 0 or not shown.behind(smmu):
+            # vfio refuses everything behind it, or nothing is: there is nothing that could be asked.
             assert not again.registers
             continue
         for key in FIELDS:

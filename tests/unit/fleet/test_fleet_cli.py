@@ -274,7 +274,8 @@ def test_a_baseline_flows_into_resolve(facts: Path, tmp_path: Path, capsys: Capt
     ("a", "b", "status", "word"),
     [
         ("gh200", "gh200", 0, "identical"),
-        ("gh200", "gb200", 0, "superset"),
+        ("gh200", "gb200", 1, "unknown"),
+        ("gh200-no-cmdqv", "gh200", 0, "superset"),
         ("gb200", "gh200", 1, "unknown"),
         ("gb200", "thunderx2", 1, "incompatible"),
         ("fvp-rd-mmu720ae", "gb200", 1, "incompatible"),
@@ -386,7 +387,7 @@ def test_report_as_text(facts: Path, capsys: Captured) -> None:
     assert run(["report", str(facts)]) == 0
     text = capsys.readouterr().out
     assert re.search(r"4 +2 +off +off +0 +44 +yes", text)
-    assert re.search(r"1 +off +\? +\? +44 +unknown +ats,ssidsize,oas +Marvell", text)
+    assert re.search(r"1 +off +\? +\? +44 +unknown +ats,ssidsize,oas,cmdqv +Marvell", text)
 
 
 def test_report_since(facts: Path, tmp_path: Path, capsys: Captured) -> None:

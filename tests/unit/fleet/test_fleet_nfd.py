@@ -194,7 +194,8 @@ def test_the_rules_select_the_hosts_that_they_promise() -> None:
         }
         for rule in rules
     }
-    assert found["fits-grace"] == {"gb200", "gh200"}
+    assert found["fits-grace"] == {"gb200", "gb300", "gh200", "gh200-no-cmdqv"}
     assert found["fits-least"] == {
-        "altra", "fvp-rd-mmu720ae", "gb200", "gh200", "kunpeng920", "thunderx2",
+        "altra", "fvp-rd-mmu720ae", "gb200", "gb300", "gh200", "gh200-no-cmdqv", "kunpeng920",
+        "thunderx2",
     }  # fmt: skip

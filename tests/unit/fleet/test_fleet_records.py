@@ -17,7 +17,7 @@ from vsmmu.fleet.records import RecordReader, split_list
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.evidence import Evidence
 from vsmmu.host.facts import Host, HostFunction, Kernel
-from vsmmu.host.files import decode_host
+from vsmmu.host.files import decode_host, unknown_members
 
 GH200 = builtin_host("gh200")
 PLAIN: dict[str, Any] = json.loads(line(GH200))
@@ -64,8 +64,6 @@ def test_order_and_blanks_do_not_matter() -> None:
         {"name": "x" * 300},
         {"name": 7},
         {"taken_at": "\u0000"},
-        {"kernel": {"relase": "7"}},
-        {"colour": "red"},
         {"synthetic": 7},
         {"synthetic": [7]},
         {"title": None},
@@ -82,11 +80,32 @@ def test_what_the_strict_reader_refuses_is_refused_after_a_good_one_too(change: 
     assert "x:2" in caught.value.where
 
 
-FUNCTION = {"address": "0009:01:00.0", "smmu": "smmu3.0x0000000005000000"}
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"colour": "red"},
+        {"kernel": {"relase": "7"}},
+        {"functions": [{"address": "0009:01:00.0", "colour": {"a": [None]}}]},
+        {"smmus": [{"name": "a", "colour": None}], "functions": []},
+        {"evidence": {**PLAIN["evidence"], "x": {"kind": "published", "source": "y", "colour": 1}}},
+    ],
+)
+def test_members_of_a_later_version_are_passed_over_by_both_readers(change: dict[str, object]) -> None:
+    data = dump({**PLAIN, **change})
+    reader = RecordReader()
+    for _ in range(2):  # the strict way, and the quick way
+        record = reader.read(data, "x")
+        assert reader.classes[record.kind].fingerprint == class_of(decode_host(data, "x")).fingerprint
+    assert unknown_members(data)
+
+
+FUNCTION = {"address": "0009:01:00.0", "smmu": "smmu3.0x0000000011000000"}
 OTHER_FUNCTIONS: list[object] = [
     [],
     [{**FUNCTION, "label": "moved"}],
     [{**FUNCTION, "smmu": None}],
+    [{**FUNCTION, "colour": "red"}],
+    [{**FUNCTION, "reserved_regions": [{"start": "0x5", "end": "0x6", "type": "direct", "colour": 7}]}],
     [{"address": "0009:01:00.0"}, {"address": "0009:02:00.0"}],
     [{**FUNCTION, "canwbs": {"value": 1, "evidence": "kubevirt"}}],
     [{**FUNCTION, "canwbs": {"value": 0, "evidence": "kubevirt"}}],
@@ -95,7 +114,10 @@ OTHER_FUNCTIONS: list[object] = [
 WRONG_FUNCTIONS: list[object] = [
     [FUNCTION, FUNCTION],
     [{**FUNCTION, "smmu": "another"}],
-    [{**FUNCTION, "colour": "red"}],
+    [{**FUNCTION, "reserved_regions": None}],
+    [{**FUNCTION, "reserved_regions": [{"start": "5", "end": "0x6", "type": "direct"}]}],
+    [{**FUNCTION, "reserved_regions": [{"start": "0x7", "end": "0x6", "type": "direct"}]}],
+    [{**FUNCTION, "reserved_regions": [{"start": "0x5", "end": "0x6", "type": "x", "evidence": "nobody"}]}],
     [{**FUNCTION, "address": "1:0.0"}],
     [{**FUNCTION, "canwbs": {"value": 1, "evidence": "nobody"}}],
     [{**FUNCTION, "canwbs": {"value": None, "evidence": "kubevirt"}}],

@@ -64,7 +64,7 @@ def test_a_domain_is_read_back(virsh: Virsh, capsys: pytest.CaptureFixture[str])
     # The VM has values that the function's SMMU would not give it now: auto would come out differently.
     assert run(["inspect", "guest1", "--host", "builtin:gb200", "--timeout", "60"]) == 1
     said = capsys.readouterr().out
-    assert "s on pcie.s for 0009:01:00.0, behind smmu3.0x0000000005100000" in said
+    assert "s on pcie.s for 0009:01:00.0, behind smmu3.0x0000000012000000" in said
     assert said.startswith("domain guest1: QEMU 11.1.3, running")
     assert "IDR0 0x0d44101a" in said
 

@@ -76,14 +76,14 @@ def test_a_function_named_twice_is_given_once() -> None:
 
 
 def test_an_smmu_gets_ports_and_values_for_functions_to_come() -> None:
-    answer = planned("smmu3.0x0000000005100000", spare=2)
+    answer = planned("smmu3.0x0000000012000000", spare=2)
     entry = answer.vsmmus[0]
     assert [port.function for port in entry.ports] == ["", ""]
     assert f"-device {SMMU} " in f"{' '.join(answer.arguments)} "
     assert not any(word.startswith("vfio-pci") for word in answer.arguments)
     # QEMU's own auto would not start without an endpoint.
     assert answer.answer == "starts"
-    assert len(planned("smmu3.0x0000000005100000").vsmmus[0].ports) == 1
+    assert len(planned("smmu3.0x0000000012000000").vsmmus[0].ports) == 1
 
 
 def test_an_existing_command_line_stays_as_it_is() -> None:

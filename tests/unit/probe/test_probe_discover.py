@@ -13,7 +13,7 @@ from iort_table import root, smmu, table
 
 from fake_host import BOOT, LOG, SMMU, FakeHost, config_space
 from vsmmu.host.evidence import Evidence, Fact
-from vsmmu.host.facts import Host, Kernel, RegisterFact
+from vsmmu.host.facts import Host, Kernel, RegisterFact, ReservedRegion
 from vsmmu.host.files import save_host
 from vsmmu.probe.discover import discover
 from vsmmu.probe.live import describe_age, live_host
@@ -65,6 +65,44 @@ def test_what_sysfs_and_the_log_say(fake: FakeHost) -> None:
     unknown = host.read_field(entry, "IDR1.SSIDSIZE")
     assert unknown.is_unknown
     assert "vsmmu probe" in unknown.evidence.detail
+
+
+def test_the_log_settles_nesting_and_command_queues(fake: FakeHost) -> None:
+    lines = (
+        "arm-smmu-v3 9050000.smmuv3: found companion CMDQV device: NVDA200C:00",
+        "arm-smmu-v3 9050000.smmuv3: option mask 0x10",
+        "acpi NVDA200C:00: tegra241_cmdqv: Falling back to standard SMMU CMDQ",
+        LOG.replace("0x01088705", "0x01000705"),
+    )
+    fake.write("/dev/kmsg", "".join(f"6,1,1,-;{line}\n" for line in lines))
+    host = discover(fake.tree)
+    entry = host.smmu(SMMU)
+    assert entry is not None
+    assert entry.kernel_log == lines
+    for fact, key in ((entry.cmdqv, "cmdqv"), (entry.nesting, "nesting")):
+        reading = host.read(fact, key)
+        assert (reading.exact, reading.evidence.kind) == (0, "inferred")
+
+
+def test_reserved_regions_and_the_machines_name(fake: FakeHost) -> None:
+    assert discover(fake.tree).product == ""
+    fake.write("/sys/firmware/devicetree/base/model", b"linux,dummy-virt\0")
+    assert discover(fake.tree).product == "linux,dummy-virt"
+    fake.write("/sys/class/dmi/id/product_name", "GB300 NVL\n")
+    text = (
+        "0x00000000a1600000 0x00000000b97fffff direct\nx\n0x5 0x4 direct\nz z direct\n0x8000000 0x80fffff msi"
+    )
+    fake.write("/sys/kernel/iommu_groups/1/reserved_regions", text)
+    host = discover(fake.tree)
+    assert host.product == "GB300 NVL"
+    nic, outside = host.function("0000:00:05.0"), host.function("0001:00:01.0")
+    assert nic is not None
+    assert outside is not None
+    assert nic.reserved_regions == (
+        ReservedRegion("0xa1600000", "0xb97fffff", "direct"),
+        ReservedRegion("0x8000000", "0x80fffff", "msi"),
+    )
+    assert outside.reserved_regions is msgspec.UNSET
 
 
 def test_of_the_command_line_only_what_bears_on_it(fake: FakeHost) -> None:

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host argument of every verb: read, with a remark on what of a facts file was passed over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vsmmu.cli import console
+
+if TYPE_CHECKING:
+    from vsmmu.host.facts import Host
+
+__all__ = ["read_described_host", "read_host"]
+
+
+def read_host(spec: str) -> Host:
+    """The facts about a host: ``live``, a facts file, ``-``, or ``builtin:NAME``.
+
+    :raise VsmmuError: as :func:`vsmmu.api.load_host`.
+    """
+    from vsmmu.api import load_host
+    from vsmmu.host.files import spell_unread
+
+    host = load_host(spec)
+    if host.unread:
+        console.remark(f"note: {spec}: {spell_unread(host)}", "note")
+    return host
+
+
+def read_described_host(spec: str, kernel_log: str | None, release: str, lspci: str | None) -> Host:
+    """The facts about a host, from or with texts of other programs.
+
+    :param kernel_log: the path of a kernel log that takes the place of ``spec``.
+    :param release: of the kernel that wrote it.
+    :param lspci: the path of what ``lspci -vvv`` printed; it adds to the functions that the facts have.
+    :raise VsmmuError: as :func:`read_host`; a text that is something else.
+    """
+    from vsmmu.host.files import read_bounded
+
+    if kernel_log is None:
+        host = read_host(spec)
+    else:
+        from vsmmu.probe.log_text import MAX_LOG_BYTES, host_of_log
+
+        host = host_of_log(read_bounded(kernel_log, MAX_LOG_BYTES, "kernel-log"), kernel_log, release)
+    if lspci is None:
+        return host
+    from vsmmu.probe.lspci_text import MAX_LSPCI_BYTES, add_capabilities, read_lspci
+
+    said = read_lspci(read_bounded(lspci, MAX_LSPCI_BYTES, "lspci"), lspci)
+    missing = [entry.address for entry in said if host.function(entry.address) is None]
+    if missing:
+        console.remark(
+            f"note: {lspci}: no facts of {len(missing)} of its {len(said)} functions, such as {missing[0]}",
+            "note",
+        )
+    return add_capabilities(host, said)
