@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judgements on one host that several facts decide: nesting, ATS, bridges. Each is made here alone.
+"""Judgements on one host that several facts decide: nesting, ATS, bridges, 1:1 regions; each made here alone.
 
 Nesting is what ``IOMMU_VIOMMU_ALLOC`` needs. Source: Linux 7.3 drivers/iommu/arm/arm-smmu-v3:
 arm_smmu_device_hw_probe() and arm_smmu_device_iidr_probe() (the driver's NESTING feature: both stages, and no
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from vsmmu.host.driver_line import kernel_version, last_probe_line
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3
 from vsmmu.smmuv3.interval import Interval, exactly, hull
@@ -20,7 +22,16 @@ if TYPE_CHECKING:
 
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
 
-__all__ = ["MMUS_WITH_ERRATA", "Judgement", "ats", "bridge", "nest_parent", "nesting", "nesting_behind"]
+__all__ = [
+    "MMUS_WITH_ERRATA",
+    "Judgement",
+    "ats",
+    "bridge",
+    "direct_mapped",
+    "nest_parent",
+    "nesting",
+    "nesting_behind",
+]
 
 _ARM: Final = 0x43B
 _MMU_600, _MMU_700 = 0x483, 0x487
@@ -133,6 +144,21 @@ def bridge(function: HostFunction) -> Judgement:
         return Judgement(_OPEN, "its class is not known")
     decide = _yes if function.class_code.startswith(_CLASS_BRIDGE) else _no
     return decide(f"its class is {function.class_code}")
+
+
+def direct_mapped(function: HostFunction) -> Judgement:
+    """Whether firmware wants the function mapped 1:1, so that the kernel gives it to no VM.
+
+    Source: Linux 7.3 __iommu_take_dma_ownership() and iommu_create_device_direct_mappings() in
+    drivers/iommu/iommu.c; the regions are those of the IOMMU group (IORT RMR, RMRR, IVMD). A region of type
+    ``direct-relaxable`` is no obstacle.
+    """
+    if function.reserved_regions is msgspec.UNSET:
+        return Judgement(_OPEN, "its reserved regions were not looked at")
+    direct = [region for region in function.reserved_regions if region.type == "direct"]
+    if not direct:
+        return _no("no reserved region of type direct")
+    return _yes(f"the reserved region {direct[0].start}..{direct[0].end} is of type direct")
 
 
 def _implied_nesting(host: Host, smmu: HostSmmu, function: HostFunction | None) -> Judgement:

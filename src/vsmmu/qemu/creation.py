@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from vsmmu.diagnostic import by_severity
+from vsmmu.host.judgements import direct_mapped
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge, is_pci, is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
@@ -24,7 +25,7 @@ from vsmmu.qemu.board import (
     machine_refusals,
     with_globals,
 )
-from vsmmu.qemu.doubts import unlisted_function, vendor_machine
+from vsmmu.qemu.doubts import direct_region, unlisted_function, vendor_machine
 from vsmmu.qemu.findings import Findings, Refused
 from vsmmu.qemu.hazards import hazards_of
 from vsmmu.qemu.naming import (
@@ -32,14 +33,14 @@ from vsmmu.qemu.naming import (
     device_faults,
     doubt_of,
     machine_faults,
+    mended_settings,
     remedy_of,
     with_meant_types,
-    with_remedy,
 )
 from vsmmu.qemu.outcome import Failure, Step, Verdict, answer_of, failure
 from vsmmu.qemu.placement import Placement
 from vsmmu.qemu.realize import Plug, refusals
-from vsmmu.qemu.settings import SettingsError, VsmmuSettings, read_bool, read_settings, without
+from vsmmu.qemu.settings import VsmmuSettings, read_bool
 from vsmmu.qemu.state import Endpoint, Vsmmu
 from vsmmu.qemu.versions import MachineType, Qemu, is_vendor_machine, machine_type
 from vsmmu.qemu.vfio import ENDING, VfioPlug, vfio_refusals
@@ -204,7 +205,11 @@ class Creation:
     def _create_vsmmu(self, device: Device, faults: Sequence[NameFault]) -> None:
         if self.machine_type is None:
             self._stop("qemu-not-virt", device.name, device.origin.option)
-        settings = self._settings(device, faults)
+        known, version = len(self._findings.refusals), self._machine_version()
+        settings = mended_settings(device, self.machine, self.qemu, version, faults, self._findings)
+        for fault in faults if len(self._findings.refusals) == known else ():
+            if fault.code not in TYPE_FAULTS:
+                self._fault(fault, device.name, device.origin.option)
         plug = self._plug(device, settings)
         for refusal in refusals(plug):
             self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
@@ -214,24 +219,6 @@ class Creation:
         self.vsmmus.append(vsmmu)
         self._vsmmu_of[plug.bus.owner if plug.bus else _BOARD] = vsmmu
         self._note(vsmmu.name, f"realized on {settings.primary_bus}; auto_mode={vsmmu.auto_mode}")
-
-    def _settings(self, device: Device, faults: Sequence[NameFault]) -> VsmmuSettings:
-        """The device's settings, without what QEMU's parser refuses."""
-        machine, known = self.machine, len(self._findings.refusals)
-        while True:
-            try:
-                settings = read_settings(device, machine, self.qemu, self._machine_version())
-            except SettingsError as error:
-                fault = next((entry for entry in faults if entry.text == error.failed.text), None)
-                self._findings.refuse(error.failed if fault is None else with_remedy(error.failed, fault))
-                nearest = fault.nearest if fault is not None else ""
-                device, machine = without(device, machine, error.property, nearest)
-                continue
-            if len(self._findings.refusals) == known:
-                for fault in faults:
-                    if fault.code not in TYPE_FAULTS:
-                        self._fault(fault, device.name, device.origin.option)
-            return settings
 
     def _plug(self, device: Device, settings: VsmmuSettings) -> Plug:
         bus = self._topology.primary_bus_of(device)
@@ -279,6 +266,12 @@ class Creation:
             refuse(refusal.code, device.name, device.origin.option, **refusal.values)
         if device.text("iommufd") and endpoint.function is not None:
             self._bound.add(endpoint.function.address)
+        if (
+            endpoint.function is not None
+            and direct_mapped(endpoint.function).answer
+            and not device.text("iommufd")
+        ):
+            self._findings.note(direct_region(device.name, endpoint.function.address))
         if vsmmu is None:
             if device.text("iommufd"):
                 self._admission.check_vfio_ats(endpoint, self._phase)
@@ -307,6 +300,7 @@ class Creation:
             board_smmu=board_smmu,
             conventional=bus.owner in self._conventional,
             incoherent=self._admission.is_incoherent(endpoint),
+            direct=function is not None and direct_mapped(function).answer is True,
             absent=address is not None and function is None and self.host.complete,
             region=self._placement.region(endpoint.device) if behind else {},
         )

@@ -16,13 +16,17 @@ from vsmmu.qemu.names import (
     judge_machine,
     judge_object,
 )
+from vsmmu.qemu.settings import SettingsError, read_settings, without
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from vsmmu.machine.model import Device, Machine
+    from vsmmu.qemu.findings import Findings
     from vsmmu.qemu.outcome import Failure
+    from vsmmu.qemu.settings import VsmmuSettings
     from vsmmu.qemu.versions import Qemu
+    from vsmmu.versions import Version
 
 __all__ = [
     "TYPE_FAULTS",
@@ -30,6 +34,7 @@ __all__ = [
     "doubt_of",
     "machine_faults",
     "meant",
+    "mended_settings",
     "remedy_of",
     "with_meant_types",
     "with_remedy",
@@ -91,6 +96,29 @@ def remedy_of(fault: NameFault) -> str:
 def with_remedy(failed: Failure, fault: NameFault) -> Failure:
     """A refusal of the settings' own reader, with what was probably meant."""
     return msgspec.structs.replace(failed, remedy=remedy_of(fault)) if meant(fault) else failed
+
+
+def mended_settings(
+    device: Device,
+    machine: Machine,
+    qemu: Qemu,
+    version: Version,
+    faults: Sequence[NameFault],
+    findings: Findings,
+) -> VsmmuSettings:
+    """A vSMMU's settings without what QEMU's parser refuses, which goes into the findings.
+
+    :param version: of the machine type.
+    :param faults: of the device's names, for what was probably meant by one that is refused.
+    """
+    while True:
+        try:
+            return read_settings(device, machine, qemu, version)
+        except SettingsError as error:
+            fault = next((entry for entry in faults if entry.text == error.failed.text), None)
+            findings.refuse(error.failed if fault is None else with_remedy(error.failed, fault))
+            nearest = fault.nearest if fault is not None else ""
+            device, machine = without(device, machine, error.property, nearest)
 
 
 def doubt_of(fault: NameFault, device: str, qemu: str) -> Diagnostic:

@@ -346,6 +346,13 @@ _TABLE: Final = (
         "vfio {vfio}: ",
     ),
     Message(
+        "qemu-direct-region",
+        "error bind device fd=N to iommufd=N: Invalid argument",
+        "give the VM another function: firmware wants this one mapped 1:1 (a reserved region of type direct), and the "
+        "kernel says: Firmware has requested this device have a 1:1 IOMMU mapping, rejecting configuring the device",
+        "vfio {vfio}: ",
+    ),
+    Message(
         "qemu-function-twice",
         "error bind device fd=N to iommufd=N: Invalid argument",
         "{device} and another vfio-pci name the same host function: a function can be given once",

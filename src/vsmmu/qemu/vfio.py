@@ -24,6 +24,7 @@ __all__ = ["ENDING", "VfioPlug", "vfio_refusals"]
 ENDING: Final = frozenset(
     (
         "qemu-board-smmu",
+        "qemu-direct-region",
         "qemu-conventional",
         "qemu-fd-without-id",
         "qemu-function-twice",
@@ -44,6 +45,7 @@ class VfioPlug(NamedTuple):
     :param conventional: whether its bus hangs off a PCIe-to-PCI bridge.
     :param incoherent: whether the host SMMU behind it is known not to be coherent.
     :param region: the numbers of its memory region behind an SMMU (:meth:`Placement.region`).
+    :param direct: whether the host function has to stay mapped 1:1.
     :param absent: whether the host certainly has no such function.
     """
 
@@ -57,6 +59,7 @@ class VfioPlug(NamedTuple):
     board_smmu: bool
     conventional: bool
     incoherent: bool
+    direct: bool
     absent: bool
     region: Mapping[str, object]
 
@@ -99,6 +102,8 @@ def _host_device(plug: VfioPlug) -> Iterator[Refusal]:
     if backend and plug.incoherent:
         path = device.text("sysfsdev") or f"/sys/bus/pci/devices/{plug.name}"
         yield Refusal("qemu-no-vfio-device", {"vfio": plug.name, "value": path})
+    if backend and plug.direct:
+        yield Refusal("qemu-direct-region", {"vfio": plug.name})
     if backend and function is not None and function.address in plug.bound:
         yield Refusal("qemu-function-twice", {"vfio": plug.name})
 

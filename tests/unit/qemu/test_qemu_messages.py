@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from examples import Q10_2, Q11_0, Q11_1, device, fact, function, host, options, port, smmu, vfio, vm
+from vsmmu.host.facts import ReservedRegion
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu import hazards
 from vsmmu.qemu.process import QemuProcess, start
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 PINNED = "ats=off,ril=on,ssidsize=0,oas=44"
 V1 = vfio("0000:01:00.0", 1)
+DIRECT = ReservedRegion("0xa1600000", "0xb97fffff", "direct")
 
 
 class Scene(NamedTuple):
@@ -143,6 +145,9 @@ SCENES = {
     "qemu-property-unknown": Scene(vm("", f"{port(1)},chasis=1", V1)),
     "qemu-property-value": Scene(vm("", port(1), f"{V1},rombar=x")),
     "qemu-type-unknown": Scene(options("-M virt -nodefaults -device pci-device")),
+    "qemu-direct-region": Scene(
+        vm(), host(smmu(), msgspec.structs.replace(function(), reserved_regions=(DIRECT,)))
+    ),
     "qemu-function-twice": Scene(vm("", port(1), V1, port(2), vfio("0000:01:00.0", 2))),
     "qemu-no-cold-plug": Scene(vm("", port(1))),
     "qemu-slot-address": Scene(options("-M virt -device edu,addr=zz")),
