@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from conftest import Module
 
 #: Packages that compute: nothing in them opens files, reads clocks, starts programs or prints.
-PURE = ("smmuv3", "picture", "machine", "qemu", "policy", "plan", "fleet")
+PURE = ("smmuv3", "picture", "machine", "qemu", "libvirt", "policy", "plan", "fleet")
 #: The modules of these packages that exist to touch the world, each for one thing.
 IMPURE = {
     "vsmmu.machine.command_line.files": "reads the files that -readconfig names",

@@ -69,3 +69,19 @@ def test_exported_names_exist(modules: tuple[Module, ...]) -> None:
         known = {*_defined(module), *imported}
         missing += [f"{module.name}: {name}" for name in _exported(module) or () if name not in known]
     assert missing == []
+
+
+def test_no_two_public_classes_have_one_name(modules: tuple[Module, ...]) -> None:
+    homes: dict[str, list[str]] = {}
+    for module in modules:
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module.name)
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}
+
+
+def test_no_three_files_have_one_name(modules: tuple[Module, ...]) -> None:
+    """A file's name says its job: three of one name do three jobs."""
+    names = [module.name.rpartition(".")[2] for module in modules if module.name != "vsmmu.cli"]
+    own = [name for name in names if not any(f"vsmmu.cli.{name}" == module.name for module in modules)]
+    assert {name for name in own if own.count(name) > 2} == set()
