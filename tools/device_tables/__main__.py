@@ -16,9 +16,11 @@ def main() -> None:
     """Read the arguments, ask the binary, write the file."""
     parser = argparse.ArgumentParser(prog="python -m device_tables", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="where the table goes")
+    parser.add_argument("--build", default="", help="which build it is, where the binary does not say")
     parser.add_argument("program", nargs="+", help="a QEMU binary, with whatever must stand before it")
     options = parser.parse_args()
     answers = ask(options.program)
+    answers = answers._replace(build=options.build or answers.build)
     table = fold(answers, accepted(options.program))
     correct(options.program, table["devices"])
     options.out.write_text(rows(table), encoding="utf-8")

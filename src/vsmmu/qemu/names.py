@@ -134,7 +134,8 @@ def _judge_property(
     if name in _READ_ONLY or held in _FIXED_KINDS:
         text = f"Property '{kind.name}.{name}' is not writable"
         writable = [other for other, held in properties.items() if held not in _FIXED_KINDS]
-        return NameFault("qemu-property-unknown", qemu.modelled, text, _nearest(name, writable))
+        certain = qemu.modelled and name not in kind.doubtful
+        return NameFault("qemu-property-unknown", certain, text, _nearest(name, writable))
     if held is None:
         return _unknown_property(kind.name, name, properties, certain=qemu.modelled and "[" not in name)
     if name in kind.doubtful and not known_names.settled(kind.name, name):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names and values against what QEMU 11.1.3 said of them: tests/golden/qemu-11.1.3, every recording."""
+"""Names and values against what QEMU 11.1.3 and 10.2.2 said of them: every recording in tests/golden."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from vsmmu.qemu.versions import LATEST, RELEASES, Qemu, parse_version
 if TYPE_CHECKING:
     from vsmmu.qemu.names import NameFault
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "qemu-11.1.3"
+GOLDEN = Path(__file__).parents[2] / "golden"
 ORIGIN = Origin("-device x", "argument 1")
 
 
-def load(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (GOLDEN / f"{name}.jsonl").read_text().splitlines()]
+def load(name: str, version: str = "11.1.3") -> list[dict[str, Any]]:
+    lines = (GOLDEN / f"qemu-{version}" / f"{name}.jsonl").read_text().splitlines()
+    return [json.loads(line) | {"qemu": version} for line in lines]
 
 
-NAMES = load("names")
+NAMES = load("names") + load("names", "10.2.2")
 OTHERS = [case for name in ("x86-tcg", "arm64-kvm", "arm64-kvm-answers") for case in load(name)]
 
 
@@ -51,31 +52,34 @@ def first_fault(machine: Machine, qemu: Qemu = LATEST) -> tuple[str, NameFault] 
     return None
 
 
-def said(command: str) -> tuple[str, NameFault | None]:
-    found = first_fault(read_words(shlex.split(command)).machine())
+def said(case: dict[str, Any]) -> tuple[str, NameFault | None]:
+    found = first_fault(read_words(shlex.split(case["command"])).machine(), parse_version(case["qemu"]))
     return ("", None) if found is None else (f"qemu-system-aarch64: {found[0]}{found[1].text}", found[1])
 
 
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(case, id=case["command"][63:]) for case in NAMES if "beyond" not in case],
-)
+def cases(*, beyond: bool) -> list[Any]:
+    return [
+        pytest.param(case, id=f"{case['qemu']}: {case['command'][63:]}")
+        for case in NAMES
+        if ("beyond" in case) == beyond
+    ]
+
+
+@pytest.mark.parametrize("case", cases(beyond=False))
 def test_a_name_or_value_is_refused_as_qemu_refused_it(case: dict[str, Any]) -> None:
-    text, fault = said(case["command"])
+    text, fault = said(case)
     assert text == (case.get("stderr") or [""])[0]
     assert (fault is None) == (case["exit"] == 0)
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in NAMES if "beyond" in case], ids=lambda case: case["command"][63:]
-)
+@pytest.mark.parametrize("case", cases(beyond=True))
 def test_what_is_beyond_names_is_refused_by_qemu_for_another_reason(case: dict[str, Any]) -> None:
     assert case["exit"] or case["beyond"] == "reading"
     if case["beyond"] == "reading":
         with pytest.raises(VsmmuError):
             read_words(shlex.split(case["command"])).machine()
     else:
-        assert said(case["command"])[0] != case["stderr"][0]
+        assert said(case)[0] != case["stderr"][0]
 
 
 def test_nothing_that_qemu_starts_has_a_fault() -> None:
@@ -83,7 +87,7 @@ def test_nothing_that_qemu_starts_has_a_fault() -> None:
     for case in OTHERS:
         if case.get("exit", 0) or "config" in case or "reading" in case:
             continue
-        text, fault = said(case["command"])
+        text, fault = said(case)
         if fault is not None:
             wrong.append((case["id"], text))
     assert wrong == []
