@@ -13,7 +13,8 @@ from vsmmu.errors import VsmmuError
 from vsmmu.machine.command_line.argv import CommandLine, read_source, read_words
 from vsmmu.machine.command_line.keyval import escape, merged, opts_id, parse_opts
 from vsmmu.machine.command_line.qjson import parse_object, quote
-from vsmmu.machine.command_line.shell import scan, splice
+from vsmmu.machine.command_line.shell import scan
+from vsmmu.machine.command_line.shell_edits import splice
 from vsmmu.machine.topology import Topology
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)

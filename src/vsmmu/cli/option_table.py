@@ -92,11 +92,11 @@ _HOSTS: Final = "live|FILE|builtin:NAME"
 
 OPTIONS: Final[tuple[Option, ...]] = (
     # Arguments
-    Option("file", _VM, kind="path", metavar="FILE"),
+    Option("file", _VM, kind="path", metavar="VM"),
     Option("devices", ("plan",), metavar="DEVICE...", multiple=True, required=True),
     Option("devices", ("show", "probe"), metavar="[DEVICE]...", multiple=True),
     Option("hosts", _FLEET, metavar="HOST...", multiple=True, required=True, complete="host"),
-    Option("target", ("inspect",), metavar="SOCKET|PID|DOMAIN", required=True),
+    Option("target", ("inspect",), kind="path", metavar="VM", required=True),
     Option("argv", ("emulate",), metavar="[--] PROGRAM…", multiple=True, required=True),
     Option("argv", ("lab run",), metavar="[--] COMMAND…", multiple=True, required=True),
     Option("shell", ("completion",), kind="choice", choices=("bash", "zsh", "fish"), required=True),
@@ -147,7 +147,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("--spare", ("plan",),
            "Leave N ports for hot-plug behind each vSMMU.", "count", metavar="N", default=0, most=255),
     Option("--domain", ("plan",),
-           "A libvirt domain (virsh dumpxml --inactive) to add to; gives -o xml.", "path", metavar="FILE"),
+           "A libvirt domain to add to: its XML or its name; gives -o xml.", "path", metavar="FILE|NAME"),
     # Verbs about a running VM and about a host
     Option("--hotplug", ("inspect",),
            "Say whether this function could be plugged in, as QEMU would.", metavar="BDF"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""click's options and arguments, made of the rows of the option table; the ``FILE | -- COMMAND`` argument."""
+"""click's options and arguments, made of the rows of the option table; the ``VM | -- COMMAND`` argument."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WORDS: Final = "vsmmu.words"
 
 
 class VmCommand(click.Command):
-    """A verb about a VM: its command line stands after ``--``, or in a file, or on standard input."""
+    """A verb about a VM: its command line stands after ``--``, or the argument names it (a file, - or a process)."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep everything after the first ``--`` away from click, which would look for options in it."""
@@ -35,7 +35,7 @@ class VmCommand(click.Command):
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The usage line, with the form that click cannot know."""
-        return ["[OPTIONS]", "[FILE | -- QEMU-COMMAND...]"]
+        return ["[OPTIONS]", "[VM | -- QEMU-COMMAND...]"]
 
 
 def given_words(ctx: click.Context) -> tuple[str, ...] | None:

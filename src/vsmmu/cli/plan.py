@@ -74,19 +74,24 @@ def command(question: _Question, output: str) -> int:
     return 0
 
 
-def _domain(file: str | None) -> DomainXml | None:
-    if file is None:
+def _domain(name: str | None) -> DomainXml | None:
+    if name is None:
         return None
-    from vsmmu.host.files import read_bounded
-    from vsmmu.machine.domain.document import read_domain_xml
-    from vsmmu.machine.domain.elements import MAX_DOMAIN_BYTES
+    from vsmmu.api import read_vm_file
+    from vsmmu.errors import UsageError
 
-    where = "standard input" if file == "-" else file
-    return read_domain_xml(read_bounded(file, MAX_DOMAIN_BYTES, "domain"), where)
+    domain = read_vm_file(name).domain
+    if domain is None:
+        raise UsageError(
+            "not-a-domain",
+            f"--domain {name!r:.80} is a QEMU command line",
+            next="write the command after --, or name a libvirt domain or its XML",
+        )
+    return domain
 
 
 def _plan(question: _Question, domain: DomainXml | None) -> Plan:
-    from vsmmu.api import load_qemu
+    from vsmmu.api import load_qemu, read_vm
     from vsmmu.cli.hosts import read_host
     from vsmmu.errors import UsageError
     from vsmmu.machine.command_line.files import read_config_file
@@ -100,6 +105,8 @@ def _plan(question: _Question, domain: DomainXml | None) -> Plan:
         raise UsageError(
             "two-inputs", "both a domain and a command after -- are given", next="give one of them"
         )
+    if words:
+        read_vm(words)  # what is no QEMU command is refused as everywhere
     options = Options(
         policy="qemu" if question.policy == "qemu" else "common",
         machine_type=question.machine_type or "",

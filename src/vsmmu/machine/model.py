@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from vsmmu.diagnostic import Edit
+    from vsmmu.diagnostic import Diagnostic, Edit
 
 __all__ = [
     "VSMMU_DRIVER",
@@ -23,6 +23,7 @@ __all__ = [
     "Machine",
     "MachineObject",
     "Origin",
+    "Unread",
 ]
 
 #: QEMU's name of the device that this project is about.
@@ -32,6 +33,12 @@ VSMMU_TYPES: Final = frozenset((VSMMU_DRIVER, "arm-smmu", "sys-bus-device", "dev
 
 #: A property as written: always ``str`` in ``key=value`` form; any JSON value in JSON form.
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
+
+
+class Unread(str):
+    """A property's value as written (``$MAC``), which only a shell knows: no rule may judge it."""
+
+    __slots__ = ()
 
 
 class Origin(NamedTuple):
@@ -108,6 +115,7 @@ class Machine(NamedTuple):
     :param network_cards: models of the cards that the board makes because of ``-nic`` or ``-net nic``, before
         any ``-device``; the default card is not among them.
     :param numa_nodes: how many NUMA nodes there are; None if that was not said.
+    :param unread: what the text leaves open, such as the options behind ``"$@"``: each an *unknown*, or a note.
     """
 
     program: str
@@ -123,6 +131,7 @@ class Machine(NamedTuple):
     devices: tuple[Device, ...]
     network_cards: tuple[str, ...] = ()
     numa_nodes: int | None = None
+    unread: tuple[Diagnostic, ...] = ()
 
     @property
     def vsmmus(self) -> tuple[Device, ...]:

@@ -36,14 +36,17 @@ class Found(NamedTuple):
 def read_running(target: str, seconds: float, uri: str = "qemu:///system") -> Found:
     """Read a running VM back.
 
-    :param target: the path of a QMP socket, a process id, or the name of a libvirt domain.
+    :param target: the path of a QMP socket, a process id, the name of a libvirt domain, or the file of a
+        command line or domain that runs: its socket or name is used.
     :param seconds: for the whole conversation.
     :param uri: libvirt's connection URI.
     :raise HostLacks: there is no such VM, it does not answer, or it has no monitor for us.
     :raise PermissionRefused: the kernel refuses to show or connect.
     :raise InputRefused: what answers is not QEMU.
     """
-    if target.isdecimal():
+    if target == "-" or Path(target).is_file():
+        return _read_of_file(target, seconds, uri)
+    if target.isdecimal() and not Path(target).exists():
         words = process_words(int(target))
         line = read_words(words)
         paths = tuple(monitor_paths(line))
@@ -56,6 +59,22 @@ def read_running(target: str, seconds: float, uri: str = "qemu:///system") -> Fo
             return Found(read_back(monitor), target, ())
     domain = DomainMonitor(target, uri, seconds)
     return Found(_with_functions(read_back(domain), domain.functions()), f"domain {target}", ())
+
+
+def _read_of_file(path: str, seconds: float, uri: str) -> Found:
+    """The running VM that a file configures."""
+    from vsmmu.host.files import read_bounded
+    from vsmmu.machine.recognise import MAX_VM_BYTES, read_vm
+
+    vm = read_vm(read_bounded(path, MAX_VM_BYTES, "vm"), path)
+    if vm.domain is not None:
+        name = vm.domain.root.first("name")
+        return read_running(name.text if name is not None else "", seconds, uri)
+    assert vm.command_line is not None  # noqa: S101 - a VM is one of the two
+    paths = tuple(monitor_paths(vm.command_line))
+    if not paths:
+        raise _no_socket(path, vm.command_line)
+    return read_running(paths[0], seconds, uri)
 
 
 def _with_functions(running: Running, functions: Mapping[str, str]) -> Running:
@@ -169,6 +188,10 @@ class DomainMonitor:
         # The alias of a device that runs is its id in QEMU; it keeps its number when others go.
         named = {entry.element.value("alias", "name") or entry.id: entry.source for entry in devices}
         return {name: source for name, source in named.items() if source}
+
+    def inactive_xml(self) -> bytes:
+        """The domain as it is configured: what its next start takes."""
+        return self._virsh("dumpxml", "--inactive", self._domain).encode()
 
     def _virsh(self, *words: str) -> str:
         left = self._deadline - time.monotonic()

@@ -92,4 +92,5 @@ def start(
     other = not_modelled(machine)
     if other:
         return unjudged(other, str(qemu), machine.machine_type)
-    return QemuProcess(machine, host, qemu, functions, topology).start()
+    verdict = QemuProcess(machine, host, qemu, functions, topology).start()
+    return verdict.beside(machine.unread) if machine.unread else verdict

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A QEMU command line: read it, get its machine, set properties of its devices, write it back.
 
-It comes as words, as shell text, or NUL-separated, and goes back in the same form with nothing but the
+It comes as words, NUL-separated, or in a text (script, unit, log, ``ps``), and goes back in the same form with nothing but the
 edited properties changed::
 
     line = read_source(data, "vm.sh", read_config_file)
@@ -46,6 +46,16 @@ class CommandLine:
     def words(self) -> tuple[str, ...]:
         """All words, quotes removed: what precedes the emulator, the emulator, its options."""
         return self._source.words
+
+    @property
+    def printed(self) -> tuple[str, ...]:
+        """What QEMU printed after this start, a line each, where the form tells: a libvirt log."""
+        return self._source.printed
+
+    @property
+    def program(self) -> str:
+        """The emulator as called; empty if the options come first."""
+        return "" if self._program is None else self.words[self._program]
 
     @property
     def prefix(self) -> tuple[str, ...]:
@@ -195,7 +205,8 @@ def read_words(words: Iterable[str], reader: Reader | None = None) -> CommandLin
 
 
 def read_source(data: bytes, where: str = "standard input", reader: Reader | None = None) -> CommandLine:
-    """A command line from a file or stream: NUL-separated if there is a NUL in it, else shell text.
+    """A command line from a file or stream: NUL-separated if there is a NUL in it, else one of the forms of
+    text: a libvirt log, a systemd unit, ``ps``, else shell text.
 
     :param where: the file's name, for messages.
     :raise InputRefused: if it is empty, not UTF-8, over a limit, or a quote is not closed.
@@ -203,11 +214,12 @@ def read_source(data: bytes, where: str = "standard input", reader: Reader | Non
     refuse_over(len(data), MAX_SOURCE_BYTES, "bytes", where)
     if b"\0" in data:
         return _checked(NulSource.parse(data, where), reader, where)
-    from vsmmu.machine.command_line.script import (
-        ShellSource,  # with `--` in front of the words nobody needs it
-    )
+    # With `--` in front of the words nobody needs these.
+    from vsmmu.machine.command_line.forms import form_of
+    from vsmmu.machine.command_line.text_source import TextSource
 
-    return _checked(ShellSource(decode(data, where), where), reader, where)
+    text = decode(data, where)
+    return _checked(TextSource(text, where, form_of(text)), reader, where)
 
 
 def _checked(source: Source, reader: Reader | None, where: str) -> CommandLine:

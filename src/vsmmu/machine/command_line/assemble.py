@@ -27,9 +27,11 @@ from vsmmu.machine.command_line.device_options import (
 )
 from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, options
 from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
-from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origin
+from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origin, Unread
 
 if TYPE_CHECKING:
+    from vsmmu.diagnostic import Diagnostic
+    from vsmmu.machine.command_line.options import Option
     from vsmmu.machine.command_line.qjson import Member
     from vsmmu.machine.command_line.readconfig import Section
     from vsmmu.machine.command_line.sources import Source
@@ -72,6 +74,8 @@ class _Assembler:
         self.default_nic = True
         self.only_migratable = False
         self.config_files = 0
+        self.opaque: frozenset[str] = frozenset()
+        self.unread: list[Diagnostic] = []
 
     # --- where and why --------------------------------------------------------------------------------------
 
@@ -81,8 +85,11 @@ class _Assembler:
     # --- the loop -------------------------------------------------------------------------------------------
 
     def run(self, start: int) -> None:
-        words = self.source.words
-        for name, text, first, last in options(words, start):
+        words, opaque = self.source.words, self.source.opaque
+        for option in options(words, start):
+            if opaque and (option.first in opaque or option.last in opaque) and not self.admitted(option):
+                continue
+            name, text, first, last = option
             word = words[first]
             if not word.startswith("-"):
                 self.drives.append(Drive({"file": word}, "", self.origin(first, first), first))
@@ -98,6 +105,23 @@ class _Assembler:
                 )
             elif name in _RELEVANT:
                 self.option(name, text, self.origin(first, last), last)
+
+    def admitted(self, option: Option) -> bool:
+        """Whether an option of which a part is not known can be read."""
+        from vsmmu.machine.command_line.opaque_options import admit
+
+        admitted = admit(self.source, option)
+        self.opaque = admitted.unread
+        if admitted.note is not None:
+            self.unread.append(admitted.note)
+        if not admitted.read and option.name in ("nic", "net"):
+            self.default_nic = False
+        return admitted.read
+
+    def hidden(self, properties: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """The properties of the option at hand, those marked whose values are not known."""
+        opaque, self.opaque = self.opaque, frozenset()
+        return properties | {key: Unread(properties[key]) for key in opaque if key in properties}
 
     def unknown(self, word: str, at: int) -> InputRefused:
         return refusal(
@@ -165,7 +189,7 @@ class _Assembler:
         if id and id in self.object_ids:
             raise refusal("duplicate-id", f"two objects have the id {id!r}", origin, next="rename one")
         self.object_ids.add(id)
-        self.objects.append(MachineObject(qom_type, id, properties, origin))
+        self.objects.append(MachineObject(qom_type, id, self.hidden(properties), origin))
 
     def global_(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         if match := re.match(_GLOBAL, text):
@@ -192,13 +216,15 @@ class _Assembler:
             name = properties.pop("id", None)
             if isinstance(name, str):
                 check_id(name, origin, f"Invalid qdev ID '{name}'")
-            draft = Draft(properties, name if isinstance(name, str) else "", origin, word, form="json")
+            name = name if isinstance(name, str) else ""
+            draft = Draft(self.hidden(properties), name, origin, word, form="json")
         else:
             pairs = keyval.parse_opts(text, "driver")
             settings = keyval.merged(pairs)
             if settings.get("driver") in ("help", "?") or {"help", "?"} & settings.keys():
                 raise self.asks(origin)
-            draft = Draft(dict(settings), _opts_id(keyval.opts_id(pairs), origin), origin, word)
+            name = _opts_id(keyval.opts_id(pairs), origin)
+            draft = Draft(self.hidden(dict(settings)), name, origin, word)
         self.devices.add(draft)
 
     def members(self, text: str, origin: Origin) -> list[Member]:
@@ -308,36 +334,20 @@ class _Assembler:
 
     # --- the result -----------------------------------------------------------------------------------------
 
-    def machine_options(self) -> dict[str, str]:
-        """The ``-machine`` options with ``_`` as ``-``, as QEMU does before it applies them."""
-        options: dict[str, str] = {}
-        for key, value in self.machine.items():
-            dashed = key.replace("_", "-")
-            if dashed != key and dashed in self.machine:
-                raise InputRefused(
-                    "option-syntax",
-                    f"-machine has both {key!r} and {dashed!r}",
-                    why=f"Conflict between '{key}' and '{dashed}'",
-                    next="keep one of the two",
-                )
-            options[dashed] = value
-        return options
-
     def finish(self, program: str) -> Assembly:
-        options = self.machine_options()
+        options = keyval.dashed(self.machine)
         machine_type = options.pop("type", "")
         accel_options: dict[str, str] = {}
         for settings in self.accels:
             for key, value in settings.items():
                 if key != "accel":
                     accel_options.setdefault(key.replace("_", "-"), value)
-        accels = [settings.get("accel", "") for settings in self.accels]
         ordered = self.devices.ordered(drafts.implied_disks(self.drives, machine_type))
         machine = Machine(
             program=program,
             machine_type=machine_type,
             machine_options=options,
-            accelerators=tuple(accels or filter(None, options.get("accel", "").split(":"))),
+            accelerators=tuple([entry.get("accel", "") for entry in self.accels] or filter(None, options.get("accel", "").split(":"))),
             accelerator_options=accel_options,
             firmware=options.get("firmware") or options.get("pflash0") or drafts.firmware_of(self.drives),
             default_nic=self.default_nic,
@@ -347,6 +357,7 @@ class _Assembler:
             devices=tuple([draft.device(number) for number, draft in enumerate(ordered)]),
             network_cards=tuple(self.cards),
             numa_nodes=drafts.numa_nodes(self.memory) if program and not self.config_files else None,
+            unread=tuple(self.unread),
         )
         return Assembly(machine, ordered)
 
@@ -395,6 +406,5 @@ def assemble(source: Source, program: int | None, reader: Reader | None) -> Asse
     :raise InputRefused: for what QEMU would refuse while it reads its command line.
     """
     assembler = _Assembler(source, reader)
-    source.check(program or 0)
     assembler.run(0 if program is None else program + 1)
     return assembler.finish("" if program is None else source.words[program])

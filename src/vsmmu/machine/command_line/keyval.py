@@ -8,9 +8,14 @@ Both double a comma inside a value. They differ in what a word without ``=`` mea
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["Pair", "escape", "merged", "opts_id", "parse_keyval", "parse_opts"]
+from vsmmu.errors import InputRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Pair", "dashed", "escape", "merged", "opts_id", "parse_keyval", "parse_opts"]
 
 
 class Pair(NamedTuple):
@@ -125,3 +130,22 @@ def parse_keyval(text: str, implied: str) -> list[tuple[str, str]]:
             raise ValueError("Invalid parameter ''")
         start = end + 1
     return pairs
+
+
+def dashed(settings: Mapping[str, str]) -> dict[str, str]:
+    """The ``-machine`` options with ``_`` as ``-``, as QEMU does before it applies them.
+
+    :raise InputRefused: ``option-syntax``, if both spellings of one are there.
+    """
+    options: dict[str, str] = {}
+    for key, value in settings.items():
+        name = key.replace("_", "-")
+        if name != key and name in settings:
+            raise InputRefused(
+                "option-syntax",
+                f"-machine has both {key!r} and {name!r}",
+                why=f"Conflict between '{key}' and '{name}'",
+                next="keep one of the two",
+            )
+        options[name] = value
+    return options

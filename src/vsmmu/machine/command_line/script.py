@@ -1,91 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A command line in a shell script: find the command that starts QEMU, and write it back.
-
-Everything else in the script is left alone, and everything in the command but the parts that are replaced.
-"""
+"""A shell script: find the command that starts QEMU among its commands."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import InputRefused
-from vsmmu.machine.command_line.shell import Command, Word, line_and_column, scan, splice
-from vsmmu.machine.command_line.sources import check_words, is_emulator, shell_quote
+from vsmmu.machine.command_line.shell import line_and_column, scan
+from vsmmu.machine.command_line.shell_values import command_fields
+from vsmmu.machine.command_line.sources import is_emulator
+from vsmmu.machine.command_line.text_source import Reading
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, refuse_over
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from vsmmu.machine.command_line.fields import Field
+    from vsmmu.machine.command_line.shell import Command
 
-    from vsmmu.machine.command_line.sources import Changes
+__all__ = ["read_script"]
 
-__all__ = ["ShellSource"]
-
-
-class ShellSource:
-    """A shell script, or a part of one, with the command that starts QEMU somewhere in it."""
-
-    def __init__(self, text: str, where: str = "command line") -> None:
-        """Find the command.
-
-        :raise InputRefused: if there is none or more than one, a quote is open, or a limit is exceeded.
-        """
-        self._text = text
-        self._where = where
-        self._words = _qemu_command(text, where)
-        self.words = tuple(word.value for word in self._words)
-        self._lines: list[int] | None = None
-        check_words(self.words, where)
-
-    def place(self, index: int) -> str:
-        """``line 3``."""
-        if self._lines is None:
-            self._lines = []
-            line, at = 1, 0
-            for word in self._words:
-                line += self._text.count("\n", at, word.start)
-                at = word.start
-                self._lines.append(line)
-        return f"line {self._lines[index]}"
-
-    def check(self, start: int) -> None:
-        """Refuse what a shell would expand.
-
-        :raise InputRefused: ``shell-expansion``, with line and column.
-        """
-        for word in self._words[start:]:
-            if word.expansion is not None:
-                raise InputRefused(
-                    "shell-expansion",
-                    f"a shell would expand {word.expansion.what} here, and vsmmu does not run one",
-                    where=f"{self._where}, {line_and_column(self._text, word.expansion.offset)}",
-                    next="write the value itself, or quote it with '...' if it is meant literally",
-                )
-
-    def splice(self, changes: Changes) -> ShellSource:
-        """The same with parts of some words replaced, quoted as their surroundings are."""
-        out: list[str] = []
-        at = 0
-        for index in sorted(changes):
-            word = self._words[index]
-            raw = self._text[word.start : word.end]
-            for change in changes[index]:
-                raw = splice(raw, *change)
-            out += [self._text[at : word.start], raw]
-            at = word.end
-        return ShellSource("".join([*out, self._text[at:]]), self._where)
-
-    def insert(self, index: int, words: Iterable[str]) -> ShellSource:
-        """The same with words after the word ``index``, on its line."""
-        at = self._words[index].end
-        new = "".join([" " + shell_quote(word) for word in words])
-        return ShellSource(self._text[:at] + new + self._text[at:], self._where)
-
-    def render(self) -> str:
-        """The script."""
-        return self._text
+_TELLING: Final = frozenset({"-device", "--device", "-machine", "--machine", "-M", "--M"})
+#: Reading a command anew for each variable in a script has to end.
+_MOST_EXPANDED: Final = 256
 
 
-def _qemu_command(text: str, where: str) -> tuple[Word, ...]:
+def read_script(text: str, where: str) -> Reading:
+    """The command that starts QEMU in a script, or in a part of one.
+
+    :raise InputRefused: if there is none or more than one, a quote is open, or a limit is exceeded.
+    """
     refuse_over(len(text), MAX_SOURCE_BYTES, "characters", where)
     if "\r\n" in text:
         raise InputRefused(
@@ -100,32 +42,45 @@ def _qemu_command(text: str, where: str) -> tuple[Word, ...]:
             "no-command", "there is no command in it", where=where, next="give a QEMU command line"
         )
     if all(command.words[0].value.startswith("-") for command in commands):
-        return tuple(word for command in commands for word in command.words)
-    named = [
-        index for index, command in enumerate(commands) if any(is_emulator(w.value) for w in command.words)
-    ]
-    # `which qemu-system-aarch64` and its like start no VM.
-    started = [
-        index for index in named if any(w.value.startswith("-") for w in commands[index].words)
-    ] or named
+        return Reading(tuple(field for at in range(len(commands)) for field in command_fields(commands, at)))
+    return Reading(_qemu_command(text, where, commands))
+
+
+def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Field, ...]:
+    named = [at for at, command in enumerate(commands) if any(is_emulator(w.value) for w in command.words)]
+    # `which qemu-system-aarch64` and its like start no VM, nor does an assignment.
+    started = [at for at in named if any(w.value.startswith("-") for w in commands[at].words)]
+    if not started:
+        started = _called(commands) or named
     if len(started) > 1:
         raise InputRefused(
             "many-commands",
             "more than one command starts QEMU",
             where=f"{where}, {line_and_column(text, commands[started[1]].words[0].start)}",
-            next="give each to vsmmu on its own",
+            next=f"give each to vsmmu on its own; or let it say what it starts: vsmmu capture -- sh {where}",
         )
-    chosen = started[0] if started else _plausible(commands)
+    chosen = started[0] if started else len(commands) - 1
     _refuse_lost_options(text, where, commands, chosen)
-    return commands[chosen].words
+    return command_fields(commands, chosen)
 
 
-def _plausible(commands: list[Command]) -> int:
-    """Without a known name: the first command with a QEMU device in it, else the last."""
-    for index, command in enumerate(commands):
-        if any(word.value in ("-device", "--device", "-machine", "-M") for word in command.words):
-            return index
-    return len(commands) - 1
+def _called(commands: list[Command]) -> list[int]:
+    """Commands with the options of a VM, or of which a variable can be the emulator: ``$QEMU "${args[@]}"``."""
+    with_options = [at for at, command in enumerate(commands) if any(w.value in _TELLING for w in command.words)]
+    if with_options:
+        return with_options[:1]
+    expanded = [
+        at for at, command in enumerate(commands)
+        if any(word.expansion is not None for word in command.words) and command.words[0].elements is None
+    ]  # fmt: skip
+    filled = {at: [field.value for field in command_fields(commands, at)] for at in expanded[:_MOST_EXPANDED]}
+    return [at for at, values in filled.items() if any(map(is_emulator, values)) and _has_options(values)] or [
+        at for at, values in filled.items() if not _TELLING.isdisjoint(values)
+    ]
+
+
+def _has_options(values: list[str]) -> bool:
+    return any(value.startswith("-") for value in values)
 
 
 def _refuse_lost_options(text: str, where: str, commands: list[Command], chosen: int) -> None:

@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shell text: split into commands and words; edit inside a word and keep its quoting.
+"""Shell text: split into commands and words.
 
 It knows what a script that starts a VM uses: comments, continued lines, quotes, redirections, several
-commands, here-documents. What a shell would *expand* is not carried out: the word remembers it, and
-whoever needs that word's value refuses.
+commands, arrays, here-documents. What a shell would *expand* is not carried out here: the word remembers it,
+and :mod:`vsmmu.machine.command_line.shell_values` follows what the script itself assigns.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine.limits import MAX_WORD_BYTES, MAX_WORDS, refuse_over
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["Command", "Expansion", "Segment", "Word", "line_and_column", "scan", "splice"]
+__all__ = ["Command", "Context", "Expansion", "Segment", "Word", "line_and_column", "scan", "segments_of"]
 
 #: How the text around a character is quoted: not at all, in ``'...'`` or in ``"..."``.
 Context = Literal["bare", "single", "double"]
@@ -26,13 +23,16 @@ Context = Literal["bare", "single", "double"]
 class Segment(NamedTuple):
     """A piece of a word's value and where it stands in the text.
 
-    ``end - start`` is the length of ``value``, except for one escaped character, which takes two.
+    ``end - start`` is the length of ``value``, except for one escaped character, which takes more.
+
+    :param expands: a shell replaces it by something else; ``value`` is then the text as it is written.
     """
 
     value: str
     start: int
     end: int
     context: Context
+    expands: bool = False
 
 
 class Expansion(NamedTuple):
@@ -43,19 +43,28 @@ class Expansion(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A word: its value without quotes, its place ``text[start:end]``, what a shell would expand in it."""
+    """A word: its value without quotes, its place ``text[start:end]``, what a shell would expand in it.
+
+    :param expansion: the first thing that a shell would expand.
+    :param elements: the words between the brackets of an array assignment, ``NAME=(...)``.
+    """
 
     value: str
     start: int
     end: int
     expansion: Expansion | None
+    segments: tuple[Segment, ...]
+    elements: tuple[Word, ...] | None = None
 
 
 class Command(NamedTuple):
-    """The words of one simple command (redirections left out) and what ended it, from ``end`` on."""
+    """The words of one simple command, redirections left out.
+
+    :param before: the operators since the command before: newlines, ``;``, ``&&``, ``|``, brackets.
+    """
 
     words: tuple[Word, ...]
-    end: int
+    before: str = ""
 
 
 _PLAIN: Final = re.compile(r"[^ \t\n'\"\\$`;&|<>()*?\[{~]+")
@@ -63,10 +72,10 @@ _PLAIN: Final = re.compile(r"[^ \t\n'\"\\$`;&|<>()*?\[{~]+")
 _MAX_RAW_WORD: Final = 4 * MAX_WORD_BYTES
 _DOUBLE_PLAIN: Final = re.compile(r"[^\"\\$`]+")
 # Rare: compiled when met (re keeps them).
+_ARRAY: Final = r"[A-Za-z_][A-Za-z0-9_]*\+?="
 _PARAMETER: Final = r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])"
 _REDIRECTION: Final = re.compile(r"[0-9]*(?:<<<|<<-?|<>|<&|<|>>|>&|>\||>)|&>>?")
 _HEREDOC_WORD: Final = r"[ \t]*(['\"]?)([A-Za-z0-9_.-]+)\1"
-_BARE_SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
 
 
 def line_and_column(text: str, offset: int) -> str:
@@ -99,27 +108,63 @@ class _Scanner:
         text, size = self.text, len(self.text)
         commands: list[Command] = []
         words: list[Word] = []
+        before: list[str] = []
         while self.at < size:
             mark = text[self.at]
-            if mark in " \t":
-                self.at += 1
-            elif mark == "\\" and text.startswith("\n", self.at + 1):
-                self.at += 2
-            elif mark == "#":
-                newline = text.find("\n", self.at)
-                self.at = size if newline < 0 else newline
-            elif redirection := _REDIRECTION.match(text, self.at):
+            if self.skip_blank(mark):
+                continue
+            if redirection := _REDIRECTION.match(text, self.at):
                 self.redirect(redirection.group())
             elif mark in "\n;&|()":
-                commands.append(Command(tuple(words), self.at))
-                words = []
+                if words:
+                    commands.append(Command(tuple(words), "".join(before)))
+                    words, before = [], []
+                before.append(mark)
                 self.at += 1
                 if mark == "\n":
                     self.skip_heredocs()
             else:
-                words.append(self.word())
-        commands.append(Command(tuple(words), size))
-        return [command for command in commands if command.words]
+                words.append(self.array(self.word()))
+        if words:
+            commands.append(Command(tuple(words), "".join(before)))
+        return commands
+
+    def skip_blank(self, mark: str) -> bool:
+        """Step over blanks, a continued line or a comment."""
+        text = self.text
+        if mark in " \t":
+            self.at += 1
+        elif mark == "\\" and text.startswith("\n", self.at + 1):
+            self.at += 2
+        elif mark == "#":
+            newline = text.find("\n", self.at)
+            self.at = len(text) if newline < 0 else newline
+        else:
+            return False
+        return True
+
+    def array(self, word: Word) -> Word:
+        """The word, with its elements if it is ``NAME=(`` or ``NAME+=(``."""
+        text = self.text
+        if not text.startswith("(", self.at) or not re.fullmatch(_ARRAY, text[word.start : word.end]):
+            return word
+        opening = self.at
+        self.at += 1
+        elements: list[Word] = []
+        while self.at < len(text):
+            mark = text[self.at]
+            if mark == ")":
+                self.at += 1
+                return word._replace(elements=tuple(elements), end=self.at)
+            if self.skip_blank(mark):
+                continue
+            if mark in "\n;&|<>(":
+                if mark != "\n":
+                    break
+                self.at += 1
+            else:
+                elements.append(self.word())
+        raise _refuse(text, opening, self.where, "an array's '(' without its ')'", "close it")
 
     def redirect(self, operator: str) -> None:
         self.at += len(operator)
@@ -160,7 +205,8 @@ class _Scanner:
         segments = self.segments()
         if self.openings:
             self.note_brackets(segments)
-        return Word("".join([segment.value for segment in segments]), start, self.at, self.expansion)
+        value = "".join([segment.value for segment in segments])
+        return Word(value, start, self.at, self.expansion, tuple(segments))
 
     def segments(self) -> list[Segment]:
         text, size = self.text, len(self.text)
@@ -185,8 +231,7 @@ class _Scanner:
             elif mark in "$`":
                 self.dollar(out, "bare")
             else:
-                self.note_pattern(mark, start)
-                out.append(Segment(mark, self.at, self.at + 1, "bare"))
+                out.append(Segment(mark, self.at, self.at + 1, "bare", self.note_pattern(mark, start)))
                 self.at += 1
         return out
 
@@ -194,15 +239,18 @@ class _Scanner:
         if self.expansion is None:
             self.expansion = Expansion(self.at if at is None else at, what)
 
-    def note_pattern(self, mark: str, start: int) -> None:
+    def note_pattern(self, mark: str, start: int) -> bool:
+        """Whether a shell would expand it; of an opening bracket that is known at the word's end."""
         text, at = self.text, self.at
         if mark in "*?":
             self.note(f"the file name pattern {mark!r}")
-        elif mark == "~":
-            if at == start or text[at - 1] == "=":
-                self.note("the home directory '~'")
+        elif mark == "~" and (at == start or text[at - 1] == "="):
+            self.note("the home directory '~'")
         else:
-            self.openings.setdefault(mark, at)
+            if mark != "~":
+                self.openings.setdefault(mark, at)
+            return False
+        return True
 
     def note_brackets(self, segments: list[Segment]) -> None:
         """Brackets mean something only in pairs, unquoted: the first opening one and the last closing one."""
@@ -213,6 +261,10 @@ class _Scanner:
                 self.note("the file name pattern '[...]'", at)
             elif "," in inside or ".." in inside:
                 self.note("the brace expansion '{...}'", at)
+            else:
+                continue
+            index = next(i for i, segment in enumerate(segments) if segment.start == at)
+            segments[index] = segments[index]._replace(expands=True)
 
     def single_quoted(self) -> Segment:
         end = self.text.find("'", self.at + 1)
@@ -269,9 +321,14 @@ class _Scanner:
             end = self.closing(at + 1)
         elif match := re.compile(_PARAMETER).match(text, at):
             self.note(f"the variable {match.group()!r}")
+            end = match.end()
         elif context == "bare" and following in ("'", '"') and following:
             self.note(f"the string $ {following}...{following}".replace("$ ", "$"))
-        out.append(Segment(text[at:end], at, end, context))
+        else:
+            out.append(Segment("$", at, end, context))
+            self.at = end
+            return
+        out.append(Segment(text[at:end], at, end, context, expands=True))
         self.at = end
 
     def closing(self, opening: int) -> int:
@@ -306,56 +363,6 @@ def scan(text: str, where: str) -> list[Command]:
     return _Scanner(text, where).commands()
 
 
-# --- editing -----------------------------------------------------------------------------------------
-
-
-def _quoted(text: str, context: Context) -> str:
-    if context == "single":
-        return text.replace("'", "'\\''")
-    if context == "double":
-        return "".join("\\" + c if c in '$`"\\' else c for c in text)
-    return "".join(c if c in _BARE_SAFE else "'\n'" if c == "\n" else "\\" + c for c in text)
-
-
-class _Unit(NamedTuple):
-    """One character of the value: where it stands, and how it is quoted."""
-
-    start: int
-    end: int
-    context: Context
-
-
-def _units(segments: Sequence[Segment]) -> list[_Unit]:
-    units: list[_Unit] = []
-    for value, start, end, context in segments:
-        if len(value) == end - start:
-            units.extend(_Unit(at, at + 1, context) for at in range(start, end))
-        else:
-            units.append(_Unit(start, end, context))
-    return units
-
-
-def splice(raw: str, start: int, end: int, new: str) -> str:
-    """A word, by its text ``raw``, with ``value[start:end]`` replaced by ``new``, quoted as the place asks.
-
-    Nothing but the replaced characters changes: quotes, escapes and continued lines around them stay.
-    """
-    scanner = _Scanner(raw, "")
-    segments = scanner.segments()
-    units = _units(segments)
-    if start < end:
-        at, context = units[start].start, units[start].context
-    elif start:
-        at, context = units[start - 1].end, units[start - 1].context
-    elif segments:
-        at, context = segments[0].start, segments[0].context
-    else:
-        at, context = 0, "bare"
-    out = [raw[:at], _quoted(new, context)]
-    for unit in units[start:end]:
-        out.append(raw[at : unit.start])
-        at = unit.end
-    out.append(raw[at:])
-    if not new and end - start == len(units) and all(segment.context == "bare" for segment in segments):
-        out.append("''")  # a word without characters and quotes would be no word
-    return "".join(out)
+def segments_of(raw: str) -> list[Segment]:
+    """The segments of one word, by its text."""
+    return _Scanner(raw, "").segments()

@@ -2,13 +2,14 @@
 """Forms of a command line (words, NUL-separated, shell text), and writing single words back.
 
 A source is immutable. It knows its words and can give itself back with a part of one word replaced or
-words inserted; whatever is not replaced stays byte for byte. Shell text is in
-:mod:`vsmmu.machine.command_line.script`, which is imported when it is met.
+words inserted; whatever is not replaced stays byte for byte. Texts (scripts, units, logs) are in
+:mod:`vsmmu.machine.command_line.text_source`, which is imported when one is met.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from vsmmu.errors import InputRefused
@@ -16,6 +17,8 @@ from vsmmu.machine.limits import MAX_SOURCE_BYTES, MAX_WORD_BYTES, MAX_WORDS, de
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from vsmmu.machine.command_line.fields import Field, Opaque
 
 __all__ = [
     "ArgvSource",
@@ -25,6 +28,7 @@ __all__ = [
     "Splice",
     "emulator_index",
     "shell_quote",
+    "spliced",
 ]
 
 #: A replacement inside a word: first and last (exclusive) offset in its value, and the new text.
@@ -47,8 +51,22 @@ class Source(Protocol):
         """Where a word stands, for people."""
         ...
 
+    @property
+    def opaque(self) -> Mapping[int, Field]:
+        """The words of which a part is not known, by number."""
+        ...
+
+    @property
+    def printed(self) -> tuple[str, ...]:
+        """What QEMU printed after this start, a line each, if the form tells."""
+        ...
+
     def check(self, start: int) -> None:
         """Refuse if the value of a word from ``start`` on cannot be known."""
+        ...
+
+    def expansion(self, opaque: Opaque) -> InputRefused:
+        """The refusal of a part that has to be known."""
         ...
 
     def splice(self, changes: Changes) -> Source:
@@ -77,7 +95,8 @@ def emulator_index(words: tuple[str, ...]) -> int | None:
     None if options come first, so that no program was named.
     """
     for index, word in enumerate(words):
-        if is_emulator(word):
+        # ``-accel kvm`` names no program; ``/usr/bin/kvm`` and ``sudo kvm`` do.
+        if is_emulator(word) and not (word == "kvm" and index and words[index - 1].startswith("-")):
             return index
     for index, word in enumerate(words):
         if word.startswith("-"):
@@ -90,7 +109,7 @@ def emulator_index(words: tuple[str, ...]) -> int | None:
 def is_emulator(word: str) -> bool:
     """Whether a word is called like QEMU's system emulators."""
     name = word.rpartition("/")[2]
-    if not name.startswith(("qemu-system-", "qemu-kvm")):
+    if not (name.startswith(("qemu-system-", "qemu-kvm")) or (name == "kvm" and word[0] in "/k")):
         return False
     # Neither A=/usr/bin/qemu-kvm nor the whole command in one word, as in sh -c 'qemu-kvm -S'.
     return not _is_assignment(word) and not any(mark.isspace() for mark in name)
@@ -113,7 +132,8 @@ def check_words(words: tuple[str, ...], where: str) -> None:
     refuse_over(longest, MAX_WORD_BYTES, "bytes in one word", where)
 
 
-def _spliced(word: str, changes: Sequence[Splice]) -> str:
+def spliced(word: str, changes: Sequence[Splice]) -> str:
+    """A word with parts replaced, one after the other."""
     for start, end, new in changes:
         word = word[:start] + new + word[end:]
     return word
@@ -142,12 +162,20 @@ class ArgvSource:
         """``argument 7``, counted from the program as 0."""
         return f"argument {index}"
 
+    #: Words are what they are, and nobody has printed anything.
+    opaque: Mapping[int, Field] = MappingProxyType({})
+    printed: tuple[str, ...] = ()
+
     def check(self, start: int) -> None:
         """Words are what they are."""
 
+    def expansion(self, opaque: Opaque) -> InputRefused:
+        """Never asked for: there is nothing opaque."""
+        raise NotImplementedError
+
     def splice(self, changes: Changes) -> ArgvSource:
         """The same with parts of some words replaced."""
-        return ArgvSource(_spliced(word, changes.get(index, ())) for index, word in enumerate(self.words))
+        return ArgvSource(spliced(word, changes.get(index, ())) for index, word in enumerate(self.words))
 
     def insert(self, index: int, words: Iterable[str]) -> ArgvSource:
         """The same with words after the word ``index``."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 
 from vsmmu.errors import InputRefused
-from vsmmu.machine.command_line.shell import scan, splice
+from vsmmu.machine.command_line.shell import scan
+from vsmmu.machine.command_line.shell_edits import splice
 
 
 def words(text: str) -> list[list[str]]:

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fields: the words that a program would get from a text, with the place of each character in that text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vsmmu.machine.command_line.shell import Segment
+    from vsmmu.machine.command_line.shell_edits import Anchor
+
+__all__ = ["Field", "Opaque", "field_of"]
+
+
+class Opaque(NamedTuple):
+    """A part of a field that is known only to who carries the text out, such as a shell.
+
+    :param start: its first offset in the field's value, which has the text as it is written.
+    :param end: the offset after it.
+    :param offset: where it stands in the text.
+    :param what: what it is, for people: ``the variable '$GPU'``.
+    """
+
+    start: int
+    end: int
+    offset: int
+    what: str
+
+
+class Field(NamedTuple):
+    """One word of a command.
+
+    :param pieces: where its characters stand; not always side by side: a part can come of an assignment.
+    :param start: where the word stands in the command that uses it.
+    :param end: the offset after it.
+    :param opaque: the parts whose value is not known, in order.
+    :param many: it may be any number of words: ``"$@"``, or a variable without quotes, unknown.
+    :param tail: where text behind the last character belongs, if not right behind it.
+    """
+
+    value: str
+    pieces: tuple[Segment, ...]
+    start: int
+    end: int
+    opaque: tuple[Opaque, ...] = ()
+    many: bool = False
+    tail: Anchor | None = None
+
+
+def field_of(pieces: Sequence[Segment], start: int, end: int, what: str = "what stands there") -> Field:
+    """The field of pieces, those that expand taken as they are written."""
+    at = 0
+    opaque: list[Opaque] = []
+    for piece in pieces:
+        if piece.expands:
+            opaque.append(Opaque(at, at + len(piece.value), piece.start, what))
+        at += len(piece.value)
+    return Field("".join([piece.value for piece in pieces]), tuple(pieces), start, end, tuple(opaque))

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shell values: the fields of a command, with what the script itself assigns for certain put in.
+
+Followed are literal assignments of the same file, arrays and ``set --``. What depends on an argument, the
+environment, another program, a loop or a branch stays opaque: nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.machine.command_line.fields import Field, Opaque
+from vsmmu.machine.command_line.shell import Segment
+from vsmmu.machine.command_line.shell_scopes import POSITIONAL, Assignment, Block, Scopes, read_scopes
+from vsmmu.machine.limits import MAX_WORD_BYTES, MAX_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from vsmmu.machine.command_line.shell import Command, Word
+
+__all__ = ["command_fields"]
+
+#: A script that assigns more is no script by hand; nothing in it is followed.
+_MOST_ASSIGNMENTS: Final = 1024
+_DEEPEST: Final = 32
+_SCALAR: Final = r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::?-[^}]*)?\}|([A-Za-z_][A-Za-z0-9_]*))"
+_LIST: Final = r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*|@)(?:\[@\])?\}|(@))"
+_BLANK: Final = " \t\n"
+
+Fields = tuple[Field, ...]
+
+
+def command_fields(commands: Sequence[Command], index: int) -> Fields:
+    """The fields of a command of a script."""
+    words = commands[index].words
+    if all(word.expansion is None for word in words):
+        return tuple([_literal(word) for word in words])
+    return tuple(_Values(commands).fields(words, index))
+
+
+def _literal(word: Word) -> Field:
+    return Field(word.value, word.segments, word.start, word.end)
+
+
+class _Values:
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self.scopes: Scopes = read_scopes(commands)
+        self.known: dict[tuple[str, int, int], Fields | None] = {}
+        self.depth = 0
+        entries = [entry for found in self.scopes.assignments.values() for entry in found]
+        if len(entries) > _MOST_ASSIGNMENTS:
+            self.scopes = self.scopes._replace(assignments={}, resets=[])
+            entries = []
+        self.splits = "IFS" not in self.scopes.assignments
+        # In the order of the file: each then finds those before it known, and nothing goes deep.
+        for entry in sorted(entries, key=lambda entry: entry.index):
+            self.value(entry)
+
+    # --- variables ------------------------------------------------------------------------------------------
+
+    def value(self, entry: Assignment) -> Fields | None:
+        """What an assignment gives its variable; None if that is not certain."""
+        key = (entry.name, entry.index, entry.word.start if entry.word else -1)
+        if key not in self.known:
+            self.known[key] = None  # while it is looked for: one that needs itself is not known
+            if self.depth < _DEEPEST:
+                self.depth += 1
+                self.known[key] = _bounded(self.assigned(entry))
+                self.depth -= 1
+        return self.known[key]
+
+    def assigned(self, entry: Assignment) -> Fields | None:
+        if entry.name == POSITIONAL:
+            return tuple(self.fields(entry.words[1:], entry.index)) if entry.words else None
+        if entry.word is None:
+            return None
+        if entry.word.elements is not None:
+            values: Fields | None = tuple(self.fields(entry.word.elements, entry.index))
+        else:
+            values = self.scalar(entry)
+        if not entry.append or values is None:
+            return values
+        before = self.lookup(entry.name, entry.index, entry)
+        if before is None:
+            return None
+        if entry.word.elements is not None:
+            return (*before, *values)
+        return (*before[:-1], _joined(before[-1], values[0])) if before else values
+
+    def scalar(self, entry: Assignment) -> Fields | None:
+        word = entry.word
+        assert word is not None  # noqa: S101 - the caller has looked
+        skip = len(entry.name) + (2 if entry.append else 1)
+        segments: list[Segment] = []
+        for segment in word.segments:
+            if skip >= len(segment.value):
+                skip -= len(segment.value)
+            else:
+                start = segment.start + skip
+                segments.append(segment._replace(value=segment.value[skip:], start=start))
+                skip = 0
+        # Names of files are not filled in here, nor is what comes out split.
+        pieces: list[Segment] = []
+        for segment in segments:
+            if not segment.expands or segment.value in ("*", "?", "[", "{"):
+                pieces.append(segment._replace(expands=False))
+                continue
+            found = self.one(segment, entry.index)
+            if found is None:
+                return None
+            pieces += found.pieces
+        return (_field(pieces, word),)
+
+    def lookup(self, name: str, index: int, user: Assignment | None = None) -> Fields | None:
+        """The value of a variable where command ``index`` uses it; None if it is not certain."""
+        entries = self.scopes.assignments.get(name, [])
+        path = self.scopes.paths[index]
+        before = [e for e in entries if e is not user and (e.index < index or (user and e.index == index))]
+        if user is not None:
+            before = [e for e in before if e.word is None or user.word is None or e.word.start < user.word.start]
+        last = next((e for e in reversed(before) if e.sure and path[: len(e.path)] == e.path), None)
+        around = [block for block in path if block.kind in ("loop", "function")]
+        own = last is not None and all(block in last.path for block in around)
+        if last is not None and any(last.index < at < index for at in self.scopes.resets):
+            return None
+        after = before[before.index(last) + 1 :] if last is not None else before
+        rivals = [e for e in after if not _apart(e.path, path)]
+        rivals += [e for e in entries if e not in before and not own and _again(e, path, user)]
+        rivals += [e for e in entries if _elsewhere(e, path)]
+        if last is None and rivals and any(block.kind == "function" for block in path):
+            last = next((e for e in rivals if not e.path and e.sure), None)
+        if last is None:
+            return None
+        value = self.value(last)
+        if value is None or any(self.differs(e, value) for e in rivals if e is not last):
+            return None
+        return value
+
+    def differs(self, entry: Assignment, value: Fields) -> bool:
+        other = self.value(entry)
+        return other is None or [field.value for field in other] != [field.value for field in value]
+
+    # --- words ----------------------------------------------------------------------------------------------
+
+    def fields(self, words: Iterable[Word], index: int) -> Iterable[Field]:
+        for word in words:
+            if word.expansion is None:
+                yield _literal(word)
+            else:
+                yield from self.expanded(word, index)
+
+    def expanded(self, word: Word, index: int) -> Iterable[Field]:
+        only = [segment for segment in word.segments if segment.value]
+        single = only[0] if len(only) == 1 and only[0].expands else None
+        if single is not None and (match := re.fullmatch(_LIST, single.value)):
+            name = match.group(1) or match.group(2)
+            array = self.lookup(name, index) if "@" in single.value else None
+            if array is not None and (single.context == "double" or all(map(self.plain, array))):
+                yield from (field._replace(start=word.start, end=word.end) for field in array)
+                return
+        parts: list[list[Segment]] = [[]]
+        quoted = any(segment.context != "bare" for segment in word.segments)
+        for segment in word.segments:
+            found = self.one(segment, index) if segment.expands else None
+            if found is None:
+                parts[-1].append(segment)
+            elif segment.context == "double":
+                parts[-1] += found.pieces
+            else:
+                first, *rest = _split(found.pieces)
+                parts[-1] += first
+                parts += rest
+        many = single is not None and (single.context == "bare" or "@" in single.value)
+        if len(parts) == 1 and (parts[0] or quoted):
+            field = _field(parts[0], word, self.what(word))
+            yield field._replace(many=many and bool(field.opaque), tail=_tail(word))
+            return
+        yield from (_field(part, word, self.what(word)) for part in parts if part)
+
+    def what(self, word: Word) -> str:
+        return word.expansion.what if word.expansion is not None else ""
+
+    def plain(self, field: Field) -> bool:
+        """Whether a shell would leave it alone without quotes."""
+        return self.splits and bool(field.value) and not re.search(r"[ \t\n*?\[]", field.value)
+
+    def one(self, segment: Segment, index: int) -> Field | None:
+        """The value that stands for a ``$NAME``; None if that is not certain."""
+        match = re.fullmatch(_SCALAR, segment.value)
+        if match is None:
+            return None
+        value = self.lookup(match.group(1) or match.group(2), index)
+        if not value or value[0].opaque or value[0].many:
+            return None
+        field = value[0]
+        if not field.value and ":-" in segment.value:
+            return None
+        if segment.context == "bare" and (re.search(r"[*?\[]", field.value) or not self.splits):
+            return None
+        return field
+
+
+def _apart(one: tuple[Block, ...], other: tuple[Block, ...]) -> bool:
+    """Whether two places are in different branches of one ``if``, or one is in a subshell of its own."""
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            return a.number == b.number
+    return any(block.kind == "subshell" for block in one[len(other) :])
+
+
+def _again(entry: Assignment, path: tuple[Block, ...], user: Assignment | None) -> bool:
+    """Whether an assignment further down comes before a use: the next turn of a loop, or a function called."""
+    if entry is user:
+        return False
+    return any(
+        block.kind == "loop" and block in entry.path or block.kind == "function" and block not in entry.path
+        for block in path
+    )
+
+
+def _elsewhere(entry: Assignment, path: tuple[Block, ...]) -> bool:
+    """Whether a function that can be called at any time does it."""
+    return not entry.local and any(b.kind == "function" and b not in path for b in entry.path)
+
+
+def _bounded(fields: Fields | None) -> Fields | None:
+    """The same, unless it is larger than a command line can be."""
+    if fields is None or len(fields) > MAX_WORDS:
+        return None
+    return fields if sum(len(field.value) for field in fields) <= MAX_WORD_BYTES * 8 else None
+
+
+def _joined(first: Field, second: Field) -> Field:
+    shift = len(first.value)
+    moved = [part._replace(start=part.start + shift, end=part.end + shift) for part in second.opaque]
+    return second._replace(
+        value=first.value + second.value,
+        pieces=first.pieces + second.pieces,
+        opaque=(*first.opaque, *moved),
+    )
+
+
+def _field(pieces: Sequence[Segment], word: Word, what: str = "") -> Field:
+    at = 0
+    opaque: list[Opaque] = []
+    for piece in pieces:
+        if piece.expands:
+            opaque.append(Opaque(at, at + len(piece.value), piece.start, _named(piece, what)))
+        at += len(piece.value)
+    value = "".join([piece.value for piece in pieces])
+    return Field(value, tuple(pieces), word.start, word.end, tuple(opaque))
+
+
+def _named(piece: Segment, what: str) -> str:
+    if piece.value.startswith("$(") or not piece.value.startswith("$"):
+        return what
+    return f"the variable {piece.value if len(piece.value) < 40 else piece.value[:37] + '...'!r}"
+
+
+def _tail(word: Word) -> tuple[int, str] | None:  # type: ignore[return]
+    """Behind a variable that stands last in a word, text is added to the word, not to the variable."""
+    last = word.segments[-1]
+    if last.expands and last.context in ("bare", "double"):
+        return last.end, last.context
+    return None
+
+
+def _split(pieces: Sequence[Segment]) -> list[list[Segment]]:
+    """Pieces of a value, split at blanks as a shell does without quotes."""
+    parts: list[list[Segment]] = [[]]
+    for piece in pieces:
+        if not any(mark in _BLANK for mark in piece.value):
+            parts[-1].append(piece)
+            continue
+        if len(piece.value) != piece.end - piece.start:  # one escaped character
+            parts.append([])
+            continue
+        for number, match in enumerate(re.finditer(r"[^ \t\n]+|[ \t\n]+", piece.value)):
+            del number
+            if match.group()[0] in _BLANK:
+                parts.append([])
+            else:
+                start = piece.start + match.start()
+                parts[-1].append(
+                    piece._replace(value=match.group(), start=start, end=start + len(match.group()))
+                )
+    return parts

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A command line in a text (script, unit, log, ``ps``): its words, and edits that leave the rest as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vsmmu.errors import InputRefused, Negative
+from vsmmu.machine.command_line.shell import line_and_column
+from vsmmu.machine.command_line.shell_edits import TextEdit, quoted, rewrite, word_edits
+from vsmmu.machine.command_line.sources import check_words, shell_quote, spliced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from vsmmu.machine.command_line.fields import Field, Opaque
+    from vsmmu.machine.command_line.shell_edits import Quote
+    from vsmmu.machine.command_line.sources import Changes
+
+__all__ = ["Reading", "TextSource"]
+
+
+class Reading(NamedTuple):
+    """The command that starts QEMU, as found in a text.
+
+    :param fields: its words.
+    :param quote: how a part of a word is written in the text.
+    :param quote_word: how a whole word is written.
+    :param who: who would carry out what is opaque, for messages.
+    :param printed: what QEMU printed after this start, a line each, without time stamps.
+    """
+
+    fields: tuple[Field, ...]
+    quote: Quote = quoted
+    quote_word: Callable[[str], str] = shell_quote
+    who: str = "a shell"
+    printed: tuple[str, ...] = ()
+
+
+class TextSource:
+    """A text with a command line in it; a :class:`vsmmu.machine.command_line.sources.Source`."""
+
+    def __init__(self, text: str, where: str, read: Callable[[str, str], Reading]) -> None:
+        """Find the command.
+
+        :param read: finds it: ``read(text, where)``.
+        :raise InputRefused: if there is none or more than one, a quote is open, or a limit is exceeded.
+        """
+        self._text = text
+        self._where = where
+        self._read = read
+        self._reading = read(text, where)
+        self._fields = self._reading.fields
+        self.words = tuple([field.value for field in self._fields])
+        self._lines: list[int] | None = None
+        check_words(self.words, where)
+
+    @property
+    def opaque(self) -> Mapping[int, Field]:
+        """The words of which a part is not known, by number."""
+        return {index: field for index, field in enumerate(self._fields) if field.opaque}
+
+    @property
+    def printed(self) -> tuple[str, ...]:
+        """What QEMU printed after this start, a line each."""
+        return self._reading.printed
+
+    def place(self, index: int) -> str:
+        """``line 3``."""
+        if self._lines is None:
+            self._lines = []
+            line, at = 1, 0
+            for field in self._fields:
+                line += self._text.count("\n", at, field.start)
+                at = field.start
+                self._lines.append(line)
+        return f"line {self._lines[index]}"
+
+    def check(self, start: int) -> None:
+        """Refuse what a shell would expand.
+
+        :raise InputRefused: ``shell-expansion``, with line and column.
+        """
+        for index, field in self.opaque.items():
+            if index >= start:
+                raise self.expansion(field.opaque[0])
+
+    def expansion(self, opaque: Opaque) -> InputRefused:
+        """The refusal of a part that has to be known."""
+        script = self._where if "/" in self._where or "." in self._where else "SCRIPT"
+        return InputRefused(
+            "shell-expansion",
+            f"{self._reading.who} would expand {opaque.what} here, and vsmmu does not run one",
+            where=f"{self._where}, {line_and_column(self._text, opaque.offset)}",
+            next="write the value itself (quoted with '...' if it is meant literally); or put vsmmu check -- in "
+            f"front of QEMU inside the script; or let it say what it starts: vsmmu capture -- sh {script}",
+        )
+
+    def splice(self, changes: Changes) -> TextSource:
+        """The same with parts of some words replaced, quoted as their surroundings are.
+
+        :raise Negative: ``not-editable``, if one place in the text stands for several words that differ then.
+        """
+        edits: list[TextEdit] = []
+        words = list(self.words)
+        for index, change in changes.items():
+            field = self._fields[index]
+            edits += word_edits(field.pieces, change, self._reading.quote, field.tail)
+            words[index] = spliced(words[index], change)
+        return self._edited(edits, words, min(changes))
+
+    def insert(self, index: int, words: Iterable[str]) -> TextSource:
+        """The same with words after the word ``index``, on its line."""
+        new = list(words)
+        at = self._fields[index].end
+        text = "".join([" " + self._reading.quote_word(word) for word in new])
+        return self._edited([(at, at, text)], [*self.words[: index + 1], *new, *self.words[index + 1 :]], index)
+
+    def _edited(self, edits: list[TextEdit], words: list[str], index: int) -> TextSource:
+        text = rewrite(self._text, edits)
+        try:
+            after = TextSource(text, self._where, self._read)
+            fits = _known(after) == [word for word, field in zip(words, after._fields, strict=True) if not field.opaque]
+        except (InputRefused, ValueError):
+            fits = False
+        if not fits:
+            raise Negative(
+                "not-editable",
+                "the values cannot be written here without changing something else",
+                where=f"{self._where}, {self.place(min(index, len(self._fields) - 1))}",
+                why="the text of this word serves other words, too",
+                next="write the device's option out where QEMU is started",
+            )
+        return after
+
+    def render(self) -> str:
+        """The text."""
+        return self._text
+
+
+def _known(source: TextSource) -> list[str]:
+    """The words that are known in full; of others the text can differ while the value does not."""
+    return [field.value for field in source._fields if not field.opaque]
