@@ -68,9 +68,9 @@ def load_qemu(spec: str | None = None) -> Qemu:
 def read_vm(source: bytes | str | Sequence[str]) -> Vm:
     """A VM from a libvirt domain or a QEMU command line.
 
-    :param source: bytes or text of domain XML, of a script, a systemd unit, libvirt's log of a domain or a line
-        of ``ps``; NUL-separated words; or a list of words, the emulator first. Files that ``-readconfig`` names
-        are read.
+    :param source: bytes or text of domain XML, of a script, a systemd unit, libvirt's log of a domain or a
+        line of ``ps``; NUL-separated words; or a list of words, the emulator first. Files that
+        ``-readconfig`` names are read.
     :raise InputRefused: malformed, over a limit, or no VM (``not-a-vm``).
     """
     return _read_vm(source, reader=read_config_file)
@@ -79,14 +79,14 @@ def read_vm(source: bytes | str | Sequence[str]) -> Vm:
 def read_vm_file(path: str) -> Vm:
     """The VM in a file, or the one that a name stands for.
 
-    :param path: of a file; ``-`` is standard input; where there is no such file, a process id of QEMU, the path
-        of its QMP socket, or the name of a libvirt domain.
+    :param path: of a file; ``-`` is standard input; where there is no such file, a process id of QEMU, the
+        path of its QMP socket, or the name of a libvirt domain.
     :raise InputRefused: as :func:`read_vm`.
     :raise HostLacks: no such file, process or domain.
     :raise PermissionRefused: the kernel refuses to show it.
     """
     # As os.path.exists() and is_socket(), without the import of pathlib: this is on the path of a VM's start.
-    if path != "-" and "/" not in path and not os.path.exists(path) or _is_socket(path):  # noqa: PTH110
+    if (path != "-" and "/" not in path and not os.path.exists(path)) or _is_socket(path):  # noqa: PTH110
         from vsmmu.monitor.named_vm import read_named_vm
 
         return read_named_vm(path)

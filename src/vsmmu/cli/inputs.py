@@ -70,8 +70,8 @@ def _read_vm(question: Question) -> Vm:
         raise UsageError(
             "no-vm",
             "which VM?",
-            next="give a file, a process id, a QMP socket or a libvirt domain, - for standard input, or the command "
-            "itself after --",
+            next="give a file, a process id, a QMP socket or a libvirt domain, - for standard input, or the "
+            "command itself after --",
         )
     return read_vm_file(question.file or "-")
 

@@ -159,6 +159,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
            multiple=True, name="functions"),
     Option("--timeout", ("inspect",),
            "For all questions to QEMU together.", "number", metavar="SECONDS", default=10.0, most=3600),
+    Option("--timeout", ("capture",),
+           "When to stop the program.", "number", metavar="SECONDS", default=60.0, most=3600),
     Option("--uri", ("inspect",), "Of libvirt, for a domain.", default="qemu:///system"),
     Option("--kernel-log", ("show",),
            "Take the facts from a kernel log instead: text of dmesg or journalctl -k, - for standard input.",
@@ -247,7 +249,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("--yes", ("lab clean",), "Do not ask.", "flag"),
     # The answer
     _output("explain", "check", "inspect", "probe", "doctor"),
-    _output("resolve", more=("nul",)),
+    _output("resolve", "capture", more=("nul",)),
     _output("plan", more=("nul", "xml", "tree", "svg")),
     _output("show", more=("tree", "svg")),
     _output("compare", more=("hosts",)),

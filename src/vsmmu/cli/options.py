@@ -23,7 +23,7 @@ _WORDS: Final = "vsmmu.words"
 
 
 class VmCommand(click.Command):
-    """A verb about a VM: its command line stands after ``--``, or the argument names it (a file, - or a process)."""
+    """A verb about a VM: its command line stands after ``--``, or an argument names it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep everything after the first ``--`` away from click, which would look for options in it."""

@@ -30,10 +30,10 @@ Examples:
 def command(question: Question, diff: bool, output: str) -> int:
     """Pin what is auto, or not written where accel=on, to values that fit the host.
 
-    The VM is a QEMU command line (shell text, NUL-separated as in /proc/PID/cmdline, or after --) or a
-    libvirt domain (XML), in a FILE or on standard input. It is printed with the values written into it and
-    everything else as it was. What you wrote yourself stays, and is checked. Nothing is printed that QEMU
-    or libvirt would refuse.
+    VM is a file (a script, a systemd unit, libvirt's log of a domain, ps, NUL-separated words; or a
+    domain's XML), - for standard input, a process id of QEMU, its QMP socket, or a libvirt domain. It is
+    printed with the values written into it and everything else as it was. What you wrote yourself stays,
+    and is checked. Nothing is printed that QEMU or libvirt would refuse.
     """
     from vsmmu.cli.inputs import read_inputs
     from vsmmu.policy.resolver import resolve

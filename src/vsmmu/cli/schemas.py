@@ -25,6 +25,7 @@ DOCUMENTS: Final[dict[str, str]] = {
     "placement": "vsmmu.fleet.documents:PlacementDocument",
     "report": "vsmmu.fleet.documents:ReportDocument",
     "pci-capabilities": "vsmmu.kubevirt.capabilities:CapabilitiesDocument",
+    "capture": "vsmmu.emulate.capture:CaptureDocument",
     "error": "vsmmu.cli.documents:ErrorDocument",
 }
 

@@ -115,7 +115,7 @@ class Machine(NamedTuple):
     :param network_cards: models of the cards that the board makes because of ``-nic`` or ``-net nic``, before
         any ``-device``; the default card is not among them.
     :param numa_nodes: how many NUMA nodes there are; None if that was not said.
-    :param unread: what the text leaves open, such as the options behind ``"$@"``: each an *unknown*, or a note.
+    :param unread: what the text leaves open, such as the options behind ``"$@"``: each an *unknown*.
     """
 
     program: str

@@ -107,19 +107,20 @@ def _not_qemu(words: Sequence[str]) -> InputRefused:
         "not-a-vm",
         f"{words[0]!r:.80} is not QEMU, nor has it QEMU's options",
         where="after --",
-        next=nexts.get(name, f"write the QEMU command there, or see what it starts: vsmmu capture -- {said:.60}"),
+        next=nexts.get(
+            name, f"write the QEMU command there, or see what it starts: vsmmu capture -- {said:.60}"
+        ),
     )
 
 
 def _not_a_vm(data: bytes, where: str) -> InputRefused:
     """The refusal of a text that is no VM, with what it looks like."""
     text = data[: 64 * 1024].decode("utf-8", "replace")
-    for pattern, what, advice in _LOOKS:
-        if re.search(pattern, text, re.MULTILINE):
-            break
-    else:
-        what = "text" if text.isprintable() or "\n" in text else "bytes"
-        advice = "give a QEMU command line (script, unit, log, after --) or a libvirt domain"
+    looks = next((entry[1:] for entry in _LOOKS if re.search(entry[0], text, re.MULTILINE)), None)
+    what, advice = looks or (
+        "text" if "\ufffd" not in text and "\0" not in text else "binary data",
+        "give a QEMU command line (script, unit, log, after --) or a libvirt domain",
+    )
     return InputRefused(
         "not-a-vm",
         f"this is neither a QEMU command line nor a libvirt domain; it looks like {what}",
@@ -129,12 +130,16 @@ def _not_a_vm(data: bytes, where: str) -> InputRefused:
 
 
 _VMI: Final = (
-    "give the domain that KubeVirt makes of it: kubectl exec POD -c compute -- virsh dumpxml 1 | vsmmu check -; or let "
-    "vsmmu kubevirt serve answer KubeVirt"
+    "give the domain KubeVirt makes of it: kubectl exec POD -c compute -- virsh dumpxml 1 | vsmmu check -"
+    "; or let vsmmu kubevirt serve answer KubeVirt"
 )
 #: How a text looks -> what it is, and what to give instead.
 _LOOKS: Final = (
-    (r"^\s*(?:\"?apiVersion\"?:\s*\"?kubevirt\.io/|.*\"apiVersion\":\s*\"kubevirt\.io/)", "a KubeVirt object", _VMI),
+    (
+        r"^\s*(?:\"?apiVersion\"?:\s*\"?kubevirt\.io/|.*\"apiVersion\":\s*\"kubevirt\.io/)",
+        "a KubeVirt object",
+        _VMI,
+    ),
     (r"vsmmu\.host/\d", "facts about a host", "facts go behind --host: vsmmu check --host FILE VM"),
     (r"\"schema\":\s*\"vsmmu\.", "an answer of vsmmu", "give the VM that it is about"),
     (r"\A\s*(?:---\s*)?\"?apiVersion\"?:|\"apiVersion\":", "a Kubernetes object", "give a VM"),

@@ -64,7 +64,7 @@ def socket_process(path: str) -> int:
     """The process that listens on a socket.
 
     :raise HostLacks: ``no-monitor``: nobody listens.
-    :raise PermissionRefused: ``socket-permission``.
+    :raise PermissionRefused: ``monitor-permission``.
     """
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(_SECONDS)
@@ -73,7 +73,7 @@ def socket_process(path: str) -> int:
             peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         except PermissionError as error:
             raise PermissionRefused(
-                "socket-permission",
+                "monitor-permission",
                 "may not connect to the socket",
                 where=path,
                 why=error.strerror or "",

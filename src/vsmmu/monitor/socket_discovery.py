@@ -68,8 +68,8 @@ def _read_of_file(path: str, seconds: float, uri: str) -> Found:
 
     vm = read_vm(read_bounded(path, MAX_VM_BYTES, "vm"), path)
     if vm.domain is not None:
-        name = vm.domain.root.first("name")
-        return read_running(name.text if name is not None else "", seconds, uri)
+        domain = DomainMonitor(vm.domain.root.value("name"), uri, seconds)
+        return Found(_with_functions(read_back(domain), domain.functions()), f"domain of {path}", ())
     assert vm.command_line is not None  # noqa: S101 - a VM is one of the two
     paths = tuple(monitor_paths(vm.command_line))
     if not paths:

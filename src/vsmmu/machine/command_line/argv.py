@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A QEMU command line: read it, get its machine, set properties of its devices, write it back.
 
-It comes as words, NUL-separated, or in a text (script, unit, log, ``ps``), and goes back in the same form with nothing but the
-edited properties changed::
+It comes as words, NUL-separated, or in a text (script, unit, log, ``ps``), and goes back in the same form
+with nothing but the edited properties changed::
 
     line = read_source(data, "vm.sh", read_config_file)
     smmu = line.machine().vsmmus[0]

@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line import device_options as drafts
 from vsmmu.machine.command_line import keyval
 from vsmmu.machine.command_line.device_options import (
@@ -25,12 +24,13 @@ from vsmmu.machine.command_line.device_options import (
     check_id,
     refusal,
 )
-from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, options
+from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, PATCHED, options
 from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
 from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origin, Unread
 
 if TYPE_CHECKING:
     from vsmmu.diagnostic import Diagnostic
+    from vsmmu.errors import InputRefused
     from vsmmu.machine.command_line.options import Option
     from vsmmu.machine.command_line.qjson import Member
     from vsmmu.machine.command_line.readconfig import Section
@@ -93,8 +93,10 @@ class _Assembler:
             word = words[first]
             if not word.startswith("-"):
                 self.drives.append(Drive({"file": word}, "", self.origin(first, first), first))
-            elif name not in OPTIONS:
-                raise self.unknown(word, first)
+            elif name not in OPTIONS and not (
+                name in PATCHED and "".join(words[max(0, start - 1) : start]) in PATCHED[name]
+            ):
+                raise drafts.unknown_option(word, self.origin(first, first))
             elif last >= len(words):
                 raise refusal(
                     "option-argument-missing",
@@ -122,15 +124,6 @@ class _Assembler:
         """The properties of the option at hand, those marked whose values are not known."""
         opaque, self.opaque = self.opaque, frozenset()
         return properties | {key: Unread(properties[key]) for key in opaque if key in properties}
-
-    def unknown(self, word: str, at: int) -> InputRefused:
-        return refusal(
-            "option-unknown",
-            f"QEMU 11.1 has no option {word if len(word) < 80 else word[:77] + '...'!r}",
-            self.origin(at, at),
-            why="vsmmu cannot know whether the next word is its argument",
-            next="correct its spelling, or leave it out for vsmmu",
-        )
 
     def option(self, name: str, text: str, origin: Origin, word: int) -> None:
         if name in _ASKS:
@@ -347,7 +340,10 @@ class _Assembler:
             program=program,
             machine_type=machine_type,
             machine_options=options,
-            accelerators=tuple([entry.get("accel", "") for entry in self.accels] or filter(None, options.get("accel", "").split(":"))),
+            accelerators=tuple(
+                [entry.get("accel", "") for entry in self.accels]
+                or filter(None, options.get("accel", "").split(":"))
+            ),
             accelerator_options=accel_options,
             firmware=options.get("firmware") or options.get("pflash0") or drafts.firmware_of(self.drives),
             default_nic=self.default_nic,

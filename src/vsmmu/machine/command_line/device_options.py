@@ -27,6 +27,7 @@ __all__ = [
     "implied_audio",
     "implied_disks",
     "refusal",
+    "unknown_option",
     "well_formed",
 ]
 
@@ -238,3 +239,14 @@ def implied_disks(drives: Iterable[Drive], machine_type: str) -> list[Draft]:
         for drive in drives
         if (drive.settings.get("if") or default) == "virtio"
     ]
+
+
+def unknown_option(word: str, origin: Origin) -> InputRefused:
+    """The refusal of an option that QEMU has not."""
+    return refusal(
+        "option-unknown",
+        f"QEMU 11.1 has no option {word if len(word) < 80 else word[:77] + '...'!r}",
+        origin,
+        why="vsmmu cannot know whether the next word is its argument",
+        next="correct its spelling, or leave it out for vsmmu",
+    )

@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 
 __all__ = ["form_of"]
 
-_LOG: Final = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+\d{4}: starting up libvirt version", re.MULTILINE)
+_LOG: Final = re.compile(
+    r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+\d{4}: starting up libvirt version", re.MULTILINE
+)
 _UNIT: Final = re.compile(r"^\[(?:Unit|Service)\][ \t]*$", re.MULTILINE)
-_PROCESSES: Final = re.compile(r"\A[ \t]*(?:F|S|UID|USER|PID|PPID)\b[^\n]*\b(?:CMD|COMMAND|ARGS)[ \t]*$", re.MULTILINE)
+_PROCESSES: Final = re.compile(
+    r"\A[ \t]*(?:F|S|UID|USER|PID|PPID)\b[^\n]*\b(?:CMD|COMMAND|ARGS)[ \t]*$", re.MULTILINE
+)
 #: JSON that no quotes hold together: a shell would take it apart, so no shell has seen it.
-_BARE_JSON: Final = re.compile(r"""-(?:device|object|blockdev|netdev|chardev)[ ]\{"[a-z-]+":[^'\\\n]*\}(?:[ ]-|\s*\Z)""")
+_BARE_JSON: Final = re.compile(
+    r"""-(?:device|object|blockdev|netdev|chardev)[ ]\{"[a-z-]+":[^'\\\n]*\}(?:[ ]-|\s*\Z)"""
+)
 
 
 def form_of(text: str) -> Callable[[str, str], Reading]:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.script import read_script
-from vsmmu.machine.command_line.text_source import Reading
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, refuse_over
+
+if TYPE_CHECKING:
+    from vsmmu.machine.command_line.text_source import Reading
 
 __all__ = ["read_log"]
 

@@ -104,9 +104,10 @@ def _arguments(source: Source, option: Option, field: Field) -> Diagnostic:
     """The doubt that words nobody has seen may change the VM."""
     from vsmmu.diagnostic import Diagnostic
 
+    shown = field.value if len(field.value) < 40 else field.value[:37] + "..."
     return Diagnostic(
         "shell-arguments",
-        f"not known, so not looked at: the options that {field.value if len(field.value) < 40 else '...'} stands for",
+        f"not known, so not looked at: the options that {shown} stands for",
         source.place(option.first),
         why="they come from outside this text, and can change the VM",
         next=source.expansion(field.opaque[0]).next.partition("; or ")[2],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import JsonValue
 
-__all__ = ["CONFIG_GROUPS", "MACHINE_SUGAR", "OPTIONS", "Option", "options"]
+__all__ = ["CONFIG_GROUPS", "MACHINE_SUGAR", "OPTIONS", "PATCHED", "Option", "options"]
 
 _FLAGS = (
     "h help version mem-prealloc snapshot usb nographic full-screen win2k-hack no-fd-bootchk preconfig S s "
@@ -38,6 +38,9 @@ _WITH_ARGUMENT = (
 OPTIONS: Final[Mapping[str, bool]] = MappingProxyType(
     dict.fromkeys(_FLAGS.split(), False) | dict.fromkeys(_WITH_ARGUMENT.split(), True)
 )
+
+#: Options with an argument that a distribution's QEMU has besides -> its program: Proxmox's number of the VM.
+PATCHED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"id": ("kvm", "/usr/bin/kvm")})
 
 #: Options that are another spelling of a ``-machine`` option -> (its name, its value; empty: the argument).
 MACHINE_SUGAR: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -106,7 +109,7 @@ def options(words: Sequence[str], start: int) -> Iterator[Option]:
             yield Option("", word, at, at)
         else:
             name = word[2:] if word.startswith("--") else word[1:]
-            last = at + OPTIONS.get(name, False)
+            last = at + OPTIONS.get(name, name in PATCHED)
             yield Option(name, words[last] if at < last < len(words) else "", at, last)
             at = last
         at += 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of ``ps``, or of ``/proc/PID/cmdline`` with blanks for NULs: words without quotes, a process a line."""
+"""Process list: lines of ``ps``, or ``/proc/PID/cmdline`` with blanks for NULs; words without quotes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def read_processes(text: str, where: str) -> Reading:
         at += len(line)
     if not found:
         raise InputRefused(
-            "no-command", "no process in it is QEMU", where=where, next="ps -ww -o args= -p $(pidof qemu-system-aarch64)"
+            "no-command",
+            "no process in it is QEMU",
+            where=where,
+            next="ps -ww -o args= -p $(pidof qemu-system-aarch64)",
         )
     if len(found) > 1:
         raise InputRefused(
@@ -57,7 +60,7 @@ def _fields(text: str, words: list[re.Match[str]]) -> tuple[Field, ...]:
     for word in words:
         if fields and option and not word.group().startswith("-"):
             takes = OPTIONS.get(option, False)
-            if takes and not fields[-1].value.lstrip("-") == option:
+            if takes and fields[-1].value.lstrip("-") != option:
                 start = fields[-1].start
                 fields[-1] = _field(text, start, word.end())
                 continue

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["read_script"]
 
 _TELLING: Final = frozenset({"-device", "--device", "-machine", "--machine", "-M", "--M"})
+#: Commands that start no program, whatever their words are.
+_NO_START: Final = frozenset({"set", "echo", "printf", "declare", "typeset", "local", "export", "readonly"})
 #: Reading a command anew for each variable in a script has to end.
 _MOST_EXPANDED: Final = 256
 
@@ -47,11 +49,12 @@ def read_script(text: str, where: str) -> Reading:
 
 
 def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Field, ...]:
-    named = [at for at, command in enumerate(commands) if any(is_emulator(w.value) for w in command.words)]
-    # `which qemu-system-aarch64` and its like start no VM, nor does an assignment.
+    running = [at for at, command in enumerate(commands) if command.words[0].value not in _NO_START]
+    named = [at for at in running if any(is_emulator(word.value) for word in commands[at].words)]
+    # `which qemu-system-aarch64` and its like start no VM, nor does `echo`.
     started = [at for at in named if any(w.value.startswith("-") for w in commands[at].words)]
     if not started:
-        started = _called(commands) or named
+        started = _called(commands, running) or named
     if len(started) > 1:
         raise InputRefused(
             "many-commands",
@@ -64,19 +67,16 @@ def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Field
     return command_fields(commands, chosen)
 
 
-def _called(commands: list[Command]) -> list[int]:
-    """Commands with the options of a VM, or of which a variable can be the emulator: ``$QEMU "${args[@]}"``."""
-    with_options = [at for at, command in enumerate(commands) if any(w.value in _TELLING for w in command.words)]
+def _called(commands: list[Command], running: list[int]) -> list[int]:
+    """Commands with the options of a VM, or of which a variable can be the emulator: ``$QEMU "$@"``."""
+    with_options = [at for at in running if any(word.value in _TELLING for word in commands[at].words)]
     if with_options:
         return with_options[:1]
-    expanded = [
-        at for at, command in enumerate(commands)
-        if any(word.expansion is not None for word in command.words) and command.words[0].elements is None
-    ]  # fmt: skip
+    expanded = [at for at in running if any(word.expansion is not None for word in commands[at].words)]
     filled = {at: [field.value for field in command_fields(commands, at)] for at in expanded[:_MOST_EXPANDED]}
-    return [at for at, values in filled.items() if any(map(is_emulator, values)) and _has_options(values)] or [
-        at for at, values in filled.items() if not _TELLING.isdisjoint(values)
-    ]
+    return [
+        at for at, values in filled.items() if any(map(is_emulator, values)) and _has_options(values)
+    ] or [at for at, values in filled.items() if not _TELLING.isdisjoint(values)]
 
 
 def _has_options(values: list[str]) -> bool:

@@ -22,6 +22,8 @@ _KINDS: Final = {
 _ENDS: Final = {"fi": "branch", "esac": "branch", "done": "loop", "}": "group"}
 _LEADERS: Final = frozenset({"then", "do", "!", "time", "elif", "else"})
 _DECLARES: Final = frozenset({"export", "readonly", "declare", "typeset", "local"})
+#: Commands that change variables which they name, to what the text does not say.
+_CHANGES: Final = frozenset({"read", "unset", "mapfile", "readarray", "getopts", "printf", "let"})
 _ASSIGNS: Final = r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)"
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 
@@ -37,7 +39,7 @@ class Block(NamedTuple):
 class Assignment(NamedTuple):
     """A variable gets a value.
 
-    :param index: number of the command.
+    :param at: number of the command.
     :param path: the blocks around it, outermost first.
     :param word: the whole assignment ``NAME=value``; None if the value is not in the text (``read NAME``).
     :param words: the words after ``set --``, for :data:`POSITIONAL`.
@@ -45,7 +47,7 @@ class Assignment(NamedTuple):
     """
 
     name: str
-    index: int
+    at: int
     path: tuple[Block, ...]
     word: Word | None = None
     append: bool = False
@@ -89,7 +91,9 @@ class _Reader:
         self.stack.append(Block(kind, self.count))
 
     def pop(self, kind: str) -> None:
-        if self.stack and (self.stack[-1].kind == kind or (kind, self.stack[-1].kind) == ("group", "function")):
+        if self.stack and (
+            self.stack[-1].kind == kind or (kind, self.stack[-1].kind) == ("group", "function")
+        ):
             self.stack.pop()
 
     def brackets(self, before: str, index: int) -> None:
@@ -146,7 +150,6 @@ class _Reader:
         self.note(Assignment(name, index, tuple(self.stack)))
 
     def assign(self, index: int, words: tuple[Word, ...], *, sure: bool) -> None:
-        path = tuple(self.stack)
         name = words[0].value
         if name in _DECLARES:
             for word in words[1:]:
@@ -156,23 +159,24 @@ class _Reader:
             if all(re.match(_ASSIGNS, word.value) for word in words):
                 for word in words:
                     self.assign_word(index, word, sure=sure)
-        elif name == "set" and len(words) > 1:
-            values = [word.value for word in words]
-            if "--" in values:
-                after = words[values.index("--") + 1 :]
-                self.note(Assignment(POSITIONAL, index, path, None, words=(words[0], *after), sure=sure))
-            elif any(value[:1] not in ("-", "+") for value in values[1:]) and "-o" not in values:
-                self.unknown(index, POSITIONAL)
+        elif name == "set":
+            self.set(index, words, sure=sure)
         elif name == "shift":
             self.unknown(index, POSITIONAL)
         elif name in (".", "source", "eval"):
             self.scopes.resets.append(index)
-        elif name in ("read", "unset", "mapfile", "readarray", "getopts", "printf", "let") or "((" in (
-            self.commands[index].before
-        ):
-            for word in words:
-                for found in re.findall(_NAME, word.value):
-                    self.unknown(index, found)
+        elif name in _CHANGES or "((" in self.commands[index].before:
+            for found in re.findall(_NAME, " ".join(word.value for word in words)):
+                self.unknown(index, found)
+
+    def set(self, index: int, words: tuple[Word, ...], *, sure: bool) -> None:
+        """``set -- WORD...``: the arguments are others from here on."""
+        values = [word.value for word in words]
+        if "--" in values:
+            after = (words[0], *words[values.index("--") + 1 :])
+            self.note(Assignment(POSITIONAL, index, tuple(self.stack), None, words=after, sure=sure))
+        elif any(value[:1] not in ("-", "+") for value in values[1:]) and "-o" not in values:
+            self.unknown(index, POSITIONAL)
 
     def assign_word(self, index: int, word: Word, *, sure: bool, local: bool = False) -> None:
         match = re.match(_ASSIGNS, word.value)
@@ -184,6 +188,4 @@ class _Reader:
                 self.unknown(index, element.group(1))
             return
         append = match.group(2) == "+="
-        self.note(
-            Assignment(match.group(1), index, tuple(self.stack), word, append, sure=sure, local=local)
-        )
+        self.note(Assignment(match.group(1), index, tuple(self.stack), word, append, sure=sure, local=local))

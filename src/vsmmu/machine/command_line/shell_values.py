@@ -11,14 +11,14 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.command_line.fields import Field, Opaque
-from vsmmu.machine.command_line.shell import Segment
 from vsmmu.machine.command_line.shell_scopes import POSITIONAL, Assignment, Block, Scopes, read_scopes
 from vsmmu.machine.limits import MAX_WORD_BYTES, MAX_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from vsmmu.machine.command_line.shell import Command, Word
+    from vsmmu.machine.command_line.shell import Command, Segment, Word
+    from vsmmu.machine.command_line.shell_edits import Anchor
 
 __all__ = ["command_fields"]
 
@@ -55,14 +55,14 @@ class _Values:
             entries = []
         self.splits = "IFS" not in self.scopes.assignments
         # In the order of the file: each then finds those before it known, and nothing goes deep.
-        for entry in sorted(entries, key=lambda entry: entry.index):
+        for entry in sorted(entries, key=lambda entry: entry.at):
             self.value(entry)
 
     # --- variables ------------------------------------------------------------------------------------------
 
     def value(self, entry: Assignment) -> Fields | None:
         """What an assignment gives its variable; None if that is not certain."""
-        key = (entry.name, entry.index, entry.word.start if entry.word else -1)
+        key = (entry.name, entry.at, entry.word.start if entry.word else -1)
         if key not in self.known:
             self.known[key] = None  # while it is looked for: one that needs itself is not known
             if self.depth < _DEEPEST:
@@ -73,16 +73,16 @@ class _Values:
 
     def assigned(self, entry: Assignment) -> Fields | None:
         if entry.name == POSITIONAL:
-            return tuple(self.fields(entry.words[1:], entry.index)) if entry.words else None
+            return tuple(self.fields(entry.words[1:], entry.at)) if entry.words else None
         if entry.word is None:
             return None
         if entry.word.elements is not None:
-            values: Fields | None = tuple(self.fields(entry.word.elements, entry.index))
+            values: Fields | None = tuple(self.fields(entry.word.elements, entry.at))
         else:
             values = self.scalar(entry)
         if not entry.append or values is None:
             return values
-        before = self.lookup(entry.name, entry.index, entry)
+        before = self.lookup(entry.name, entry.at, entry)
         if before is None:
             return None
         if entry.word.elements is not None:
@@ -107,7 +107,7 @@ class _Values:
             if not segment.expands or segment.value in ("*", "?", "[", "{"):
                 pieces.append(segment._replace(expands=False))
                 continue
-            found = self.one(segment, entry.index)
+            found = self.one(segment, entry.at)
             if found is None:
                 return None
             pieces += found.pieces
@@ -117,13 +117,15 @@ class _Values:
         """The value of a variable where command ``index`` uses it; None if it is not certain."""
         entries = self.scopes.assignments.get(name, [])
         path = self.scopes.paths[index]
-        before = [e for e in entries if e is not user and (e.index < index or (user and e.index == index))]
+        before = [e for e in entries if e is not user and (e.at < index or (user and e.at == index))]
         if user is not None:
-            before = [e for e in before if e.word is None or user.word is None or e.word.start < user.word.start]
+            before = [
+                e for e in before if e.word is None or user.word is None or e.word.start < user.word.start
+            ]
         last = next((e for e in reversed(before) if e.sure and path[: len(e.path)] == e.path), None)
         around = [block for block in path if block.kind in ("loop", "function")]
         own = last is not None and all(block in last.path for block in around)
-        if last is not None and any(last.index < at < index for at in self.scopes.resets):
+        if last is not None and any(last.at < reset < index for reset in self.scopes.resets):
             return None
         after = before[before.index(last) + 1 :] if last is not None else before
         rivals = [e for e in after if not _apart(e.path, path)]
@@ -211,11 +213,12 @@ def _apart(one: tuple[Block, ...], other: tuple[Block, ...]) -> bool:
 
 
 def _again(entry: Assignment, path: tuple[Block, ...], user: Assignment | None) -> bool:
-    """Whether an assignment further down comes before a use: the next turn of a loop, or a function called."""
+    """Whether an assignment further down comes before a use: by a loop's next turn, by a call."""
     if entry is user:
         return False
     return any(
-        block.kind == "loop" and block in entry.path or block.kind == "function" and block not in entry.path
+        (block.kind == "loop" and block in entry.path)
+        or (block.kind == "function" and block not in entry.path)
         for block in path
     )
 
@@ -259,7 +262,7 @@ def _named(piece: Segment, what: str) -> str:
     return f"the variable {piece.value if len(piece.value) < 40 else piece.value[:37] + '...'!r}"
 
 
-def _tail(word: Word) -> tuple[int, str] | None:  # type: ignore[return]
+def _tail(word: Word) -> Anchor | None:
     """Behind a variable that stands last in a word, text is added to the word, not to the variable."""
     last = word.segments[-1]
     if last.expands and last.context in ("bare", "double"):

@@ -92,8 +92,9 @@ class TextSource:
             "shell-expansion",
             f"{self._reading.who} would expand {opaque.what} here, and vsmmu does not run one",
             where=f"{self._where}, {line_and_column(self._text, opaque.offset)}",
-            next="write the value itself (quoted with '...' if it is meant literally); or put vsmmu check -- in "
-            f"front of QEMU inside the script; or let it say what it starts: vsmmu capture -- sh {script}",
+            next="write the value itself (quoted with '...' if it is meant literally); or put vsmmu check -- "
+            "in front of QEMU inside the script; or let it say what it starts: "
+            f"vsmmu capture -- sh {script}",
         )
 
     def splice(self, changes: Changes) -> TextSource:
@@ -114,13 +115,17 @@ class TextSource:
         new = list(words)
         at = self._fields[index].end
         text = "".join([" " + self._reading.quote_word(word) for word in new])
-        return self._edited([(at, at, text)], [*self.words[: index + 1], *new, *self.words[index + 1 :]], index)
+        return self._edited(
+            [(at, at, text)], [*self.words[: index + 1], *new, *self.words[index + 1 :]], index
+        )
 
     def _edited(self, edits: list[TextEdit], words: list[str], index: int) -> TextSource:
         text = rewrite(self._text, edits)
         try:
             after = TextSource(text, self._where, self._read)
-            fits = _known(after) == [word for word, field in zip(words, after._fields, strict=True) if not field.opaque]
+            fits = _known(after) == [
+                word for word, field in zip(words, after._fields, strict=True) if not field.opaque
+            ]
         except (InputRefused, ValueError):
             fits = False
         if not fits:

@@ -18,7 +18,9 @@ __all__ = ["read_unit"]
 #: systemd refuses longer lines (LONG_LINE_MAX); a unit has a handful.
 _MAX_UNIT: Final = 1 << 20
 _ESCAPES: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
-_ESCAPE: Final = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|([abfnrtvs\\\"'])")
+_ESCAPE: Final = re.compile(
+    r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|([abfnrtvs\\\"'])"
+)
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*)\Z)")
 _TELLING: Final = frozenset({"-device", "-machine", "-M"})
 
@@ -103,8 +105,11 @@ class _Splitter:
         self.fields: list[Field] = []
         self.pieces: list[Segment] = []
         self.start = -1
+        self.command = True
 
     def words(self, spans: tuple[tuple[int, int], ...], *, command: bool) -> tuple[Field, ...]:
+        """The words of a value; in those of a command ``$`` means something."""
+        self.command = command
         quote, opened = "", 0
         for start, end in spans:
             at = start
@@ -169,17 +174,20 @@ class _Splitter:
 
     def character(self, at: int, end: int, context: Context) -> int:
         mark, following = self.text[at], self.text[at + 1 : min(at + 2, end)]
-        if mark in "%$" and following == mark:
+        dollar = mark == "$" and self.command
+        if (mark == "%" or dollar) and following == mark:
             self.add(mark, at, at + 2, context)
             return at + 2
         if mark == "%" and following.isalpha():
             self.add(mark + following, at, at + 2, context, expands=True)
             return at + 2
-        if mark == "$" and (match := re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}").match(self.text, at, end)):
+        if dollar and (match := re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}").match(self.text, at, end)):
             self.add(match.group(), at, match.end(), context, expands=True)
             return match.end()
-        if mark == "$" and self.start < 0 and (
-            match := re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?=[ \t]|\Z)").match(self.text[:end], at)
+        if (
+            dollar
+            and self.start < 0
+            and (match := re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?=[ \t]|\Z)").match(self.text[:end], at))
         ):
             self.add(match.group(), at, match.end(), context, expands=True)
             return match.end()
@@ -212,7 +220,9 @@ def _filled(word: Field, environment: dict[str, Field]) -> list[Field]:
         skip = known.value.index("=") + 1 if "=" in known.value else len(known.value)
         for part in known.pieces:
             if skip < len(part.value):
-                pieces.append(part if not skip else part._replace(value=part.value[skip:], start=part.start + skip))
+                pieces.append(
+                    part if not skip else part._replace(value=part.value[skip:], start=part.start + skip)
+                )
             skip = max(0, skip - len(part.value))
     field = field_of(pieces, word.start, word.end, "a specifier or variable")
     alone = len(word.pieces) == 1 and not word.pieces[0].value.startswith("${")
@@ -221,7 +231,13 @@ def _filled(word: Field, environment: dict[str, Field]) -> list[Field]:
 
 
 def _quote(text: str, context: Context) -> str:  # noqa: ARG001 - systemd escapes alike everywhere
-    out = text.replace("\\", "\\\\").replace("%", "%%").replace("$", "$$").replace("'", "\\'").replace('"', '\\"')
+    out = (
+        text.replace("\\", "\\\\")
+        .replace("%", "%%")
+        .replace("$", "$$")
+        .replace("'", "\\'")
+        .replace('"', '\\"')
+    )
     return out.replace(" ", "\\s").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
 
 

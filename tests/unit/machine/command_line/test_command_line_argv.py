@@ -352,9 +352,9 @@ def test_sources_that_are_refused(data: bytes, code: str, where: str) -> None:
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        ("qemu-system-arm -m $MEM", "t, line 1, column 20"),
-        ('qemu-system-arm \\\n -name "a ${b}"', "t, line 2, column 11"),
-        ("Q=qemu-system-arm\n$Q -M virt -device a", "t, line 2, column 1"),
+        ("qemu-system-arm -M $MACHINE", "t, line 1, column 20"),
+        ('qemu-system-arm \\\n -device "a,id=${b}"', "t, line 2, column 16"),
+        ("qemu-system-arm -M virt -$X a", "t, line 1, column 26"),
     ],
 )
 def test_expansions_are_refused(text: str, where: str) -> None:

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Forms of a text with a command line: systemd unit, libvirt log, process list; and what is no VM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from vsmmu.api import read_vm
+from vsmmu.diagnostic import Edit
+from vsmmu.errors import InputRefused, VsmmuError
+from vsmmu.machine.topology import Topology
+
+if TYPE_CHECKING:
+    from vsmmu.machine.command_line.argv import CommandLine
+
+SMMU = "arm-smmuv3,primary-bus=px1,id=smmu1,accel=on"
+JSON = '{"driver":"arm-smmuv3","primary-bus":"px1","id":"smmu1","accel":true}'
+UNIT = f"""\
+# a VM
+[Unit]
+Description=a VM; with "quotes and 'others
+
+[Service]
+Environment=GPU=0009:01:00.0 "OPTS=-m 8G" 'X=a b'
+Environment=PRICE=$5
+ExecStartPre=/bin/qemu-system-aarch64 --version
+ExecStart=/bin/false
+ExecStart=
+ExecStart=-/usr/bin/qemu-system-aarch64 -M virt $OPTS -name "it's %i,x=\\x41\\s\\"$$HOME\\"%%" \\
+    # a comment in between
+    -object iommufd,id=fd0 -device pxb-pcie,id=px1 \\
+ ; another
+    -device {SMMU} -device '{JSON.replace("smmu1", "smmu2")}' \\
+    -device vfio-pci,host=${{GPU}},iommufd=fd0,id=gpu -append "${{X}}"
+
+[Install]
+WantedBy=multi-user.target
+"""
+START = "starting up libvirt version: 12.8.0, qemu version: 11.1.3, kernel: 7.3.4, hostname: node-a"
+LOG = f"""\
+2026-11-20 09:00:00.000+0000: {START}
+LC_ALL=C \\
+PATH=/usr/bin:/bin \\
+/usr/bin/qemu-system-aarch64 \\
+-name guest=first \\
+-S
+2026-11-20T09:00:01.100000Z qemu-system-aarch64: the host doesn't have that
+2026-11-20 09:00:01.300+0000: shutting down, reason=failed
+2026-11-20 09:05:00.000+0000: {START}
+LC_ALL=C \\
+XDG_DATA_HOME=/var/lib/libvirt/qemu/.local/share \\
+/usr/bin/qemu-system-aarch64 \\
+-name guest=second,debug-threads=on \\
+-machine virt \\
+-object '{{"qom-type":"iommufd","id":"fd0","fd":"21"}}' \\
+-device '{{"driver":"pxb-pcie","id":"px1"}}' \\
+-device '{JSON}' \\
+-device '{{"driver":"vfio-pci","id":"gpu","iommufd":"fd0","host":"0009:01:00.0"}}'
+char device redirected to /dev/pts/2 (label charserial0)
+2026-11-20T09:05:01.100000Z qemu-system-aarch64: -device {{...}}: it doesn't fit
+"""
+LINE = (
+    "/usr/bin/qemu-system-aarch64 -name guest=my vm -machine virt -append console=ttyAMA0 quiet "
+    f'-object {{"qom-type":"iommufd","id":"fd0"}} -device {{"driver":"pxb-pcie","id":"px1"}} -device {JSON} '
+    '-device {"driver":"vfio-pci","id":"gpu","iommufd":"fd0","host":"0009:01:00.0"}'
+)
+PS = f"""\
+USER         PID %CPU %MEM    VSZ   RSS TTY      STAT START   TIME COMMAND
+root           1  0.0  0.0  22   3 ?        Ss   10:00   0:00 /sbin/init it's
+libvirt+    4711  1.0  2.0  1   2 ?        Sl   10:00   0:10 {LINE}
+root           9  0.0  0.0  22   3 ?        S    10:00   0:00 grep qemu-system-aarch64
+"""
+PROXMOX = (
+    "/usr/bin/kvm -id 100 -name 'vm,debug-threads=on' -no-shutdown -machine 'type=virt+pve0' "
+    f"-object iommufd,id=fd0 -device pxb-pcie,id=px1 -device '{SMMU}' "
+    "-device 'vfio-pci,host=0009:01:00.0,id=gpu,iommufd=fd0'\n"
+)
+FORMS = {
+    "unit": UNIT,
+    "log": LOG,
+    "ps": PS,
+    "ps-line": LINE + "\n",
+    "ps-args": f"COMMAND\n{LINE}\n",
+    "proxmox": PROXMOX,
+}
+
+
+def read(text: str) -> CommandLine:
+    line = read_vm(text).command_line
+    assert line is not None
+    return line
+
+
+@pytest.mark.parametrize("text", FORMS.values(), ids=FORMS.keys())
+def test_a_form_is_read_and_comes_back(text: str) -> None:
+    line = read(text)
+    assert line.render() == text.encode()
+    machine = line.machine()
+    gpu = machine.device("gpu")
+    assert gpu is not None
+    assert gpu.text("host") == "0009:01:00.0"
+    smmu = machine.device("smmu1")
+    assert smmu is not None
+    after = line.edit([Edit(smmu.number, "oas", "48")])
+    assert after.machine().vsmmus[0].text("oas") == "48"
+    written = ',"oas":"48"}' if smmu.form == "json" else ",oas=48"
+    before = JSON if smmu.form == "json" else SMMU
+    assert after.text() == text.replace(before, before.removesuffix("}") + written)
+
+
+def test_the_words_of_a_unit() -> None:
+    line = read(UNIT)
+    words = line.words
+    assert words[:5] == ("/usr/bin/qemu-system-aarch64", "-M", "virt", "-m 8G", "-name")[:3] + words[3:5]
+    assert 'it\'s %i,x=A "$HOME"%' in words
+    assert words[-1] == "a b"
+    with pytest.raises(InputRefused, match="systemd would expand"):
+        line.render_words()
+
+
+def test_what_a_unit_starts_otherwise() -> None:
+    for text, what in (
+        (
+            "[Service]\nExecStart=/usr/local/bin/start-vm %i\n",
+            "does not start QEMU itself: /usr/local/bin/start-vm",
+        ),
+        ("[Service]\nExecStart=qemu-kvm 'a\n", "a quote that is not closed"),
+        ("[Service]\nExecStart=qemu-kvm -S\nExecStart=qemu-kvm -S\n", "more than one"),
+        ("[Service]\nType=simple\n", "does not start QEMU itself"),
+    ):
+        with pytest.raises(InputRefused, match=what):
+            read(text)
+    hidden = "[Service]\nEnvironmentFile=/etc/vm\nExecStart=qemu-kvm -M virt -device vfio-pci,host=${GPU}\n"
+    with pytest.raises(InputRefused, match="systemd would expand"):
+        read(hidden).machine()
+
+
+def test_the_last_start_of_a_log() -> None:
+    line = read(LOG)
+    assert "guest=second,debug-threads=on" in line.words
+    assert line.prefix[0] == "LC_ALL=C"
+    assert line.printed == ("qemu-system-aarch64: -device {...}: it doesn't fit",)
+    assert line.machine().vsmmus[0].origin.place == "line 17"
+    with pytest.raises(InputRefused, match="ends before the command"):
+        read(LOG[: LOG.rindex("LC_ALL")])
+
+
+def test_blanks_in_a_process_list() -> None:
+    words = read(PS).words
+    assert "guest=my vm" in words
+    assert "console=ttyAMA0 quiet" in words
+    with pytest.raises(InputRefused, match="more than one process"):
+        read(PS + PS.partition("\n")[2])
+    with pytest.raises(InputRefused, match="no process in it"):
+        read("PID CMD\n1 init\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "looks", "instead"),
+    [
+        ("milk, bread and two lemons\n", "text", "QEMU command line"),
+        (
+            "apiVersion: kubevirt.io/v1\nkind: VirtualMachineInstance\n",
+            "a KubeVirt object",
+            "virsh dumpxml 1",
+        ),
+        (
+            '{"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine"}',
+            "a KubeVirt object",
+            "virsh dumpxml 1",
+        ),
+        ("---\napiVersion: v1\nkind: Pod\n", "a Kubernetes object", "give a VM"),
+        ('{"schema": "vsmmu.host/1", "name": "x"}', "facts about a host", "--host FILE"),
+        ('{"schema": "vsmmu.verdict/1"}', "an answer of vsmmu", "the VM"),
+        ('[{"a": 1}]', "JSON", "dumpxml"),
+        ("[    0.000000] Booting Linux on physical CPU 0x0\n", "a kernel log", "--kernel-log"),
+        ("hello: world\nlist:\n  - it's\n", "YAML", "libvirt domain"),
+        (b"\x7fELF\x02\x01\x01" + bytes(60), "a program", "vsmmu check --"),
+        (b"\x89PNG\xff\xfe it's", "", "QEMU command line"),
+        ("it's a \"text", "text", "QEMU command line"),
+        ('#!/bin/sh\nexec ./start-vm "$@"\n', "text", "QEMU command line"),
+    ],
+)
+def test_what_is_no_vm_is_refused_with_what_it_looks_like(
+    data: str | bytes, looks: str, instead: str
+) -> None:
+    with pytest.raises(InputRefused) as caught:
+        read_vm(data)
+    assert caught.value.code == "not-a-vm"
+    assert looks in caught.value.what
+    assert instead in caught.value.next
+
+
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        (["sh", "vm.sh"], "vsmmu capture -- sh vm.sh"),
+        (["virt-install", "--name", "x"], "--print-xml 2"),
+        (["virsh", "start", "x"], "vsmmu check NAME"),
+        (["qm", "start", "100"], "qm showcmd"),
+        (["./start-vm"], "vsmmu capture -- ./start-vm"),
+    ],
+)
+def test_a_program_that_is_not_qemu(words: list[str], instead: str) -> None:
+    with pytest.raises(InputRefused) as caught:
+        read_vm(words)
+    assert (caught.value.code, caught.value.where) == ("not-a-vm", "after --")
+    assert instead in caught.value.next
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sudo", "-u", "qemu", "qemu-system-aarch64", "-S"],
+        ["numactl", "-N", "0", "./build/emulator", "-M", "virt"],
+        ["/usr/bin/kvm", "-S"],
+        ["env", "A=b", "kvm", "-S"],
+        ["-device", "arm-smmuv3"],
+        ["./mine", "-accel", "kvm", "--machine", "virt"],
+    ],
+)
+def test_a_program_that_is_qemu(words: list[str]) -> None:
+    line = read_vm(words).command_line
+    assert line is not None
+    assert line.words == tuple(words)
+    if "kvm" in words[-1:]:
+        assert line.program == "./mine"
+
+
+def test_two_domains_in_one_text() -> None:
+    domain = "<domain type='kvm'><name>a</name></domain>"
+    for between in ("", "\n", "\n<?xml version='1.0'?>\n"):
+        with pytest.raises(InputRefused) as caught:
+            read_vm(domain + between + domain)
+        assert caught.value.code == "many-domains"
+        assert "--print-xml 2" in caught.value.next
+
+
+PIECES = st.sampled_from(
+    [
+        *"\"'\\\n$%{}()=;#@-:&|< ",
+        *(
+            "\\\n",
+            "ExecStart=",
+            "Environment=",
+            "[Service]\n",
+            "$@",
+            "${x}",
+            "args+=(",
+            "if ",
+            "fi\n",
+            "done\n",
+        ),
+        *("() {", "}\n", "set -- ", "-device ", f"2026-11-20 09:05:00.000+0000: {START}\n", "PID CMD\n"),
+        *("qemu-system-aarch64 ", "\0", "é", ",id=a", '{"a":"b"}'),
+    ]
+)
+SCRIPT = f"""\
+GPU=0009:01:00.0
+args=(-M virt -device {SMMU})
+args+=(-S)
+exec qemu-kvm "${{args[@]}}" -name $GPU "$@"
+"""
+
+
+@given(
+    st.sampled_from([UNIT, LOG, PS, LINE, PROXMOX, SCRIPT]),
+    st.lists(st.tuples(st.integers(0, 2000), PIECES | st.none(), st.integers(0, 40)), max_size=4),
+)
+@example(UNIT, [(0, "\0", 0)])
+def test_only_our_own_errors_come_of_what_is_broken(
+    text: str, changes: list[tuple[int, str | None, int]]
+) -> None:
+    for at, piece, cut in changes:
+        at %= len(text) + 1
+        text = text[:at] + (piece or "") + text[at + (cut if piece is None else 0) :]
+    try:
+        line = read(text)
+        assert line.render() == text.encode()
+        machine = line.machine()
+        Topology.of(machine)
+        if machine.devices:
+            line.edit(
+                [Edit(machine.devices[0].number, "oas", "4 8"), Edit(machine.devices[0].number, "ats", "on")]
+            )
+        line.render_nul()
+    except VsmmuError as error:
+        caught = error
+    else:
+        return
+    assert caught.next
+    assert len(str(caught)) < 2000
