@@ -171,7 +171,7 @@ def test_what_a_log_printed_is_held_against_the_prediction(
     assert "[as-printed]" in capsys.readouterr().out
 
 
-# --- capture ----------------------------------------------------------------------------------------------------
+# --- capture ----------------------------------
 
 SCRIPT = """\
 echo progress
