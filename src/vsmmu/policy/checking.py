@@ -29,6 +29,11 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Verdict:
     """
     verdict = start(options.complete(vm.machine()), host, qemu, options.functions)
     verdict = msgspec.structs.replace(verdict, not_judged=vm.not_judged())
+    line = vm.command_line
+    if line is not None and line.printed:
+        from vsmmu.qemu.printed import compare_printed
+
+        verdict = verdict.beside(compare_printed(line.printed, verdict))
     if vm.domain is None or verdict.answer == "not-judged":
         return verdict
     from vsmmu.libvirt.lint import lint

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, Literal
 
+from vsmmu.machine.model import Unread
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -100,6 +102,8 @@ def refusal(
     :param enums: accepted values by type.
     :param owner: the type to whom QEMU says that the property belongs, for a device.
     """
+    if isinstance(value, Unread):
+        return ""
     if _is_structure(kind) and (form == "keyval" or not isinstance(value, list)):
         return f"Invalid parameter type for '{name}', expected: array"
     if form == "json":

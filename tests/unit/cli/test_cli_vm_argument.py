@@ -141,7 +141,7 @@ def test_arguments_forwarded_are_resolved_with_a_note_and_unknown(
     assert run(["resolve", *GB200, str(path)]) == 0
     printed = capsys.readouterr()
     assert printed.out == text.replace("accel=on ", "accel=on,ats=on,ril=off,ssidsize=20,oas=48 ")
-    assert "note: line 2: not known, so not looked at: the options that $@ stands for" in printed.err
+    assert "note: not known, so not looked at: the options that $@ stands for" in printed.err
     assert run(["check", *GB200, "-o", "json", str(path)]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["answer"] == "unknown"

@@ -330,21 +330,13 @@ class _Assembler:
     def finish(self, program: str) -> Assembly:
         options = keyval.dashed(self.machine)
         machine_type = options.pop("type", "")
-        accel_options: dict[str, str] = {}
-        for settings in self.accels:
-            for key, value in settings.items():
-                if key != "accel":
-                    accel_options.setdefault(key.replace("_", "-"), value)
         ordered = self.devices.ordered(drafts.implied_disks(self.drives, machine_type))
         machine = Machine(
             program=program,
             machine_type=machine_type,
             machine_options=options,
-            accelerators=tuple(
-                [entry.get("accel", "") for entry in self.accels]
-                or filter(None, options.get("accel", "").split(":"))
-            ),
-            accelerator_options=accel_options,
+            accelerators=drafts.accelerators(self.accels, options.get("accel", "")),
+            accelerator_options=drafts.accelerator_options(self.accels),
             firmware=options.get("firmware") or options.get("pflash0") or drafts.firmware_of(self.drives),
             default_nic=self.default_nic,
             only_migratable=self.only_migratable,

@@ -15,13 +15,15 @@ from vsmmu.machine.limits import MAX_DEVICES, refuse_over
 from vsmmu.machine.model import Device, JsonValue, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "DISK_OPTIONS",
     "DeviceList",
     "Draft",
     "Drive",
+    "accelerator_options",
+    "accelerators",
     "check_id",
     "firmware_of",
     "implied_audio",
@@ -239,6 +241,21 @@ def implied_disks(drives: Iterable[Drive], machine_type: str) -> list[Draft]:
         for drive in drives
         if (drive.settings.get("if") or default) == "virtio"
     ]
+
+
+def accelerators(accels: Iterable[Mapping[str, str]], option: str) -> tuple[str, ...]:
+    """The names of ``-accel``, else those of ``-machine accel=a:b``."""
+    return tuple([entry.get("accel", "") for entry in accels] or filter(None, option.split(":")))
+
+
+def accelerator_options(accels: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """The options of all ``-accel``, merged; the first counts."""
+    merged: dict[str, str] = {}
+    for settings in accels:
+        for key, value in settings.items():
+            if key != "accel":
+                merged.setdefault(key.replace("_", "-"), value)
+    return merged
 
 
 def unknown_option(word: str, origin: Origin) -> InputRefused:

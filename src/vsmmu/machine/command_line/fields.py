@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vsmmu.machine.command_line.shell import Segment
-    from vsmmu.machine.command_line.shell_edits import Anchor
+    from vsmmu.machine.command_line.shell import Anchor, Segment
 
 __all__ = ["Field", "Opaque", "field_of"]
 

@@ -14,10 +14,22 @@ from typing import Final, Literal, NamedTuple
 from vsmmu.errors import InputRefused
 from vsmmu.machine.limits import MAX_WORD_BYTES, MAX_WORDS, refuse_over
 
-__all__ = ["Command", "Context", "Expansion", "Segment", "Word", "line_and_column", "scan", "segments_of"]
+__all__ = [
+    "Anchor",
+    "Command",
+    "Context",
+    "Expansion",
+    "Segment",
+    "Word",
+    "line_and_column",
+    "scan",
+    "segments_of",
+]
 
 #: How the text around a character is quoted: not at all, in ``'...'`` or in ``"..."``.
 Context = Literal["bare", "single", "double"]
+#: An offset in the text, and how text that is inserted there has to be quoted.
+Anchor = tuple[int, Context]
 
 
 class Segment(NamedTuple):

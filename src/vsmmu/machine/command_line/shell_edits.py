@@ -6,19 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.machine.command_line.shell import Context, Segment, segments_of
+from vsmmu.machine.command_line.shell import Anchor, Context, Segment, segments_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from vsmmu.machine.command_line.sources import Splice
 
-__all__ = ["Anchor", "Quote", "TextEdit", "quoted", "rewrite", "splice", "word_edits"]
+__all__ = ["Quote", "TextEdit", "quoted", "rewrite", "splice", "word_edits"]
 
 #: How a text is written in a context.
 Quote = Callable[[str, Context], str]
-#: An offset in the text, and how text that is inserted there has to be quoted.
-Anchor = tuple[int, Context]
 #: First and last (exclusive) offset in the text, and what stands there instead.
 TextEdit = tuple[int, int, str]
 

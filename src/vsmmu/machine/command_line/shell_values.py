@@ -17,8 +17,7 @@ from vsmmu.machine.limits import MAX_WORD_BYTES, MAX_WORDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from vsmmu.machine.command_line.shell import Command, Segment, Word
-    from vsmmu.machine.command_line.shell_edits import Anchor
+    from vsmmu.machine.command_line.shell import Anchor, Command, Segment, Word
 
 __all__ = ["command_fields"]
 
