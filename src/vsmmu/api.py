@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["check", "load_host", "load_qemu", "read_vm", "read_vm_file", "resolve"]
 
 _BUILTIN: Final = "builtin:"
+#: What is called so is a file and no domain, also where there is none.
+_FILES: Final = (".sh", ".xml", ".service", ".log", ".txt", ".json", ".yaml", ".yml", ".cfg", ".conf")
 
 
 def load_host(spec: str = "live") -> Host:
@@ -86,7 +88,8 @@ def read_vm_file(path: str) -> Vm:
     :raise PermissionRefused: the kernel refuses to show it.
     """
     # As os.path.exists() and is_socket(), without the import of pathlib: this is on the path of a VM's start.
-    if (path != "-" and "/" not in path and not os.path.exists(path)) or _is_socket(path):  # noqa: PTH110
+    named = path != "-" and "/" not in path and not path.endswith(_FILES)
+    if (named and not os.path.exists(path)) or _is_socket(path):  # noqa: PTH110
         from vsmmu.monitor.named_vm import read_named_vm
 
         return read_named_vm(path)

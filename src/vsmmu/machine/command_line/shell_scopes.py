@@ -63,6 +63,10 @@ class Scopes(NamedTuple):
     paths: list[tuple[Block, ...]]
     #: Numbers of the commands after which any variable may have changed: ``. FILE``, ``eval``.
     resets: list[int]
+    #: Function -> number of the one command that calls it; None if there are more, or it is not certain.
+    calls: dict[Block, int | None]
+    #: Whether the script has a function without braces around its body, which is not followed.
+    strange: bool = False
 
 
 def read_scopes(commands: Sequence[Command]) -> Scopes:
@@ -75,7 +79,9 @@ class _Reader:
         self.commands = commands
         self.stack: list[Block] = []
         self.count = 0
-        self.scopes = Scopes({}, [], [])
+        self.scopes = Scopes({}, [], [], {})
+        self.names: dict[str, list[Block]] = {}
+        self.strange = False
 
     def read(self) -> Scopes:
         for index, command in enumerate(self.commands):
@@ -84,7 +90,25 @@ class _Reader:
             self.scopes.paths.append(tuple(self.stack))
             if words:
                 self.assign(index, words, sure=self.sure(index))
-        return self.scopes
+        for name, blocks in self.names.items():
+            self.scopes.calls.update(dict.fromkeys(blocks, self.call(name) if len(blocks) == 1 else None))
+        return self.scopes._replace(strange=self.strange)
+
+    def call(self, name: str) -> int | None:
+        """The one command that calls a function."""
+        found: list[int | None] = []
+        mention = re.compile(rf"\b{re.escape(name)}\b")
+        for index, command in enumerate(self.commands):
+            if any(mention.search(word.value) for word in command.words):
+                defines = index + 1 < len(self.commands) and "()" in self.commands[index + 1].before
+                if not (defines or command.words[0].value == "function"):
+                    alone = [word.value for word in command.words if word.value not in _LEADERS][:1] == [name]
+                    found.append(index if alone else None)
+        return found[0] if len(found) == 1 else None
+
+    def define(self, name: str) -> None:
+        self.push("function")
+        self.names.setdefault(name, []).append(self.stack[-1])
 
     def push(self, kind: Literal["branch", "loop", "group", "function", "subshell"]) -> None:
         self.count += 1
@@ -97,7 +121,9 @@ class _Reader:
             self.stack.pop()
 
     def brackets(self, before: str, index: int) -> None:
-        function = "()" in before and index and self.commands[index].words[0].value == "{"
+        function = "()" in before
+        if function and (self.commands[index].words[0].value != "{" or before.count("(") > 1):
+            self.strange = True
         for mark in before.replace("()", "", 1) if function else before:
             if mark == "(":
                 self.push("subshell")
@@ -115,10 +141,11 @@ class _Reader:
         while words and words[0].expansion is None and words[0].end - words[0].start == len(words[0].value):
             word = words[0].value
             if word == "function" and len(words) > 1:
-                self.push("function")
-                return words[3:] if len(words) > 2 and words[2].value == "{" else ()
-            if word == "{" and "()" in command.before:
-                self.push("function")
+                self.strange |= len(words) < 3 or words[2].value != "{"
+                self.define(words[1].value)
+                return words[3:]
+            if word == "{" and "()" in command.before and words is command.words:
+                self.define(self.commands[len(self.scopes.paths) - 1].words[-1].value)
             elif word in _KINDS:
                 self.push(_KINDS[word])  # type: ignore[arg-type]
                 if word in ("for", "select", "case"):

@@ -49,8 +49,8 @@ class _Values:
         self.known: dict[tuple[str, int, int], Fields | None] = {}
         self.depth = 0
         entries = [entry for found in self.scopes.assignments.values() for entry in found]
-        if len(entries) > _MOST_ASSIGNMENTS:
-            self.scopes = self.scopes._replace(assignments={}, resets=[])
+        if len(entries) > _MOST_ASSIGNMENTS or self.scopes.strange:
+            self.scopes = self.scopes._replace(assignments={})
             entries = []
         self.splits = "IFS" not in self.scopes.assignments
         # In the order of the file: each then finds those before it known, and nothing goes deep.
@@ -116,28 +116,46 @@ class _Values:
         """The value of a variable where command ``index`` uses it; None if it is not certain."""
         entries = self.scopes.assignments.get(name, [])
         path = self.scopes.paths[index]
-        before = [e for e in entries if e is not user and (e.at < index or (user and e.at == index))]
-        if user is not None:
-            before = [
-                e for e in before if e.word is None or user.word is None or e.word.start < user.word.start
-            ]
+        before = [e for e in entries if e.at < index or (e.at == index and _in_front(e, user))]
         last = next((e for e in reversed(before) if e.sure and path[: len(e.path)] == e.path), None)
-        around = [block for block in path if block.kind in ("loop", "function")]
-        own = last is not None and all(block in last.path for block in around)
-        if last is not None and any(last.at < reset < index for reset in self.scopes.resets):
+        function = next((block for block in reversed(path) if block.kind == "function"), None)
+        if function is not None and (last is None or function not in last.path):
+            return self.lookup_at_call(name, index, function)
+        if last is None or self.reset(last, index):
             return None
-        after = before[before.index(last) + 1 :] if last is not None else before
+        loops = [block for block in path if block.kind == "loop"]
+        after = before[before.index(last) + 1 :]
         rivals = [e for e in after if not _apart(e.path, path)]
-        rivals += [e for e in entries if e not in before and not own and _again(e, path, user)]
+        if not all(block in last.path for block in loops):
+            rivals += [e for e in entries if any(block in e.path for block in loops)]
         rivals += [e for e in entries if _elsewhere(e, path)]
-        if last is None and rivals and any(block.kind == "function" for block in path):
-            last = next((e for e in rivals if not e.path and e.sure), None)
-        if last is None:
-            return None
         value = self.value(last)
         if value is None or any(self.differs(e, value) for e in rivals if e is not last):
             return None
         return value
+
+    def lookup_at_call(self, name: str, index: int, function: Block) -> Fields | None:
+        """The value of a variable that a function finds set: the one at its only call."""
+        call = self.scopes.calls.get(function)
+        inside = any(function in entry.path for entry in self.scopes.assignments.get(name, []))
+        resets = any(function in self.scopes.paths[at] for at in self.scopes.resets)
+        if call is None or inside or resets or name == POSITIONAL or self.depth >= _DEEPEST or call == index:
+            return None
+        self.depth += 1
+        value = self.lookup(name, call)
+        self.depth -= 1
+        return value
+
+    def reset(self, last: Assignment, index: int) -> bool:
+        """Whether any variable may have changed between an assignment and a use."""
+        path = self.scopes.paths[index]
+        loops = [block for block in path if block.kind == "loop"]
+        for at in self.scopes.resets:
+            other = self.scopes.paths[at]
+            called = any(block.kind == "function" and block not in path for block in other)
+            if last.at < at < index or called or any(block in other for block in loops):
+                return True
+        return False
 
     def differs(self, entry: Assignment, value: Fields) -> bool:
         other = self.value(entry)
@@ -211,15 +229,12 @@ def _apart(one: tuple[Block, ...], other: tuple[Block, ...]) -> bool:
     return any(block.kind == "subshell" for block in one[len(other) :])
 
 
-def _again(entry: Assignment, path: tuple[Block, ...], user: Assignment | None) -> bool:
-    """Whether an assignment further down comes before a use: by a loop's next turn, by a call."""
-    if entry is user:
-        return False
-    return any(
-        (block.kind == "loop" and block in entry.path)
-        or (block.kind == "function" and block not in entry.path)
-        for block in path
-    )
+def _in_front(entry: Assignment, user: Assignment | None) -> bool:
+    """Whether an assignment stands in front of another one of the same command."""
+    return (
+        user is not None and entry.word is not None and user.word is not None
+        and entry.word.start < user.word.start
+    )  # fmt: skip
 
 
 def _elsewhere(entry: Assignment, path: tuple[Block, ...]) -> bool:
