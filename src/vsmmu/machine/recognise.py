@@ -148,6 +148,11 @@ _LOOKS: Final = (
         "a kernel log",
         "facts of a log: vsmmu show --kernel-log FILE",
     ),
+    (
+        r"\A#!|^[^\n]*\bqemu-(?:system-|kvm)",
+        "a script that does not start QEMU itself",
+        "let it say what it starts: vsmmu capture -- sh FILE",
+    ),
     (r"\A\s*[\[{]", "JSON", "give the VM itself: a QEMU command line or virsh dumpxml --inactive"),
     (r"\A\x7fELF", "a program", "write the command that runs it: vsmmu check -- PROGRAM -M virt ..."),
     (r"\AQFI\ufffd|\AQFI", "a disk image", "give the command that starts the VM"),

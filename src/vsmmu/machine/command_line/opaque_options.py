@@ -110,6 +110,7 @@ def _arguments(source: Source, option: Option, field: Field) -> Diagnostic:
         f"not known, so not looked at: the options that {shown} stands for",
         source.place(option.first),
         why="they come from outside this text, and can change the VM",
-        next=source.expansion(field.opaque[0]).next.partition("; or ")[2],
+        next=source.expansion(field.opaque[0]).next.partition("; or ")[2]
+        or "give the process id of the running QEMU",
         severity="unknown",
     )

@@ -182,7 +182,8 @@ def test_blanks_in_a_process_list() -> None:
         (b"\x7fELF\x02\x01\x01" + bytes(60), "a program", "vsmmu check --"),
         (b"\x89PNG\xff\xfe it's", "", "QEMU command line"),
         ("it's a \"text", "text", "QEMU command line"),
-        ('#!/bin/sh\nexec ./start-vm "$@"\n', "text", "QEMU command line"),
+        ('#!/bin/sh\nexec ./start-vm "$@"\n', "a script that does not", "vsmmu capture -- sh FILE"),
+        ('su - vm -c "qemu-system-aarch64 -M virt"\n', "a script that does not", "vsmmu capture -- sh FILE"),
     ],
 )
 def test_what_is_no_vm_is_refused_with_what_it_looks_like(
