@@ -18,7 +18,7 @@ from vsmmu.machine.command_line.script import read_script
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vsmmu.machine.command_line.fields import Field
+    from vsmmu.machine.command_line.command_word import CommandWord
 
 #: Writes its words down, each followed by a NUL, and a byte 1 after them.
 STAND_IN = "#!/bin/sh\nprintf '%s\\0' qemu-system-aarch64 \"$@\"\nprintf '\\1'\n"
@@ -100,7 +100,7 @@ def run(shell: str, text: str, folder: Path) -> list[bytes]:
     return [part[part.index(b"qemu-system") :] for part in parts]
 
 
-def pattern(fields: list[Field]) -> bytes:
+def pattern(fields: list[CommandWord]) -> bytes:
     """What the shell may pass: known words exactly, opaque ones as any."""
     return b"".join(
         b"(?:[^\0]*\0)*" if field.opaque else re.escape(field.value.encode()) + b"\0" for field in fields

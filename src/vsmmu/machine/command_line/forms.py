@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vsmmu.machine.command_line.text_source import Reading
+    from vsmmu.machine.command_line.text_source import FoundCommand
 
 __all__ = ["form_of"]
 
@@ -26,7 +26,7 @@ _BARE_JSON: Final = re.compile(
 )
 
 
-def form_of(text: str) -> Callable[[str, str], Reading]:
+def form_of(text: str) -> Callable[[str, str], FoundCommand]:
     """The reader of a text."""
     if _LOG.search(text):
         from vsmmu.machine.command_line.libvirt_log import read_log

@@ -11,7 +11,7 @@ from vsmmu.machine.command_line.script import read_script
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, refuse_over
 
 if TYPE_CHECKING:
-    from vsmmu.machine.command_line.text_source import Reading
+    from vsmmu.machine.command_line.text_source import FoundCommand
 
 __all__ = ["read_log"]
 
@@ -21,7 +21,7 @@ _COMMAND: Final = re.compile(r"(?:[^\n]*\\\n)*[^\n]*")
 _MESSAGE: Final = re.compile(r"^(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?(\S*qemu[\w-]*: [^\n]+)", re.MULTILINE)
 
 
-def read_log(text: str, where: str) -> Reading:
+def read_log(text: str, where: str) -> FoundCommand:
     """The command of the last start, and what QEMU printed after it.
 
     :raise InputRefused: ``no-command``; and as :func:`vsmmu.machine.command_line.script.read_script`.

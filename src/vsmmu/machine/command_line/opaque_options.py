@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.diagnostic import Diagnostic
-    from vsmmu.machine.command_line.fields import Field
+    from vsmmu.machine.command_line.command_word import CommandWord
     from vsmmu.machine.command_line.options import Option
     from vsmmu.machine.command_line.sources import Source
 
@@ -100,7 +100,7 @@ def _values(text: str, implied: str) -> Iterator[tuple[str, str, int, int]]:
         yield member.key, str(member.value), member.value_start, member.value_end
 
 
-def _arguments(source: Source, option: Option, field: Field) -> Diagnostic:
+def _arguments(source: Source, option: Option, field: CommandWord) -> Diagnostic:
     """The doubt that words nobody has seen may change the VM."""
     from vsmmu.diagnostic import Diagnostic
 

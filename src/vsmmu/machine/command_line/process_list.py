@@ -7,11 +7,11 @@ import re
 from typing import Final
 
 from vsmmu.errors import InputRefused
-from vsmmu.machine.command_line.fields import Field
+from vsmmu.machine.command_line.command_word import CommandWord
 from vsmmu.machine.command_line.options import OPTIONS
 from vsmmu.machine.command_line.shell import Context, Segment, line_and_column
 from vsmmu.machine.command_line.sources import is_emulator
-from vsmmu.machine.command_line.text_source import Reading
+from vsmmu.machine.command_line.text_source import FoundCommand
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, MAX_WORDS, refuse_over
 
 __all__ = ["read_processes"]
@@ -19,7 +19,7 @@ __all__ = ["read_processes"]
 _WORD: Final = re.compile(r"[^ \t\n]+")
 
 
-def read_processes(text: str, where: str) -> Reading:
+def read_processes(text: str, where: str) -> FoundCommand:
     """The words of the one process that is QEMU.
 
     ``ps`` does not show where a word ends: words that follow an option's argument and are no option belong
@@ -51,11 +51,11 @@ def read_processes(text: str, where: str) -> Reading:
             where=f"{where}, {line_and_column(text, found[1][0].start())}",
             next="give the line of one, or its process id: vsmmu check PID",
         )
-    return Reading(_fields(text, found[0]), _refuse_blanks, _refuse_blanks_in_word, "ps")
+    return FoundCommand(_fields(text, found[0]), _refuse_blanks, _refuse_blanks_in_word, "ps")
 
 
-def _fields(text: str, words: list[re.Match[str]]) -> tuple[Field, ...]:
-    fields: list[Field] = []
+def _fields(text: str, words: list[re.Match[str]]) -> tuple[CommandWord, ...]:
+    fields: list[CommandWord] = []
     option = ""
     for word in words:
         if fields and option and not word.group().startswith("-"):
@@ -70,8 +70,8 @@ def _fields(text: str, words: list[re.Match[str]]) -> tuple[Field, ...]:
     return tuple(fields)
 
 
-def _field(text: str, start: int, end: int) -> Field:
-    return Field(text[start:end], (Segment(text[start:end], start, end, "bare"),), start, end)
+def _field(text: str, start: int, end: int) -> CommandWord:
+    return CommandWord(text[start:end], (Segment(text[start:end], start, end, "bare"),), start, end)
 
 
 def _refuse_blanks(text: str, context: Context) -> str:  # noqa: ARG001 - a quote as other forms have it

@@ -9,11 +9,11 @@ from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.shell import line_and_column, scan
 from vsmmu.machine.command_line.shell_values import command_fields
 from vsmmu.machine.command_line.sources import is_emulator
-from vsmmu.machine.command_line.text_source import Reading
+from vsmmu.machine.command_line.text_source import FoundCommand
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, refuse_over
 
 if TYPE_CHECKING:
-    from vsmmu.machine.command_line.fields import Field
+    from vsmmu.machine.command_line.command_word import CommandWord
     from vsmmu.machine.command_line.shell import Command
 
 __all__ = ["read_script"]
@@ -21,11 +21,11 @@ __all__ = ["read_script"]
 _TELLING: Final = frozenset({"-device", "--device", "-machine", "--machine", "-M", "--M"})
 #: Commands that start no program, whatever their words are.
 _NO_START: Final = frozenset({"set", "echo", "printf", "declare", "typeset", "local", "export", "readonly"})
-#: Reading a command anew for each variable in a script has to end.
+#: FoundCommand a command anew for each variable in a script has to end.
 _MOST_EXPANDED: Final = 256
 
 
-def read_script(text: str, where: str) -> Reading:
+def read_script(text: str, where: str) -> FoundCommand:
     """The command that starts QEMU in a script, or in a part of one.
 
     :raise InputRefused: if there is none or more than one, a quote is open, or a limit is exceeded.
@@ -44,11 +44,13 @@ def read_script(text: str, where: str) -> Reading:
             "no-command", "there is no command in it", where=where, next="give a QEMU command line"
         )
     if all(command.words[0].value.startswith("-") for command in commands):
-        return Reading(tuple(field for at in range(len(commands)) for field in command_fields(commands, at)))
-    return Reading(_qemu_command(text, where, commands))
+        return FoundCommand(
+            tuple(field for at in range(len(commands)) for field in command_fields(commands, at))
+        )
+    return FoundCommand(_qemu_command(text, where, commands))
 
 
-def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Field, ...]:
+def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[CommandWord, ...]:
     running = [at for at, command in enumerate(commands) if command.words[0].value not in _NO_START]
     named = [at for at in running if any(is_emulator(word.value) for word in commands[at].words)]
     # `which qemu-system-aarch64` and its like start no VM, nor does `echo`.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from vsmmu.machine.command_line.fields import Field, Opaque
+from vsmmu.machine.command_line.command_word import CommandWord, Opaque
 from vsmmu.machine.command_line.shell_scopes import POSITIONAL, Assignment, Block, Scopes, read_scopes
 from vsmmu.machine.limits import MAX_WORD_BYTES, MAX_WORDS
 
@@ -28,10 +28,10 @@ _SCALAR: Final = r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::?-[^}]*)?\}|([A-Za-z_][A-Z
 _LIST: Final = r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*|@)(?:\[@\])?\}|(@))"
 _BLANK: Final = " \t\n"
 
-Fields = tuple[Field, ...]
+CommandWords = tuple[CommandWord, ...]
 
 
-def command_fields(commands: Sequence[Command], index: int) -> Fields:
+def command_fields(commands: Sequence[Command], index: int) -> CommandWords:
     """The fields of a command of a script."""
     words = commands[index].words
     if all(word.expansion is None for word in words):
@@ -39,14 +39,14 @@ def command_fields(commands: Sequence[Command], index: int) -> Fields:
     return tuple(_Values(commands).fields(words, index))
 
 
-def _literal(word: Word) -> Field:
-    return Field(word.value, word.segments, word.start, word.end)
+def _literal(word: Word) -> CommandWord:
+    return CommandWord(word.value, word.segments, word.start, word.end)
 
 
 class _Values:
     def __init__(self, commands: Sequence[Command]) -> None:
         self.scopes: Scopes = read_scopes(commands)
-        self.known: dict[tuple[str, int, int], Fields | None] = {}
+        self.known: dict[tuple[str, int, int], CommandWords | None] = {}
         self.depth = 0
         entries = [entry for found in self.scopes.assignments.values() for entry in found]
         if len(entries) > _MOST_ASSIGNMENTS or self.scopes.strange:
@@ -59,7 +59,7 @@ class _Values:
 
     # --- variables ------------------------------------------------------------------------------------------
 
-    def value(self, entry: Assignment) -> Fields | None:
+    def value(self, entry: Assignment) -> CommandWords | None:
         """What an assignment gives its variable; None if that is not certain."""
         key = (entry.name, entry.at, entry.word.start if entry.word else -1)
         if key not in self.known:
@@ -70,13 +70,13 @@ class _Values:
                 self.depth -= 1
         return self.known[key]
 
-    def assigned(self, entry: Assignment) -> Fields | None:
+    def assigned(self, entry: Assignment) -> CommandWords | None:
         if entry.name == POSITIONAL:
             return tuple(self.fields(entry.words[1:], entry.at)) if entry.words else None
         if entry.word is None:
             return None
         if entry.word.elements is not None:
-            values: Fields | None = tuple(self.fields(entry.word.elements, entry.at))
+            values: CommandWords | None = tuple(self.fields(entry.word.elements, entry.at))
         else:
             values = self.scalar(entry)
         if not entry.append or values is None:
@@ -88,7 +88,7 @@ class _Values:
             return (*before, *values)
         return (*before[:-1], _joined(before[-1], values[0])) if before else values
 
-    def scalar(self, entry: Assignment) -> Fields | None:
+    def scalar(self, entry: Assignment) -> CommandWords | None:
         word = entry.word
         assert word is not None  # noqa: S101 - the caller has looked
         skip = len(entry.name) + (2 if entry.append else 1)
@@ -112,7 +112,7 @@ class _Values:
             pieces += found.pieces
         return (_field(pieces, word),)
 
-    def lookup(self, name: str, index: int, user: Assignment | None = None) -> Fields | None:
+    def lookup(self, name: str, index: int, user: Assignment | None = None) -> CommandWords | None:
         """The value of a variable where command ``index`` uses it; None if it is not certain."""
         entries = self.scopes.assignments.get(name, [])
         path = self.scopes.paths[index]
@@ -134,7 +134,7 @@ class _Values:
             return None
         return value
 
-    def lookup_at_call(self, name: str, index: int, function: Block) -> Fields | None:
+    def lookup_at_call(self, name: str, index: int, function: Block) -> CommandWords | None:
         """The value of a variable that a function finds set: the one at its only call."""
         call = self.scopes.calls.get(function)
         inside = any(function in entry.path for entry in self.scopes.assignments.get(name, []))
@@ -157,20 +157,20 @@ class _Values:
                 return True
         return False
 
-    def differs(self, entry: Assignment, value: Fields) -> bool:
+    def differs(self, entry: Assignment, value: CommandWords) -> bool:
         other = self.value(entry)
         return other is None or [field.value for field in other] != [field.value for field in value]
 
     # --- words ----------------------------------------------------------------------------------------------
 
-    def fields(self, words: Iterable[Word], index: int) -> Iterable[Field]:
+    def fields(self, words: Iterable[Word], index: int) -> Iterable[CommandWord]:
         for word in words:
             if word.expansion is None:
                 yield _literal(word)
             else:
                 yield from self.expanded(word, index)
 
-    def expanded(self, word: Word, index: int) -> Iterable[Field]:
+    def expanded(self, word: Word, index: int) -> Iterable[CommandWord]:
         only = [segment for segment in word.segments if segment.value]
         single = only[0] if len(only) == 1 and only[0].expands else None
         if single is not None and (match := re.fullmatch(_LIST, single.value)):
@@ -201,11 +201,11 @@ class _Values:
     def what(self, word: Word) -> str:
         return word.expansion.what if word.expansion is not None else ""
 
-    def plain(self, field: Field) -> bool:
+    def plain(self, field: CommandWord) -> bool:
         """Whether a shell would leave it alone without quotes."""
         return self.splits and bool(field.value) and not re.search(r"[ \t\n*?\[]", field.value)
 
-    def one(self, segment: Segment, index: int) -> Field | None:
+    def one(self, segment: Segment, index: int) -> CommandWord | None:
         """The value that stands for a ``$NAME``; None if that is not certain."""
         match = re.fullmatch(_SCALAR, segment.value)
         if match is None:
@@ -242,14 +242,14 @@ def _elsewhere(entry: Assignment, path: tuple[Block, ...]) -> bool:
     return not entry.local and any(b.kind == "function" and b not in path for b in entry.path)
 
 
-def _bounded(fields: Fields | None) -> Fields | None:
+def _bounded(fields: CommandWords | None) -> CommandWords | None:
     """The same, unless it is larger than a command line can be."""
     if fields is None or len(fields) > MAX_WORDS:
         return None
     return fields if sum(len(field.value) for field in fields) <= MAX_WORD_BYTES * 8 else None
 
 
-def _joined(first: Field, second: Field) -> Field:
+def _joined(first: CommandWord, second: CommandWord) -> CommandWord:
     shift = len(first.value)
     moved = [part._replace(start=part.start + shift, end=part.end + shift) for part in second.opaque]
     return second._replace(
@@ -259,7 +259,7 @@ def _joined(first: Field, second: Field) -> Field:
     )
 
 
-def _field(pieces: Sequence[Segment], word: Word, what: str = "") -> Field:
+def _field(pieces: Sequence[Segment], word: Word, what: str = "") -> CommandWord:
     at = 0
     opaque: list[Opaque] = []
     for piece in pieces:
@@ -267,7 +267,7 @@ def _field(pieces: Sequence[Segment], word: Word, what: str = "") -> Field:
             opaque.append(Opaque(at, at + len(piece.value), piece.start, _named(piece, what)))
         at += len(piece.value)
     value = "".join([piece.value for piece in pieces])
-    return Field(value, tuple(pieces), word.start, word.end, tuple(opaque))
+    return CommandWord(value, tuple(pieces), word.start, word.end, tuple(opaque))
 
 
 def _named(piece: Segment, what: str) -> str:

@@ -18,7 +18,7 @@ from vsmmu.machine.limits import MAX_SOURCE_BYTES, MAX_WORD_BYTES, MAX_WORDS, de
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vsmmu.machine.command_line.fields import Field, Opaque
+    from vsmmu.machine.command_line.command_word import CommandWord, Opaque
 
 __all__ = [
     "ArgvSource",
@@ -52,7 +52,7 @@ class Source(Protocol):
         ...
 
     @property
-    def opaque(self) -> Mapping[int, Field]:
+    def opaque(self) -> Mapping[int, CommandWord]:
         """The words of which a part is not known, by number."""
         ...
 
@@ -163,7 +163,7 @@ class ArgvSource:
         return f"argument {index}"
 
     #: Words are what they are, and nobody has printed anything.
-    opaque: Mapping[int, Field] = MappingProxyType({})
+    opaque: Mapping[int, CommandWord] = MappingProxyType({})
     printed: tuple[str, ...] = ()
 
     def check(self, start: int) -> None:

@@ -13,14 +13,14 @@ from vsmmu.machine.command_line.sources import check_words, shell_quote, spliced
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from vsmmu.machine.command_line.fields import Field, Opaque
+    from vsmmu.machine.command_line.command_word import CommandWord, Opaque
     from vsmmu.machine.command_line.shell_edits import Quote
     from vsmmu.machine.command_line.sources import Changes
 
-__all__ = ["Reading", "TextSource"]
+__all__ = ["FoundCommand", "TextSource"]
 
 
-class Reading(NamedTuple):
+class FoundCommand(NamedTuple):
     """The command that starts QEMU, as found in a text.
 
     :param fields: its words.
@@ -30,7 +30,7 @@ class Reading(NamedTuple):
     :param printed: what QEMU printed after this start, a line each, without time stamps.
     """
 
-    fields: tuple[Field, ...]
+    fields: tuple[CommandWord, ...]
     quote: Quote = quoted
     quote_word: Callable[[str], str] = shell_quote
     who: str = "a shell"
@@ -40,7 +40,7 @@ class Reading(NamedTuple):
 class TextSource:
     """A text with a command line in it; a :class:`vsmmu.machine.command_line.sources.Source`."""
 
-    def __init__(self, text: str, where: str, read: Callable[[str, str], Reading]) -> None:
+    def __init__(self, text: str, where: str, read: Callable[[str, str], FoundCommand]) -> None:
         """Find the command.
 
         :param read: finds it: ``read(text, where)``.
@@ -56,7 +56,7 @@ class TextSource:
         check_words(self.words, where)
 
     @property
-    def opaque(self) -> Mapping[int, Field]:
+    def opaque(self) -> Mapping[int, CommandWord]:
         """The words of which a part is not known, by number."""
         return {index: field for index, field in enumerate(self._fields) if field.opaque}
 

@@ -7,10 +7,10 @@ import re
 from typing import Final, NamedTuple
 
 from vsmmu.errors import InputRefused
-from vsmmu.machine.command_line.fields import Field, field_of
+from vsmmu.machine.command_line.command_word import CommandWord, word_of
 from vsmmu.machine.command_line.shell import Context, Segment, line_and_column
 from vsmmu.machine.command_line.sources import is_emulator
-from vsmmu.machine.command_line.text_source import Reading
+from vsmmu.machine.command_line.text_source import FoundCommand
 from vsmmu.machine.limits import MAX_WORDS, refuse_over
 
 __all__ = ["read_unit"]
@@ -32,14 +32,14 @@ class _Entry(NamedTuple):
     spans: tuple[tuple[int, int], ...]
 
 
-def read_unit(text: str, where: str) -> Reading:
+def read_unit(text: str, where: str) -> FoundCommand:
     """The command of the one ``ExecStart=`` that starts QEMU.
 
     :raise InputRefused: ``no-command``, ``many-commands``, ``unit-syntax``.
     """
     refuse_over(len(text), _MAX_UNIT, "characters", where)
-    environment: dict[str, Field] | None = {}
-    commands: list[tuple[Field, ...]] = []
+    environment: dict[str, CommandWord] | None = {}
+    commands: list[tuple[CommandWord, ...]] = []
     for entry in _entries(text):
         if entry.key == "ExecStart":
             words = _Splitter(text, where).words(entry.spans, command=True)
@@ -69,7 +69,7 @@ def read_unit(text: str, where: str) -> Reading:
             next="give each to vsmmu on its own",
         )
     fields = tuple(field for word in started[0] for field in _filled(word, environment or {}))
-    return Reading(fields, _quote, _quote_word, "systemd")
+    return FoundCommand(fields, _quote, _quote_word, "systemd")
 
 
 def _entries(text: str) -> list[_Entry]:
@@ -102,12 +102,12 @@ class _Splitter:
     def __init__(self, text: str, where: str) -> None:
         self.text = text
         self.where = where
-        self.fields: list[Field] = []
+        self.fields: list[CommandWord] = []
         self.pieces: list[Segment] = []
         self.start = -1
         self.command = True
 
-    def words(self, spans: tuple[tuple[int, int], ...], *, command: bool) -> tuple[Field, ...]:
+    def words(self, spans: tuple[tuple[int, int], ...], *, command: bool) -> tuple[CommandWord, ...]:
         """The words of a value; in those of a command ``$`` means something."""
         self.command = command
         quote, opened = "", 0
@@ -155,7 +155,7 @@ class _Splitter:
     def close(self, at: int) -> None:
         if self.start >= 0:
             refuse_over(len(self.fields) + 1, MAX_WORDS, "words", self.where)
-            self.fields.append(field_of(self.pieces, self.start, at, "a specifier or variable"))
+            self.fields.append(word_of(self.pieces, self.start, at, "a specifier or variable"))
             self.pieces, self.start = [], -1
 
     def escape(self, at: int, end: int, context: Context) -> int:
@@ -195,18 +195,18 @@ class _Splitter:
         return at + 1
 
 
-def _without_marks(fields: list[Field]) -> list[Field]:
+def _without_marks(fields: list[CommandWord]) -> list[CommandWord]:
     """The words without the characters in front of the program that speak to systemd: ``@-:+!|``."""
     first = fields[0]
     skip = len(first.value) - len(first.value.lstrip("@-:+!|"))
     if not skip:
         return fields
     named = fields[1:2] if "@" in first.value[:skip] else []  # the word after the path is argv[0]
-    program = field_of(first.pieces[skip:], first.start + skip, first.end, "a specifier")
+    program = word_of(first.pieces[skip:], first.start + skip, first.end, "a specifier")
     return [program, *fields[1 + len(named) :]]
 
 
-def _filled(word: Field, environment: dict[str, Field]) -> list[Field]:
+def _filled(word: CommandWord, environment: dict[str, CommandWord]) -> list[CommandWord]:
     """The word with variables of ``Environment=`` put in."""
     if not word.opaque:
         return [word]
@@ -224,7 +224,7 @@ def _filled(word: Field, environment: dict[str, Field]) -> list[Field]:
                     part if not skip else part._replace(value=part.value[skip:], start=part.start + skip)
                 )
             skip = max(0, skip - len(part.value))
-    field = field_of(pieces, word.start, word.end, "a specifier or variable")
+    field = word_of(pieces, word.start, word.end, "a specifier or variable")
     alone = len(word.pieces) == 1 and not word.pieces[0].value.startswith("${")
     tail = (word.pieces[-1].end, word.pieces[-1].context) if word.pieces[-1].expands else None
     return [field._replace(many=alone and bool(field.opaque), tail=None if alone else tail)]

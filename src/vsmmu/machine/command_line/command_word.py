@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fields: the words that a program would get from a text, with the place of each character in that text."""
+"""Command words: what a program would get from a text, with the place of each character in that text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.command_line.shell import Anchor, Segment
 
-__all__ = ["Field", "Opaque", "field_of"]
+__all__ = ["CommandWord", "Opaque", "word_of"]
 
 
 class Opaque(NamedTuple):
@@ -28,7 +28,7 @@ class Opaque(NamedTuple):
     what: str
 
 
-class Field(NamedTuple):
+class CommandWord(NamedTuple):
     """One word of a command.
 
     :param pieces: where its characters stand; not always side by side: a part can come of an assignment.
@@ -48,7 +48,7 @@ class Field(NamedTuple):
     tail: Anchor | None = None
 
 
-def field_of(pieces: Sequence[Segment], start: int, end: int, what: str = "what stands there") -> Field:
+def word_of(pieces: Sequence[Segment], start: int, end: int, what: str = "what stands there") -> CommandWord:
     """The field of pieces, those that expand taken as they are written."""
     at = 0
     opaque: list[Opaque] = []
@@ -56,4 +56,4 @@ def field_of(pieces: Sequence[Segment], start: int, end: int, what: str = "what 
         if piece.expands:
             opaque.append(Opaque(at, at + len(piece.value), piece.start, what))
         at += len(piece.value)
-    return Field("".join([piece.value for piece in pieces]), tuple(pieces), start, end, tuple(opaque))
+    return CommandWord("".join([piece.value for piece in pieces]), tuple(pieces), start, end, tuple(opaque))
