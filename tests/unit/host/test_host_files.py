@@ -12,10 +12,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vsmmu.errors import HostLacks
-from vsmmu.host.files import save_bytes, write_whole
+from vsmmu.errors import HostLacks, InputRefused
+from vsmmu.host.builtin import builtin_host
+from vsmmu.host.files import decode_host, encode_host, save_bytes, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,3 +201,68 @@ def test_as_root_nothing_of_dev_is_replaced(tmp_path: Path, target: str, status:
     assert (tmp_path / "before").read_text().count("\n") == 6
     assert ("vsmmu.ats=on" in done.stdout) == (target in ("stdout", "fd/1", "fifo"))
     assert ("No space left on device" in done.stderr) == (status == 5)
+
+
+# --- texts in facts -----------------------------------------------------------------------------------------
+
+#: What a terminal acts on, what shows a text in another order than it has, and what ends a line.
+UNFIT = [
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0x061C,
+    0x200E,
+    0x200F,
+    *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+]
+PATTERNED = {
+    "name": "a", "taken_at": "2026", "release": "7.3", "boot_id": "b", "smmu": "s", "device": "d",
+    "address": "0009:01:00.0", "vendor": "10de", "class_code": "030200", "word": "0x12",
+}  # fmt: skip
+
+
+def document(**texts: str) -> bytes:
+    given = PATTERNED | texts
+    host = {
+        "schema": "vsmmu.host/1",
+        "name": given["name"],
+        "taken_at": given["taken_at"],
+        "kernel": {"release": given["release"], "boot_id": given["boot_id"]},
+        "evidence": {"e": {"kind": "measured", "source": "test"}},
+        "smmus": [
+            {
+                "name": given["smmu"],
+                "device": given["device"],
+                "registers": {"IDR0": {"value": given["word"], "evidence": "e"}},
+            }
+        ],
+        "functions": [
+            {"address": given["address"], "vendor": given["vendor"], "class_code": given["class_code"]}
+        ],
+    }
+    return msgspec.json.encode(host)
+
+
+@pytest.mark.parametrize("member", PATTERNED)
+def test_no_text_of_facts_has_a_final_newline(member: str) -> None:
+    assert decode_host(document(), "x").name == "a"
+    with pytest.raises(InputRefused) as caught:
+        decode_host(document(**{member: PATTERNED[member] + "\n"}), "x")
+    assert caught.value.code == "facts-malformed"
+
+
+@given(
+    member=st.sampled_from([name for name in PATTERNED if len(PATTERNED[name]) < 5 and name != "vendor"]),
+    mark=st.sampled_from(UNFIT).map(chr),
+    around=st.tuples(st.text("aé漢-.:", max_size=3), st.text("aé漢-.:", max_size=3)),
+)
+def test_names_have_no_controls_and_one_direction(member: str, mark: str, around: tuple[str, str]) -> None:
+    if member != "word":
+        assert decode_host(document(**{member: "".join(around)}), "x")
+    with pytest.raises(InputRefused):
+        decode_host(document(**{member: mark.join(around)}), "x")
+
+
+def test_builtin_hosts_have_fit_names() -> None:
+    host = builtin_host("gb200")
+    assert decode_host(encode_host(host), "x") == host
