@@ -60,10 +60,16 @@ def main() -> int:
 
 
 def copy_tree(directory: Path) -> Path:
-    """The files under version control as they are now, in a folder where they may be changed."""
+    """The files of the project as they are now, in a folder where they may be changed."""
     tree = directory / "tree"
     shutil.rmtree(tree, ignore_errors=True)
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-zco", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     for name in filter(None, listed.stdout.split("\0")):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_file():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 __all__ = [
+    "NAME_PATTERN",
     "SCHEMA",
     "Host",
     "HostFunction",
