@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import socket
@@ -201,6 +203,91 @@ def test_as_root_nothing_of_dev_is_replaced(tmp_path: Path, target: str, status:
     assert (tmp_path / "before").read_text().count("\n") == 6
     assert ("vsmmu.ats=on" in done.stdout) == (target in ("stdout", "fd/1", "fifo"))
     assert ("No space left on device" in done.stderr) == (status == 5)
+
+
+# --- what is left beside a file -----------------------------------------------------------------------------
+
+
+def write_and_die(path: Path) -> None:
+    script = (
+        "import os, signal, sys; from vsmmu.host.files import write_whole\n"
+        "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_whole(sys.argv[1], b'half')"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=False, timeout=60)
+    assert done.returncode == -9
+
+
+@pytest.mark.parametrize("name", ["facts.json", "n" * 200, "漢" * 60])
+def test_what_killed_writers_left_is_removed_by_the_next(tmp_path: Path, name: str) -> None:
+    path, others = (
+        tmp_path / name,
+        [f".{name[:40]}.previous", ".other.abcdefgh.vsmmu-new", f"{name[:40]}.vsmmu-new"],
+    )
+    for other in others:
+        (tmp_path / other).write_text("a user's")
+    path.write_bytes(b"old")
+    write_and_die(path)
+    write_and_die(path)
+    assert path.read_bytes() == b"old"
+    assert len(names(tmp_path)) == len(others) + 2  # the second has removed what the first left
+    write_whole(str(path), NEW)
+    assert names(tmp_path) == sorted([name, *others])
+    assert path.read_bytes() == NEW
+
+
+def test_writers_of_one_file_leave_each_other_alone(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+
+    def work(number: int) -> None:
+        for _ in range(50):
+            write_whole(str(path), b"%d" % number * 1000)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    failures: list[object] = []
+    before, threading.excepthook = threading.excepthook, failures.append
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        threading.excepthook = before
+    assert failures == []
+    assert names(tmp_path) == ["facts.json"]
+    assert len(set(path.read_bytes())) == 1
+
+
+@pytest.mark.parametrize("call", ["flock", "listdir"])
+def test_without_locks_or_a_list_it_is_written_all_the_same(
+    tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    write_and_die(tmp_path / "f")
+    monkeypatch.setattr(fcntl if call == "flock" else os, call, refuse)
+    write_whole(str(tmp_path / "f"), NEW)
+    monkeypatch.undo()
+    assert (tmp_path / "f").read_bytes() == NEW
+    assert len(names(tmp_path)) == 2
+
+
+def test_a_folder_that_cannot_be_synced_says_that_the_new_file_is_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(HostLacks, match="the new file is in place") as caught:
+        save_bytes(NEW, tmp_path / "f", "facts")
+    assert caught.value.code == "file-write"
+    assert (tmp_path / "f").read_bytes() == NEW
 
 
 # --- texts in facts -----------------------------------------------------------------------------------------
