@@ -17,7 +17,7 @@ export VSMMU_LAB_KERNEL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system conformance run test test-fast test-lab test-wheel lab bench docs docs-update regenerate schemas lock dist deb coverage clean
+.PHONY: help venv system conformance mutate run test test-fast test-lab test-wheel lab bench docs docs-update regenerate schemas lock dist deb coverage clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -56,6 +56,13 @@ system: ## install the Debian packages that tests use (root, Debian; elsewhere n
 
 conformance: venv lab ## hold the model against real QEMU: two thousand cases, about half an hour
 	PYTHONPATH=tools $(BIN)/python -m conformance --cases 2000 $(if $(VSMMU_LAB_KERNEL),--kernel "$(VSMMU_LAB_KERNEL)")
+
+# cosmic-ray brings two dozen packages that nothing else here needs, so it lives outside .venv and the lock.
+MUTANTS ?= 200
+SEED ?= 1
+mutate: venv ## which mutants of the model and the policy no test kills (MUTANTS=200 SEED=1: half an hour)
+	@[ -x build/mutate/bin/cosmic-ray ] || { python3 -m venv build/mutate && build/mutate/bin/pip install -qq cosmic-ray; }
+	nice -n 10 build/mutate/bin/python tools/mutate.py --mutants $(MUTANTS) --seed $(SEED)
 
 # Where the lab cannot be built, its tests say so and skip; in CI they fail.
 lab: venv ## build what the lab needs (root, Debian; cached outside the checkout)

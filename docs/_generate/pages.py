@@ -79,6 +79,7 @@ def errors() -> str:
         ("0", "yes, or done"),
         *((str(kind.exit_status), _summary(kind)) for kind in tree if kind.__module__ == "vsmmu.errors"),
         ("70", "a bug of vsmmu; `VSMMU_DEBUG=1` shows where"),
+        ("130, 141", "interrupted; nobody reads the output any more (as a shell says SIGINT and SIGPIPE)"),
     ]
     known = exit_statuses()
     rows = [

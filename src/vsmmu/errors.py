@@ -12,7 +12,8 @@ The tree follows the exit status, because that is what a caller acts on::
      +-- PermissionRefused 4   the kernel says EACCES or EPERM
      +-- HostLacks         5   an interface, a device or a tool is missing on this host
 
-Anything else that escapes is a bug of ours: status 70, with a request to report it.
+A failing system call that no rule foresaw becomes one of the last two (:func:`error_of`). Anything else that
+escapes is a bug of ours: status 70, with a request to report it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = [
     "PermissionRefused",
     "UsageError",
     "VsmmuError",
-    "bug",
+    "error_of",
 ]
 
 EXIT_OK = 0
@@ -91,12 +92,41 @@ class VsmmuError(Exception):
         return str(self.diagnostic)
 
 
-def bug(error: Exception) -> VsmmuError:
-    """The error for an exception that no rule of ours foresaw (exit status 70)."""
+def error_of(error: Exception) -> VsmmuError:
+    """The error that stands for any exception: itself, that of a failed system call, or a bug of ours.
+
+    It is what each program does at its top with what no rule foresaw: ``system-permission`` (exit status 4),
+    ``system-refused`` (5), ``bug`` (70).
+    """
+    if isinstance(error, VsmmuError):
+        return error
+    if isinstance(error, OSError) and error.errno is not None:
+        return _system_refused(error)
     return VsmmuError(
         "bug",
         f"bug: {type(error).__name__}: {error}",
         next="please report it; VSMMU_DEBUG=1 shows where it comes from",
+    )
+
+
+def _system_refused(error: OSError) -> VsmmuError:
+    """What the kernel says of a file, a process or a socket that a user, or the host, has put in our way."""
+    where = error.filename if isinstance(error.filename, str) else ""
+    why = error.strerror or str(error)
+    if isinstance(error, PermissionError):
+        return PermissionRefused(
+            "system-permission",
+            "the kernel does not permit it",
+            where=f"{where:.200}",
+            why=why,
+            next="run as a user who may, or have the owner allow it",
+        )
+    return HostLacks(
+        "system-refused",
+        "the kernel cannot do it",
+        where=f"{where:.200}",
+        why=why,
+        next="mend what the reason says; VSMMU_DEBUG=1 shows which call it was",
     )
 
 

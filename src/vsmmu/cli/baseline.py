@@ -48,7 +48,7 @@ def command(question: FleetQuestion, assume_safe: bool, output: str) -> int:
     selection = parse_selection(question.device)
     reader = RecordReader(selection)
     census = Census(pool_key(question.pool), latest=question.latest)
-    take_census(reader, census, question.hosts, strict=question.strict)
+    take_census(reader, census, question.hosts, strict=question.strict, pool=question.pool)
     report_rejects(census)
     document = baseline_document(census, reader.classes, qemu, str(selection), assume_safe=assume_safe)
     if output == "json":
@@ -87,7 +87,7 @@ def _pool(pool: PoolBaseline, qemu: str) -> Iterator[console.Line]:
     yield f"{title}{_hosts(pool.hosts)} of {_plural(len(pool.classes), 'class', 'classes')}, QEMU {qemu}"
     if pool.values:
         lost = sum(entry.hosts for entry in pool.left_out)
-        where = "all of them" if pool.holds else f"all but {_hosts(lost)}"
+        where = f"all but {_hosts(lost)}" if lost else "all of them"
         yield "  ", console.Styled(pool.device, "title"), f" holds on {where}"
     else:
         yield "  no values hold: on none of them would a VM with written values start"

@@ -119,7 +119,7 @@ def _place(
     reader = RecordReader(parse_selection(question.device))
     census = Census(pool_key(question.pool), latest=question.latest)
     note = _Printer(reader, machine, qemu, assume_safe=assume_safe) if output == "hosts" else None
-    take_census(reader, census, question.hosts, strict=question.strict, note=note)
+    take_census(reader, census, question.hosts, strict=question.strict, pool=question.pool, note=note)
     report_rejects(census)
     document = placement(machine, vm, census, reader.classes, qemu, assume_safe=assume_safe)
     if output == "json":

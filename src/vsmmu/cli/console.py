@@ -4,13 +4,19 @@
 Names out of files, the kernel and other processes are not to be trusted: in what people read, a control
 character is shown as an escape (``\\x1b``), whether the line goes to stdout or to stderr. Colours are data
 (:class:`Styled`) until then, so that no text can bring its own.
+
+An answer that cannot be written is an error, and one whose reader has gone away ends the program. A remark
+that cannot be written is lost, and nothing else: it must not cost the answer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TextIO
+
+from vsmmu.errors import HostLacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +26,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Line",
     "Meaning",
+    "ReaderGone",
     "Styled",
     "answer",
     "diagnosis",
+    "finish",
     "raw",
     "remark",
     "say",
+    "settle",
     "use_colour",
     "visible",
 ]
@@ -55,6 +64,10 @@ class Styled(NamedTuple):
 Line = str | Styled | tuple[str | Styled, ...]
 
 
+class ReaderGone(Exception):
+    """Nobody reads stdout any more (``| head``)."""
+
+
 def visible(text: str) -> str:
     """The text with everything that a terminal would act on, or not show, as an escape."""
     if text.isprintable():
@@ -63,8 +76,13 @@ def visible(text: str) -> str:
 
 
 def say(*lines: Line) -> None:
-    """Print lines of the answer to stdout."""
-    _write(sys.stdout, lines)
+    """Print lines of the answer to stdout.
+
+    :raise HostLacks: ``answer-unwritten``, as everything that writes the answer.
+    :raise ReaderGone: likewise.
+    """
+    with _answering() as stream:
+        _write(stream, lines)
 
 
 def remark(text: object, meaning: Meaning | None = None) -> None:
@@ -74,7 +92,9 @@ def remark(text: object, meaning: Meaning | None = None) -> None:
     """
     first, *rest = str(text).split("\n")
     name = "vsmmu:" if meaning is None else Styled("vsmmu:", meaning)
-    _write(sys.stderr, ((name, f" {first}"), *(f"  {line.removeprefix('  ')}" for line in rest)))
+    if sys.stderr is not None:  # None: closed before the start
+        with contextlib.suppress(OSError):
+            _write(sys.stderr, ((name, f" {first}"), *(f"  {line.removeprefix('  ')}" for line in rest)))
 
 
 def diagnosis(found: Diagnostic) -> Iterator[Line]:
@@ -94,11 +114,55 @@ def answer(document: object) -> None:
     raw(encode_document(document))
 
 
-def raw(data: bytes | str) -> None:
-    """Print a document of another form to stdout, byte for byte: XML, a command line, HTML."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data if isinstance(data, bytes) else data.encode("utf-8", "surrogateescape"))
-    sys.stdout.flush()
+def raw(data: bytes | str, *, more: bool = False) -> None:
+    """Print a document of another form to stdout, byte for byte: XML, a command line, HTML.
+
+    :param more: whether more of it follows, so that it need not be written yet.
+    """
+    with _answering() as stream:
+        stream.flush()
+        stream.buffer.write(data if isinstance(data, bytes) else data.encode("utf-8", "surrogateescape"))
+        if not more:
+            stream.flush()
+
+
+def finish() -> None:
+    """Write what others (click) have left in the buffer of stdout."""
+    if sys.stdout is not None:
+        with _answering() as stream:
+            stream.flush()
+
+
+def settle() -> None:
+    """Drop what cannot be written, so that the interpreter does not try it again at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[TextIO]:
+    if sys.stdout is None:
+        raise _unwritten("standard output is closed")
+    try:
+        yield sys.stdout
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except OSError as error:
+        raise _unwritten(error.strerror or str(error)) from None
+
+
+def _unwritten(why: str) -> HostLacks:
+    return HostLacks(
+        "answer-unwritten",
+        "cannot write the answer",
+        where="standard output",
+        why=why,
+        next="make room, or write it elsewhere",
+    )
 
 
 def use_colour(allowed: bool) -> None:

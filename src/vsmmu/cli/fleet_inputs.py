@@ -7,17 +7,19 @@ stops at the first.
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from vsmmu.cli import console
-from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError
+from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from vsmmu.errors import VsmmuError
     from vsmmu.fleet.census import Census
     from vsmmu.fleet.records import Record, RecordReader
     from vsmmu.host.facts import Host
@@ -55,14 +57,19 @@ def take_census(
     hosts: tuple[str, ...],
     *,
     strict: bool,
+    pool: str | None = None,
     note: Callable[[Any], object] | None = None,
 ) -> None:
     """Read every record of every source into ``census``.
 
+    :param pool: the label by which ``census`` groups.
     :param note: called with each record that was counted.
+    :raise UsageError: ``no-such-pool``: no host has it.
     :raise InputRefused: ``no-records``; with ``strict`` whatever is wrong with the first wrong record.
     :raise HostLacks: a source that was named does not exist.
     """
+    from vsmmu.fleet.census import check_pool
+
     read, add = reader.read, census.add
     for data, where, source in _records(hosts, census, strict=strict):
         try:
@@ -84,6 +91,7 @@ def take_census(
             why=detail,
             next="give facts files, directories of them, JSON Lines, or builtin:NAME",
         )
+    check_pool(census, pool)
 
 
 def single_host(spec: str) -> Host:
@@ -135,24 +143,43 @@ def _records(hosts: tuple[str, ...], census: Census, *, strict: bool) -> Iterato
             elif spec == "-":
                 yield from _stream(sys.stdin.buffer, "standard input", spec, advance)
             elif Path(spec).is_dir():
-                for path in _files(Path(spec)):
-                    source = path.stem if path.suffix in _LINES else path.parent.name
-                    try:
-                        yield from _file(path, source, advance)
-                    except (HostLacks, PermissionRefused) as error:
-                        if strict:
-                            raise
-                        census.rejects.add(error)
+                yield from _directory(Path(spec), census, advance, strict=strict)
             else:
                 yield from _file(Path(spec), Path(spec).stem, advance)
 
 
-def _files(directory: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in directory.rglob("*")
-        if path.suffix in _SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+def _directory(
+    directory: Path, census: Census, advance: Callable[[int], object], *, strict: bool
+) -> Iterator[tuple[bytes, str, str]]:
+    """The records of all facts files below a directory; what cannot be read is named, or refused."""
+
+    def reject(error: VsmmuError) -> None:
+        if strict:
+            raise error
+        census.rejects.add(error)
+
+    for path in _files(directory, reject):
+        source = path.stem if path.suffix in _LINES else path.parent.name
+        try:
+            yield from _file(path, source, advance)
+        except (HostLacks, PermissionRefused) as error:
+            reject(error)
+
+
+def _files(directory: Path, reject: Callable[[VsmmuError], object]) -> list[Path]:
+    """The facts files below a directory; of folders that cannot be looked into the error is told."""
+    found: list[Path] = []
+    for folder, _, names in os.walk(directory, onerror=lambda error: reject(error_of(error))):
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix in _SUFFIXES and not _is_special(path))
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a FIFO, a device or the like; what cannot be looked at is for the one who opens it."""
+    try:
+        return not path.is_file()
+    except OSError:
+        return False
 
 
 def _file(path: Path, source: str, advance: Callable[[int], object]) -> Iterator[tuple[bytes, str, str]]:
@@ -259,7 +286,7 @@ def _progress(hosts: tuple[str, ...]) -> Iterator[Callable[[int], object]]:
     for spec in hosts:
         path = Path(spec)
         try:
-            paths = _files(path) if path.is_dir() else [path]
+            paths = _files(path, lambda _error: None) if path.is_dir() else [path]
             total += sum(entry.stat().st_size for entry in paths)
         except OSError:
             continue

@@ -13,7 +13,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.cli import console
-from vsmmu.errors import EXIT_OK, UsageError, VsmmuError, bug
+from vsmmu.cli.outcome import exit_status
+from vsmmu.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -26,8 +27,9 @@ usage: onDefineDomain --vmi JSON --domain XML
 Prints the domain with the values of its accelerated SMMUv3s fitted to this node; any other domain unchanged.
 Environment: VSMMU_HOST (facts, default /run/vsmmu/host.json), VSMMU_ON_FAILURE (fail, pass-through),
 VSMMU_VALUES (resolve, keep), VSMMU_POLICY, VSMMU_ASSUME_SAFE, VSMMU_QEMU, VSMMU_LIBVIRT, VSMMU_MACHINE_TYPE,
-VSMMU_TIMEOUT (seconds).
+VSMMU_TIMEOUT (seconds), VSMMU_ANNOTATIONS (those that a VM may have; default all).
 Annotations of the VM, each behind vsmmu/: hook, accel, also, assume-safe, on-failure, policy, values.
+Two of them only tighten what the environment says: assume-safe to off, on-failure to fail.
 """
 _OPTIONS: Final = ("--vmi", "--domain")
 
@@ -39,21 +41,11 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """One call of the shim; the whole answer is written at the end, or nothing."""
-    if arguments in (["-h"], ["--help"]):
-        console.raw(_USAGE)
-        return EXIT_OK
-    try:
-        domain = _mutate(arguments)
-    except VsmmuError as error:
-        console.remark(error, "error")
-        return error.exit_status
-    except Exception as error:
-        if os.environ.get("VSMMU_DEBUG"):
-            raise
-        found = bug(error)
-        console.remark(found, "error")
-        return found.exit_status
-    console.raw(domain)
+    return exit_status(lambda: _run(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    console.raw(_USAGE if arguments in (["-h"], ["--help"]) else _mutate(arguments))
     return EXIT_OK
 
 
@@ -64,16 +56,17 @@ def _mutate(arguments: list[str]) -> bytes:
     given = _parse(arguments)
     settings = from_environment(os.environ)
     signal.signal(signal.SIGALRM, _too_late)
-    signal.setitimer(signal.ITIMER_REAL, settings.seconds)
     try:
-        outcome = mutate(given["--domain"], given["--vmi"], settings)
+        signal.setitimer(signal.ITIMER_REAL, settings.seconds)
+        try:
+            outcome = mutate(given["--domain"], given["--vmi"], settings)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except _TooLateError:
         error = too_late(settings.seconds)
         if settings.on_failure == "fail":
             raise error from None
         outcome = passed_through(given["--domain"], error)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
     for line in outcome.messages:
         console.remark(line)
     return outcome.domain

@@ -95,7 +95,7 @@ def run(
     gets: tuple[str, ...],
     env: tuple[str, ...],
     with_stdin: bool,
-) -> None:
+) -> int:
     """Boot, run COMMAND as root with this project's sources inside, exit with its status.
 
     The status is 124 if the time was up and 125 if the lab itself failed, or COMMAND succeeded without
@@ -121,7 +121,7 @@ def run(
             if verbose:
                 _show_console(session)
         _bring_back(session, wanted, status)
-    sys.exit(status)
+    return status
 
 
 def _bring_back(session: Session, wanted: list[tuple[str, str]], status: int) -> None:
@@ -138,8 +138,7 @@ def _bring_back(session: Session, wanted: list[tuple[str, str]], status: int) ->
 
 
 def _out(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    console.raw(data)
 
 
 def _err(data: bytes) -> None:
@@ -160,13 +159,13 @@ def shell(
     memory: str,
     kernel: Path | None,
     verbose: bool,  # noqa: ARG001  the console is in view anyhow
-) -> None:
+) -> int:
     """A prompt inside. Ctrl-D ends it; so does Ctrl-A X, whatever hangs."""
     from vsmmu.lab import shell as lab_shell
     from vsmmu.lab.progress import Progress
 
     config = _config(acpi, devices, no_default_devices, memory, kernel)
-    sys.exit(lab_shell(config, progress=Progress(sys.stderr)))
+    return lab_shell(config, progress=Progress(sys.stderr))
 
 
 @command.command()

@@ -7,7 +7,6 @@ A start of vsmmu lies on the path of a VM's start, so nothing is imported before
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import sys
 from typing import Final, NoReturn
@@ -15,7 +14,8 @@ from typing import Final, NoReturn
 import click
 
 from vsmmu.cli import console
-from vsmmu.errors import EXIT_OK, UsageError, VsmmuError, bug
+from vsmmu.cli.outcome import exit_status
+from vsmmu.errors import EXIT_OK, UsageError, VsmmuError
 
 __all__ = ["VERBS", "cli", "main", "no_such_verb", "run"]
 
@@ -124,38 +124,33 @@ def run(arguments: list[str]) -> int:
     """Run one command line; every outcome becomes an exit status, and nothing a traceback."""
     json = _wants_json(arguments)
     console.use_colour(not json)
+    return exit_status(lambda: _run(arguments), _report if json else None)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         result = cli.main(arguments, prog_name="vsmmu", standalone_mode=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else EXIT_OK
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
         if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2
             error.show()
             return error.exit_code
-        return _report(_usage(error), json=json)
-    except (click.Abort, KeyboardInterrupt):
-        return 130
-    except VsmmuError as error:
-        return _report(error, json=json)
-    except BrokenPipeError:
-        # The reader went away (``| head``): point stdout elsewhere, or the interpreter complains at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except Exception as error:
-        if os.environ.get("VSMMU_DEBUG"):
+        raise _usage(error) from None
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except SystemExit as stop:
+        if stop.code != 1:  # a signal's
             raise
-        return _report(bug(error), json=json)
+        # click's way to say that nobody reads its help; verbs return their status.
+        raise console.ReaderGone from None
+    return result if isinstance(result, int) else EXIT_OK
 
 
-def _report(error: VsmmuError, *, json: bool) -> int:
-    console.remark(error, "error")
-    if json:
-        from vsmmu.cli.documents import error_document
+def _report(error: VsmmuError) -> None:
+    from vsmmu.cli.documents import error_document
 
-        console.answer(error_document(error))
-    return error.exit_status
+    console.answer(error_document(error))
 
 
 def _usage(error: click.ClickException) -> UsageError:

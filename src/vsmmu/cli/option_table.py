@@ -88,6 +88,8 @@ _QEMU: Final = Option(
     variable="VSMMU_QEMU",
     complete="qemu",
 )
+#: Ten years; NFD's dates have four digits for the year.
+_HOURS: Final = 87_600
 _HOSTS: Final = "live|FILE|builtin:NAME"
 
 OPTIONS: Final[tuple[Option, ...]] = (
@@ -215,7 +217,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
            "Write the feature file there, whole or not at all, instead of printing it.", "new-file",
            metavar="FILE"),
     Option("--expires", ("label",),
-           "Let NFD forget it after so many hours, should nobody write it again.", "number", metavar="HOURS"),
+           "Let NFD forget it after so many hours, should nobody write it again.", "number", metavar="HOURS",
+           most=_HOURS),
     Option("--node", ("label",), "The node's name.", metavar="NAME", supposed="the host's"),
     Option("--socket", ("kubevirt serve",),
            "Where to listen; for a plugin /var/run/kubevirt-plugin/NAME/hook.sock.", "new-file",
@@ -238,7 +241,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("-v --verbose", _LAB, "Show the kernel console at the end.", "flag"),
     Option("--dry-run", ("lab build",), "Say what would be done, and do nothing.", "flag"),
     Option("--timeout", ("lab run",),
-           "Kill COMMAND after so many seconds; exit status 124.", "number", metavar="S", default=300.0),
+           "Kill COMMAND after so many seconds; exit status 124.", "number", metavar="S", default=300.0,
+           most=7 * 24 * 3600),
     Option("--put", ("lab run",),
            "Hand in a file or directory.", metavar="HOSTPATH:GUESTPATH", multiple=True, name="puts"),
     Option("--get", ("lab run",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial, update_wrapper
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -132,8 +133,20 @@ def _type(row: Option) -> Any:
     if row.kind == "count":
         return click.IntRange(0, None if row.most is None else int(row.most))
     if row.kind == "number":
-        return click.FloatRange(0, row.most, min_open=True)
+        return _number(row)
     return int if row.kind == "integer" else str
+
+
+def _number(row: Option) -> click.FloatRange:
+    """More than 0, at most what the row says; neither infinite nor "nan", which no comparison refuses."""
+
+    class Finite(click.FloatRange):
+        def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+            if not isfinite(number := super().convert(value, param, ctx)):
+                self.fail(f"{value} is no number that can be counted to.", param, ctx)
+            return number
+
+    return Finite(0, row.most, min_open=True)
 
 
 def _completion(row: Option) -> Callable[..., list[CompletionItem]] | None:

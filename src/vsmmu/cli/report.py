@@ -26,8 +26,8 @@ Examples:
   vsmmu report -o csv hosts.jsonl | sort -t, -k3
   kubectl get nodefeatures -A -o json | vsmmu report --pool topology.kubernetes.io/zone -o html - > zones.html
 """
-#: Names that a spreadsheet would take for a formula begin with these.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+#: What a spreadsheet takes for a formula begins with these, also after blanks or in their wide forms.
+_FORMULA: Final = ("=", "+", "-", "@")
 
 
 @click.command("report", epilog=_EXAMPLES)
@@ -50,7 +50,7 @@ def command(question: FleetQuestion, since: tuple[str, ...], title: str, names: 
     pool_of = pool_key(question.pool)
     census = Census(pool_of, names, before, latest=question.latest)
     note = _csv_writer(reader) if output == "csv" else None
-    take_census(reader, census, question.hosts, strict=question.strict, note=note)
+    take_census(reader, census, question.hosts, strict=question.strict, pool=question.pool, note=note)
     report_rejects(census)
     if output == "csv":
         return 0
@@ -93,12 +93,11 @@ def _earlier(reader: RecordReader, since: tuple[str, ...], *, strict: bool) -> d
 def _csv_writer(reader: RecordReader) -> Callable[[Record], None]:
     """Write a line for each host while they are read, so that memory does not grow."""
     import csv
-    import sys
 
     from vsmmu.fleet.report import class_values
     from vsmmu.smmuv3.properties import PROPERTIES
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(_Out(), lineterminator="\n")
     writer.writerow(("host", "class", "kernel", "taken_at", *PROPERTIES))
     values: dict[int, list[str]] = {}
 
@@ -107,13 +106,24 @@ def _csv_writer(reader: RecordReader) -> Callable[[Record], None]:
         if record.kind not in values:
             values[record.kind] = list(class_values(kind).values())
         head = (record.name, kind.fingerprint, record.kernel, record.taken_at)
-        writer.writerow([*map(_inert, head), *values[record.kind]])
+        writer.writerow(map(_inert, (*head, *values[record.kind])))
 
     return write
 
 
+class _Out:
+    """stdout as the csv module wants a file; the last lines are written when the program ends."""
+
+    def write(self, text: str) -> None:
+        console.raw(text, more=True)
+
+
 def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """The cell without control characters, and as a text (a quote in front) where it would be a formula."""
+    from unicodedata import normalize
+
+    shown = console.visible(text)
+    return f"'{shown}" if normalize("NFKC", shown).lstrip().startswith(_FORMULA) else shown
 
 
 def _now() -> str:

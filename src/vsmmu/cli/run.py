@@ -99,12 +99,10 @@ def _say(line: CommandLine, *, fd: bool) -> None:
 
 
 def _start(line: CommandLine, *, fd: bool) -> int:
-    import sys
-
     from vsmmu.monitor.launch import execute, openings, with_descriptors
 
     if fd:
         line, _ = with_descriptors(line, openings(line.machine()))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    console.finish()
+    console.settle()
     execute(line.render_words())

@@ -36,7 +36,10 @@ def schema_of(name: str) -> dict[str, Any]:
     :raise KeyError: if there is none.
     """
     module, _, struct = DOCUMENTS[name].partition(":")
-    schema: dict[str, Any] = msgspec.json.schema(getattr(import_module(module), struct))
+    made = msgspec.json.encode(msgspec.json.schema(getattr(import_module(module), struct)))
+    schema: dict[str, Any] = msgspec.json.decode(
+        made.replace(rb"$(?!\\n)", b"$")
+    )  # the same in ECMA's dialect
     for part in schema["$defs"].values():
         if "description" in part:  # a docstring, which older Pythons than 3.13 leave indented
             part["description"] = cleandoc(part["description"])

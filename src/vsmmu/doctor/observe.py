@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.doctor.installation import Installation, look_at_installation
 from vsmmu.errors import VsmmuError
+from vsmmu.monitor.program_output import output_of
 from vsmmu.probe.candidates import Candidate, candidate
 from vsmmu.probe.journal import Journal
 from vsmmu.probe.live import describe_age, live_host
@@ -30,6 +31,7 @@ _CONFIG_LINE: Final = re.compile(r"^(?:(CONFIG_\w+)=(\S+)|# (CONFIG_\w+) is not 
 _QEMUS: Final = ("qemu-system-aarch64", "/usr/libexec/qemu-kvm")
 _LIBVIRTS: Final = ("virtqemud", "libvirtd")
 _VERSION_SECONDS: Final = 10
+_VERSION_LIMIT: Final = 1 << 16
 
 
 class DeviceFile(NamedTuple):
@@ -165,13 +167,7 @@ def _programs(names: tuple[str, ...], path: str | None) -> tuple[Program, ...]:
 
 def _version(program: str) -> tuple[int, int, int] | None:
     try:
-        done = subprocess.run(
-            [program, "--version"],
-            capture_output=True,
-            timeout=_VERSION_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.SubprocessError):
+        said = output_of([program, "--version"], _VERSION_SECONDS, _VERSION_LIMIT)
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return parse_version(done.stdout[:4096].decode("utf-8", "replace"))
+    return parse_version(said.stdout.decode("utf-8", "replace"))

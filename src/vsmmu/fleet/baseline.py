@@ -3,7 +3,8 @@
 
 For each property the baseline is the largest number that can be written down and that every host is *known*
 to offer: what is not known of a host counts as its least, and is named as such. Hosts on which no written
-values make an accelerated vSMMU start are left out, named, and turn the answer into a no. This is to SMMUs
+values make an accelerated vSMMU start are left out, named, and turn the answer into a no; hosts without the
+functions that were asked about are left out and named, too, and no VM with one goes there. This is to SMMUs
 what libvirt's ``hypervisor-cpu-baseline`` is to CPUs.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.fleet.documents import BaselineDocument, LeftOut, PoolBaseline, Step, Unproven
-from vsmmu.fleet.fit import LEAST, Fit, values_fit
+from vsmmu.fleet.fit import LEAST, NO_FUNCTION, Fit, no_smmu, values_fit
 from vsmmu.smmuv3.properties import PROPERTIES, Property
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def offer_of(kind: HostClass, qemu: Qemu, *, assume_safe: bool = False) -> Class
         (refused if blocked else fits).append(fit)
         if not blocked:
             usable.append(capability)
+    if not kind.capabilities:
+        return ClassOffer({}, {}, no_smmu(kind))
     if not usable:
-        return ClassOffer({}, {}, max(refused, key=lambda fit: fit.answer == "unknown", default=_NO_SMMU))
+        return ClassOffer({}, {}, max(refused, key=lambda fit: fit.answer == "unknown"))
     worst = min(fits, key=lambda fit: fit.answer == "starts")
     return ClassOffer(_meet(usable, known=True), _meet(usable, known=False), worst)
 
@@ -101,7 +104,7 @@ def pool_baseline(
         pool=pool,
         hosts=sum(group.count for group in groups.values()),
         classes=tuple(classes[kind].fingerprint for kind in ordered),
-        holds=bool(kept) and not left_out,
+        holds=bool(kept) and all(entry.code == NO_FUNCTION for entry in left_out),
         values=values,
         device=_device(values),
         libvirt=_libvirt(values),
@@ -181,4 +184,3 @@ def _pinned(values: Mapping[str, str]) -> dict[str, str]:
 
 
 _SOURCES: Final = {entry.source for entry in PROPERTIES.values() if entry.source}
-_NO_SMMU: Final = Fit("refused", "no-smmu", "no SMMU is known on it")

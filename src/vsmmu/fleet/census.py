@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from vsmmu.errors import InputRefused
+from vsmmu.errors import InputRefused, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from vsmmu.errors import VsmmuError
     from vsmmu.fleet.records import Record
 
-__all__ = ["ALL", "Census", "Group", "Move", "Rejects", "pool_key"]
+__all__ = ["ALL", "Census", "Group", "Move", "Rejects", "check_pool", "pool_key"]
 
 #: The name of the pool of all hosts, where nobody asked for pools.
 ALL: Final = ""
+#: The pool of hosts that do not say to which they belong.
+_UNSAID: Final = "?"
+_KNOWN_KEYS: Final = ("kernel", "title", "source")
 _MOST_POOLS: Final = 10_000
 _MOST_EXAMPLES: Final = 20
 
@@ -158,8 +161,27 @@ def pool_key(label: str | None) -> Callable[[Record, str], str]:
     if label == "source":
         return lambda _record, source: source
     if label == "kernel":
-        return lambda record, _source: record.kernel or "?"
+        return lambda record, _source: record.kernel or _UNSAID
     if label == "title":
-        return lambda record, _source: record.title or "?"
+        return lambda record, _source: record.title or _UNSAID
     name: str = label
-    return lambda record, _source: record.labels.get(name, "?")
+    return lambda record, _source: record.labels.get(name, _UNSAID)
+
+
+def check_pool(census: Census, label: str | None) -> None:
+    """Refuse a label that no host has: it is misspelt, or the facts came without the nodes' labels.
+
+    :raise UsageError: ``no-such-pool``.
+    """
+    if label is None or label in _KNOWN_KEYS or set(census.pools) != {_UNSAID}:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(label, _KNOWN_KEYS, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise UsageError(
+        "no-such-pool",
+        f"no host has a label {label!r:.80}",
+        why="labels come with NodeFeatures, not with facts files",
+        next=f"{meant}--pool takes {', '.join(_KNOWN_KEYS)}, or a label of the nodes",
+    )

@@ -58,9 +58,11 @@ class HostClass:
 
     :param capabilities: the different ones among the host's SMMUs, in canonical order; none if it has no
         SMMU (or none that was selected).
+    :param selection: which of its SMMUs were to count.
     """
 
-    def __init__(self, capabilities: frozenset[Capability]) -> None:
+    def __init__(self, capabilities: frozenset[Capability], selection: Selection = EVERYTHING) -> None:
+        self.selection = selection
         self.capabilities = tuple(sorted(capabilities, key=lambda entry: entry.canonical))
 
     @cached_property
@@ -71,7 +73,7 @@ class HostClass:
 
 def class_of(host: Host, selection: Selection = EVERYTHING) -> HostClass:
     """The class of a host, counting only the SMMUs that ``selection`` takes."""
-    return HostClass(frozenset(_capabilities(host, selection).values()))
+    return HostClass(frozenset(_capabilities(host, selection).values()), selection)
 
 
 def _capabilities(host: Host, selection: Selection) -> dict[str, Capability]:

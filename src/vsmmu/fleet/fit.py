@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from vsmmu.qemu.outcome import Verdict
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["LEAST", "Fit", "fit_of", "least_vm", "values_fit"]
+__all__ = ["LEAST", "NO_FUNCTION", "Fit", "fit_of", "least_vm", "no_smmu", "values_fit"]
+
+#: The code of hosts that have no function of those that were asked about.
+NO_FUNCTION: Final = "function-absent"
 
 #: The values that ask least of a host and can be written: what fails with these fails with all.
 LEAST: Final[Mapping[str, int]] = {
@@ -52,7 +55,6 @@ class Fit(NamedTuple):
     needs: tuple[str, ...] = ()
 
 
-_NO_SMMU: Final = Fit("refused", "no-smmu", "no SMMU is known on it")
 _INCOHERENT: Final = Fit("refused", "smmu-incoherent", "vfio refuses functions behind an incoherent SMMU")
 
 
@@ -63,12 +65,21 @@ def fit_of(machine: Machine, kind: HostClass | Capability, qemu: Qemu) -> Fit:
     with different SMMUs behind the one that fits best.
     """
     if not isinstance(kind, Capability):
+        if not kind.capabilities:
+            return no_smmu(kind)
         answers = [fit_of(machine, capability, qemu) for capability in kind.capabilities]
-        return max(answers, key=lambda fit: _RANK[fit.answer], default=_NO_SMMU)
+        return max(answers, key=lambda fit: _RANK[fit.answer])
     if kind.get("coherent").exact == 0:
         return _INCOHERENT
     functions, addresses = _functions(machine)
     return _fit(start(machine, host_with(kind, addresses), qemu, functions))
+
+
+def no_smmu(kind: HostClass) -> Fit:
+    """The answer for hosts without an SMMU that counts."""
+    if kind.selection.vendor:
+        return Fit("refused", NO_FUNCTION, f"no function {kind.selection} is known behind an SMMU of it")
+    return Fit("refused", "no-smmu", "no SMMU is known on it")
 
 
 def values_fit(values: Mapping[str, int], kind: Capability, qemu: Qemu) -> Fit:

@@ -11,6 +11,7 @@ word: the quick ways may decline, they may not differ.
 from __future__ import annotations
 
 import operator
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -18,7 +19,7 @@ import msgspec
 from vsmmu.errors import InputRefused
 from vsmmu.fleet.classes import EVERYTHING, HostClass, Selection, class_of
 from vsmmu.host.evidence import UNKNOWN, Fact
-from vsmmu.host.facts import SCHEMA, HostFunction, ReservedRegion, region_fault
+from vsmmu.host.facts import NAME_PATTERN, SCHEMA, HostFunction, ReservedRegion, region_fault
 from vsmmu.host.files import decode_host
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _LONGEST_NAME: Final = 255
 _MOST_TOPOLOGIES: Final = 64
 _MOST_FUNCTIONS: Final = 256
 _MAX_KNOWN_BYTES: Final = 64 << 20
+_NAME: Final = re.compile(NAME_PATTERN)
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _NOTHING: Final = msgspec.Raw(b"")
 _Key = tuple[bytes, bytes, bytes]
@@ -255,6 +257,10 @@ class RecordReader:
         for attributes in feature.spec.features.attributes.values():
             facts = attributes.elements.get(FACTS_ELEMENT)
             if facts is not None:
+                if not _NAME.fullmatch(node):
+                    raise _refuse(
+                        where, f"{node!r:.80} is no name of a node", "give NodeFeatures as NFD has them"
+                    )
                 record = self.read(facts.encode(), f"{where} (node {node!r:.80})")
                 return record._replace(name=node or record.name, labels=labels)
         raise _refuse(

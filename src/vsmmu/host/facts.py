@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 __all__ = [
+    "NAME_PATTERN",
     "SCHEMA",
     "Host",
     "HostFunction",
@@ -38,18 +39,29 @@ SCHEMA: Final = "vsmmu.host/1"
 #: ``struct iommu_hw_info`` out_data_type of an SMMUv3 (include/uapi/linux/iommufd.h).
 HW_INFO_ARM_SMMUV3: Final = 2
 
-Hex32 = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{1,8}$", description="an unsigned 32-bit word")]
-Hex64 = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{1,16}$", description="an unsigned 64-bit word")]
-Hex16 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{4}$", description="a PCI id, four hex digits")]
+
+def _whole(pattern: str, description: str | None = None) -> msgspec.Meta:
+    """The whole text is such; to Python, ``$`` alone is also the place before a final newline."""
+    return msgspec.Meta(pattern=f"^{pattern}$(?!\\n)", description=description)
+
+
+#: Names end up in tables, file names and labels: short, on one line, and without what a terminal acts on (C0
+#: and C1 controls) or what shows a text in another order than it has (bidirectional controls).
+NAME_PATTERN: Final = (
+    "[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]{0,255}"
+)
+Name = Annotated[str, _whole(NAME_PATTERN)]
+Hex32 = Annotated[str, _whole("0x[0-9a-f]{1,8}", "an unsigned 32-bit word")]
+Hex64 = Annotated[str, _whole("0x[0-9a-f]{1,16}", "an unsigned 64-bit word")]
+Hex24 = Annotated[str, _whole("[0-9a-f]{6}")]
+Hex16 = Annotated[str, _whole("[0-9a-f]{4}", "a PCI id, four hex digits")]
 Bdf = Annotated[
     str,
-    msgspec.Meta(
-        pattern="^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f][.][0-7]$",
-        description="domain:bus:device.function, lower case, domain always written",
+    _whole(
+        "[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f][.][0-7]",
+        "domain:bus:device.function, lower case, domain always written",
     ),
 ]
-#: Names end up in tables, file names and labels: printable, short, no control characters.
-Name = Annotated[str, msgspec.Meta(pattern="^[^\\x00-\\x1f\\x7f]{0,255}$")]
 _NO_EVIDENCE: Final = Evidence("unknown", "these facts do not say")
 
 
@@ -154,7 +166,7 @@ class HostFunction(_Document, frozen=True):
     label: Name = ""
     vendor: Hex16 | None = None
     device: Hex16 | None = None
-    class_code: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{6}$")] | None = None
+    class_code: Hex24 | None = None
     driver: Name = ""
     iommu_group: int | None = None
     numa_node: int | None = None

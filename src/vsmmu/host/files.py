@@ -58,6 +58,8 @@ _MOST_LINKS: Final = 40
 _LONGEST_PREFIX: Final = 40
 #: A remark names so many unknown members.
 _NAMED: Final = 5
+#: The end of its name, which no file of anybody else has.
+_NEW: Final = ".vsmmu-new"
 _NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: vsmmu probe'
 
 
@@ -210,8 +212,8 @@ def write_whole(path: str, data: bytes) -> None:
 
     The new one is made beside it, under a name that begins with a dot, and renamed; it keeps the old one's
     permissions, and its owner where that is permitted. A symbolic link stays, and the file that it names is
-    replaced, as with a shell's ``>``. What is no regular file (a device, a FIFO, ``/dev/stdout``) cannot be
-    replaced: it is written to.
+    replaced, as with a shell's ``>``. What a killed writer has left beside it, the next one removes. What is
+    no regular file (a device, a FIFO, ``/dev/stdout``) cannot be replaced: it is written to.
 
     :raise OSError: as the kernel says.
     """
@@ -256,12 +258,12 @@ def _write_through(path: str, data: bytes) -> None:
 
 
 def _replace(target: str, data: bytes, old: os.stat_result | None) -> None:
-    import tempfile  # reading facts, which is on the path of a VM's start, does not need it
-
     directory, name = os.path.split(target)
-    descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=f".{name[:_LONGEST_PREFIX]}.")
-    try:
-        with open(descriptor, "wb") as stream:  # noqa: PTH123 - a descriptor
+    prefix = f".{name[:_LONGEST_PREFIX]}."
+    _sweep(directory, prefix)
+    descriptor, temporary = _create(directory, prefix)
+    with open(descriptor, "wb") as stream:  # noqa: PTH123 - a descriptor; closed, it is no writer's any more
+        try:
             stream.write(data)
             stream.flush()
             if old is not None:
@@ -269,16 +271,61 @@ def _replace(target: str, data: bytes, old: os.stat_result | None) -> None:
                     os.fchown(stream.fileno(), old.st_uid, old.st_gid)
             os.fchmod(stream.fileno(), 0o644 if old is None else stat.S_IMODE(old.st_mode) & 0o777)
             os.fsync(stream.fileno())
-        os.replace(temporary, target)  # noqa: PTH105
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
-        raise
-    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            os.replace(temporary, target)  # noqa: PTH105
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+            raise
+    _sync_directory(directory)
+
+
+def _create(directory: str, prefix: str) -> tuple[int, str]:
+    """A new file that is locked, which says that its writer lives; and its path."""
+    import fcntl  # reading facts, which is on the path of a VM's start, needs neither
+    import tempfile
+
+    while True:
+        descriptor, path = tempfile.mkstemp(dir=directory, prefix=prefix, suffix=_NEW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # somebody who sweeps was between the two calls
+            pass
+        except OSError:  # a file system without locks: nobody sweeps there, either
+            return descriptor, path
+        else:
+            if os.fstat(descriptor).st_nlink:
+                return descriptor, path
+        os.close(descriptor)
+
+
+def _sweep(directory: str, prefix: str) -> None:
+    """Remove what writers of this file have left behind who were killed; what cannot be removed stays."""
+    import fcntl
+
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):  # noqa: PTH208
+            if name.startswith(prefix) and name.endswith(_NEW):
+                path = os.path.join(directory, name)  # noqa: PTH118
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(path)  # noqa: PTH108
+                except BlockingIOError:
+                    continue
+                finally:
+                    os.close(descriptor)
+
+
+def _sync_directory(directory: str) -> None:
     try:
-        os.fsync(place)
-    finally:
-        os.close(place)
+        place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)
+    except OSError as error:
+        text = f"{error.strerror}; the new file is in place, but a loss of power could bring the old one back"
+        raise OSError(error.errno, text, directory) from None
 
 
 def _strangers(value: Any, kind: type[msgspec.Struct], path: str) -> Iterator[str]:

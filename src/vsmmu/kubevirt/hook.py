@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.errors import Negative
+from vsmmu.errors import Negative, error_of
 from vsmmu.kubevirt.settings import NODE, PREFIX
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def mutate(
 
 def passed_through(data: bytes, error: Exception) -> Outcome:
     """The answer where something went wrong and the domain passes all the same."""
-    return Outcome(data, changed=False, messages=(f"not resolved, passed through: {error}",), failure=error)
+    message = f"not resolved, passed through: {error_of(error)}"
+    return Outcome(data, changed=False, messages=(message,), failure=error)
 
 
 def too_late(seconds: float, what: str = "") -> Negative:

@@ -37,6 +37,8 @@ MAX_FILE_BYTES: Final = 65536
 PREFIX: Final = "feature.node.kubernetes.io/vsmmu."
 _VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _NODE_LABEL: Final = "nfd.node.kubernetes.io/node-name"
+#: Where NFD's worker puts the labels of a feature file; rules look at features, and never at ``spec.labels``.
+_RULES_SEE: Final = "local.label"
 _NODE_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -88,7 +90,12 @@ def node_feature(host: Host, labels: dict[str, str], node: str) -> dict[str, Any
         "kind": "NodeFeature",
         "metadata": {"name": f"vsmmu-{node}"[:253].rstrip(".-"), "labels": {_NODE_LABEL: node}},
         "spec": {
-            "features": {"attributes": {"vsmmu": {"elements": {FACTS_ELEMENT: facts}}}},
+            "features": {
+                "attributes": {
+                    _RULES_SEE: {"elements": labels},
+                    "vsmmu": {"elements": {FACTS_ELEMENT: facts}},
+                }
+            },
             "labels": labels,
         },
     }

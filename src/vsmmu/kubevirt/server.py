@@ -7,6 +7,8 @@ wait for: they share neither a thread nor a lock with it.
 
 from __future__ import annotations
 
+import errno
+import socket
 import stat
 import threading
 import time
@@ -16,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError, VsmmuError
+from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError, VsmmuError, error_of
 from vsmmu.kubevirt.facts import FactsReader
 from vsmmu.kubevirt.hook import is_concerned, mutate, passed_through, too_late
 from vsmmu.kubevirt.protocol import CALLBACKS, INFO, PLUGIN, VERSIONS, message
+from vsmmu.kubevirt.vmi import MAX_VMI_BYTES
+from vsmmu.machine.domain.elements import MAX_DOMAIN_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,18 +36,23 @@ __all__ = ["HookServer"]
 
 _NAME: Final = "vsmmu"
 _HOOK_POINT: Final = "OnDefineDomain"
-#: Room for the largest domain and VMI that the hook reads.
-_MAX_MESSAGE: Final = 16 << 20
+#: The largest domain that libvirt takes, the largest VMI that the hook reads, and what is around them.
+_MAX_MESSAGE: Final = MAX_DOMAIN_BYTES + MAX_VMI_BYTES + (1 << 16)
 #: Calls about concerned VMs that may wait at the same time, and those of them that may compute.
 _WAITING: Final = 128
 _COMPUTING: Final = 4
 #: Threads that are left for everything else when so many wait.
 _FREE: Final = 32
+#: Calls at the same time, each with a message in memory; gRPC refuses more (RESOURCE_EXHAUSTED).
+_MOST_CALLS: Final = 256
+#: Seconds for a living server to take a connection.
+_KNOCK: Final = 2.0
 #: Of the time that a caller has: the answer takes some, too.
 _SHARE: Final = 0.9
 _CODES: Final = {
     "hook-timeout": grpc.StatusCode.DEADLINE_EXCEEDED,
     "hook-busy": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "bug": grpc.StatusCode.INTERNAL,
 }
 _STATUSES: Final[tuple[tuple[type[VsmmuError], grpc.StatusCode], ...]] = (
     (PermissionRefused, grpc.StatusCode.PERMISSION_DENIED),
@@ -77,32 +86,41 @@ class HookServer:
         self._facts = FactsReader()
         self._places = threading.Semaphore(_WAITING)
         self._turn = threading.Semaphore(_COMPUTING)
-        self._server = grpc.server(ThreadPoolExecutor(_WAITING + _FREE), options=options)
+        self._server = grpc.server(
+            ThreadPoolExecutor(_WAITING + _FREE), options=options, maximum_concurrent_rpcs=_MOST_CALLS
+        )
         self._server.add_generic_rpc_handlers(tuple(self._handlers()))
 
-    def start(self, socket: Path) -> None:
-        """Listen; a socket that another server has left behind is taken over.
+    def start(self, path: Path) -> None:
+        """Listen; a socket that another server has left behind is taken over, one that lives is not.
 
-        :raise HostLacks: ``hook-socket``: it cannot be made.
+        :raise HostLacks: ``hook-socket``: it cannot be made, or another server listens there.
         :raise InputRefused: ``hook-socket``: something else is there.
         """
-        if socket.exists() and not stat.S_ISSOCK(socket.stat().st_mode):
+        if _lives(path):
+            raise HostLacks(
+                "hook-socket",
+                "another server listens there",
+                where=str(path),
+                next="let it serve, or stop it first; or name another place for the socket",
+            )
+        if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):
             raise InputRefused(
                 "hook-socket",
                 "there is something else at this place",
-                where=str(socket),
+                where=str(path),
                 next="remove it, or name another place for the socket",
             )
         try:
-            socket.parent.mkdir(parents=True, exist_ok=True)
-            socket.unlink(missing_ok=True)
-            self._server.add_insecure_port(f"unix:{socket}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            self._server.add_insecure_port(f"unix:{path}")
             self._server.start()
         except (OSError, RuntimeError) as error:
             raise HostLacks(
                 "hook-socket",
                 "cannot listen",
-                where=str(socket),
+                where=str(path),
                 why=str(error)[:200],
                 next="mount the directory of KubeVirt's hook sockets there",
             ) from None
@@ -160,7 +178,8 @@ class HookServer:
         seconds = min(self._settings.seconds, context.time_remaining() * _SHARE)
         try:
             outcome = self._in_turn(domain, vmi, seconds)
-        except VsmmuError as error:
+        except Exception as failure:
+            error = error_of(failure)
             self._log(str(error))
             status = _CODES.get(error.code) or next(
                 status for kind, status in _STATUSES if isinstance(error, kind)
@@ -204,6 +223,19 @@ class HookServer:
         if self._settings.on_failure == "fail":
             raise error
         return passed_through(domain, error)
+
+
+def _lives(path: Path) -> bool:
+    """Whether somebody accepts connections at a socket; whoever is too busy to do so lives, too."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.settimeout(_KNOCK)
+        try:
+            caller.connect(str(path))
+        except TimeoutError:
+            return True
+        except OSError as error:
+            return error.errno == errno.EAGAIN  # its queue is full
+        return True
 
 
 def _service(name: str, methods: dict[str, _Method]) -> Any:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of the hook: the administrator's environment, narrowed by a VM's annotations."""
+"""Settings of the hook: the administrator's environment, narrowed by a VM's annotations.
+
+An annotation asks for work, as far as the administrator allows that annotation; it never weakens a check.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ _DEFAULT_SECONDS: Final = 20.0
 _MAX_SECONDS: Final = 55.0  # KubeVirt gives a callback a minute
 _SWITCH: Final = ("on", "off")
 _POLICIES: Final = ("common", "qemu")
+_ANNOTATIONS: Final = ("hook", "accel", "also", "assume-safe", "on-failure", "policy", "values")
 
 
 class HookSettings(NamedTuple):
@@ -44,6 +48,7 @@ class HookSettings(NamedTuple):
     :param qemu: version of the QEMU in virt-launcher.
     :param libvirt: version of the libvirt in virt-launcher.
     :param machine_type: upstream's name for a machine type of a distribution (``virt-rhel9.8.0``); or empty.
+    :param annotations: those that a VM may have.
     :param seconds: after which it gives up.
     """
 
@@ -58,12 +63,14 @@ class HookSettings(NamedTuple):
     qemu: str = spell_version(LATEST_QEMU)
     libvirt: str = spell_version(LATEST_LIBVIRT)
     machine_type: str = ""
+    annotations: tuple[str, ...] = _ANNOTATIONS
     seconds: float = _DEFAULT_SECONDS
 
     def annotated(self, annotations: Mapping[str, str]) -> HookSettings:
         """The same as a VM's annotations have it.
 
-        :raise UsageError: ``annotation``: one of ours that is unknown, or a value that it does not take.
+        :raise UsageError: ``annotation``: one of ours that is unknown, or a value that it does not take;
+            ``annotation-denied``: the administrator does not allow it, or it would weaken a check.
         """
         changed = self
         for key in sorted(annotations):
@@ -72,16 +79,25 @@ class HookSettings(NamedTuple):
         return changed
 
     def _set(self, place: str, name: str, value: str) -> HookSettings:
+        if name in _ANNOTATIONS and name not in self.annotations:
+            allowed = " ".join(f"{PREFIX}{key}" for key in self.annotations) or "none"
+            raise _denied(place, value, f"the administrator allows {allowed} (VSMMU_ANNOTATIONS)")
         if name == "hook":
             return self._replace(enabled=_choice(place, value, _SWITCH) == "on")
         if name == "accel":
             return self._replace(accelerate=_accelerate(place, value))
         if name == "assume-safe":
-            return self._replace(assume_safe=_choice(place, value, _SWITCH) == "on")
+            assume_safe = _choice(place, value, _SWITCH) == "on"
+            if assume_safe and not self.assume_safe:
+                raise _denied(place, value, "unknown facts would pass for known ones (VSMMU_ASSUME_SAFE)")
+            return self._replace(assume_safe=assume_safe)
         if name == "also":
             return self._replace(also=tuple(part.strip() for part in value.split(",") if part.strip()))
         if name == "on-failure":
-            return self._replace(on_failure=_on_failure(place, value))
+            on_failure = _on_failure(place, value)
+            if on_failure != "fail" and self.on_failure == "fail":
+                raise _denied(place, value, "a domain that was not checked would start (VSMMU_ON_FAILURE)")
+            return self._replace(on_failure=on_failure)
         if name == "values":
             return self._replace(values=_values(place, value))
         if name == "policy":
@@ -109,7 +125,25 @@ def from_environment(environment: Mapping[str, str]) -> HookSettings:
         qemu=get("VSMMU_QEMU", spell_version(LATEST_QEMU)),
         libvirt=get("VSMMU_LIBVIRT", spell_version(LATEST_LIBVIRT)),
         machine_type=get("VSMMU_MACHINE_TYPE"),
+        annotations=_annotations(environment.get("VSMMU_ANNOTATIONS")),
         seconds=_seconds(seconds),
+    )
+
+
+def _annotations(text: str | None) -> tuple[str, ...]:
+    """The names in a list with commas; all, if there is no list, and none, if it is empty."""
+    names = [name.strip().removeprefix(PREFIX) for name in (text or "").split(",")]
+    for name in filter(None, names):
+        _choice("VSMMU_ANNOTATIONS", name, _ANNOTATIONS)
+    return _ANNOTATIONS if text is None else tuple(name for name in _ANNOTATIONS if name in names)
+
+
+def _denied(place: str, value: str, why: str) -> UsageError:
+    return UsageError(
+        "annotation-denied",
+        f"a VM may not ask for {place}: {value:.60}",
+        why=why,
+        next="leave the annotation out, or have the administrator set it for all VMs",
     )
 
 
@@ -150,6 +184,3 @@ def _seconds(text: str) -> float:
             next=f"write seconds, more than 0 and at most {_MAX_SECONDS:g}",
         )
     return seconds
-
-
-_ANNOTATIONS: Final = ("hook", "accel", "also", "assume-safe", "on-failure", "policy", "values")

@@ -57,8 +57,8 @@ def _read(monitor: Commands, path: str) -> Installed:
             smmu=_properties(monitor, "arm-smmuv3"),
             vfio_ats="ats" in _properties(monitor, "vfio-pci"),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _refused(path, f"its answers have another form: {error}") from None
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise _refused(path, f"its answers have another form: {str(error)[:200]}") from None
 
 
 def _by_version(name: str) -> tuple[int, ...]:

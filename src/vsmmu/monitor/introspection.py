@@ -32,6 +32,9 @@ _WORD: Final = re.compile(r"[0-9a-f]+: (0x[0-9a-f]{8})\s*")
 #: Regions inside regions; the platform bus has two levels.
 _MAX_NESTING: Final = 16
 _MAX_DEVICES: Final = 4096
+_MAX_VERSION: Final = 1000
+#: The largest guest-physical address that a register can be at.
+_MAX_ADDRESS: Final = 1 << 52
 
 
 class RunningVsmmu(NamedTuple):
@@ -102,8 +105,15 @@ def read_back(monitor: Commands) -> Running:
 
     :raise VsmmuError: as the monitor raises; ``strange-answer`` if QEMU answers in another form.
     """
+    try:
+        return _read_back(monitor)
+    except (ValueError, RecursionError) as error:  # a number too large to be one, lists in lists in lists
+        raise _strange(error) from None
+
+
+def _read_back(monitor: Commands) -> Running:
     version = monitor.execute("query-version")
-    numbers = ".".join(str(_member(version, "qemu", part)) for part in ("major", "minor", "micro"))
+    numbers = ".".join(_spell_number(_member(version, "qemu", part)) for part in ("major", "minor", "micro"))
     status = str(_member(monitor.execute("query-status"), "status"))
     devices = _devices(monitor)
     buses = {device.path: device.bus for device in devices}
@@ -132,12 +142,13 @@ def read_back(monitor: Commands) -> Running:
 def _devices(monitor: Commands) -> list[_Device]:
     found = []
     for container in _CONTAINERS:
-        for name, driver in _children(monitor, container):
+        children = _children(monitor, container)
+        if len(children) > _MAX_DEVICES:
+            raise _strange(f"{len(children)} devices")
+        for name, driver in children:
             path = f"{container}/{name}"
             bus = _get(monitor, path, "primary-bus" if driver == VSMMU_DRIVER else "parent_bus")
             found.append(_Device(path, driver, str(bus or "")))
-    if len(found) > _MAX_DEVICES:
-        raise _strange(f"{len(found)} devices")
     return found
 
 
@@ -175,7 +186,7 @@ def _address(monitor: Commands, region: str) -> int:
     total = 0
     for _ in range(_MAX_NESTING):
         addr = _get(monitor, region, "addr")
-        if not isinstance(addr, int):
+        if type(addr) is not int or not 0 <= addr < _MAX_ADDRESS:
             raise _strange(f"{region} has no address")
         total += addr
         region = str(_get(monitor, region, "container") or "")
@@ -216,6 +227,13 @@ def _get(monitor: Commands, path: str, name: str) -> Any:
         return monitor.execute("qom-get", path=path, property=name)
     except CommandFailed:
         return None
+
+
+def _spell_number(value: Any) -> str:
+    """A part of a version."""
+    if type(value) is not int or not 0 <= value < _MAX_VERSION:
+        raise _strange(value)
+    return str(value)
 
 
 def _member(value: Any, *names: str) -> Any:

@@ -32,8 +32,9 @@ __all__ = ["CommandFailed", "Commands", "Monitor", "connect", "request", "result
 
 #: Seconds for a whole conversation where the caller names none.
 DEFAULT_SECONDS: Final = 10.0
-#: ``info mtree -f`` of a large VM has some hundred KiB; nothing that is asked comes near this.
-MAX_REPLY: Final = 16 << 20
+#: The children of 4,096 devices take some hundred KiB; nothing that is asked comes near this. As lists in
+#: lists, the worst that a peer can make of it, Python's objects take thirty times as much.
+MAX_REPLY: Final = 2 << 20
 _CHUNK: Final = 1 << 16
 _SHOWN: Final = 80
 #: What :func:`result` gives for an event.
@@ -89,10 +90,11 @@ def result(line: bytes, command: str, where: str) -> Any:
         return reply["return"]
     failed = reply.get("error")
     if isinstance(failed, dict):
-        raise CommandFailed(command, str(failed.get("class", "")), str(failed.get("desc", "")), where)
+        kind, text = (part if isinstance(part := failed.get(key), str) else "" for key in ("class", "desc"))
+        raise CommandFailed(command, kind, text, where)
     if "event" in reply:
         return EVENT
-    raise _nonsense(f"answer to {command} is {str(reply)[:_SHOWN]}", where)
+    raise _nonsense(f"answer to {command} is {line[:_SHOWN]!r}", where)
 
 
 def _message(line: bytes, where: str) -> dict[str, Any]:
@@ -126,9 +128,9 @@ class Monitor:
         self._owned: socket.socket | None = None
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
-        greeting = _message(self._receive(), where)
-        if "QMP" not in greeting:
-            raise _nonsense(f"greeting is {str(greeting)[:_SHOWN]}", where)
+        greeting = self._receive()
+        if "QMP" not in _message(greeting, where):
+            raise _nonsense(f"greeting is {greeting[:_SHOWN]!r}", where)
         self.execute("qmp_capabilities")
 
     def __enter__(self) -> Self:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from vsmmu.errors import HostLacks, PermissionRefused, VsmmuError
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.monitor.introspection import Running, read_back
-from vsmmu.monitor.qmp import connect, request, result
+from vsmmu.monitor.program_output import output_of
+from vsmmu.monitor.qmp import MAX_REPLY, connect, request, result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["DomainMonitor", "Found", "monitor_paths", "read_running"]
 
 _MAX_CMDLINE: Final = 4 << 20
+_LONGEST_REASON: Final = 500
 
 
 class Found(NamedTuple):
@@ -177,13 +179,13 @@ class DomainMonitor:
     def execute(self, command: str, **arguments: Any) -> Any:
         """Run one command; see :class:`vsmmu.monitor.qmp.Commands`."""
         done = self._virsh("qemu-monitor-command", self._domain, request(command, arguments).decode())
-        return result(done.encode(), command, f"domain {self._domain}")
+        return result(done, command, f"domain {self._domain:.80}")
 
     def functions(self) -> dict[str, str]:
         """Host functions by device, from the domain's XML: libvirt hands them over as descriptors."""
         from vsmmu.machine.domain.document import read_domain_xml  # of no use for any other target
 
-        data = self._virsh("dumpxml", self._domain).encode()
+        data = self._virsh("dumpxml", self._domain)
         devices = read_domain_xml(data, f"domain {self._domain}").reading.hostdevs
         # The alias of a device that runs is its id in QEMU; it keeps its number when others go.
         named = {entry.element.value("alias", "name") or entry.id: entry.source for entry in devices}
@@ -191,17 +193,17 @@ class DomainMonitor:
 
     def inactive_xml(self) -> bytes:
         """The domain as it is configured: what its next start takes."""
-        return self._virsh("dumpxml", "--inactive", self._domain).encode()
+        return self._virsh("dumpxml", "--inactive", self._domain)
 
-    def _virsh(self, *words: str) -> str:
-        left = self._deadline - time.monotonic()
+    def _virsh(self, *words: str) -> bytes:
         where = f"domain {self._domain:.80}"
         try:
-            done = subprocess.run(
+            said = output_of(
                 ["virsh", "-c", self._uri, *words],
-                capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=max(left, 0.01),
-                check=False, env={**os.environ, "LC_ALL": "C"},
-            )  # fmt: skip
+                max(self._deadline - time.monotonic(), 0.01),
+                MAX_REPLY,
+                {**os.environ, "LC_ALL": "C"},
+            )
         except subprocess.TimeoutExpired:
             raise HostLacks(
                 "monitor-silent",
@@ -209,16 +211,17 @@ class DomainMonitor:
                 where=where,
                 next="give it more time: --timeout; see whether libvirtd hangs",
             ) from None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise HostLacks(
                 "no-virsh",
                 "cannot run virsh",
                 where=where,
-                why=error.strerror or "",
+                why=(error.strerror if isinstance(error, OSError) else "") or str(error),
                 next="install libvirt-clients, or name a socket or process id",
             ) from None
-        if done.returncode:
-            why = (done.stderr.strip().splitlines() or [""])[0].removeprefix("error: ")
+        if said.status:
+            lines = said.stderr.decode("utf-8", "replace").strip().splitlines()
+            why = (lines or [""])[0].removeprefix("error: ")[:_LONGEST_REASON]
             raise HostLacks("no-domain", "libvirt does not give its monitor", where=where, why=why,
                             next="virsh list shows the domains that run")  # fmt: skip
-        return done.stdout
+        return said.stdout

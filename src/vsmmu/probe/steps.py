@@ -36,7 +36,7 @@ __all__ = [
 VFIO_PCI: Final = "vfio-pci"
 _DRIVERS: Final = "/sys/bus/pci/drivers"
 #: Steps come back from a file and become paths in sysfs: no slashes, no dots at the start. Blanks do occur.
-Driver = Annotated[str, msgspec.Meta(pattern="^[^/.\\x00-\\x1f\\x7f][^/\\x00-\\x1f\\x7f]{0,254}$")]
+Driver = Annotated[str, msgspec.Meta(pattern="^[^/.\\x00-\\x1f\\x7f][^/\\x00-\\x1f\\x7f]{0,254}$(?!\\n)")]
 #: What the kernel shows for an empty driver_override.
 _NO_OVERRIDE: Final = b"(null)"
 #: The kernel keeps any bytes but newline and NUL, less than a page; pages of arm64 have up to 64 KiB.

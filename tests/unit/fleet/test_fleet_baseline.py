@@ -142,6 +142,17 @@ def test_what_can_be_pasted_says_the_same() -> None:
     }  # fmt: skip
 
 
+def test_a_host_without_the_function_in_question_is_no_fault_of_it() -> None:
+    mine = Selection("10de", "2941")
+    (pool,) = baseline_of([builtin_host("gb200"), builtin_host("altra")], selection=mine).pools
+    (left,) = pool.left_out
+    assert (left.names, left.code) == (("altra",), "function-absent")
+    assert "10de:2941" in left.reason
+    assert pool.holds
+    (nowhere,) = baseline_of([builtin_host("altra")], selection=mine).pools
+    assert not nowhere.holds
+
+
 def test_names_are_a_few_and_counts_are_all() -> None:
     hosts = [host(f"n{number}", oas=44) for number in range(50)]
     price = step(pool_of(*hosts, host("big")), "oas")

@@ -6,16 +6,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import vsmmu.cli.fleet_inputs as inputs_module
 from fleet_examples import line, named
 from vsmmu.cli.main import run
+from vsmmu.cli.report import _inert
 from vsmmu.cli.schemas import schema_of
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import encode_host
@@ -190,13 +195,24 @@ def test_a_document_over_the_limit_is_refused_with_the_way_out(
         ("title", {"NVIDIA GH200 (Grace Hopper)": 3, "Marvell ThunderX2": 1}),
         ("source", {"hosts": 4}),
         ("kernel", {"?": 4}),
-        ("some.label/zone", {"?": 4}),
     ],
 )
 def test_pools(label: str, pools: dict[str, int], facts: Path, capsys: Captured) -> None:
     run(["baseline", "-o", "json", "--pool", label, str(facts)])
     found = json.loads(capsys.readouterr().out)["pools"]
     assert {pool["pool"]: pool["hosts"] for pool in found} == pools
+
+
+@pytest.mark.parametrize("verb", [["baseline"], ["report"], ["compare", "--for", "VM"]])
+def test_a_label_that_no_host_has_is_no_pool(
+    verb: list[str], facts: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / "vm").write_text("qemu-system-aarch64 -M virt")
+    verb = [str(tmp_path / "vm") if word == "VM" else word for word in verb]
+    assert run([*verb, "--pool", "kernal", str(facts)]) == 2
+    said = capsys.readouterr().err
+    assert "no host has a label 'kernal'" in said
+    assert "did you mean kernel?" in said
 
 
 def test_of_several_records_of_a_host_the_latest_counts_if_asked(tmp_path: Path, capsys: Captured) -> None:
@@ -381,6 +397,43 @@ def test_report_as_csv_has_a_line_for_each_host_and_no_formula(tmp_path: Path, c
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["host"] for row in rows] == ["node-0", "node-1", "node-2", "'=HYPERLINK(0)", 'a,"b"', "'-1+1"]
     assert (rows[0]["oas"], rows[3]["oas"], rows[3]["ril"]) == ("48", "44", "?")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8))
+@example(" =1")
+@example("\uff1d1")
+@example("\u2003\uff0b1")
+@example("\ufe621")
+@example("\u00a0@x")
+@example("\t-1")
+@example("\x1b[31m")
+def test_no_cell_is_a_formula_or_moves_a_cursor(text: str) -> None:
+    cell = _inert(text)
+    assert not unicodedata.normalize("NFKC", cell).strip().startswith(("=", "+", "-", "@"))
+    assert cell.isprintable()
+    if text[0].isalnum() and text.isprintable():
+        assert cell in (text, f"'{text}")
+        assert cell == text or unicodedata.normalize("NFKC", text)[0] in "=+-@"
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "closed/b"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "x.json").write_bytes(lines(named(OLD, name[-1])))
+    really = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert count(capsys, str(tmp_path)) == 1
+    run(["baseline", str(tmp_path)])
+    assert re.search(r"left out: \S*/closed: .*Permission denied", capsys.readouterr().err)
+    assert run(["baseline", "--strict", str(tmp_path)]) == 4
 
 
 def test_report_as_text(facts: Path, capsys: Captured) -> None:

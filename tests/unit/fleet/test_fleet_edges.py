@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -23,6 +24,9 @@ from vsmmu.fleet.report import class_values, report_document
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.facts import Host
 from vsmmu.qemu.versions import LATEST
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BARE = Host(schema="vsmmu.host/1", name="bare")
 Captured = pytest.CaptureFixture[str]
@@ -139,14 +143,14 @@ def test_a_file_that_cannot_be_read_is_one_bad_record_of_its_directory(
 ) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.json").write_bytes(line(named(builtin_host("gh200"), name)))
-    really = Path.open
+    really = os.open
 
-    def refuse(self: Path, *arguments: object, **more: object) -> object:
-        if self.name == "b.json":
-            raise PermissionError(13, "Permission denied")
-        return really(self, *arguments, **more)  # type: ignore[call-overload]
+    def refuse(path: str, *arguments: int) -> int:
+        if path.endswith("b.json"):
+            raise PermissionError(13, "Permission denied", path)
+        return really(path, *arguments)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert run(["baseline", "-o", "json", str(tmp_path)]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["hosts"], document["refused"]) == (2, 1)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -170,11 +170,14 @@ def test_manifests_name_labels_that_exist_and_parse() -> None:
     assert all((PACKAGING / name).is_file() for name in kustomization["resources"])
 
 
-def rule_matches(rule: dict[str, object], labels: dict[str, str]) -> bool:
-    (feature,) = rule["matchFeatures"]  # type: ignore[misc]
-    assert feature["feature"] == "local.label"
+def rule_matches(rule: dict[str, Any], name: str) -> bool:
+    """As NFD's engine evaluates it: over the features of a NodeFeature, whose labels it does not look at."""
+    host = builtin_host(name)
+    features = node_feature(host, labels_of(host, LATEST), "n")["spec"]["features"]["attributes"]
+    (feature,) = rule["matchFeatures"]
+    elements = features[feature["feature"]]["elements"]
     for key, expression in feature["matchExpressions"].items():
-        value = labels.get(key)
+        value = elements.get(key)
         wanted = expression["value"]
         operators = {
             "In": lambda value=value, wanted=wanted: value in wanted,
@@ -190,7 +193,7 @@ def test_the_rules_select_the_hosts_that_they_promise() -> None:
     rules = yaml.safe_load((PACKAGING / "nodefeaturerule.yaml").read_text(encoding="utf-8"))["spec"]["rules"]
     found = {
         next(iter(rule["labels"])).removeprefix(PREFIX): {
-            name for name in builtin_names() if rule_matches(rule, labels_of(builtin_host(name), LATEST))
+            name for name in builtin_names() if rule_matches(rule, name)
         }
         for rule in rules
     }

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import socket
@@ -12,10 +14,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vsmmu.errors import HostLacks
-from vsmmu.host.files import save_bytes, write_whole
+from vsmmu.errors import HostLacks, InputRefused
+from vsmmu.host.builtin import builtin_host
+from vsmmu.host.files import decode_host, encode_host, save_bytes, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,3 +203,153 @@ def test_as_root_nothing_of_dev_is_replaced(tmp_path: Path, target: str, status:
     assert (tmp_path / "before").read_text().count("\n") == 6
     assert ("vsmmu.ats=on" in done.stdout) == (target in ("stdout", "fd/1", "fifo"))
     assert ("No space left on device" in done.stderr) == (status == 5)
+
+
+# --- what is left beside a file -----------------------------------------------------------------------------
+
+
+def write_and_die(path: Path) -> None:
+    script = (
+        "import os, signal, sys; from vsmmu.host.files import write_whole\n"
+        "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_whole(sys.argv[1], b'half')"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=False, timeout=60)
+    assert done.returncode == -9
+
+
+@pytest.mark.parametrize("name", ["facts.json", "n" * 200, "漢" * 60])
+def test_what_killed_writers_left_is_removed_by_the_next(tmp_path: Path, name: str) -> None:
+    path, others = (
+        tmp_path / name,
+        [f".{name[:40]}.previous", ".other.abcdefgh.vsmmu-new", f"{name[:40]}.vsmmu-new"],
+    )
+    for other in others:
+        (tmp_path / other).write_text("a user's")
+    path.write_bytes(b"old")
+    write_and_die(path)
+    write_and_die(path)
+    assert path.read_bytes() == b"old"
+    assert len(names(tmp_path)) == len(others) + 2  # the second has removed what the first left
+    write_whole(str(path), NEW)
+    assert names(tmp_path) == sorted([name, *others])
+    assert path.read_bytes() == NEW
+
+
+def test_writers_of_one_file_leave_each_other_alone(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+
+    def work(number: int) -> None:
+        for _ in range(50):
+            write_whole(str(path), b"%d" % number * 1000)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    failures: list[object] = []
+    before, threading.excepthook = threading.excepthook, failures.append
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        threading.excepthook = before
+    assert failures == []
+    assert names(tmp_path) == ["facts.json"]
+    assert len(set(path.read_bytes())) == 1
+
+
+@pytest.mark.parametrize("call", ["flock", "listdir"])
+def test_without_locks_or_a_list_it_is_written_all_the_same(
+    tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    write_and_die(tmp_path / "f")
+    monkeypatch.setattr(fcntl if call == "flock" else os, call, refuse)
+    write_whole(str(tmp_path / "f"), NEW)
+    monkeypatch.undo()
+    assert (tmp_path / "f").read_bytes() == NEW
+    assert len(names(tmp_path)) == 2
+
+
+def test_a_folder_that_cannot_be_synced_says_that_the_new_file_is_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(HostLacks, match="the new file is in place") as caught:
+        save_bytes(NEW, tmp_path / "f", "facts")
+    assert caught.value.code == "file-write"
+    assert (tmp_path / "f").read_bytes() == NEW
+
+
+# --- texts in facts -----------------------------------------------------------------------------------------
+
+#: What a terminal acts on, what shows a text in another order than it has, and what ends a line.
+UNFIT = [
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0x061C,
+    0x200E,
+    0x200F,
+    *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+]
+PATTERNED = {
+    "name": "a", "taken_at": "2026", "release": "7.3", "boot_id": "b", "smmu": "s", "device": "d",
+    "address": "0009:01:00.0", "vendor": "10de", "class_code": "030200", "word": "0x12",
+}  # fmt: skip
+
+
+def document(**texts: str) -> bytes:
+    given = PATTERNED | texts
+    host = {
+        "schema": "vsmmu.host/1",
+        "name": given["name"],
+        "taken_at": given["taken_at"],
+        "kernel": {"release": given["release"], "boot_id": given["boot_id"]},
+        "evidence": {"e": {"kind": "measured", "source": "test"}},
+        "smmus": [
+            {
+                "name": given["smmu"],
+                "device": given["device"],
+                "registers": {"IDR0": {"value": given["word"], "evidence": "e"}},
+            }
+        ],
+        "functions": [
+            {"address": given["address"], "vendor": given["vendor"], "class_code": given["class_code"]}
+        ],
+    }
+    return msgspec.json.encode(host)
+
+
+@pytest.mark.parametrize("member", PATTERNED)
+def test_no_text_of_facts_has_a_final_newline(member: str) -> None:
+    assert decode_host(document(), "x").name == "a"
+    with pytest.raises(InputRefused) as caught:
+        decode_host(document(**{member: PATTERNED[member] + "\n"}), "x")
+    assert caught.value.code == "facts-malformed"
+
+
+@given(
+    member=st.sampled_from([name for name in PATTERNED if len(PATTERNED[name]) < 5 and name != "vendor"]),
+    mark=st.sampled_from(UNFIT).map(chr),
+    around=st.tuples(st.text("aé漢-.:", max_size=3), st.text("aé漢-.:", max_size=3)),
+)
+def test_names_have_no_controls_and_one_direction(member: str, mark: str, around: tuple[str, str]) -> None:
+    if member != "word":
+        assert decode_host(document(**{member: "".join(around)}), "x")
+    with pytest.raises(InputRefused):
+        decode_host(document(**{member: mark.join(around)}), "x")
+
+
+def test_builtin_hosts_have_fit_names() -> None:
+    host = builtin_host("gb200")
+    assert decode_host(encode_host(host), "x") == host

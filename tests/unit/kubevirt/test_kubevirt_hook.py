@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import vsmmu.host
 from domains import PARTS, domain, driver, golden
@@ -88,16 +90,56 @@ def test_fails_closed_unless_told_otherwise() -> None:
         mutate(two_hosts, vmi(), ON_GB200)
     with pytest.raises(HostLacks):
         mutate(domain(), vmi(), NOTHING_THERE)
-    for settings, annotated in (
-        (ON_GB200._replace(on_failure="pass-through"), vmi()),
-        (ON_GB200, vmi(on_failure="pass-through")),
-    ):
-        outcome = mutate(two_hosts, annotated, settings)
-        assert (outcome.domain, outcome.changed) == (two_hosts, False)
-        assert outcome.failure is not None
-        assert "passed through" in outcome.messages[0]
+    outcome = mutate(two_hosts, vmi(), ON_GB200._replace(on_failure="pass-through"))
+    assert (outcome.domain, outcome.changed) == (two_hosts, False)
+    assert outcome.failure is not None
+    assert "passed through" in outcome.messages[0]
     with pytest.raises(Negative):
         mutate(two_hosts, vmi(on_failure="fail"), ON_GB200._replace(on_failure="pass-through"))
+
+
+@given(
+    settings=st.builds(
+        HookSettings,
+        facts=st.just(GB200),
+        on_failure=st.sampled_from(("fail", "pass-through")),
+        assume_safe=st.booleans(),
+        annotations=st.lists(st.sampled_from(HookSettings().annotations), unique=True).map(tuple),
+    ),
+    asked=st.dictionaries(
+        st.sampled_from(HookSettings().annotations),
+        st.sampled_from(("on", "off", "create", "fail", "pass-through", "resolve", "keep", "common", "qemu")),
+    ),
+)
+def test_no_annotation_weakens_a_check(settings: HookSettings, asked: dict[str, str]) -> None:
+    try:
+        made = settings.annotated({f"vsmmu/{name}": value for name, value in asked.items()})
+    except UsageError:
+        return
+    assert set(asked) <= set(settings.annotations)
+    assert made.on_failure in ("fail", settings.on_failure)
+    assert made.assume_safe <= settings.assume_safe
+    assert (made.facts, made.annotations) == (settings.facts, settings.annotations)
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [(None, HookSettings().annotations), ("", ()), ("accel, vsmmu/also", ("accel", "also"))],
+)
+def test_the_administrator_names_the_annotations(text: str | None, allowed: tuple[str, ...]) -> None:
+    environment = {} if text is None else {"VSMMU_ANNOTATIONS": text}
+    settings = from_environment(environment)._replace(facts=GB200)
+    assert settings.annotations == allowed
+    if "hook" in allowed:
+        assert not mutate(golden("kubevirt"), vmi(hook="off"), settings).changed
+    else:
+        with pytest.raises(UsageError, match="the administrator allows"):
+            mutate(golden("kubevirt"), vmi(hook="off"), settings)
+
+
+def test_annotations_that_there_are_not_cannot_be_allowed() -> None:
+    with pytest.raises(UsageError, match="VSMMU_ANNOTATIONS does not take 'create'"):
+        from_environment({"VSMMU_ANNOTATIONS": "accel,create"})
 
 
 def test_annotation_switches_it_off() -> None:

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -19,6 +21,8 @@ from domains import domain, driver, golden
 # Before these can be imported.
 grpc = pytest.importorskip("grpc", reason="the extra vsmmu[kubevirt] is not installed")
 
+from vsmmu.errors import HostLacks  # noqa: E402
+from vsmmu.kubevirt import server as server_module  # noqa: E402
 from vsmmu.kubevirt.protocol import CALLBACKS, INFO, PLUGIN, VERSIONS, message  # noqa: E402
 from vsmmu.kubevirt.server import HookServer  # noqa: E402
 from vsmmu.kubevirt.settings import HookSettings  # noqa: E402
@@ -123,9 +127,59 @@ def test_failure_is_a_status_with_the_reason(
 
 
 def test_annotation_reaches_the_hook(client: Client) -> None:
-    vmi = json.dumps({"metadata": {"annotations": {"vsmmu/on-failure": "pass-through"}}}).encode()
+    vmi = json.dumps({"metadata": {"annotations": {"vsmmu/hook": "off"}}}).encode()
     data = driver("pciBus='2' accel='on'")
     assert client.define("v1alpha1", data, vmi) == data
+
+
+def test_a_living_servers_socket_is_not_taken(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "hooks" / "vsmmu.sock"
+    second = HookServer(HookSettings(facts=GB200), print)
+    with pytest.raises(HostLacks, match="another server listens there"):
+        second.start(path)
+    second.stop(0)
+    assert client.define("v1alpha3", golden("kubevirt"), VMI) != golden("kubevirt")
+
+
+@pytest.mark.parametrize("left", ["bound", "listened"])
+def test_a_dead_servers_socket_is_taken(left: str, tmp_path: Path) -> None:
+    path = tmp_path / "vsmmu.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+        if left == "listened":
+            dead.listen()
+    server = HookServer(HookSettings(facts=GB200), print)
+    server.start(path)
+    client = Client(path)
+    assert client.define("v1alpha3", golden("kubevirt"), VMI) != golden("kubevirt")
+    client.channel.close()
+    server.stop(0)
+    server.wait()
+
+
+def test_a_server_that_is_too_busy_to_answer_lives(tmp_path: Path) -> None:
+    path = tmp_path / "vsmmu.sock"
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as caller:
+        busy.bind(str(path))
+        busy.listen(0)
+        caller.connect(str(path))  # the queue is full now
+        server = HookServer(HookSettings(facts=GB200), print)
+        with pytest.raises(HostLacks, match="another server listens there"):
+            server.start(path)
+        server.stop(0)
+
+
+def test_a_call_that_the_kernel_fails_has_a_status(
+    client: Client, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(server_module, "mutate", fail)
+    with pytest.raises(grpc.RpcError) as caught:
+        client.define("v1alpha3", golden("kubevirt"), VMI)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "Too many open files" in log[0]
 
 
 def test_calls_at_the_same_time(client: Client) -> None:

@@ -130,7 +130,7 @@ class FakeVm:
 
     def human_monitor_command(self, command_line: str) -> str:
         address = int(command_line.split()[-1], 16)
-        return f"{address:08x}: {self.memory[address]:#010x}\r\n"
+        return f"{address:08x}: {self.memory.get(address, 0):#010x}\r\n"
 
     def serve(self, connection: socket.socket) -> None:
         """Answer a client until it goes away, with an event before each answer."""

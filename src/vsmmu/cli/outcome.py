@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a program: what it returned or raised as an exit status, and a line where it failed.
+
+``vsmmu`` and ``onDefineDomain`` both end here; no outcome is a traceback, unless VSMMU_DEBUG asks for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.cli import console
+from vsmmu.errors import VsmmuError, error_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["exit_status"]
+
+_INTERRUPTED: Final = 128 + 2  # as a shell says SIGINT and SIGPIPE
+_READER_GONE: Final = 128 + 13
+
+
+def exit_status(program: Callable[[], int], report: Callable[[VsmmuError], object] | None = None) -> int:
+    """Run a program to its end.
+
+    :param report: writes more about an error than the line on stderr.
+    :return: the status that :mod:`vsmmu.errors` names; 130 if it was interrupted, 141 if nobody reads stdout.
+    """
+    try:
+        status = program()
+        console.finish()
+    except console.ReaderGone:
+        return _READER_GONE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception as failure:
+        if os.environ.get("VSMMU_DEBUG") and not isinstance(failure, VsmmuError):
+            raise
+        return _failed(error_of(failure), report)
+    else:
+        return status
+    finally:
+        console.settle()
+
+
+def _failed(error: VsmmuError, report: Callable[[VsmmuError], object] | None) -> int:
+    console.remark(error, "error")
+    if report is not None:
+        with contextlib.suppress(VsmmuError, console.ReaderGone):  # nobody can be told on stdout
+            report(error)
+    return error.exit_status

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model of QEMU at its boundaries: what stays as it is, what is open, and which names belong to whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from examples import Q11_1, function, host, options, port, smmu, vfio, vm
+from vsmmu.errors import Negative
+from vsmmu.qemu.compat import BASE, compare
+from vsmmu.qemu.installed import Installed, fit_machine
+from vsmmu.qemu.process import start
+from vsmmu.qemu.settings import without
+from vsmmu.qemu.versions import RELEASES, is_vendor_machine
+from vsmmu.smmuv3.interval import exactly
+
+A, B = "0000:01:00.0", "0000:02:00.0"
+
+
+def test_only_11_1_has_ats_of_vfio_and_looks_at_it() -> None:
+    assert [release.has_vfio_ats for release in RELEASES] == [False, False, True]
+    assert [release.checks_ats for release in RELEASES] == [False, None, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "vendor"),
+    [
+        ("virt-11.1", False), ("virt", False), ("virt-rhel9.8.0", True), ("virt-11.0+pve0", True),
+        ("virt-11.0.1", True), ("virt-11", True), ("pc-q35-9.0", False), ("q35", False), ("", False),
+    ],
+)  # fmt: skip
+def test_a_vendors_machine_is_a_virt_of_another_name(name: str, vendor: bool) -> None:
+    assert is_vendor_machine(name) is vendor
+
+
+def test_the_architecture_register_says_3_1() -> None:
+    """``s->aidr = 0x1`` in smmuv3_init_id_regs(), hw/arm/smmuv3.c of qemu/qemu."""
+    assert BASE.word("AIDR") == 1
+    vsmmu = start(vm("ats=on,ril=on,ssidsize=20,oas=48"), host(), Q11_1).vsmmu("s")
+    assert vsmmu.registers is not None
+    assert vsmmu.registers["AIDR"] == "0x00000001"
+
+
+def test_a_vsmmu_without_endpoints_has_no_command_queues_to_be_unsure_of() -> None:
+    vsmmu = start(vm("ats=on,ril=on,ssidsize=20,oas=48", port(1)), host(), Q11_1).vsmmu("s")
+    assert vsmmu.uncertain == ()
+
+
+def test_a_property_is_taken_from_its_device_and_the_globals_of_its_driver() -> None:
+    machine = options(
+        "-M virt -global arm-smmuv3.oas=44 -global arm-smmuv3.ril=on -global vfio-pci.oas=1 -global a.oas=2",
+        "-device arm-smmuv3,primary-bus=pcie.0,id=s,oas=48,ats=on",
+    )
+    device, mended = without(machine.vsmmus[0], machine, "oas")
+    assert dict(device.properties) == {"primary-bus": "pcie.0", "ats": "on"}
+    left = [(entry.driver, entry.property) for entry in mended.globals]
+    assert left == [("arm-smmuv3", "ril"), ("vfio-pci", "oas"), ("a", "oas")]
+
+
+def test_a_function_without_facts_leaves_every_field_open() -> None:
+    needs = {
+        need
+        for doubt in start(vm("ats=on,ril=on,ssidsize=20,oas=48", port(1), vfio(B, 1)), host(), Q11_1).of(
+            "unknown"
+        )
+        for need in doubt.needs
+    }
+    assert {"IDR0.ATS", "IDR3.RIL", "IDR1.SSIDSIZE", "IDR5.OAS", "nesting"} <= needs
+
+
+def test_a_refused_value_is_mended_for_the_endpoints_that_follow() -> None:
+    on = host(smmu("a", oas=44), smmu("b", oas=44), function(A, "a"), function(B, "b"))
+    machine = vm("ats=on,ril=on,ssidsize=20,oas=48", port(1), vfio(A, 1), port(2), vfio(B, 2))
+    assert [entry.code for entry in start(machine, on, Q11_1).of("error")] == ["qemu-oas"]
+
+
+def test_the_last_four_machine_types_are_named() -> None:
+    names = tuple(f"virt-{minor}" for minor in ("10.0", "10.1", "10.2", "11.0", "11.1"))
+    known = Installed("11.1.3", names, "virt-11.1", {}, vfio_ats=True)
+    with pytest.raises(Negative) as caught:
+        fit_machine(options("-M virt-9.0"), known)
+    assert caught.value.why == "it has virt-10.1, virt-10.2, virt-11.0, virt-11.1"
+    assert fit_machine(options("-M virt"), known).machine_type == "virt-11.1"
+
+
+def test_a_qemu_that_does_not_look_at_ats_looks_at_all_else() -> None:
+    on = host(smmu(ats=0, ril=0))
+    frozen = {name: exactly(1) for name in ("ats", "ril")} | {"ssidsize": exactly(0), "oas": exactly(4)}
+
+    def codes(looks: bool | None) -> list[str]:
+        row = Q11_1._replace(checks_ats=looks)
+        found = compare(lambda key: on.read_field(on.smmus[0], key), frozen, row)
+        return [f"{entry.check.key}{'' if entry.certain else '?'}" for entry in found]
+
+    assert codes(True) == ["IDR3.RIL", "IDR0.ATS"]
+    assert codes(None) == ["IDR3.RIL", "IDR0.ATS?"]
+    assert codes(False) == ["IDR3.RIL"]
