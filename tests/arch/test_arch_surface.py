@@ -78,10 +78,3 @@ def test_no_two_public_classes_have_one_name(modules: tuple[Module, ...]) -> Non
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes.setdefault(node.name, []).append(module.name)
     assert {name: where for name, where in homes.items() if len(where) > 1} == {}
-
-
-def test_no_three_files_have_one_name(modules: tuple[Module, ...]) -> None:
-    """A file's name says its job: three of one name do three jobs."""
-    names = [module.name.rpartition(".")[2] for module in modules if module.name != "vsmmu.cli"]
-    own = [name for name in names if not any(f"vsmmu.cli.{name}" == module.name for module in modules)]
-    assert {name for name in own if own.count(name) > 2} == set()

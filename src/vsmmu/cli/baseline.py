@@ -14,7 +14,7 @@ from vsmmu.cli.options import parameters
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.fleet.documents import BaselineDocument, PoolBaseline, Step
+    from vsmmu.fleet.documents import BaselineDocument, DriftStep, PoolBaseline
 
 __all__ = ["command"]
 
@@ -103,7 +103,7 @@ def _pool(pool: PoolBaseline, qemu: str) -> Iterator[console.Line]:
         yield f"  not proven on {_hosts(unproven)}, where this is not known: {', '.join(needs)}"
 
 
-def _step(step: Step) -> str:
+def _step(step: DriftStep) -> str:
     cost = f"{_hosts(step.hosts)} {_names(step.names, step.hosts)}"
     text = f"without {cost} {step.property}={step.value} would hold"
     if step.unknown == step.hosts:

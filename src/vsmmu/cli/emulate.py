@@ -39,7 +39,7 @@ def command(
     program's.
     """
     from vsmmu.emulate.faults import parse_fault
-    from vsmmu.emulate.launch import Options, run
+    from vsmmu.emulate.launch import EmulationOptions, run
 
     host = _host(host_name)
     hardware = _hardware(host, bind)
@@ -48,7 +48,7 @@ def command(
     if not quiet:
         _say_what_is_made_up(host, hardware)
     try:
-        return run(hardware, argv, Options(parsed, trace, control))
+        return run(hardware, argv, EmulationOptions(parsed, trace, control))
     finally:
         if trace is not None:
             trace.close()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from vsmmu.host.facts import Host
-    from vsmmu.probe.execute import Outcome, Plan, Report
+    from vsmmu.probe.execute import ProbeOutcome, ProbePlan, Report
 
 __all__ = ["command"]
 
@@ -56,7 +56,7 @@ def command(devices: tuple[str, ...], bind: tuple[str, ...], dry_run: bool, outp
     return _refusals(report)
 
 
-def _print_plan(plan: Plan, output: str) -> None:
+def _print_plan(plan: ProbePlan, output: str) -> None:
     if output == "json":
         from vsmmu.probe.documents import plan_document
 
@@ -76,7 +76,7 @@ def _print_report(report: Report, output: str) -> None:
     console.remark(f"wrote {report.facts_path}")
 
 
-def _print_outcome(host: Host, outcome: Outcome) -> None:
+def _print_outcome(host: Host, outcome: ProbeOutcome) -> None:
     if outcome.answer is None:
         return
     from vsmmu.probe.documents import answer_lines

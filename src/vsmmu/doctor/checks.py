@@ -19,7 +19,7 @@ from vsmmu.versions import spell_version
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vsmmu.doctor.observe import DeviceFile, Observed, Program
+    from vsmmu.doctor.observe import Observed, ObservedFile, Program
     from vsmmu.host.facts import HostSmmu
 
 __all__ = ["CHECKS", "examine"]
@@ -324,7 +324,7 @@ def _lacking(seen: Observed, smmu: HostSmmu) -> list[str]:
     return [f"{entry.address}: {found.why}" for entry, found in judged if found.answer is False]
 
 
-def _file_check(name: str, title: str, file: DeviceFile, remedy: str) -> Check:
+def _file_check(name: str, title: str, file: ObservedFile, remedy: str) -> Check:
     if not file.exists:
         return Check.found(name, title, "FAIL", f"there is no {file.path}", remedy)
     if not file.permitted:

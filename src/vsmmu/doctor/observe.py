@@ -22,7 +22,7 @@ from vsmmu.probe.system_root import Tree
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
 
-__all__ = ["DeviceFile", "Observed", "Program", "observe", "parse_config", "parse_version"]
+__all__ = ["Observed", "ObservedFile", "Program", "observe", "parse_config", "parse_version"]
 
 _CONFIG_LIMIT: Final = 4 << 20
 _INTERRUPTS_LIMIT: Final = 8 << 20
@@ -34,7 +34,7 @@ _VERSION_SECONDS: Final = 10
 _VERSION_LIMIT: Final = 1 << 16
 
 
-class DeviceFile(NamedTuple):
+class ObservedFile(NamedTuple):
     """A device file and whether this process may open it for reading and writing."""
 
     path: str
@@ -70,10 +70,10 @@ class Observed(NamedTuple):
     config_source: str
     host: Host
     age: str
-    iommufd: DeviceFile
-    kvm: DeviceFile
+    iommufd: ObservedFile
+    kvm: ObservedFile
     functions: tuple[Candidate, ...]
-    nodes: tuple[DeviceFile, ...]
+    nodes: tuple[ObservedFile, ...]
     isolated: bool | None
     unsafe_allowed: bool | None
     interrupted: tuple[str, ...]
@@ -143,8 +143,8 @@ def _kernel_config(tree: Tree, release: str) -> tuple[str, dict[str, str] | None
     return "", None
 
 
-def _device_file(tree: Tree, path: str) -> DeviceFile:
-    return DeviceFile(path, tree.exists(path), os.access(tree.path(path), os.R_OK | os.W_OK))
+def _device_file(tree: Tree, path: str) -> ObservedFile:
+    return ObservedFile(path, tree.exists(path), os.access(tree.path(path), os.R_OK | os.W_OK))
 
 
 def _parameter(tree: Tree, path: str) -> bool | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from vsmmu.emulate.memory import Memory
 
-__all__ = ["Answered", "Caller", "Record", "copy_struct", "members", "reserved"]
+__all__ = ["Answered", "CallRecord", "Caller", "copy_struct", "members", "reserved"]
 
 
 _RESERVED: Final = "__reserved"
@@ -41,7 +41,7 @@ class Answered(Exception):
         self.number = number
 
 
-class Record:
+class CallRecord:
     """What the trace says of a call beside its result."""
 
     __slots__ = ("argument", "device", "name", "result")

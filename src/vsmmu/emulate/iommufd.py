@@ -12,7 +12,7 @@ import errno
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vsmmu.emulate import hw_info_call, nesting
-from vsmmu.emulate.calls import Answered, Caller, Record, copy_struct, members, reserved
+from vsmmu.emulate.calls import Answered, Caller, CallRecord, copy_struct, members, reserved
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.ioas import AddressSpace
 from vsmmu.emulate.objects import Context, DeviceObject, Hwpt, Ioas, Object, Viommu
@@ -52,7 +52,7 @@ class Operation(NamedTuple):
     run: Callable[[Context, Any, Caller], None]
 
 
-def call(context: Context, number: int, address: int, caller: Caller, record: Record) -> int:
+def call(context: Context, number: int, address: int, caller: Caller, record: CallRecord) -> int:
     """Make one call.
 
     :raise KernelError: what the kernel would answer.

@@ -16,7 +16,7 @@ from vsmmu.emulate.calls import members
 from vsmmu.emulate.errno_error import KernelError
 
 if TYPE_CHECKING:
-    from vsmmu.emulate.calls import Caller, Record
+    from vsmmu.emulate.calls import Caller, CallRecord
 
 __all__ = ["KvmFiles"]
 
@@ -37,7 +37,7 @@ class KvmFiles:
     def __init__(self) -> None:
         self._told: set[int] = set()
 
-    def set_attr(self, device: int, address: int, caller: Caller, record: Record) -> int | None:
+    def set_attr(self, device: int, address: int, caller: Caller, record: CallRecord) -> int | None:
         """KVM_SET_DEVICE_ATTR; None if it does not name a file of ours: then the real KVM is asked.
 
         :raise KernelError: EEXIST, ENOENT.

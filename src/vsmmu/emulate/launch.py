@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vsmmu.emulate.nodes import Node
     from vsmmu.emulate.trace import Trace
 
-__all__ = ["Options", "run"]
+__all__ = ["EmulationOptions", "run"]
 
 _NOT_FOUND, _CANNOT_RUN = 127, 126
 _SIGNAL_BASE: Final = 128
@@ -45,7 +45,7 @@ _LIMIT: Final = 4096
 _RUN_DIRECTORY: Final = "/dev/vfio/.vsmmu"
 
 
-class Options(NamedTuple):
+class EmulationOptions(NamedTuple):
     """What a run has beside host and program.
 
     :param control: address of the control socket, or empty.
@@ -56,7 +56,7 @@ class Options(NamedTuple):
     control: str = ""
 
 
-def run(hardware: Hardware, argv: Sequence[str], options: Options = Options()) -> int:  # noqa: B008
+def run(hardware: Hardware, argv: Sequence[str], options: EmulationOptions = EmulationOptions()) -> int:  # noqa: B008
     """Run ``argv`` until it and all its descendants have ended; its exit status, as a shell has it.
 
     :raise HostLacks: ``emulate-seccomp``, ``emulate-namespaces``, ``emulate-architecture``.

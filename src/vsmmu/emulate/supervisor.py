@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.emulate import iommufd, seccomp, vfio
-from vsmmu.emulate.calls import Caller, Record
+from vsmmu.emulate.calls import Caller, CallRecord
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.files import OpenFiles
 from vsmmu.emulate.kvm import KvmFiles
@@ -93,7 +93,7 @@ class Supervisor:
         notification = seccomp.receive(self._listener)
         if notification is None:
             return
-        began, record = time.monotonic(), Record()
+        began, record = time.monotonic(), CallRecord()
         descriptor = _signed(notification.arguments[0])
         try:
             with ProcessMemory(notification.pid) as memory:
@@ -114,7 +114,7 @@ class Supervisor:
             self._trace.call(notification.pid, descriptor, record, value, error, began)
 
     def _answer(
-        self, notification: Notification, descriptor: int, memory: ProcessMemory, record: Record
+        self, notification: Notification, descriptor: int, memory: ProcessMemory, record: CallRecord
     ) -> int | None:
         """The value that the call returns; None if it is not for us."""
         self._reap()
@@ -149,7 +149,7 @@ class Supervisor:
 
         return Caller(notification.pid, memory, open_file, give)
 
-    def _inject(self, number: int, record: Record) -> None:
+    def _inject(self, number: int, record: CallRecord) -> None:
         operation = iommufd.OPERATIONS.get(number)
         name = operation.name if operation is not None else vfio.NAMES.get(number, "")
         error = self._faults.errno(name)
@@ -158,7 +158,7 @@ class Supervisor:
             raise KernelError(error)
 
     def _transfer(
-        self, notification: Notification, descriptor: int, memory: ProcessMemory, record: Record
+        self, notification: Notification, descriptor: int, memory: ProcessMemory, record: CallRecord
     ) -> int | None:
         """pread64 or pwrite64 at an offset that only our regions have."""
         file = self._find(notification.pid, descriptor)

@@ -13,7 +13,7 @@ from vsmmu.emulate.errno_error import errno_name
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from vsmmu.emulate.calls import Record
+    from vsmmu.emulate.calls import CallRecord
 
 __all__ = ["Trace"]
 
@@ -25,7 +25,9 @@ class Trace:
         self._file = file
         self._start = time.monotonic()
 
-    def call(self, pid: int, descriptor: int, record: Record, value: int, error: int, began: float) -> None:
+    def call(
+        self, pid: int, descriptor: int, record: CallRecord, value: int, error: int, began: float
+    ) -> None:
         """Write one call; times in seconds from the start, microseconds for the answer."""
         now = time.monotonic()
         line: dict[str, Any] = {

@@ -21,7 +21,7 @@ from vsmmu.uapi import vfio as uapi
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vsmmu.emulate.calls import Caller, Record
+    from vsmmu.emulate.calls import Caller, CallRecord
     from vsmmu.emulate.hardware import Function
     from vsmmu.emulate.memory import Memory
     from vsmmu.emulate.objects import Context
@@ -84,7 +84,12 @@ class DeviceFile:
         self.context = self.device = None
 
     def call(
-        self, number: int, address: int, caller: Caller, record: Record, context_of: Callable[[int], Context]
+        self,
+        number: int,
+        address: int,
+        caller: Caller,
+        record: CallRecord,
+        context_of: Callable[[int], Context],
     ) -> int:
         """Make one call.
 
@@ -103,7 +108,7 @@ class DeviceFile:
         return handler(self, address, caller.memory, record)
 
     def _bind(
-        self, address: int, memory: Memory, record: Record, context_of: Callable[[int], Context]
+        self, address: int, memory: Memory, record: CallRecord, context_of: Callable[[int], Context]
     ) -> int:
         size = int.from_bytes(memory.read(address, 4), "little")
         if size < uapi.vfio_device_bind_iommufd.token_uuid_ptr.offset:
@@ -140,7 +145,7 @@ class DeviceFile:
             if other.function.group == self.function.group and other.context is not context:
                 raise KernelError(errno.EPERM)
 
-    def _attach(self, address: int, memory: Memory, record: Record) -> int:
+    def _attach(self, address: int, memory: Memory, record: CallRecord) -> int:
         attach = _short(memory, address, uapi.vfio_device_attach_iommufd_pt, "pt_id")
         pasid = 0
         if attach.flags & ~uapi.VFIO_DEVICE_ATTACH_PASID:
@@ -154,7 +159,7 @@ class DeviceFile:
         record.result = {"pt_id": number}
         return 0
 
-    def _detach(self, address: int, memory: Memory, record: Record) -> int:
+    def _detach(self, address: int, memory: Memory, record: CallRecord) -> int:
         detach = _short(memory, address, uapi.vfio_device_detach_iommufd_pt, "flags")
         pasid = 0
         if detach.flags & ~uapi.VFIO_DEVICE_DETACH_PASID:
@@ -175,7 +180,7 @@ class DeviceFile:
             raise KernelError(errno.EINVAL)
         return pasid
 
-    def _get_info(self, address: int, memory: Memory, record: Record) -> int:
+    def _get_info(self, address: int, memory: Memory, record: CallRecord) -> int:
         info = _short(memory, address, uapi.vfio_device_info, "num_irqs")
         info.flags = uapi.VFIO_DEVICE_FLAGS_PCI | uapi.VFIO_DEVICE_FLAGS_RESET
         info.num_regions = uapi.VFIO_PCI_NUM_REGIONS
@@ -183,7 +188,7 @@ class DeviceFile:
         info.cap_offset = info.pad = 0
         return _respond(memory, address, info, info.argsz, record)
 
-    def _get_region_info(self, address: int, memory: Memory, record: Record) -> int:
+    def _get_region_info(self, address: int, memory: Memory, record: CallRecord) -> int:
         info = _short(memory, address, uapi.vfio_region_info, "offset")
         sizes = {uapi.VFIO_PCI_BAR0_REGION_INDEX: _BAR_SIZE, uapi.VFIO_PCI_CONFIG_REGION_INDEX: SIZE}
         if info.index >= uapi.VFIO_PCI_VGA_REGION_INDEX:
@@ -196,7 +201,7 @@ class DeviceFile:
         info.cap_offset = 0
         return _respond(memory, address, info, ctypes.sizeof(info), record)
 
-    def _get_irq_info(self, address: int, memory: Memory, record: Record) -> int:
+    def _get_irq_info(self, address: int, memory: Memory, record: CallRecord) -> int:
         info = _short(memory, address, uapi.vfio_irq_info, "count")
         if info.index >= uapi.VFIO_PCI_NUM_IRQS:
             raise KernelError(errno.EINVAL)
@@ -208,7 +213,7 @@ class DeviceFile:
             info.flags |= uapi.VFIO_IRQ_INFO_NORESIZE
         return _respond(memory, address, info, ctypes.sizeof(info), record)
 
-    def _set_irqs(self, address: int, memory: Memory, record: Record) -> int:
+    def _set_irqs(self, address: int, memory: Memory, record: CallRecord) -> int:
         """Checked and forgotten: no interrupt is ever raised."""
         head = _short(memory, address, uapi.vfio_irq_set, "count", whole=True)
         record.argument = members(head)
@@ -225,11 +230,11 @@ class DeviceFile:
             raise KernelError(errno.EINVAL)
         return 0
 
-    def _reset(self, address: int, memory: Memory, record: Record) -> int:  # noqa: ARG002 - as the others
+    def _reset(self, address: int, memory: Memory, record: CallRecord) -> int:  # noqa: ARG002 - as the others
         self.function.config.reset()
         return 0
 
-    def _feature(self, address: int, memory: Memory, record: Record) -> int:
+    def _feature(self, address: int, memory: Memory, record: CallRecord) -> int:
         head = _short(memory, address, uapi.vfio_device_feature, "flags")
         record.argument = members(head)
         only = uapi.VFIO_DEVICE_FEATURE_GET | uapi.VFIO_DEVICE_FEATURE_SET
@@ -269,7 +274,7 @@ class DeviceFile:
         return found
 
 
-_HANDLERS: Final[dict[int, Callable[[DeviceFile, int, Memory, Record], int]]] = {
+_HANDLERS: Final[dict[int, Callable[[DeviceFile, int, Memory, CallRecord], int]]] = {
     uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT: DeviceFile._attach,  # noqa: SLF001
     uapi.VFIO_DEVICE_DETACH_IOMMUFD_PT: DeviceFile._detach,  # noqa: SLF001
     uapi.VFIO_DEVICE_GET_INFO: DeviceFile._get_info,  # noqa: SLF001
@@ -297,7 +302,7 @@ def _short(
     return structure.from_buffer_copy(data.ljust(ctypes.sizeof(structure), b"\0"))
 
 
-def _respond(memory: Memory, address: int, answer: ctypes.Structure, room: int, record: Record) -> int:
+def _respond(memory: Memory, address: int, answer: ctypes.Structure, room: int, record: CallRecord) -> int:
     memory.write(address, bytes(answer)[:room])
     record.result = members(answer)
     return 0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.fleet.documents import BaselineDocument, LeftOut, PoolBaseline, Step, Unproven
+from vsmmu.fleet.documents import BaselineDocument, DriftStep, LeftOut, PoolBaseline, Unproven
 from vsmmu.fleet.fit import LEAST, NO_FUNCTION, Fit, no_smmu, values_fit
 from vsmmu.smmuv3.properties import PROPERTIES, Property
 
@@ -123,14 +123,14 @@ def _steps(
     kept: Mapping[int, ClassOffer],
     groups: Mapping[int, Group],
     classes: Sequence[HostClass],
-) -> Iterable[Step]:
+) -> Iterable[DriftStep]:
     """For each larger value that some hosts offer: the hosts that would have to go."""
     levels = sorted({offer.known[entry.name] for offer in kept.values()})
     for level in levels[1:]:
         costly = [kind for kind, offer in kept.items() if offer.known[entry.name] < level]
         costly.sort(key=lambda kind: (groups[kind].count, classes[kind].fingerprint))
         names = [name for kind in costly for name in groups[kind].names]
-        yield Step(
+        yield DriftStep(
             property=entry.name,
             value=entry.spell(level),
             hosts=sum(groups[kind].count for kind in costly),

@@ -22,7 +22,7 @@ from vsmmu.fleet.documents import (
 )
 from vsmmu.fleet.drift import changes_of
 from vsmmu.fleet.fit import LEAST, Fit, fit_of, values_fit
-from vsmmu.qemu.compat import BASE, CHECKS, Check
+from vsmmu.qemu.compat import BASE, CHECKS, Comparison
 from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.properties import PROPERTIES, Property
 
@@ -124,7 +124,7 @@ def _verdict(fields: Sequence[FieldComparison]) -> Relation:
     return min((field.verdict for field in fields), key=_RANK.__getitem__)
 
 
-def _passes(check: Check, kind: Capability) -> Interval:
+def _passes(check: Comparison, kind: Capability) -> Interval:
     """Whether the SMMU passes a comparison with what every vSMMU shows: 0, 1, or 0..1."""
     outcome = check.outcome(kind.get(check.key), exactly(BASE.get(check.key)))
     return Interval(0, 1) if outcome is None else exactly(outcome)

@@ -12,6 +12,7 @@ __all__ = [
     "Change",
     "ClassPlacement",
     "ComparisonDocument",
+    "DriftStep",
     "FieldComparison",
     "LeftOut",
     "PlacementDocument",
@@ -22,12 +23,11 @@ __all__ = [
     "ReportHost",
     "ReportMove",
     "SmmuComparison",
-    "Step",
     "Unproven",
 ]
 
 
-class Step(msgspec.Struct, frozen=True):
+class DriftStep(msgspec.Struct, frozen=True):
     """Without these hosts a property could have this larger value.
 
     ``unknown`` of the ``hosts`` are only in the way because the fact is not known; ``names`` are the first.
@@ -74,7 +74,7 @@ class PoolBaseline(msgspec.Struct, frozen=True):
     values: dict[str, str]
     device: str
     libvirt: str
-    steps: tuple[Step, ...]
+    steps: tuple[DriftStep, ...]
     left_out: tuple[LeftOut, ...]
     unproven: tuple[Unproven, ...]
 

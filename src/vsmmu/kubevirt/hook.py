@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from vsmmu.kubevirt.vmi import Vmi
     from vsmmu.machine.domain.document import DomainXml
 
-__all__ = ["Outcome", "is_concerned", "mutate", "passed_through", "too_late"]
+__all__ = ["HookOutcome", "is_concerned", "mutate", "passed_through", "too_late"]
 
 _WHERE = "domain"
 
 
-class Outcome(NamedTuple):
+class HookOutcome(NamedTuple):
     """The hook's answer.
 
     :param domain: the domain to define.
@@ -47,7 +47,7 @@ def is_concerned(data: bytes, vmi: bytes) -> bool:
 
 def mutate(
     data: bytes, vmi: bytes, settings: HookSettings, load: Callable[[str], Host] | None = None
-) -> Outcome:
+) -> HookOutcome:
     """Resolve the accelerated SMMUs of a domain on this node.
 
     :param data: the domain XML that KubeVirt made.
@@ -56,16 +56,16 @@ def mutate(
     :raise VsmmuError: if that cannot be done, unless the settings say to let the domain pass.
     """
     if not is_concerned(data, vmi):
-        return Outcome(data, changed=False)  # nothing more is loaded
+        return HookOutcome(data, changed=False)  # nothing more is loaded
     from vsmmu.kubevirt.vmi import read_vmi
 
     try:
         instance = read_vmi(vmi)
         settings = settings.annotated(instance.annotations)
         if not settings.enabled:
-            return Outcome(data, changed=False)
+            return HookOutcome(data, changed=False)
         if b"smmuv3" not in data and settings.accelerate == "off":
-            return Outcome(data, changed=False)
+            return HookOutcome(data, changed=False)
         return _resolve(data, settings, instance, load)
     except Exception as error:  # a bug of ours must not stop a VM that was to pass through, either
         if settings.on_failure == "fail":
@@ -73,10 +73,10 @@ def mutate(
         return passed_through(data, error)
 
 
-def passed_through(data: bytes, error: Exception) -> Outcome:
+def passed_through(data: bytes, error: Exception) -> HookOutcome:
     """The answer where something went wrong and the domain passes all the same."""
     message = f"not resolved, passed through: {error_of(error)}"
-    return Outcome(data, changed=False, messages=(message,), failure=error)
+    return HookOutcome(data, changed=False, messages=(message,), failure=error)
 
 
 def too_late(seconds: float, what: str = "") -> Negative:
@@ -95,7 +95,9 @@ def _mentions_hook(vmi: bytes) -> bool:
     return name + b"/" in vmi or name + b"\\/" in vmi
 
 
-def _resolve(data: bytes, settings: HookSettings, vmi: Vmi, load: Callable[[str], Host] | None) -> Outcome:
+def _resolve(
+    data: bytes, settings: HookSettings, vmi: Vmi, load: Callable[[str], Host] | None
+) -> HookOutcome:
     from vsmmu.host.files import load_host, spell_unread
     from vsmmu.kubevirt.create import create_vsmmus
     from vsmmu.machine.domain.document import read_domain_xml
@@ -111,7 +113,7 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi, load: Callable[[str]
     elif settings.accelerate == "on":
         domain = _accelerated(domain)
     if not any(entry.is_smmuv3 and entry.accelerated for entry in domain.reading.iommus):
-        return Outcome(data, changed=False)
+        return HookOutcome(data, changed=False)
     corrected = tuple(corrections(domain.reading))
     if settings.values == "resolve":
         domain = domain.forget()
@@ -135,7 +137,7 @@ def _resolve(data: bytes, settings: HookSettings, vmi: Vmi, load: Callable[[str]
     ]
     unread = [f"facts: {spell_unread(host)}"] if host.unread else []
     messages = list(dict.fromkeys([*corrected, *messages, *resolution.notes, *unread]))
-    return Outcome(edited, edited != data, tuple(messages))
+    return HookOutcome(edited, edited != data, tuple(messages))
 
 
 def _facts(settings: HookSettings, vmi: Vmi) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vsmmu.host.facts import Host
-    from vsmmu.kubevirt.hook import Outcome
+    from vsmmu.kubevirt.hook import HookOutcome
     from vsmmu.kubevirt.settings import HookSettings
 
 __all__ = ["HookServer"]
@@ -190,7 +190,7 @@ class HookServer:
             self._log(line)
         return outcome.domain
 
-    def _in_turn(self, domain: bytes, vmi: bytes, seconds: float) -> Outcome:
+    def _in_turn(self, domain: bytes, vmi: bytes, seconds: float) -> HookOutcome:
         """What the hook does to a domain; whoever waits for facts lets others compute.
 
         :param seconds: after which to give up.
@@ -219,7 +219,7 @@ class HookServer:
         finally:
             self._places.release()
 
-    def _not_begun(self, domain: bytes, error: VsmmuError) -> Outcome:
+    def _not_begun(self, domain: bytes, error: VsmmuError) -> HookOutcome:
         if self._settings.on_failure == "fail":
             raise error
         return passed_through(domain, error)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Building the lab: the operations that make what the cache lacks.
 
-An :class:`Operation` can say what it would do and do it, so ``--dry-run`` shows the list that a real run
+An :class:`BuildOperation` can say what it would do and do it, so ``--dry-run`` shows the list that a real run
 works through.
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from vsmmu.lab.cache import Cache
 
-__all__ = ["Artifacts", "Operation", "ensure", "plan"]
+__all__ = ["Artifacts", "BuildOperation", "ensure", "plan"]
 
 #: A link in the cache to the kernel that was given last.
 _GIVEN = "kernel-given"
@@ -71,7 +71,7 @@ class Artifacts:
         )
 
 
-class Operation(Protocol):
+class BuildOperation(Protocol):
     """One step of building."""
 
     def describe(self) -> str:
@@ -219,7 +219,7 @@ def _write_image(given: Path, image: Path) -> None:
     write_versions(image.parent, {LINUX: image_version(data)})
 
 
-def _kernel(cache: Cache, given: Path | None, *, ours: bool) -> tuple[list[Operation], Path]:
+def _kernel(cache: Cache, given: Path | None, *, ours: bool) -> tuple[list[BuildOperation], Path]:
     """What has to be done for a kernel, and where it will be."""
     recipe = kernel_recipe()
     if given is not None:
@@ -237,7 +237,7 @@ def _kernel(cache: Cache, given: Path | None, *, ours: bool) -> tuple[list[Opera
 
 def plan(
     cache: Cache, given_kernel: Path | None = None, *, our_kernel: bool = False
-) -> tuple[list[Operation], Artifacts]:
+) -> tuple[list[BuildOperation], Artifacts]:
     """The operations that the cache still needs, in order, and what there will be after them.
 
     :param given_kernel: a prebuilt Image or Image.gz; it is used until one is built from the recipe.
@@ -248,7 +248,7 @@ def plan(
     tools = Tools(cache.path(recipe.name) / "tree", machine, qemu)
     kernel_operations, image = _kernel(cache, given_kernel, ours=our_kernel)
 
-    operations: list[Operation] = []
+    operations: list[BuildOperation] = []
     if not cache.has(recipe.name):
         operations.append(MakeTools(cache, recipe))
     if not cache.has(guest.name):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.machine.domain.elements import Element
-    from vsmmu.machine.domain.reader import Reading
+    from vsmmu.machine.domain.reader import DomainReading
 
 __all__ = ["lint", "misspelt"]
 
@@ -30,7 +30,7 @@ _COMMAND_LINE: Final = "http://libvirt.org/schemas/domain/qemu/1.0 commandline"
 
 
 def lint(
-    reading: Reading,
+    reading: DomainReading,
     libvirt: Version | None = None,
     qemu: Version = LATEST_QEMU,
 ) -> tuple[Diagnostic, ...]:
@@ -80,7 +80,7 @@ def _finding(code: str, element: Element, **values: object) -> _Placed:
     )
 
 
-def misspelt(reading: Reading) -> Iterator[Diagnostic]:
+def misspelt(reading: DomainReading) -> Iterator[Diagnostic]:
     """The spellings that :meth:`vsmmu.machine.domain.document.DomainXml.edit` corrects, by line."""
     for iommu in reading.iommus:
         if iommu.is_smmuv3:
@@ -117,7 +117,7 @@ def _values(iommu: Iommu) -> Iterator[_Placed]:
         yield _finding("accel-missing", element, names=", ".join(dependent))
 
 
-def _bus(iommu: Iommu, reading: Reading) -> Iterator[_Placed]:
+def _bus(iommu: Iommu, reading: DomainReading) -> Iterator[_Placed]:
     element = iommu.driver or iommu.element
     if not iommu.pci_bus:
         if iommu.accelerated:
@@ -131,7 +131,7 @@ def _bus(iommu: Iommu, reading: Reading) -> Iterator[_Placed]:
         yield _finding("pcibus-missing", element, value=iommu.pci_bus, known=known)
 
 
-def _several(smmus: list[Iommu], reading: Reading) -> Iterator[_Placed]:
+def _several(smmus: list[Iommu], reading: DomainReading) -> Iterator[_Placed]:
     if len(reading.iommus) > 1:
         for iommu in reading.iommus:
             if not iommu.is_smmuv3 and iommu.model != "virtio":
@@ -150,7 +150,7 @@ def _vanishing(at: int, smmus: list[Iommu]) -> str:
     return "libvirt accepts it and makes one SMMU of them all"
 
 
-def _machine(smmus: list[Iommu], reading: Reading) -> Iterator[_Placed]:
+def _machine(smmus: list[Iommu], reading: DomainReading) -> Iterator[_Placed]:
     root, machine = reading.root, reading.machine
     kind = root.find("os/type")
     arch = kind.get("arch") if kind is not None else ""
@@ -173,7 +173,7 @@ def _iommufd(root: Element) -> Iterator[_Placed]:
             yield _finding("iommufd-fdgroup", element)
 
 
-def _addresses(reading: Reading) -> Iterator[_Placed]:
+def _addresses(reading: DomainReading) -> Iterator[_Placed]:
     for device in reading.machine.devices:
         element = reading.elements[device.number]
         if is_vfio(device.driver) and element.start in reading.unplaced:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.domain.elements import Element
     from vsmmu.machine.domain.iommu import Iommu
-    from vsmmu.machine.domain.reader import Reading
+    from vsmmu.machine.domain.reader import DomainReading
 
 __all__ = ["missing_features", "parse_libvirt_version"]
 
@@ -66,7 +66,7 @@ def parse_libvirt_version(text: str) -> Version:
 
 
 def missing_features(
-    reading: Reading, smmus: Sequence[Iommu], libvirt: Version, qemu: Version
+    reading: DomainReading, smmus: Sequence[Iommu], libvirt: Version, qemu: Version
 ) -> Iterator[tuple[Element, str, dict[str, object]]]:
     """Element, rule and values for everything that these versions lack."""
     for element, feature in _used(reading, smmus):
@@ -84,7 +84,7 @@ def missing_features(
     yield from _fixed_defaults(reading, smmus, qemu)
 
 
-def _used(reading: Reading, smmus: Iterable[Iommu]) -> Iterator[tuple[Element, _Feature]]:
+def _used(reading: DomainReading, smmus: Iterable[Iommu]) -> Iterator[tuple[Element, _Feature]]:
     for iommu in smmus:
         element = iommu.driver or iommu.element
         if iommu.pci_bus:
@@ -103,7 +103,7 @@ def _used(reading: Reading, smmus: Iterable[Iommu]) -> Iterator[tuple[Element, _
 
 
 def _fixed_defaults(
-    reading: Reading, smmus: Iterable[Iommu], qemu: Version
+    reading: DomainReading, smmus: Iterable[Iommu], qemu: Version
 ) -> Iterator[tuple[Element, str, dict[str, object]]]:
     machine = reading.machine.machine_type
     match = _MACHINE.fullmatch(machine)

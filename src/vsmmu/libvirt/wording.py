@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from vsmmu.diagnostic import Diagnostic
-    from vsmmu.machine.domain.reader import Reading
+    from vsmmu.machine.domain.reader import DomainReading
     from vsmmu.machine.model import Device
 
 __all__ = ["WORDINGS", "Wording", "in_libvirts_words"]
@@ -112,7 +112,7 @@ _LIBVIRT_FIRST: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def in_libvirts_words(
-    found: Iterable[Diagnostic], reading: Reading, own: Iterable[Diagnostic]
+    found: Iterable[Diagnostic], reading: DomainReading, own: Iterable[Diagnostic]
 ) -> Iterator[Diagnostic]:
     """The model's diagnoses as those of a domain; without what one of libvirt's own says already.
 
@@ -125,7 +125,7 @@ def in_libvirts_words(
             yield _worded(entry, reading, devices.get(entry.where))
 
 
-def _worded(found: Diagnostic, reading: Reading, device: Device | None) -> Diagnostic:
+def _worded(found: Diagnostic, reading: DomainReading, device: Device | None) -> Diagnostic:
     where, why = found.where, found.why
     if device is not None:
         element = reading.elements[device.number]
@@ -138,6 +138,6 @@ def _worded(found: Diagnostic, reading: Reading, device: Device | None) -> Diagn
     return msgspec.structs.replace(found, code=row.code, where=where, why=why, next=text)
 
 
-def _expanders(reading: Reading) -> str:
+def _expanders(reading: DomainReading) -> str:
     known = [str(entry.number) for entry in reading.controllers.values() if entry.model == EXPANDER]
     return f" (here: {', '.join(known[:8])})" if known else ""

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from vsmmu.machine.topology import Topology
     from vsmmu.policy.options import Options
 
-__all__ = ["Candidate", "Served", "served_by"]
+__all__ = ["Served", "ServedFunction", "served_by"]
 
 
-class Candidate(NamedTuple):
+class ServedFunction(NamedTuple):
     """One function that a vSMMU has to fit; ``device`` is None for one to come.
 
     :param problem: why nothing is known of it; None if its SMMU is.
@@ -42,7 +42,7 @@ class Served(NamedTuple):
     :param problems: what could not be made out.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ServedFunction, ...]
     smmus: tuple[HostSmmu, ...]
     problems: tuple[Diagnostic, ...]
 
@@ -80,7 +80,7 @@ def _problems(
         yield _two_smmus(vsmmu, served.candidates)
 
 
-def _endpoint(device: Device, host: Host, options: Options) -> Candidate:
+def _endpoint(device: Device, host: Host, options: Options) -> ServedFunction:
     address = options.functions.get(device.name) or host_address(device)
     if address is not None:
         return _candidate(device.name, address, host, device, device.origin.place)
@@ -91,18 +91,18 @@ def _endpoint(device: Device, host: Host, options: Options) -> Candidate:
         why="vfio-pci by file descriptor or mediated device names none",
         next=f"say which host function it is: --function {device.name}=BDF",
     )
-    return Candidate(device.name, None, None, device, problem)
+    return ServedFunction(device.name, None, None, device, problem)
 
 
-def _to_come(text: str, vsmmu: Device, host: Host) -> Candidate:
+def _to_come(text: str, vsmmu: Device, host: Host) -> ServedFunction:
     return _candidate(text, normal_address(text) or text, host, None, f"--also for {vsmmu.name}")
 
 
-def _candidate(name: str, address: str, host: Host, device: Device | None, place: str) -> Candidate:
+def _candidate(name: str, address: str, host: Host, device: Device | None, place: str) -> ServedFunction:
     function = host.function(address)
     smmu = host.smmu(function.smmu) if function is not None and function.smmu else None
     if smmu is not None:
-        return Candidate(name, function, smmu, device)
+        return ServedFunction(name, function, smmu, device)
     known = ", ".join(entry.address for entry in host.functions[:8]) or "none"
     why = (
         f"host {host.name!r} has no facts about it; it knows {known}"
@@ -116,7 +116,7 @@ def _candidate(name: str, address: str, host: Host, device: Device | None, place
         why=why,
         next="take facts with: vsmmu probe; or name another --host",
     )
-    return Candidate(name, function, None, device, problem)
+    return ServedFunction(name, function, None, device, problem)
 
 
 def _named_smmu(text: str, host: Host) -> HostSmmu | None:
@@ -146,7 +146,7 @@ def _no_smmus(vsmmu: Device, host: Host) -> Diagnostic:
     )
 
 
-def _two_smmus(vsmmu: Device, candidates: Sequence[Candidate]) -> Diagnostic:
+def _two_smmus(vsmmu: Device, candidates: Sequence[ServedFunction]) -> Diagnostic:
     places = ", ".join(f"{entry.name} behind {entry.smmu.name}" for entry in candidates[:6] if entry.smmu)
     return Diagnostic(
         "two-host-smmus",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vsmmu.host.facts import Host
     from vsmmu.machine.domain.document import DomainXml
-    from vsmmu.machine.domain.reader import Reading
+    from vsmmu.machine.domain.reader import DomainReading
     from vsmmu.machine.topology import Topology
     from vsmmu.policy.options import Options
     from vsmmu.policy.result import Resolution
@@ -55,7 +55,7 @@ def as_libvirt_defines(
     return msgspec.structs.replace(resolution, problems=tuple(problems), notes=notes, edits=edits)
 
 
-def _is_accelerated(reading: Reading, device: int) -> bool:
+def _is_accelerated(reading: DomainReading, device: int) -> bool:
     return device not in reading.pluggable or reading.pluggable[device].accelerated
 
 
@@ -75,7 +75,7 @@ def _differences(meant: Verdict, final: Verdict) -> Iterator[Diagnostic]:
                 )
 
 
-def corrections(reading: Reading) -> Iterator[str]:
+def corrections(reading: DomainReading) -> Iterator[str]:
     """What to tell about corrected spellings, which nobody else would ever mention."""
     for finding in misspelt(reading):
         yield f"corrected at {finding.where}: {finding.what}; {finding.why}"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from vsmmu.host.evidence import Reading
     from vsmmu.host.facts import Host, HostSmmu
-    from vsmmu.policy.candidates import Candidate, Served
+    from vsmmu.policy.candidates import Served, ServedFunction
     from vsmmu.policy.options import Ceiling, Options, Policy
     from vsmmu.qemu.versions import Qemu
 
@@ -182,7 +182,7 @@ def _unsettled(entry: Property, low: int, found: Sequence[Reading], options: Opt
     return Choice(None, "unknown", f"{open_one.key} is not known ({evidence.source}{detail})")
 
 
-def _limit_ats(candidates: Sequence[Candidate], host: Host, qemu: Qemu) -> Choice | None:
+def _limit_ats(candidates: Sequence[ServedFunction], host: Host, qemu: Qemu) -> Choice | None:
     """Off where ATS would be promised in vain, or to a function that must not use it; None otherwise."""
     if not candidates:
         return None
@@ -196,7 +196,7 @@ def _limit_ats(candidates: Sequence[Candidate], host: Host, qemu: Qemu) -> Choic
     return None
 
 
-def _cannot_use_ats(candidate: Candidate, host: Host, qemu: Qemu) -> bool:
+def _cannot_use_ats(candidate: ServedFunction, host: Host, qemu: Qemu) -> bool:
     """Whether something that is known keeps this function from using ATS, besides the SMMU."""
     if qemu.has_vfio_ats and candidate.device is not None and candidate.device.text("ats") == "off":
         return True
@@ -206,7 +206,7 @@ def _cannot_use_ats(candidate: Candidate, host: Host, qemu: Qemu) -> bool:
     return ats(host, function).answer is False
 
 
-def _is_masked(candidate: Candidate, host: Host, qemu: Qemu) -> bool:
+def _is_masked(candidate: ServedFunction, host: Host, qemu: Qemu) -> bool:
     """Whether the guest would not see an ATS capability of this function, as far as is known."""
     function = candidate.function
     if function is not None and host.read(function.ats_capability, "ats_capability").exact == 0:

@@ -16,7 +16,7 @@ from vsmmu.uapi import hw_info
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
     from vsmmu.probe.ask import Answer
-    from vsmmu.probe.execute import Plan
+    from vsmmu.probe.execute import ProbePlan
 
 __all__ = ["PLAN_SCHEMA", "PlanDocument", "answer_lines", "plan_document"]
 
@@ -40,7 +40,7 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
     facts_path: str
 
 
-def plan_document(plan: Plan) -> PlanDocument:
+def plan_document(plan: ProbePlan) -> PlanDocument:
     """The plan as a document."""
     return PlanDocument(
         schema=PLAN_SCHEMA,

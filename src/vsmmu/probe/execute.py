@@ -24,8 +24,8 @@ from vsmmu.probe.record import carry_over, record
 from vsmmu.probe.steps import (
     VFIO_PCI,
     BindDriver,
+    DriverStep,
     OverrideDriver,
-    Step,
     SysfsWriter,
     UnbindDriver,
     bound_driver,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from vsmmu.probe.journal import AnyStep
     from vsmmu.probe.system_root import Tree
 
-__all__ = ["JOURNAL_FILE", "Outcome", "Plan", "Report", "Target", "make_plan", "probe"]
+__all__ = ["JOURNAL_FILE", "ProbeOutcome", "ProbePlan", "Report", "Target", "make_plan", "probe"]
 
 JOURNAL_FILE = "journal"
 #: The first may be in use by a VM; more tries than this would hide that a host is full.
@@ -58,11 +58,11 @@ class Target(NamedTuple):
 
     name: str
     choices: tuple[str, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[DriverStep, ...] = ()
     refusal: VsmmuError | None = None
 
 
-class Plan(NamedTuple):
+class ProbePlan(NamedTuple):
     """What a probe will do.
 
     :param pending: steps of an interrupted probe that are undone first, in that order.
@@ -86,7 +86,7 @@ class Plan(NamedTuple):
         return [*lines, f"write {self.facts_path}"]
 
 
-class Outcome(NamedTuple):
+class ProbeOutcome(NamedTuple):
     """How a target ended: with an answer, or with the reason why there is none.
 
     There are both where the kernel answered that it has nothing to say.
@@ -106,13 +106,13 @@ class Report(NamedTuple):
     """
 
     host: Host
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ProbeOutcome, ...]
     undone: tuple[AnyStep, ...]
     stuck: VsmmuError | None
     facts_path: str
 
 
-def make_plan(tree: Tree, devices: Sequence[str] = (), bind: Sequence[str] = ()) -> Plan:
+def make_plan(tree: Tree, devices: Sequence[str] = (), bind: Sequence[str] = ()) -> ProbePlan:
     """Decide what to ask; nothing is changed.
 
     :param devices: functions to ask; if neither these nor ``bind`` are given, one for each SMMU.
@@ -126,7 +126,7 @@ def make_plan(tree: Tree, devices: Sequence[str] = (), bind: Sequence[str] = ())
     return _plan(tree, devices, bind, tuple(reversed(pending)))
 
 
-def _plan(tree: Tree, devices: Sequence[str], bind: Sequence[str], pending: tuple[AnyStep, ...]) -> Plan:
+def _plan(tree: Tree, devices: Sequence[str], bind: Sequence[str], pending: tuple[AnyStep, ...]) -> ProbePlan:
     host = discover(tree)
     before = saved_facts(tree).host
     host = host if before is None else carry_over(host, before)
@@ -141,7 +141,7 @@ def _plan(tree: Tree, devices: Sequence[str], bind: Sequence[str], pending: tupl
         targets += [_to_bind(tree.strict(), _function(host, address)) for address in to_bind]
     else:
         targets = _one_for_each_smmu(tree, host)
-    return Plan(host, pending, tuple(targets), f"{tree.run_directory()}/{FACTS_FILE}")
+    return ProbePlan(host, pending, tuple(targets), f"{tree.run_directory()}/{FACTS_FILE}")
 
 
 def probe(
@@ -149,7 +149,7 @@ def probe(
 ) -> Report:
     """Undo what an interrupted probe left, ask, and write the facts.
 
-    That one target cannot be asked does not keep the others from being asked; see :class:`Outcome`.
+    That one target cannot be asked does not keep the others from being asked; see :class:`ProbeOutcome`.
 
     :param writer: what writes to sysfs; the real thing if None.
     :raise VsmmuError: as :func:`make_plan`; ``probe-busy``; and if the facts cannot be written.
@@ -175,9 +175,9 @@ def probe(
     return Report(host, tuple(outcomes), tuple(undone), stuck, plan.facts_path)
 
 
-def _run(tree: Tree, host: Host, target: Target, journal: Journal, writer: SysfsWriter) -> Outcome:
+def _run(tree: Tree, host: Host, target: Target, journal: Journal, writer: SysfsWriter) -> ProbeOutcome:
     if target.refusal is not None:
-        return Outcome(target, None, target.refusal)
+        return ProbeOutcome(target, None, target.refusal)
     try:
         if not target.steps:
             return _outcome(target, _ask_first(tree, host, target.choices))
@@ -185,12 +185,12 @@ def _run(tree: Tree, host: Host, target: Target, journal: Journal, writer: Sysfs
             transaction.do(target.steps)
             return _outcome(target, _ask_first(tree, host, target.choices))
     except VsmmuError as error:
-        return Outcome(target, None, error)
+        return ProbeOutcome(target, None, error)
 
 
-def _outcome(target: Target, answer: Answer) -> Outcome:
+def _outcome(target: Target, answer: Answer) -> ProbeOutcome:
     if answer.info.type != IOMMU_HW_INFO_TYPE_NONE:
-        return Outcome(target, answer, None)
+        return ProbeOutcome(target, answer, None)
     lacks = HostLacks(
         "no-hw-info",
         "the kernel tells nothing about this IOMMU",
@@ -198,7 +198,7 @@ def _outcome(target: Target, answer: Answer) -> Outcome:
         why="it answers type 0",
         next="for an SMMUv3, use a kernel with CONFIG_ARM_SMMU_V3_IOMMUFD (Linux 6.13 or later)",
     )
-    return Outcome(target, answer, lacks)
+    return ProbeOutcome(target, answer, lacks)
 
 
 def _ask_first(tree: Tree, host: Host, choices: tuple[str, ...]) -> Answer:
@@ -316,13 +316,13 @@ def _to_bind(tree: Tree, function: HostFunction) -> Target:
     return Target(function.address, refusal=refusal)
 
 
-def _steps(tree: Tree, found: Candidate) -> tuple[Step, ...]:
+def _steps(tree: Tree, found: Candidate) -> tuple[DriverStep, ...]:
     """Each undo makes the next one possible: a driver takes no function with the override of another.
 
     An override that was set after its driver had come (``driverctl``) would keep that driver out later.
     """
     function = found.function
-    steps: list[Step] = []
+    steps: list[DriverStep] = []
     driver = bound_driver(tree, function.address)
     override = current_override(tree, function.address)
     if driver is not None:

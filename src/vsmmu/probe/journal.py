@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from vsmmu.probe.steps import Step, SysfsWriter
+    from vsmmu.probe.steps import DriverStep, SysfsWriter
 
 __all__ = ["AnyStep", "Journal", "Transaction"]
 
@@ -71,7 +71,7 @@ class Journal:
             )
         return steps
 
-    def record(self, step: Step) -> None:
+    def record(self, step: DriverStep) -> None:
         """Append a step; it is on disk when this returns.
 
         :raise VsmmuError: if it cannot be written; the step must not be applied then.
@@ -108,7 +108,7 @@ class Journal:
         self.undo_steps(steps, writer)
         return steps[::-1]
 
-    def undo_steps(self, steps: Sequence[Step], writer: SysfsWriter) -> None:
+    def undo_steps(self, steps: Sequence[DriverStep], writer: SysfsWriter) -> None:
         """Undo these, which are all that the journal has, newest first, and forget them.
 
         :raise VsmmuError: as :meth:`undo`; ``cannot-tell``, if what is there could not be looked at.
@@ -144,7 +144,7 @@ class Transaction:
         self._journal = journal
         self._writer = writer
         self._mask: set[int] = set()
-        self._begun: list[Step] = []
+        self._begun: list[DriverStep] = []
 
     def __enter__(self) -> Transaction:
         self._mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING))
@@ -155,7 +155,7 @@ class Transaction:
             raise
         return self
 
-    def do(self, steps: Sequence[Step]) -> None:
+    def do(self, steps: Sequence[DriverStep]) -> None:
         """Record and apply one step after the other.
 
         :raise HostLacks: ``journal-cannot-hold``: a later process could not undo one, so none is begun.
@@ -177,7 +177,7 @@ class Transaction:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
 
-def _check_undoable(step: Step) -> None:
+def _check_undoable(step: DriverStep) -> None:
     try:
         same = _DECODER.decode(msgspec.json.encode(step)) == step
         why = "it comes back as another one"
@@ -235,7 +235,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _cannot_tell(step: Step, error: OSError) -> HostLacks:
+def _cannot_tell(step: DriverStep, error: OSError) -> HostLacks:
     return HostLacks(
         "cannot-tell",
         f"cannot tell whether to {step.describe_undo()}",

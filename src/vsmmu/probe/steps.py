@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes of a function's driver: each an object that describes, applies and undoes one change.
 
-A dry run prints :meth:`Step.describe` of the very objects that a real run applies. ``undo`` looks at what is
-there first and touches only what this step has left, so it may be called at any time: before the step, in the
+A dry run prints :meth:`DriverStep.describe` of the very objects that a real run applies. ``undo`` looks at
+what is there first and touches only what this step has left, so it may be called at any time: before the step, in the
 middle of it, twice, or after somebody else has taken the function.
 """
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "VFIO_PCI",
     "BindDriver",
+    "DriverStep",
     "OverrideDriver",
-    "Step",
     "SysfsWriter",
     "UnbindDriver",
     "bound_driver",
@@ -63,7 +63,7 @@ class SysfsWriter:
             os.close(descriptor)
 
 
-class Step(Protocol):
+class DriverStep(Protocol):
     """One change that can be taken back."""
 
     @property

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PCI_DEVICES",
-    "Identity",
+    "PciIdentity",
     "function_addresses",
     "group_members",
     "host_bridge",
@@ -43,7 +43,7 @@ _PARAMETERS: Final = (
 )  # fmt: skip
 
 
-class Identity(NamedTuple):
+class PciIdentity(NamedTuple):
     """What tells one function from another that takes its place, and what changes most: two reads."""
 
     driver: str
@@ -81,14 +81,14 @@ def function_addresses(tree: Tree) -> list[str]:
     return [name for name in tree.names(PCI_DEVICES) if normal_address(name) == name]
 
 
-def read_identity(tree: Tree, address: str) -> Identity | None:
+def read_identity(tree: Tree, address: str) -> PciIdentity | None:
     """A function's ids, driver and SMMU; None if there is no such function (any more)."""
     uevent = tree.text(f"{PCI_DEVICES}/{address}/uevent")
     if uevent is None:
         return None
     values = dict(line.split("=", 1) for line in uevent.splitlines() if "=" in line)
     vendor, _, device = values.get("PCI_ID", "").lower().partition(":")
-    return Identity(
+    return PciIdentity(
         driver=printable(values.get("DRIVER")),
         vendor=_hex(vendor, 4),
         device=_hex(device, 4),

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from vsmmu.host.evidence import Reading
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["BASE", "CHECKS", "Check", "Mismatch", "compare", "guest_registers"]
+__all__ = ["BASE", "CHECKS", "Comparison", "Mismatch", "compare", "guest_registers"]
 
 #: What an accelerated vSMMU shows with ats=off, ril=on, ssidsize=0, oas=44 (measured).
 BASE: Final = IdRegisters(idr0=0x0D44101A, idr1=0x02730010, idr3=0x00001404, idr5=0x00000074, aidr=1)
 
 
-class Check(NamedTuple):
+class Comparison(NamedTuple):
     """One comparison: host ``key`` ``relation`` vSMMU, or QEMU prints ``message``."""
 
     key: str
@@ -44,30 +44,30 @@ class Check(NamedTuple):
 class Mismatch(NamedTuple):
     """A check that fails (``certain``) or may fail; values in the unit that QEMU prints."""
 
-    check: Check
+    check: Comparison
     certain: bool
     host: str
     guest: str
 
 
-def _at_least(name: str) -> Check:
+def _at_least(name: str) -> Comparison:
     entry = PROPERTIES[name]
-    return Check(entry.source, "at-least", entry.host_message)
+    return Comparison(entry.source, "at-least", entry.host_message)
 
 
 #: In QEMU's order; the first that does not fit is the one that QEMU prints.
 CHECKS: Final = (
-    Check("IDR0.ST_LEVEL", "equal", "qemu-stlevel"),
-    Check("IDR0.TTENDIAN", "at-most", "qemu-ttendian"),
-    Check("IDR0.TTF", "at-least", "qemu-ttf"),
-    Check("IDR1.SIDSIZE", "at-least", "qemu-sidsize"),
+    Comparison("IDR0.ST_LEVEL", "equal", "qemu-stlevel"),
+    Comparison("IDR0.TTENDIAN", "at-most", "qemu-ttendian"),
+    Comparison("IDR0.TTF", "at-least", "qemu-ttf"),
+    Comparison("IDR1.SIDSIZE", "at-least", "qemu-sidsize"),
     _at_least("ssidsize"),
     _at_least("ril"),
     _at_least("oas"),
     _at_least("ats"),
-    Check("IDR5.GRAN4K", "equal", "qemu-gran4k"),
-    Check("IDR5.GRAN16K", "equal", "qemu-gran16k"),
-    Check("IDR5.GRAN64K", "equal", "qemu-gran64k"),
+    Comparison("IDR5.GRAN4K", "equal", "qemu-gran4k"),
+    Comparison("IDR5.GRAN16K", "equal", "qemu-gran16k"),
+    Comparison("IDR5.GRAN64K", "equal", "qemu-gran64k"),
 )
 _ATS: Final = PROPERTIES["ats"].source
 _BY_SOURCE: Final[Mapping[str, Property]] = MappingProxyType(

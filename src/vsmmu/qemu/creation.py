@@ -37,7 +37,7 @@ from vsmmu.qemu.naming import (
     remedy_of,
     with_meant_types,
 )
-from vsmmu.qemu.outcome import Failure, Step, Verdict, answer_of, failure
+from vsmmu.qemu.outcome import Failure, TraceStep, Verdict, answer_of, failure
 from vsmmu.qemu.placement import Placement
 from vsmmu.qemu.realize import Plug, refusals
 from vsmmu.qemu.settings import VsmmuSettings, read_bool
@@ -81,7 +81,7 @@ class Creation:
         self.qemu = qemu
         self.functions = functions or {}
         self.machine_type: MachineType | None = None
-        self.trace: list[Step] = []
+        self.trace: list[TraceStep] = []
         self.vsmmus: list[Vsmmu] = []
         self._findings = Findings()
         self._admission = Admission(host, qemu, self._findings)
@@ -351,7 +351,9 @@ class Creation:
         """The answer so far."""
         refusals = [entry.diagnosed(str(self.qemu)) for entry in self._findings.refusals]
         failed = self.failure
-        end = (Step(failed.phase, failed.device, f"refused: {failed.text}"),) if failed is not None else ()
+        end = (
+            (TraceStep(failed.phase, failed.device, f"refused: {failed.text}"),) if failed is not None else ()
+        )
         hazards = [
             *hazards_of(self.vsmmus, self._vsmmu_of, self._early),
             *self._placement.hazards(self.machine, self._topology),
@@ -389,7 +391,7 @@ class Creation:
     def _note(self, device: str, event: str) -> None:
         """Add to the trace, which ends where QEMU does: at the first refusal of a start."""
         if self.failure is None or self._findings.stops:
-            self.trace.append(Step(self._phase, device, event))
+            self.trace.append(TraceStep(self._phase, device, event))
 
 
 def _summary(vsmmu: Vsmmu) -> str:

@@ -18,7 +18,7 @@ __all__ = [
     "Answer",
     "EndpointOutcome",
     "Failure",
-    "Step",
+    "TraceStep",
     "Verdict",
     "VsmmuOutcome",
     "answer_of",
@@ -53,7 +53,7 @@ class Failure(msgspec.Struct, frozen=True):
         return Diagnostic(self.code, what, self.device, self.printed, self.remedy)
 
 
-class Step(msgspec.Struct, frozen=True):
+class TraceStep(msgspec.Struct, frozen=True):
     """One line of the trace."""
 
     phase: Phase
@@ -109,7 +109,7 @@ class Verdict(msgspec.Struct, frozen=True):
     failure: Failure | None
     diagnostics: tuple[Diagnostic, ...]
     vsmmus: tuple[VsmmuOutcome, ...]
-    trace: tuple[Step, ...]
+    trace: tuple[TraceStep, ...]
     not_judged: tuple[str, ...] = ()
 
     def would_start(self, *, assume_safe: bool = False) -> bool:

@@ -24,7 +24,7 @@ from vsmmu.cli.schemas import schema_of
 from vsmmu.doctor.checks import CHECKS, examine
 from vsmmu.doctor.installation import Installation
 from vsmmu.doctor.model import SCHEMA, Check
-from vsmmu.doctor.observe import DeviceFile, Observed, Program, observe, parse_config, parse_version
+from vsmmu.doctor.observe import Observed, ObservedFile, Program, observe, parse_config, parse_version
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import RegisterFact
 
@@ -81,8 +81,8 @@ def changed(ready: FakeHost, **members: object) -> Observed:
     return seen(ready)._replace(**members)
 
 
-def file(exists: bool = True, permitted: bool = True) -> DeviceFile:
-    return DeviceFile("/dev/x", exists, permitted)
+def file(exists: bool = True, permitted: bool = True) -> ObservedFile:
+    return ObservedFile("/dev/x", exists, permitted)
 
 
 def config(**options: str) -> dict[str, str]:

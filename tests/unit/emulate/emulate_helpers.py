@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsmmu.emulate import iommufd
-from vsmmu.emulate.calls import Caller, Record
+from vsmmu.emulate.calls import Caller, CallRecord
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.hardware import Hardware
 from vsmmu.emulate.memory import Memory
@@ -102,7 +102,7 @@ class Kernel:
             size = ctypes.sizeof(argument)
         argument.size = size
         self.memory.write(FakeMemory.BASE, bytes(argument))
-        iommufd.call(self.context, number, FakeMemory.BASE, self.caller, Record())
+        iommufd.call(self.context, number, FakeMemory.BASE, self.caller, CallRecord())
         data = self.memory.read(FakeMemory.BASE, ctypes.sizeof(argument))
         return type(argument).from_buffer_copy(data)
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsmmu.emulate import iommufd as calls
-from vsmmu.emulate.calls import Record
+from vsmmu.emulate.calls import CallRecord
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.host.facts import RegisterFact
 from vsmmu.uapi import hw_info, iommufd, nesting
@@ -269,7 +269,7 @@ def test_every_call_judges_its_size_as_the_kernel_does(
                 number,
                 base,
                 kernel.caller,
-                Record(),
+                CallRecord(),
             )
         except KernelError as error:
             return str(error)
@@ -280,7 +280,7 @@ def test_every_call_judges_its_size_as_the_kernel_does(
     assert answer(size + 8, bytes(8)) == plain
     assert answer(size + 8, b"\1" + bytes(7)) == "E2BIG"
     with pytest.raises(KernelError, match="EFAULT"):
-        calls.call(kernel.context, number, 0, kernel.caller, Record())
+        calls.call(kernel.context, number, 0, kernel.caller, CallRecord())
 
 
 def test_unknown_calls_are_enotty(kernel: Kernel) -> None:

@@ -16,7 +16,7 @@ from vsmmu.host.evidence import Fact
 from vsmmu.host.facts import Host
 
 if TYPE_CHECKING:
-    from vsmmu.fleet.documents import PoolBaseline, Step
+    from vsmmu.fleet.documents import DriftStep, PoolBaseline
 
 
 def host(name: str = "h", **facts: int | Fact | None) -> Host:
@@ -32,7 +32,7 @@ def values(pool: PoolBaseline) -> list[str]:
     return [pool.values[name] for name in ("ats", "ril", "ssidsize", "oas", "cmdqv")]
 
 
-def step(pool: PoolBaseline, name: str) -> Step:
+def step(pool: PoolBaseline, name: str) -> DriftStep:
     (found,) = [entry for entry in pool.steps if entry.property == name]
     return found
 

@@ -30,7 +30,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
     return Cache(tmp_path / "cache")
 
 
-def kinds(operations: list[build.Operation]) -> list[str]:
+def kinds(operations: list[build.BuildOperation]) -> list[str]:
     return [type(operation).__name__ for operation in operations]
 
 

@@ -8,7 +8,7 @@ import pytest
 from examples import Q11_0, Q11_1, function, host, port, smmu, vfio, vm
 from vsmmu.host.evidence import Fact
 from vsmmu.host.facts import SCHEMA, Host
-from vsmmu.qemu.compat import CHECKS, Check
+from vsmmu.qemu.compat import CHECKS, Comparison
 from vsmmu.qemu.process import start
 from vsmmu.smmuv3.fields import oas_code
 from vsmmu.smmuv3.interval import Interval
@@ -42,12 +42,12 @@ AT_LEAST_44, AT_MOST_44 = (Fact(oas_code(44), "known", bound) for bound in ("at-
 def test_a_comparison_of_ranges_is_certain_only_if_every_value_agrees(
     relation: str, host_range: tuple[int, int], guest: tuple[int, int], outcome: bool | None
 ) -> None:
-    check = Check("X", relation, "")  # type: ignore[arg-type]
+    check = Comparison("X", relation, "")  # type: ignore[arg-type]
     assert check.outcome(Interval(*host_range), Interval(*guest)) is outcome
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.key)
-def test_each_check_is_in_doubt_where_its_field_is_unknown(check: Check) -> None:
+def test_each_check_is_in_doubt_where_its_field_is_unknown(check: Comparison) -> None:
     unknown = {check.key.replace(".", "_"): None}
     names = {"IDR0_ATS": "ats", "IDR3_RIL": "ril", "IDR1_SSIDSIZE": "ssidsize", "IDR5_OAS": "oas"}
     given = {names.get(key, key): value for key, value in unknown.items()}

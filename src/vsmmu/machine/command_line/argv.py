@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vsmmu.errors import InputRefused, Negative
 from vsmmu.machine.command_line.assemble import JUDGED, Assembly, Reader, assemble
 from vsmmu.machine.command_line.options import options
-from vsmmu.machine.command_line.sources import ArgvSource, NulSource, Source, Splice, emulator_index
+from vsmmu.machine.command_line.sources import ArgvSource, NulSource, Splice, WordSource, emulator_index
 from vsmmu.machine.command_line.text_edits import set_in_json, set_in_opts, set_in_set_option
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, decode, refuse_over
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from vsmmu.diagnostic import Edit
     from vsmmu.machine.command_line.device_options import Draft
-    from vsmmu.machine.command_line.options import Option
+    from vsmmu.machine.command_line.options import WrittenOption
     from vsmmu.machine.model import Machine
 
 __all__ = ["CommandLine", "read_source", "read_words"]
@@ -36,7 +36,7 @@ class CommandLine:
 
     __slots__ = ("_assembly", "_program", "_reader", "_source")
 
-    def __init__(self, source: Source, reader: Reader | None = None) -> None:
+    def __init__(self, source: WordSource, reader: Reader | None = None) -> None:
         self._source = source
         self._reader = reader
         self._program = emulator_index(source.words)
@@ -97,7 +97,7 @@ class CommandLine:
         """What ``machine`` would be after :meth:`edit`: a property reads as it is written."""
         return machine.edited(edits)
 
-    def options(self) -> Iterator[Option]:
+    def options(self) -> Iterator[WrittenOption]:
         """The options after the emulator, in order, each with the numbers of its words."""
         return options(self.words, 0 if self._program is None else self._program + 1)
 
@@ -222,7 +222,7 @@ def read_source(data: bytes, where: str = "standard input", reader: Reader | Non
     return _checked(TextSource(text, where, form_of(text)), reader, where)
 
 
-def _checked(source: Source, reader: Reader | None, where: str) -> CommandLine:
+def _checked(source: WordSource, reader: Reader | None, where: str) -> CommandLine:
     if not any(source.words):
         raise InputRefused(
             "no-command", "there is no command in it", where=where, next="give a QEMU command line"

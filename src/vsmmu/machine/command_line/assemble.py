@@ -31,10 +31,10 @@ from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origi
 if TYPE_CHECKING:
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.errors import InputRefused
-    from vsmmu.machine.command_line.options import Option
+    from vsmmu.machine.command_line.options import WrittenOption
     from vsmmu.machine.command_line.qjson import Member
     from vsmmu.machine.command_line.readconfig import Section
-    from vsmmu.machine.command_line.sources import Source
+    from vsmmu.machine.command_line.sources import WordSource
 
 __all__ = ["JUDGED", "Assembly", "Reader", "assemble"]
 
@@ -59,7 +59,7 @@ class Assembly(NamedTuple):
 class _Assembler:
     """The state of QEMU's option loop; one method for each option that matters here."""
 
-    def __init__(self, source: Source, reader: Reader | None) -> None:
+    def __init__(self, source: WordSource, reader: Reader | None) -> None:
         self.source = source
         self.reader = reader
         self.machine: dict[str, str] = {}
@@ -108,7 +108,7 @@ class _Assembler:
             elif name in _RELEVANT:
                 self.option(name, text, self.origin(first, last), last)
 
-    def admitted(self, option: Option) -> bool:
+    def admitted(self, option: WrittenOption) -> bool:
         """Whether an option of which a part is not known can be read."""
         from vsmmu.machine.command_line.opaque_options import admit
 
@@ -386,7 +386,7 @@ def _opts_id(name: str | None, origin: Origin) -> str:
     return name or ""
 
 
-def assemble(source: Source, program: int | None, reader: Reader | None) -> Assembly:
+def assemble(source: WordSource, program: int | None, reader: Reader | None) -> Assembly:
     """Read the options after the program.
 
     :param program: number of the word that names the emulator; None if the options come first.

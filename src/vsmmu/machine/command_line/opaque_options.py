@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.command_line.command_word import CommandWord
-    from vsmmu.machine.command_line.options import Option
-    from vsmmu.machine.command_line.sources import Source
+    from vsmmu.machine.command_line.options import WrittenOption
+    from vsmmu.machine.command_line.sources import WordSource
 
 __all__ = ["Admitted", "admit"]
 
@@ -50,7 +50,7 @@ class Admitted(NamedTuple):
     note: Diagnostic | None = None
 
 
-def admit(source: Source, option: Option) -> Admitted:
+def admit(source: WordSource, option: WrittenOption) -> Admitted:
     """Decide about an option with opaque parts.
 
     :raise InputRefused: ``shell-expansion``, if a rule needs such a part.
@@ -100,7 +100,7 @@ def _values(text: str, implied: str) -> Iterator[tuple[str, str, int, int]]:
         yield member.key, str(member.value), member.value_start, member.value_end
 
 
-def _arguments(source: Source, option: Option, field: CommandWord) -> Diagnostic:
+def _arguments(source: WordSource, option: WrittenOption, field: CommandWord) -> Diagnostic:
     """The doubt that words nobody has seen may change the VM."""
     from vsmmu.diagnostic import Diagnostic
 

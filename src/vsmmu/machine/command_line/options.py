@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import JsonValue
 
-__all__ = ["CONFIG_GROUPS", "MACHINE_SUGAR", "OPTIONS", "PATCHED", "Option", "options"]
+__all__ = ["CONFIG_GROUPS", "MACHINE_SUGAR", "OPTIONS", "PATCHED", "WrittenOption", "options"]
 
 _FLAGS = (
     "h help version mem-prealloc snapshot usb nographic full-screen win2k-hack no-fd-bootchk preconfig S s "
@@ -34,7 +34,7 @@ _WITH_ARGUMENT = (
     "semihosting-config sandbox readconfig trace plugin qtest qtest-log run-with msg dump-vmstate object"
 )
 
-#: Option name (no dash) -> whether it takes an argument.
+#: WrittenOption name (no dash) -> whether it takes an argument.
 OPTIONS: Final[Mapping[str, bool]] = MappingProxyType(
     dict.fromkeys(_FLAGS.split(), False) | dict.fromkeys(_WITH_ARGUMENT.split(), True)
 )
@@ -66,7 +66,7 @@ CONFIG_GROUPS: Final = frozenset(
 )
 
 
-class Option(NamedTuple):
+class WrittenOption(NamedTuple):
     """One option of a command line.
 
     :param name: without dashes; empty for a word that is no option, which QEMU takes for a disk.
@@ -97,7 +97,7 @@ class Option(NamedTuple):
             return {}
 
 
-def options(words: Sequence[str], start: int) -> Iterator[Option]:
+def options(words: Sequence[str], start: int) -> Iterator[WrittenOption]:
     """Every option from the word ``start`` on; QEMU takes ``--name`` for ``-name``.
 
     One that is not in :data:`OPTIONS` stands alone: whether the next word is its argument is not known.
@@ -106,10 +106,10 @@ def options(words: Sequence[str], start: int) -> Iterator[Option]:
     while at < len(words):
         word = words[at]
         if not word.startswith("-"):
-            yield Option("", word, at, at)
+            yield WrittenOption("", word, at, at)
         else:
             name = word[2:] if word.startswith("--") else word[1:]
             last = at + OPTIONS.get(name, name in PATCHED)
-            yield Option(name, words[last] if at < last < len(words) else "", at, last)
+            yield WrittenOption(name, words[last] if at < last < len(words) else "", at, last)
             at = last
         at += 1

@@ -24,8 +24,8 @@ __all__ = [
     "ArgvSource",
     "Changes",
     "NulSource",
-    "Source",
     "Splice",
+    "WordSource",
     "emulator_index",
     "shell_quote",
     "spliced",
@@ -39,7 +39,7 @@ Changes = Mapping[int, Sequence[Splice]]
 _SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_")
 
 
-class Source(Protocol):
+class WordSource(Protocol):
     """What a command line needs of the form it came in."""
 
     @property
@@ -69,11 +69,11 @@ class Source(Protocol):
         """The refusal of a part that has to be known."""
         ...
 
-    def splice(self, changes: Changes) -> Source:
+    def splice(self, changes: Changes) -> WordSource:
         """The same with parts of some words replaced."""
         ...
 
-    def insert(self, index: int, words: Iterable[str]) -> Source:
+    def insert(self, index: int, words: Iterable[str]) -> WordSource:
         """The same with words after the word ``index``."""
         ...
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.errors import Negative
 from vsmmu.machine.domain.elements import parse
 from vsmmu.machine.domain.iommu import DRAFT_MODELS, DRIVER_ORDER, SMMUV3, Iommu
-from vsmmu.machine.domain.reader import Reading, read_domain
-from vsmmu.machine.domain.spans import Change, Splice, apply, change_tag, verify_tag
+from vsmmu.machine.domain.reader import DomainReading, read_domain
+from vsmmu.machine.domain.spans import Splice, TagChange, apply, change_tag, verify_tag
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.topology import Topology
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
@@ -57,7 +57,7 @@ class DomainXml:
         return parse(self.data, self.where)
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> DomainReading:
         """Everything that was read out of it."""
         return read_domain(self.root)
 
@@ -87,7 +87,7 @@ class DomainXml:
                 )
             iommu = self.reading.pluggable[edit.device]
             wanted.setdefault(iommu.element.start, {})[edit.property] = edit.value
-        changes: dict[int, Change] = {}
+        changes: dict[int, TagChange] = {}
         for iommu in self.reading.iommus:
             if iommu.is_smmuv3:
                 changes |= _changes(iommu, wanted.get(iommu.element.start, {}))
@@ -115,7 +115,7 @@ class DomainXml:
             )
         )
 
-    def reading_after(self, edits: Iterable[Edit]) -> Reading:
+    def reading_after(self, edits: Iterable[Edit]) -> DomainReading:
         """What would be read of the domain after :meth:`edit`, without writing or parsing anything."""
         edits = tuple(edits)
         wanted: dict[int, dict[str, str]] = {}
@@ -139,25 +139,25 @@ class DomainXml:
 
         Only to be resolved: libvirt refuses ``auto``. Each attribute stays at its place.
         """
-        changes: dict[int, Change] = {}
+        changes: dict[int, TagChange] = {}
         for iommu in self.reading.iommus:
             if iommu.is_smmuv3 and iommu.accelerated and iommu.driver is not None:
                 names = [entry.name for entry in REGISTER_PROPERTIES if entry.name in iommu.settings]
-                plain = _changes(iommu, {}).get(iommu.driver.start, Change())
+                plain = _changes(iommu, {}).get(iommu.driver.start, TagChange())
                 drop = plain.drop - set(names)
-                changes[iommu.driver.start] = Change(dict.fromkeys(names, AUTO), plain.renames, drop)
+                changes[iommu.driver.start] = TagChange(dict.fromkeys(names, AUTO), plain.renames, drop)
         return self._changed(changes)
 
     def accelerate(self) -> DomainXml:
         """The same with ``accel='on'`` on every SMMUv3 with ``pciBus`` and a function of the host behind."""
         topology = Topology.of(self.machine())
-        changes: dict[int, Change] = {}
+        changes: dict[int, TagChange] = {}
         for number, iommu in self.reading.pluggable.items():
             bus = topology.primary_bus_of(self.machine().devices[number])
             behind = topology.endpoints_behind(bus.name) if bus is not None else ()
             wanted = not iommu.accelerated and any(is_vfio(endpoint.driver) for endpoint in behind)
             if wanted and iommu.driver is not None:
-                changes[iommu.driver.start] = Change({"accel": "on"})
+                changes[iommu.driver.start] = TagChange({"accel": "on"})
         return self._changed(changes)
 
     def not_judged(self) -> tuple[str, ...]:
@@ -181,7 +181,7 @@ class DomainXml:
             text = _BETWEEN_TAGS.sub("\n", text)
         return [line for line in text.split("\n") if line]
 
-    def _changed(self, changes: Mapping[int, Change]) -> DomainXml:
+    def _changed(self, changes: Mapping[int, TagChange]) -> DomainXml:
         splices: list[Splice] = []
         for start, change in changes.items():
             made = change_tag(self.data, start, change, DRIVER_ORDER)
@@ -200,10 +200,10 @@ def read_domain_xml(data: bytes, where: str) -> DomainXml:
     return domain
 
 
-def _changes(iommu: Iommu, wanted: Mapping[str, str]) -> dict[int, Change]:
-    changes: dict[int, Change] = {}
+def _changes(iommu: Iommu, wanted: Mapping[str, str]) -> dict[int, TagChange]:
+    changes: dict[int, TagChange] = {}
     if iommu.element.get("model") in DRAFT_MODELS:
-        changes[iommu.element.start] = Change({"model": SMMUV3})
+        changes[iommu.element.start] = TagChange({"model": SMMUV3})
     if iommu.driver is None:
         return changes
     written = iommu.driver.attributes
@@ -220,7 +220,7 @@ def _changes(iommu: Iommu, wanted: Mapping[str, str]) -> dict[int, Change]:
     values = {name: value for name, value in wanted.items() if value != AUTO}
     renames = {old: new for old, new in renames.items() if old not in drop}
     if renames or drop or values:
-        changes[iommu.driver.start] = Change(values, renames, frozenset(drop))
+        changes[iommu.driver.start] = TagChange(values, renames, frozenset(drop))
     return changes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.machine.domain.spans import Change, Splice, change_tag, escape, extent_of, verify_tag
+from vsmmu.machine.domain.spans import Splice, TagChange, change_tag, escape, extent_of, verify_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ def set_attributes(
     data: bytes, element: Element, values: Mapping[str, str], order: Sequence[str]
 ) -> list[Splice]:
     """Give attributes of ``element`` these values; new ones go where ``order`` has them."""
-    change = Change(values)
+    change = TagChange(values)
     splices = change_tag(data, element.start, change, order)
     verify_tag(data, element.start, splices, change)
     return splices

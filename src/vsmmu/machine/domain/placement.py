@@ -17,7 +17,7 @@ from vsmmu.machine.domain.elements import Element
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["PCI", "PCIE", "Placement", "Wanted", "place", "placed"]
+__all__ = ["PCI", "PCIE", "GuestPlacement", "Wanted", "place", "placed"]
 
 #: What a bus takes, beside models of controllers: conventional devices and Express ones.
 PCI: Final = "pci"
@@ -173,7 +173,7 @@ class _Walk:
         return True
 
 
-class Placement(NamedTuple):
+class GuestPlacement(NamedTuple):
     """What libvirt makes of a domain.
 
     :param added: index -> model of the controllers that it adds.
@@ -189,7 +189,9 @@ def _added_key(index: int) -> int:
     return -1 - index
 
 
-def place(models: Mapping[int, str], ports: Mapping[int, Wanted], devices: Sequence[Wanted]) -> Placement:
+def place(
+    models: Mapping[int, str], ports: Mapping[int, Wanted], devices: Sequence[Wanted]
+) -> GuestPlacement:
     """Give a place to all controllers and devices of a domain.
 
     :param models: index -> model of the PCI controllers of the domain, the root with index 0 among them;
@@ -198,7 +200,7 @@ def place(models: Mapping[int, str], ports: Mapping[int, Wanted], devices: Seque
     :param devices: all others on PCI buses, in the order in which libvirt gives them addresses.
     """
     if max(models) >= _MAX_BUSES:
-        return Placement({}, {})  # libvirt has no such bus number
+        return GuestPlacement({}, {})  # libvirt has no such bus number
     ports = {index: ports[index] for index in sorted(ports)}
     first = _Walk(models, grows=True)
     first.collect([*devices, *ports.values()])
@@ -213,10 +215,12 @@ def place(models: Mapping[int, str], ports: Mapping[int, Wanted], devices: Seque
     second.collect([*devices, *ports.values()])
     second.assign([wanted for _, wanted in sorted({**ports, **new}.items())])
     second.assign(devices)
-    return Placement(added, second.places)
+    return GuestPlacement(added, second.places)
 
 
-def placed(controllers: Mapping[int, Controller], placement: Placement, by: Element) -> dict[int, Controller]:
+def placed(
+    controllers: Mapping[int, Controller], placement: GuestPlacement, by: Element
+) -> dict[int, Controller]:
     """The controllers, with those that libvirt adds, in the places that it gives them.
 
     :param by: the element that stands for added ones in messages.

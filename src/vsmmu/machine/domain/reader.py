@@ -17,7 +17,7 @@ from vsmmu.machine.domain.controllers import Address, Controller, address_of, al
 from vsmmu.machine.domain.controllers import read_controllers as read_pci
 from vsmmu.machine.domain.implied import implied_elements
 from vsmmu.machine.domain.iommu import Iommu, read_iommu
-from vsmmu.machine.domain.placement import PCI, PCIE, Placement, Wanted, place, placed
+from vsmmu.machine.domain.placement import PCI, PCIE, GuestPlacement, Wanted, place, placed
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
 from vsmmu.machine.model import VSMMU_DRIVER, Device, JsonValue, Machine, MachineObject, Origin
 from vsmmu.machine.topology import ROOT_BUS
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.domain.elements import Element
 
-__all__ = ["HostDevice", "Reading", "read_domain"]
+__all__ = ["DomainReading", "HostDevice", "read_domain"]
 
 IOMMUFD: Final = "iommufd0"
 _DEFAULT_MACHINES: Final = {"x86_64": "pc", "i686": "pc"}
@@ -59,7 +59,7 @@ class HostDevice(NamedTuple):
         return bool(self.source or self.mdev) and self.element.value("address", "type") != "unassigned"
 
 
-class Reading(NamedTuple):
+class DomainReading(NamedTuple):
     """A domain read once.
 
     :param pluggable: device number -> the ``<iommu>`` that became this ``arm-smmuv3``.
@@ -79,7 +79,7 @@ class Reading(NamedTuple):
     unplaced: frozenset[int]
 
 
-def read_domain(root: Element) -> Reading:
+def read_domain(root: Element) -> DomainReading:
     """Read a domain.
 
     :raise InputRefused: ``domain-address``, ``domain-controller``: what libvirt would refuse to parse;
@@ -116,10 +116,10 @@ class _Reader:
         self.controllers = placed(read, self.placement, here)
         self.shared = self.shared_slots()
 
-    def placed_devices(self) -> Placement:
+    def placed_devices(self) -> GuestPlacement:
         """The PCI controllers that libvirt adds, and its places for what has none."""
         if not self.arm:
-            return Placement({}, {})
+            return GuestPlacement({}, {})
         models = {0: "pcie-root", **{index: entry.model for index, entry in self.controllers.items()}}
         ports = {
             index: Wanted(entry.element.start, entry.model, entry.address)
@@ -167,7 +167,7 @@ class _Reader:
         every = [*written, *self.placement.places.values()]
         return {(entry.bus, entry.slot) for entry in every if entry is not None and entry.function}
 
-    def read(self) -> Reading:
+    def read(self) -> DomainReading:
         for controller in self.controllers.values():
             if controller.driver:
                 element, place = controller.element, self.place(controller.element, controller.address)
@@ -180,7 +180,7 @@ class _Reader:
             self.hostdev(hostdev)
         self.emulated(emulated.AFTER_HOSTDEVS)
         refuse_over(len(self.devices), MAX_DEVICES, "devices", f"line {self.root.line}")
-        return Reading(
+        return DomainReading(
             self.root,
             self.machine(),
             self.controllers,

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attribute",
-    "Change",
     "Extent",
     "Splice",
+    "TagChange",
     "apply",
     "attributes_at",
     "change_tag",
@@ -82,7 +82,7 @@ class Extent(NamedTuple):
         return self.close == self.end
 
 
-class Change(NamedTuple):
+class TagChange(NamedTuple):
     """What one start tag shall become.
 
     :param values: attribute -> new value; absent ones are added.
@@ -132,7 +132,7 @@ def extent_of(data: bytes, element: Element) -> Extent:
     return Extent(element.start, inner, element.close, data.index(b">", element.close) + 1)
 
 
-def change_tag(data: bytes, start: int, change: Change, order: Sequence[str]) -> list[Splice]:
+def change_tag(data: bytes, start: int, change: TagChange, order: Sequence[str]) -> list[Splice]:
     """The replacements that change the start tag at ``start``.
 
     :param order: where new attributes go: behind the last one that precedes them here, else behind all; with
@@ -163,7 +163,7 @@ def change_tag(data: bytes, start: int, change: Change, order: Sequence[str]) ->
     return splices
 
 
-def verify_tag(data: bytes, start: int, splices: Sequence[Splice], change: Change) -> None:
+def verify_tag(data: bytes, start: int, splices: Sequence[Splice], change: TagChange) -> None:
     """Hold a changed start tag against what was meant, as a parser sees both.
 
     Outside of the tag nothing changes, because no replacement lies there.
