@@ -25,8 +25,9 @@ VM = (
     "-device pcie-root-port,id=port1,bus=px1,chassis=1 "
     "-device vfio-pci,id=gpu,host=0009:01:00.0,bus=port1,iommufd=fd0"
 )
-DOMAIN = """<domain type='kvm'><name>guest1</name><os><type arch='aarch64' machine='virt-11.1'>hvm</type></os>
-<devices/></domain>"""
+DOMAIN = """<domain type='kvm'><name>guest1</name><os firmware='efi'>
+<type arch='aarch64' machine='virt-11.1'>hvm</type></os>
+<features><acpi/></features><devices/></domain>"""
 #: A process that is called like QEMU, and listens on the socket that its last argument names.
 PROCESS = """
 import socket, sys
