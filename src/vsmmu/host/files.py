@@ -58,6 +58,7 @@ _MOST_LINKS: Final = 40
 _LONGEST_PREFIX: Final = 40
 #: A remark names so many unknown members.
 _NAMED: Final = 5
+_ATTEMPTS: Final = 1000
 #: The end of its name, which no file of anybody else has.
 _NEW: Final = ".vsmmu-new"
 _NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: vsmmu probe'
@@ -262,40 +263,50 @@ def _replace(target: str, data: bytes, old: os.stat_result | None) -> None:
     prefix = f".{name[:_LONGEST_PREFIX]}."
     _sweep(directory, prefix)
     descriptor, temporary = _create(directory, prefix)
-    with open(descriptor, "wb") as stream:  # noqa: PTH123 - a descriptor; closed, it is no writer's any more
-        try:
-            stream.write(data)
-            stream.flush()
-            if old is not None:
-                with contextlib.suppress(PermissionError):
-                    os.fchown(stream.fileno(), old.st_uid, old.st_gid)
-            os.fchmod(stream.fileno(), 0o644 if old is None else stat.S_IMODE(old.st_mode) & 0o777)
-            os.fsync(stream.fileno())
-            os.replace(temporary, target)  # noqa: PTH105
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
-            raise
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        if old is not None:
+            with contextlib.suppress(PermissionError):
+                os.fchown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, 0o644 if old is None else stat.S_IMODE(old.st_mode) & 0o777)
+        os.fsync(descriptor)
+        os.replace(temporary, target)  # noqa: PTH105
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108
+        raise
+    finally:
+        os.close(descriptor)
     _sync_directory(directory)
 
 
 def _create(directory: str, prefix: str) -> tuple[int, str]:
-    """A new file that is locked, which says that its writer lives; and its path."""
-    import fcntl  # reading facts, which is on the path of a VM's start, needs neither
-    import tempfile
+    """A new file that is locked, which says that its writer lives: descriptor and path."""
+    import tempfile  # reading facts, which is on the path of a VM's start, does not need it
 
-    while True:
+    for _ in range(_ATTEMPTS):
         descriptor, path = tempfile.mkstemp(dir=directory, prefix=prefix, suffix=_NEW)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # somebody who sweeps was between the two calls
-            pass
-        except OSError:  # a file system without locks: nobody sweeps there, either
+        if _is_claimed(descriptor):
             return descriptor, path
-        else:
-            if os.fstat(descriptor).st_nlink:
-                return descriptor, path
         os.close(descriptor)
+        with contextlib.suppress(OSError):
+            os.unlink(path)  # noqa: PTH108
+    raise OSError(errno.EBUSY, "others write to it without end")
+
+
+def _is_claimed(descriptor: int) -> bool:
+    """Lock a new file; False if another writer came between and has swept it away."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(descriptor).st_nlink > 0
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: nobody sweeps there, either
+        return True
 
 
 def _sweep(directory: str, prefix: str) -> None:

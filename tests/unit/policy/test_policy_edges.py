@@ -103,6 +103,7 @@ def test_a_baseline_without_command_queues_bounds_cmdqv(cmdqv: int, most: int, r
     asked = Options(pin_cmdqv=True, ceiling=Ceiling("pool", 3, {"cmdqv": most}))
     entry = resolve_machine(vm(), host(smmu(cmdqv=cmdqv)), Q11_1, asked).vsmmu("s").property("cmdqv")
     assert (entry.rule, entry.value) == (rule, "on" if cmdqv and most else "off")
+    assert ("has no command queues" in entry.why) == (not cmdqv)
 
 
 def test_the_reason_of_an_open_property_names_field_and_evidence() -> None:
@@ -118,3 +119,17 @@ def test_only_a_software_vsmmu_that_is_edited_has_a_note() -> None:
     )
     notes = [note for note in resolve_machine(machine, host(), Q11_1).notes if "software SMMU" in note]
     assert [note.partition(":")[0] for note in notes] == ["s"]
+
+
+def test_eight_of_many_functions_and_smmus_are_named() -> None:
+    functions = [f"0009:{bus:02x}:00.0" for bus in range(10)]
+    many = host(
+        *(smmu(f"s{number}") for number in range(10)), *(function(entry, "s0") for entry in functions)
+    )
+    (unknown,) = resolve_machine(vm(), many, Q11_1).problems[:1]
+    assert unknown.why.endswith(f"it knows {', '.join(functions[:8])}")
+    named = resolve_machine(vm("", port(1)), many, Q11_1, Options(smmu={"s": "nowhere"})).problems
+    names = [f"s{number}" for number in range(9)]
+    texts = " ".join(str(problem) for problem in named)
+    assert ", ".join(names[:8]) in texts
+    assert ", ".join(names) not in texts

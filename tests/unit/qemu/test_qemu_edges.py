@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from examples import Q11_1, function, host, options, port, smmu, vfio, vm
 from vsmmu.errors import Negative
+from vsmmu.qemu import values
 from vsmmu.qemu.compat import BASE, compare
 from vsmmu.qemu.installed import Installed, fit_machine
+from vsmmu.qemu.names import NameFault
+from vsmmu.qemu.naming import meant
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import without
 from vsmmu.qemu.versions import RELEASES, is_vendor_machine
@@ -95,3 +100,34 @@ def test_a_qemu_that_does_not_look_at_ats_looks_at_all_else() -> None:
     assert codes(True) == ["IDR3.RIL", "IDR0.ATS"]
     assert codes(None) == ["IDR3.RIL", "IDR0.ATS?"]
     assert codes(False) == ["IDR3.RIL"]
+
+
+@pytest.mark.parametrize("cmdqv", ["off", "auto"])
+def test_without_command_queues_nothing_is_unsure(cmdqv: str) -> None:
+    verdict = start(vm(f"ats=on,ril=on,ssidsize=20,oas=48,cmdqv={cmdqv}"), host(smmu(cmdqv=0)), Q11_1)
+    assert verdict.vsmmu("s").uncertain == ()
+    able = start(vm(f"ats=on,ril=on,ssidsize=20,oas=48,cmdqv={cmdqv}"), host(smmu(cmdqv=1)), Q11_1)
+    assert able.vsmmu("s").uncertain == (() if cmdqv == "off" else ("IDR1.CMDQS",))
+
+
+def test_two_host_smmus_behind_one_vsmmu_are_named_with_their_first_functions() -> None:
+    on = host(smmu("a"), smmu("b"), function(A, "a"), function(B, "b"))
+    machine = vm("ats=on,ril=on,ssidsize=20,oas=48", port(1), vfio(A, 1), port(2), vfio(B, 2))
+    (hazard,) = start(machine, on, Q11_1).of("hazard")
+    assert hazard.what.startswith("v1 sits behind host SMMU a and v2 behind b")
+
+
+@given(
+    st.integers(-(1 << 65), 1 << 65)
+    | st.sampled_from([-(1 << 63), (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 64, 8, 9])
+)
+def test_a_number_is_read_in_each_base_up_to_its_bounds(number: int) -> None:
+    sign = "-" if number < 0 else ""
+    for text in (f"{number}", f"{sign}0x{abs(number):x}", f"{sign}0{abs(number):o}"):
+        assert values.signed(text) == (number if -(1 << 63) <= number < 1 << 63 else None), text
+        assert values.unsigned(text) == (number & (1 << 64) - 1 if abs(number) < 1 << 64 else None), text
+
+
+@pytest.mark.parametrize(("nearest", "said"), [("accel", "did you mean accel?"), ("", "")])
+def test_a_name_that_looks_like_none_is_not_said_to_mean_one(nearest: str, said: str) -> None:
+    assert meant(NameFault("qemu-property-unknown", True, "text", nearest)) == said
