@@ -2,8 +2,8 @@
 """Changes of a function's driver: each an object that describes, applies and undoes one change.
 
 A dry run prints :meth:`DriverStep.describe` of the very objects that a real run applies. ``undo`` looks at
-what is there first and touches only what this step has left, so it may be called at any time: before the step, in the
-middle of it, twice, or after somebody else has taken the function.
+what is there first and touches only what this step has left, so it may be called at any time: before the
+step, in the middle of it, twice, or after somebody else has taken the function.
 """
 
 from __future__ import annotations
