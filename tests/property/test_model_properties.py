@@ -129,7 +129,9 @@ def test_who_knows_less_never_says_the_opposite(
 
 @given(on=hosts(known=True), vm=vms(), qemu=qemus)
 def test_a_host_that_is_known_leaves_no_doubt(on: Host, vm: strategies.QemuProcess, qemu: Qemu) -> None:
-    assert start(vm.machine, on, qemu).of("unknown") == ()
+    # Whether 11.0 compares ATS is open, whatever is known of the host.
+    open_question = {"qemu-ats"} if qemu.checks_ats is None else set()
+    assert {doubt.code for doubt in start(vm.machine, on, qemu).of("unknown")} <= open_question
 
 
 # --- auto and explicit --------------------------------------------------------------------------------------
@@ -186,13 +188,13 @@ def test_nothing_that_happens_to_a_running_vm_changes_its_registers(
     ports = " ".join(port(number) for number in range(90, 94))
     machine = read_words([*vm.command.words, *ports.split()]).machine()
     running = QemuProcess(machine, on, Q11_1)
-    assume(running.start().answer == "starts")
+    assume(running.start().at_start == "starts")
     before = running.verdict()
     for action, what, place in actions:
         act(running, action, what, place)
         now = running.verdict()
         assert shown(now) == shown(before)
-        assert now.answer == "starts"
+        assert now.at_start == "starts"
         [vsmmu] = now.vsmmus
         assert vsmmu.auto_finalised == before.vsmmus[0].auto_finalised
         assert bool(vsmmu.attached) == bool(vsmmu.host_smmu) == bool(vsmmu.endpoints)

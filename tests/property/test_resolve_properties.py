@@ -47,7 +47,7 @@ def test_what_is_written_passes_the_model(
     assume(not resolution.problems)
     written = vm.command.edit(resolution.edits)
     verdict = start(written.machine(), on, qemu, given.functions)
-    assert verdict.answer == ("unknown" if verdict.of("unknown") else "starts")
+    assert verdict.at_start == ("unknown" if verdict.of("unknown") else "starts")
     assert verdict == resolution.verdict
 
 

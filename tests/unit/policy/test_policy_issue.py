@@ -236,7 +236,7 @@ def test_a_function_to_come_behind_another_host_smmu_is_refused() -> None:
 def on_builtin(name: str, qemu: Qemu, *, safe: bool) -> Resolution:
     on = builtin_host(name)
     return resolve_machine(
-        vm("", port(1), vfio(on.functions[0].address, 1)), on, qemu, Options(assume_safe=safe)
+        vm("", port(1), vfio(on.functions[-1].address, 1)), on, qemu, Options(assume_safe=safe)
     )
 
 
@@ -257,7 +257,7 @@ def test_gb10_is_refused_on_11_0() -> None:
 
 def test_gb10_on_an_old_machine_type_gets_auto_written() -> None:
     on = builtin_host("gb10")
-    machine = vm("", port(1), vfio(on.functions[0].address, 1), head="-M virt-11.0")
+    machine = vm("", port(1), vfio(on.functions[-1].address, 1), head="-M virt-11.0")
     resolution = resolve_machine(machine, on, Q11_1, Options(assume_safe=True))
     assert resolution.problems == ()
     assert ("oas", "auto") in [(edit.property, edit.value) for edit in resolution.edits]
