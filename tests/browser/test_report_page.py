@@ -131,7 +131,7 @@ def test_the_keyboard_is_enough_to_sort(page: Chromium) -> None:
 def test_search_leaves_the_rows_that_have_every_word(page: Chromium) -> None:
     page.run("document.querySelector('input[aria-controls=host-table]').focus()")
     count = len(builtin_names())
-    found = [f"node-{builtin_names().index('thunderx2') + count * round:02}" for round in range(3)]
+    found = [f"node-{builtin_names().index('thunderx2') + count * turn:02}" for turn in range(3)]
     page.type(f"marvell {found[1]}")
     assert column(page, "host-table", 0) == [found[1]]
     page.run("document.activeElement.select()")
