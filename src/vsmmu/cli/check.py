@@ -11,8 +11,9 @@ from vsmmu.cli import console
 from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from vsmmu.diagnostic import Diagnostic
     from vsmmu.qemu.outcome import Failure, Verdict, VsmmuOutcome
 
 __all__ = ["command"]
@@ -68,8 +69,26 @@ def _text(verdict: Verdict, *, trace: bool) -> Iterator[console.Line]:
         yield from _vsmmu(vsmmu, runs=verdict.failure is None)
     if verdict.failure is not None:
         yield from _failure(verdict.failure, verdict.qemu)
-    for found in verdict.diagnostics:
+    for found in _grouped(verdict.diagnostics):
         yield from console.diagnosis(found)
+
+
+def _grouped(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """The diagnostics, with what is unknown of one device for one cause as one: it has one next step."""
+    from vsmmu.diagnostic import Diagnostic as Group
+
+    together: dict[tuple[str, str], list[Diagnostic]] = {}
+    for found in diagnostics:
+        if found.severity == "unknown" and found.needs:
+            together.setdefault((found.where, found.next), []).append(found)
+        else:
+            yield found
+    for (where, following), group in together.items():
+        needs = list(dict.fromkeys(need for found in group for need in found.needs))
+        verb = "are" if len(needs) > 1 else "is"
+        what = f"{', '.join(needs)} {verb} not known, so QEMU could refuse"
+        why = "\n".join(f"{found.why} [{found.code}]" for found in group)
+        yield Group("facts-unknown", what, where, why, following, "unknown")
 
 
 def _vsmmu(vsmmu: VsmmuOutcome, *, runs: bool) -> Iterator[console.Line]:
