@@ -191,7 +191,7 @@ def group_cases(mate: str, other: str) -> None:
 def native_mate_cases(mate: str, other: str) -> None:
     """The mate is on virtio-pci meanwhile."""
     writer = SysfsWriter(TREE)
-    override = OverrideDriver(mate, "virtio-pci", "vfio-pci")
+    override = OverrideDriver(mate, "virtio-pci", b"vfio-pci")
     BindDriver(mate, "vfio-pci").undo(writer)
     override.apply(writer)
     BindDriver(mate, "virtio-pci").apply(writer)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
-START = [sys.executable, "-c", "from vsmmu.cli.lab import command; command()"]
+START = [sys.executable, "-m", "vsmmu", "lab"]
 
 
 @pytest.fixture
@@ -59,9 +59,9 @@ def test_run_is_the_command_s_status_and_streams(arguments: list[str], tmp_path:
 def test_a_missing_file_does_not_hide_the_command_s_failure(lab_config: LabConfig, status: int) -> None:
     kernel = ["--kernel", str(lab_config.kernel)] if lab_config.kernel else []
     call = ["run", *kernel, "--get", "/root/absent:/dev/null", "--", "sh", "-c", f"exit {status}"]
-    result = CliRunner().invoke(command, call)
+    result = CliRunner().invoke(command, call, standalone_mode=False)
     if status:
-        assert result.exit_code == status
+        assert result.return_value == status
         assert "cannot bring back /root/absent" in result.stderr
     else:
         assert isinstance(result.exception, LabFailed)
