@@ -258,6 +258,14 @@ def _write_through(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
+def _give(descriptor: int, old: os.stat_result) -> None:
+    """Keep the owner, where that is another: the unit that probes at boot may not give files away."""
+    new = os.fstat(descriptor)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+
+
 def _replace(target: str, data: bytes, old: os.stat_result | None) -> None:
     directory, name = os.path.split(target)
     prefix = f".{name[:_LONGEST_PREFIX]}."
@@ -268,8 +276,7 @@ def _replace(target: str, data: bytes, old: os.stat_result | None) -> None:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
         if old is not None:
-            with contextlib.suppress(PermissionError):
-                os.fchown(descriptor, old.st_uid, old.st_gid)
+            _give(descriptor, old)
         os.fchmod(descriptor, 0o644 if old is None else stat.S_IMODE(old.st_mode) & 0o777)
         os.fsync(descriptor)
         os.replace(temporary, target)  # noqa: PTH105
