@@ -7,9 +7,9 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from vsmmu.machine.command_line.files import read_config_file
 from vsmmu.machine.recognise import MAX_VM_BYTES
 from vsmmu.machine.recognise import read_vm as _read_vm
+from vsmmu.monitor.readconfig import read_config_file
 from vsmmu.policy.options import make_options
 from vsmmu.qemu.versions import LATEST, Qemu, parse_version
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 PURE = ("smmuv3", "picture", "machine", "qemu", "libvirt", "policy", "plan", "fleet")
 #: The modules of these packages that exist to touch the world, each for one thing.
 IMPURE = {
-    "vsmmu.machine.command_line.files": "reads the files that -readconfig names",
     "vsmmu.qemu.device_tables": "loads the tables of names, which are package data",
 }
 FORBIDDEN_MODULES = set(

@@ -160,6 +160,29 @@ def test_verb_of_the_wheel_answers_as_the_checkout_does(installed: Path, verb: s
         assert found == answer(Path(sys.executable).parent, verb, tmp_path / "checkout")
 
 
+#: A command line, a script and a domain, through the public API.
+_API = """
+import sys, vsmmu
+host = vsmmu.load_host("builtin:gb200")
+words = sys.argv[1:]
+for source in (words, open("script.sh").read(), open("domain.xml", "rb").read()):
+    vm = vsmmu.read_vm(source)
+    answer = vsmmu.resolve(vm, host, qemu="11.1")
+    values = [v.value for v in answer.vsmmus[0] if v.name in ("ats", "ril", "ssidsize", "oas")]
+    print(*values, vsmmu.check(answer.vm, host, qemu="11.1").answer)
+"""
+
+
+def test_api_of_the_wheel_takes_every_form_of_a_vm(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "script.sh").write_text(f"#!/bin/sh\nexec {_VM}\n", encoding="utf-8")
+    (tmp_path / "domain.xml").write_bytes(domain())
+    done = subprocess.run(
+        [installed / "python", "-c", _API, *shlex.split(_VM)],
+        cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["on off 20 48 starts"] * 3, done.stderr
+
+
 def test_wheel_is_what_is_imported(installed: Path) -> None:
     code = "import vsmmu, sys; print(vsmmu.__file__)"
     done = subprocess.run(

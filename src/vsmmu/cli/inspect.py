@@ -174,7 +174,7 @@ def _pinned_line(words: tuple[str, ...], pins: list[dict[str, str]]) -> str:
     from vsmmu.diagnostic import Edit
     from vsmmu.errors import InputRefused
     from vsmmu.machine.command_line.argv import read_words
-    from vsmmu.machine.command_line.files import read_config_file
+    from vsmmu.monitor.readconfig import read_config_file
 
     line = read_words(words, read_config_file)
     vsmmus = line.machine().vsmmus

@@ -94,7 +94,7 @@ def _plan(question: _Question, domain: DomainXml | None) -> Plan:
     from vsmmu.api import load_qemu, read_vm
     from vsmmu.cli.hosts import read_host
     from vsmmu.errors import UsageError
-    from vsmmu.machine.command_line.files import read_config_file
+    from vsmmu.monitor.readconfig import read_config_file
     from vsmmu.plan.planner import Order, plan
     from vsmmu.policy.options import Options
 

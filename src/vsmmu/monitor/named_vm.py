@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import HostLacks, PermissionRefused
-from vsmmu.machine.command_line.files import read_config_file
 from vsmmu.machine.recognise import read_vm
+from vsmmu.monitor.readconfig import read_config_file
 from vsmmu.monitor.socket_discovery import DomainMonitor, process_words
 
 if TYPE_CHECKING:

@@ -198,7 +198,7 @@ def read_words(words: Iterable[str], reader: Reader | None = None) -> CommandLin
     """A command line from words, such as those after ``--``.
 
     :param reader: gives the bytes of ``-readconfig`` files:
-        :func:`vsmmu.machine.command_line.files.read_config_file`.
+        :func:`vsmmu.monitor.readconfig.read_config_file`.
     :raise InputRefused: if it is empty, not text, or over a limit.
     """
     return _checked(ArgvSource(words), reader, "command line")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from vsmmu.errors import InputRefused, PermissionRefused
-from vsmmu.machine.command_line.files import read_config_file
 from vsmmu.machine.limits import MAX_CONFIG_BYTES
+from vsmmu.monitor.readconfig import read_config_file
 
 
 def test_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +40,6 @@ def test_permission(monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("vsmmu.machine.command_line.files.os.open", denied)
+    monkeypatch.setattr("vsmmu.monitor.readconfig.os.open", denied)
     with pytest.raises(PermissionRefused, match="cannot read"):
         read_config_file("a.cfg")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read the files of ``-readconfig``: the one module of this package that touches the file system."""
+"""Read the files of ``-readconfig``, as QEMU would find them."""
 
 from __future__ import annotations
 
