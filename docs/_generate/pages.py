@@ -109,9 +109,8 @@ def _summary(kind: type[VsmmuError]) -> str:
     return prose((kind.__doc__ or "").partition("(exit")[0]).rstrip(". ")
 
 
-def properties() -> str:
-    """The five properties."""
-    rows = [
+def _property_rows() -> list[tuple[str, ...]]:
+    return [
         (
             code(entry.name),
             entry.title,
@@ -124,6 +123,10 @@ def properties() -> str:
         )
         for entry in PROPERTIES.values()
     ]
+
+
+def properties() -> str:
+    """The five properties."""
     defaults = [
         (code(f"QEMU {version}, {machine}"), *_defaults(version, machine))
         for version, machine in (("11.0", "virt-11.0"), ("11.1", "virt-11.0"), ("11.1", "virt-11.1"))
@@ -146,7 +149,7 @@ def properties() -> str:
                 "without accel",
                 "since QEMU",
             ),
-            rows,
+            _property_rows(),
         ),
         "*Can be pinned* is what a configuration may say and QEMU then implements; its own `auto` copies "
         "the register's field as it is, so it can reach values that cannot be written down. *Safe* is what"
