@@ -81,7 +81,9 @@ def test_a_timeout_is_an_error_with_status_124(lab_config: LabConfig) -> None:
 def test_a_signal_leaves_no_machine_behind(
     arguments: list[str], tmp_path: Path, number: signal.Signals, empty: bool
 ) -> None:
-    call = [*arguments, "--", "sh", "-c", "echo ready; sleep 600"]
+    # A script that runs the tests in its background hands them an ignored SIGINT, which they would pass on.
+    heeding = ["env", "--default-signal"]
+    call = [*heeding, *arguments, "--", "sh", "-c", "echo ready; sleep 600"]
     with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
