@@ -49,18 +49,37 @@ def read_running(target: str, seconds: float, uri: str = "qemu:///system") -> Fo
     if target == "-" or Path(target).is_file():
         return _read_of_file(target, seconds, uri)
     if target.isdecimal() and not Path(target).exists():
-        words = process_words(int(target))
-        line = read_words(words)
-        paths = tuple(monitor_paths(line))
-        if not paths:
-            raise _no_socket(target, line)
-        with connect(_below(paths[0], int(target)), seconds) as monitor:
-            return Found(read_back(monitor), f"process {target}", words)
+        return _read_of_process(int(target), seconds, uri)
     if "/" in target or Path(target).is_socket():
         with connect(target, seconds) as monitor:
             return Found(read_back(monitor), target, ())
-    domain = DomainMonitor(target, uri, seconds)
-    return Found(_with_functions(read_back(domain), domain.functions()), f"domain {target}", ())
+    return _read_of_domain(target, seconds, uri)
+
+
+def _read_of_domain(name: str, seconds: float, uri: str, uuid: str = "") -> Found:
+    """A libvirt domain, and the one with that UUID if it is given."""
+    domain = DomainMonitor(name, uri, seconds)
+    if uuid and (seen := domain.execute("query-uuid")["UUID"]) != uuid:
+        raise HostLacks("no-domain", f"the domain {name:.80} that runs is another VM", where=uri,
+                        why=f"its UUID is {seen!s:.80}, not {uuid:.80}",
+                        next="name the libvirt that started it: --uri")  # fmt: skip
+    return Found(_with_functions(read_back(domain), domain.functions()), f"domain {name}", ())
+
+
+def _read_of_process(pid: int, seconds: float, uri: str) -> Found:
+    """The QEMU of a process, by its own socket, or by libvirt if that has started it."""
+    words = process_words(pid)
+    line = read_words(words)
+    if paths := tuple(monitor_paths(line)):
+        with connect(_below(paths[0], pid), seconds) as monitor:
+            return Found(read_back(monitor), f"process {pid}", words)
+    written = {option.name: option for option in line.options() if option.name in ("name", "uuid")}
+    if len(written) < len(("name", "uuid")):
+        raise _no_socket(f"process {pid}")
+    # libvirt writes both, and hands the socket over as a descriptor.
+    domain = str(written["name"].settings("guest").get("guest", ""))
+    found = _read_of_domain(domain, seconds, uri, written["uuid"].text)
+    return found._replace(source=f"process {pid}, domain {domain}", words=words)
 
 
 def _read_of_file(path: str, seconds: float, uri: str) -> Found:
@@ -70,12 +89,13 @@ def _read_of_file(path: str, seconds: float, uri: str) -> Found:
 
     vm = read_vm(read_bounded(path, MAX_VM_BYTES, "vm"), path)
     if vm.domain is not None:
-        domain = DomainMonitor(vm.domain.root.value("name"), uri, seconds)
-        return Found(_with_functions(read_back(domain), domain.functions()), f"domain of {path}", ())
+        return _read_of_domain(vm.domain.root.value("name"), seconds, uri)._replace(
+            source=f"domain of {path}"
+        )
     assert vm.command_line is not None  # noqa: S101 - a VM is one of the two
     paths = tuple(monitor_paths(vm.command_line))
     if not paths:
-        raise _no_socket(path, vm.command_line)
+        raise _no_socket(path)
     return read_running(paths[0], seconds, uri)
 
 
@@ -154,14 +174,12 @@ def _below(path: str, pid: int) -> str:
         return path
 
 
-def _no_socket(target: str, line: CommandLine) -> VsmmuError:
-    named = [option.settings("guest") for option in line.options() if option.name == "name"]
-    domain = str(named[0].get("guest", "")) if named else ""
+def _no_socket(vm: str) -> VsmmuError:
     return HostLacks(
         "no-monitor",
-        f"process {target} has no QMP socket that can be found by its command line",
-        why="libvirt hands the monitor over as a descriptor" if domain else "there is no -qmp unix:PATH",
-        next=f"vsmmu inspect {domain}" if domain else "start it with -qmp unix:PATH,server=on,wait=off",
+        f"{vm} has no QMP socket that can be found by its command line",
+        why="there is no -qmp unix:PATH",
+        next="start it with -qmp unix:PATH,server=on,wait=off",
     )
 
 

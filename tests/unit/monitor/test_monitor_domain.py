@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,12 +24,14 @@ DOMAIN = """<domain type='kvm'><name>guest1</name><devices>
 <source><address domain='0x0009' bus='0x01' slot='0x00' function='0x0'/></source><alias name='vfio-s-a'/>
 <address type='pci' domain='0x0000' bus='0x02' slot='0x00' function='0x0'/></hostdev>
 </devices></domain>"""
+UUID = "5cc77a1a-6f3c-43ca-8ad0-8f0ccbd6b0d2"
 VM = f"""
 DOMAIN = {DOMAIN!r}
 import json, sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parents[3] / "src")!r}]
 from fake_qemu import PLAIN, FakeVm
 from vsmmu.monitor.qmp import CommandFailed
+FakeVm.query_uuid = lambda self: {{"UUID": {UUID!r}}}
 assert sys.argv[1:3] == ["-c", "qemu:///system"], sys.argv
 assert sys.argv[4] == "guest1", sys.argv
 if sys.argv[3] == "dumpxml":
@@ -95,3 +98,36 @@ def test_without_virsh(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert run(["inspect", "guest1", "--host", "builtin:gb200"]) == 5
     assert "[no-virsh]" in capsys.readouterr().err
+
+
+#: The words by which libvirt names what it starts, of a process that only waits.
+PROCESS = [
+    sys.executable,
+    "-c",
+    "import time; print(flush=True); time.sleep(60)",
+    "-name",
+    "guest=guest1,debug-threads=on",
+    "-uuid",
+]
+
+
+@pytest.mark.parametrize("uuid", [UUID, UUID.replace("5", "6")])
+def test_a_process_that_libvirt_started_is_its_domain(
+    virsh: Virsh, capsys: pytest.CaptureFixture[str], uuid: str
+) -> None:
+    virsh(f"#!{sys.executable}\n{VM}")
+    with subprocess.Popen([*PROCESS, uuid], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            status = run(["inspect", str(process.pid), "--host", "builtin:gb200", "--timeout", "60"])
+        finally:
+            process.kill()
+    said = capsys.readouterr()
+    if uuid == UUID:
+        assert status == 1, said.err
+        assert said.out.startswith(f"process {process.pid}, domain guest1: QEMU 11.1.3, running")
+        assert "s on pcie.s for 0009:01:00.0" in said.out
+    else:
+        assert (status, said.out) == (5, "")
+        assert f"its UUID is {UUID}, not {uuid}" in said.err
