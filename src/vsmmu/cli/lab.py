@@ -32,12 +32,17 @@ def command() -> None:
 
 
 def _config(
-    acpi: bool, devices: tuple[str, ...], no_default_devices: bool, memory: str, kernel: Path | None
+    acpi: bool,
+    libvirt: bool,
+    devices: tuple[str, ...],
+    no_default_devices: bool,
+    memory: str,
+    kernel: Path | None,
 ) -> LabConfig:
     from vsmmu.lab import DEFAULT_DEVICES, LabConfig
 
     defaults = () if no_default_devices else DEFAULT_DEVICES
-    return LabConfig(acpi=acpi, devices=(*defaults, *devices), memory=memory, kernel=kernel)
+    return LabConfig(acpi, (*defaults, *devices), memory, libvirt=libvirt, kernel=kernel)
 
 
 def _pairs(option: str, values: tuple[str, ...], separator: str) -> list[tuple[str, str]]:
@@ -63,7 +68,7 @@ def _cache() -> Cache:
 
 @command.command()
 @parameters("lab build")
-def build(kernel: Path | None, dry_run: bool) -> None:
+def build(libvirt: bool, kernel: Path | None, dry_run: bool) -> None:
     """Make what the cache lacks: QEMU, the root file system, the kernel.
 
     A kernel that is given here is remembered, and used until this is called without.
@@ -72,11 +77,11 @@ def build(kernel: Path | None, dry_run: bool) -> None:
     from vsmmu.lab.progress import Progress
 
     if dry_run:
-        operations, _ = plan(_cache(), kernel, our_kernel=kernel is None)
+        operations, _ = plan(_cache(), kernel, our_kernel=kernel is None, libvirt=libvirt)
         for operation in operations:
             console.say(f"would {operation.describe()}")
         return
-    artifacts = ensure(_cache(), kernel, Progress(sys.stderr), our_kernel=kernel is None)
+    artifacts = ensure(_cache(), kernel, Progress(sys.stderr), our_kernel=kernel is None, libvirt=libvirt)
     console.remark(f"the lab has {artifacts.summary()}")
 
 
@@ -85,6 +90,7 @@ def build(kernel: Path | None, dry_run: bool) -> None:
 def run(
     argv: tuple[str, ...],
     acpi: bool,
+    libvirt: bool,
     devices: tuple[str, ...],
     no_default_devices: bool,
     memory: str,
@@ -104,7 +110,7 @@ def run(
     from vsmmu.lab import Session
     from vsmmu.lab.progress import Progress
 
-    config = _config(acpi, devices, no_default_devices, memory, kernel)
+    config = _config(acpi, libvirt, devices, no_default_devices, memory, kernel)
     files = {guest: Path(host) for host, guest in _pairs("--put", puts, ":")}
     wanted = _pairs("--get", gets, ":")
     variables = dict(_pairs("--env", env, "="))
@@ -154,6 +160,7 @@ def _show_console(session: Session) -> None:
 @parameters("lab shell")
 def shell(
     acpi: bool,
+    libvirt: bool,
     devices: tuple[str, ...],
     no_default_devices: bool,
     memory: str,
@@ -164,7 +171,7 @@ def shell(
     from vsmmu.lab import shell as lab_shell
     from vsmmu.lab.progress import Progress
 
-    config = _config(acpi, devices, no_default_devices, memory, kernel)
+    config = _config(acpi, libvirt, devices, no_default_devices, memory, kernel)
     return lab_shell(config, progress=Progress(sys.stderr))
 
 

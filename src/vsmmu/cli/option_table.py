@@ -229,6 +229,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
            "Given by KubeVirt; all are served.", multiple=True, hidden=True, name="versions"),
     # The lab
     Option("--acpi", _LAB, "Boot through UEFI with ACPI and CANWBS: nesting works.", "flag"),
+    Option("--libvirt", (*_LAB, "lab build"), "With libvirt, from Debian's unstable suite.", "flag"),
     Option("--device", _LAB,
            "One more device, as in QEMU's -device. Slots 05 to 07 of pcie.0 have e1000e, nvme and "
            "virtio-rng-pci, 1d to 1f the lab's own; null1 to null3 are drives without content.",

@@ -27,6 +27,7 @@ from vsmmu.lab.recipe import (
     TreeRecipe,
     guest_recipe,
     kernel_recipe,
+    libvirt_recipe,
     tools_recipe,
 )
 from vsmmu.lab.tools import Tools, outer_machine, system_qemu
@@ -236,14 +237,15 @@ def _kernel(cache: Cache, given: Path | None, *, ours: bool) -> tuple[list[Build
 
 
 def plan(
-    cache: Cache, given_kernel: Path | None = None, *, our_kernel: bool = False
+    cache: Cache, given_kernel: Path | None = None, *, our_kernel: bool = False, libvirt: bool = False
 ) -> tuple[list[BuildOperation], Artifacts]:
     """The operations that the cache still needs, in order, and what there will be after them.
 
     :param given_kernel: a prebuilt Image or Image.gz; it is used until one is built from the recipe.
     :param our_kernel: build the kernel even if another has been given before.
+    :param libvirt: the lab host with libvirt.
     """
-    machine, qemu, guest = outer_machine(), system_qemu(), guest_recipe()
+    machine, qemu, guest = outer_machine(), system_qemu(), libvirt_recipe() if libvirt else guest_recipe()
     recipe = tools_recipe(machine.architecture, with_qemu=qemu is None)
     tools = Tools(cache.path(recipe.name) / "tree", machine, qemu)
     kernel_operations, image = _kernel(cache, given_kernel, ours=our_kernel)
@@ -268,9 +270,10 @@ def ensure(
     progress: Progress = SILENT,
     *,
     our_kernel: bool = False,
+    libvirt: bool = False,
 ) -> Artifacts:
     """The artifacts, after making what is missing; the parameters are those of :func:`plan`."""
-    operations, artifacts = plan(cache, given_kernel, our_kernel=our_kernel)
+    operations, artifacts = plan(cache, given_kernel, our_kernel=our_kernel, libvirt=libvirt)
     for operation in operations:
         with progress.step(operation.describe()):
             operation.apply()

@@ -21,6 +21,7 @@ mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 for dir in /tmp /run /dev/shm; do mount -t tmpfs tmpfs "$dir"; done
 mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
+[ -e /var/run ] || ln -s /run /var/run
 ip link set lo up
 clock=$(sed -n 's/.* lab\.clock=\([0-9]*\).*/\1/p' /proc/cmdline)
 [ -n "$clock" ] && date -s "@$clock" >/dev/null

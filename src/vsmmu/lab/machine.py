@@ -40,6 +40,7 @@ class LabConfig:
     :param acpi: boot through UEFI with ACPI, with CANWBS in the IORT, so that nested translation works.
     :param devices: values of QEMU's ``-device``; ``null0`` to ``null3`` are drives without content.
     :param memory: as in QEMU's ``-m``.
+    :param libvirt: a root file system with libvirt, of Debian's unstable suite, instead of the stable one.
     :param kernel: an Image or Image.gz to use instead of the one built from the recipe.
     """
 
@@ -47,6 +48,7 @@ class LabConfig:
     devices: tuple[str, ...] = DEFAULT_DEVICES
     memory: str = "3G"
     processors: int = 2
+    libvirt: bool = False
     kernel: Path | None = None
 
     def with_devices(self, *devices: str) -> LabConfig:

@@ -25,6 +25,7 @@ __all__ = [
     "fragment_options",
     "guest_recipe",
     "kernel_recipe",
+    "libvirt_recipe",
     "tools_recipe",
 ]
 
@@ -32,6 +33,8 @@ __all__ = [
 QEMU_MINIMUM = (11, 1)
 SUITE = "trixie"
 BACKPORTS = "trixie-backports"
+#: The only suite that has a libvirt with the properties of an accelerated vSMMU.
+UNSTABLE = "sid"
 #: The series that the kernel's fragment has been held against, and the oldest that will do.
 KERNEL_SERIES = "7.3"
 CROSS_COMPILE = "aarch64-linux-gnu-"
@@ -50,11 +53,12 @@ _PRUNE = (
     "usr/bin/qemu-system-arm",
     "usr/share/AAVMF/AAVMF_CODE.secboot.fd",
     "usr/share/AAVMF/AAVMF_CODE.secboot.strictnx.fd",
-    "usr/share/AAVMF/AAVMF_VARS.fd",
     "usr/share/AAVMF/AAVMF_VARS.ms.fd",
     "usr/share/AAVMF/AAVMF_VARS.snakeoil.fd",
     "var/lib/dpkg/info",
 )
+#: Only libvirt needs it: a pflash drive for UEFI's variables.
+_VARIABLES = "usr/share/AAVMF/AAVMF_VARS.fd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +102,11 @@ class TreeRecipe:
     kind: str
     architecture: str
     packages: tuple[str, ...]
-    prune: tuple[str, ...] = _PRUNE
+    prune: tuple[str, ...] = (*_PRUNE, _VARIABLES)
     #: Files of ours that go into it, with their text.
     files: tuple[tuple[str, str], ...] = ()
     suite: str = SUITE
+    #: Preferred to *suite*; the same where a suite has none.
     backports: str = BACKPORTS
 
     @property
@@ -111,7 +116,9 @@ class TreeRecipe:
 
     def sources(self, mirror: str) -> str:
         """The package sources, one-line form; which archive they come from is no part of the recipe."""
-        return "".join(f"deb {mirror} {suite} main\n" for suite in (self.suite, self.backports))
+        return "".join(
+            f"deb {mirror} {suite} main\n" for suite in dict.fromkeys((self.suite, self.backports))
+        )
 
     def command(self, tree: str, sources: str) -> list[str]:
         """The ``mmdebstrap`` call that unpacks it into *tree*; it runs nothing of what it unpacks."""
@@ -123,6 +130,8 @@ class TreeRecipe:
             f"--architectures={self.architecture}",
             f'--aptopt=APT::Default-Release "{self.backports}"',
             '--aptopt=APT::Install-Recommends "false"',
+            # sid's index is valid for a week, and a mirror may be frozen for longer.
+            *(['--aptopt=Acquire::Check-Valid-Until "false"'] if self.suite == UNSTABLE else []),
             f"--include={','.join(self.packages)}",
             self.suite,
             tree,
@@ -214,20 +223,49 @@ def tools_recipe(architecture: str, *, with_qemu: bool) -> TreeRecipe:
     return TreeRecipe("tools", architecture, (*packages, "qemu-system-arm") if with_qemu else packages)
 
 
+_GUEST = (
+    "busybox-static",
+    "pciutils",
+    "python3",
+    "python3-click",
+    "python3-jinja2",
+    "python3-msgspec",
+    "qemu-efi-aarch64",
+    "qemu-system-arm",
+    "strace",
+)
+
+
 def guest_recipe() -> TreeRecipe:
     """The root file system of the lab host: an interpreter, our dependencies, QEMU, firmware, busybox."""
-    packages = (
-        "busybox-static",
-        "pciutils",
-        "python3",
-        "python3-click",
-        "python3-jinja2",
-        "python3-msgspec",
-        "qemu-efi-aarch64",
-        "qemu-system-arm",
-        "strace",
+    return TreeRecipe("guest", "arm64", _GUEST, files=(("init", _data("init.sh")),))
+
+
+#: libvirt starts QEMU as root, which the accounts of an unpacked image allow, and without a log daemon.
+_QEMU_CONF = 'user = "root"\ngroup = "root"\nstdio_handler = "file"\n'
+#: It looks these up whatever its configuration says.
+_ACCOUNTS = "root:x:0:0::/root:/bin/sh\nlibvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin\n"
+_GROUP = "root:x:0:\nkvm:x:104:\nlibvirt-qemu:x:64055:\n"
+
+
+def libvirt_recipe() -> TreeRecipe:
+    """The lab host's root file system with libvirt, all of it from Debian's unstable suite."""
+    firmware = "usr/share/qemu/firmware"
+    secure = (f"{firmware}/40-edk2-aarch64-secure-enrolled.json", f"{firmware}/50-edk2-aarch64-secure.json")
+    return TreeRecipe(
+        "libvirt-guest",
+        "arm64",
+        (*_GUEST, "libvirt-clients", "libvirt-daemon", "libvirt-daemon-driver-qemu"),
+        prune=(*_PRUNE, *secure),
+        files=(
+            ("init", _data("init.sh")),
+            ("etc/group", _GROUP),
+            ("etc/libvirt/qemu.conf", _QEMU_CONF),
+            ("etc/passwd", _ACCOUNTS),
+        ),
+        suite=UNSTABLE,
+        backports=UNSTABLE,
     )
-    return TreeRecipe("guest", "arm64", packages, files=(("init", _data("init.sh")),))
 
 
 def kernel_recipe() -> KernelRecipe:

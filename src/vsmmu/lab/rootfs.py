@@ -24,6 +24,7 @@ _MERGED_USR = ("bin", "lib", "lib64", "sbin")
 _MOUNT_POINTS = ("dev", "lab", "mnt", "overlay", "proc", "root", "run", "sys", "tmp")
 #: Room in the image beside the files.
 _SPARE_PERCENT = 10
+_PYTHON = "usr/lib/python3.*"
 _MIB = 1 << 20
 
 
@@ -53,6 +54,7 @@ def unpack(recipe: TreeRecipe, tree: Path, log: Path) -> dict[str, str]:
             (tree / name).symlink_to(f"usr/{name}")
     for name, text in recipe.files:
         path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755)
     return packages
@@ -74,7 +76,10 @@ def _byte_compile(tree: Path, tools: Tools, log: Path) -> None:
     """Compile the guest's Python with the tools' interpreter of the same version.
 
     Emulated, it would cost seconds in every boot. The files are trusted unchecked: the image never changes.
+    Byte code of one version is of no use to another, so that the image of another suite goes without.
     """
+    if {path.name for path in tree.glob(_PYTHON)} != {path.name for path in tools.tree.glob(_PYTHON)}:
+        return
     python = tools.program("usr/bin/python3")
     options = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     paths = [str(path) for path in sorted(tree.glob("usr/lib/python3*"))]

@@ -97,7 +97,7 @@ class Session:
         self._last_console = ""
 
     def __enter__(self) -> Session:
-        artifacts = ensure(self._cache, self.config.kernel, self._progress)
+        artifacts = ensure(self._cache, self.config.kernel, self._progress, libvirt=self.config.libvirt)
         initrd = acpi_tables(self.config, artifacts, self._cache, self._progress)
         starting = Guest(self.config, artifacts, initrd=initrd, boot_timeout=self._boot_timeout)
         self._guest = starting.__enter__()
@@ -304,7 +304,7 @@ def shell(config: LabConfig, *, cache: Cache | None = None, progress: Progress =
     :return: QEMU's exit status.
     """
     cache = cache if cache is not None else Cache.default()
-    artifacts = ensure(cache, config.kernel, progress)
+    artifacts = ensure(cache, config.kernel, progress, libvirt=config.libvirt)
     initrd = acpi_tables(config, artifacts, cache, progress)
     with tempfile.TemporaryDirectory(prefix="vsmmu-lab-") as directory:
         start = guest.prepare(Path(directory), artifacts, Console(None), None, initrd)
