@@ -119,8 +119,9 @@ def test_libvirt_starts_what_vsmmu_resolved(host: Session) -> None:
         assert "function 0x8086" in guest
         assert driver_of(host, CARD) == "vfio-pci"
 
-        judged = vsmmu(host, "check", "lab")
-        assert judged.status == 0, judged.stdout.decode() + judged.stderr.decode()
+        for libvirt in ("qemu:///system", "/usr/sbin/libvirtd", "/usr/bin/virsh"):
+            judged = vsmmu(host, "check", "--libvirt", libvirt, "lab")
+            assert judged.status == 0, judged.stdout.decode() + judged.stderr.decode()
         pid = done(host, "cat /run/libvirt/qemu/lab.pid").strip()
         for name in ("lab", pid):
             seen = vsmmu(host, "inspect", "--timeout", "60", "-o", "json", name)

@@ -84,7 +84,7 @@ def _options(question: Question) -> Options:
     return make_options(
         policy="qemu" if question.policy == "qemu" else "common",
         machine_type=question.machine_type or "",
-        libvirt=question.libvirt,
+        libvirt=_libvirt(question.libvirt),
         functions=dict(_pair(text, "--function", "ID=BDF") for text in question.functions),
         also=also,
         smmu=dict(_scoped(text) for text in question.smmu),
@@ -93,6 +93,14 @@ def _options(question: Question) -> Options:
         pin_cmdqv=question.pin_cmdqv,
         ceiling=_ceiling(question.baseline) if question.baseline else None,
     )
+
+
+def _libvirt(text: str | None) -> str | None:
+    if text is None or text[:1].isdigit():
+        return text
+    from vsmmu.monitor.libvirt_version import libvirt_version
+
+    return libvirt_version(text)
 
 
 def _ceiling(spec: str) -> Ceiling:

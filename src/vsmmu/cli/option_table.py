@@ -117,7 +117,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("--machine-type", (*_VM, "plan"),
            "The machine type, where the command line does not say it.", metavar="virt-X.Y"),
     Option("--libvirt", _VM,
-           "Which libvirt will define the domain, where the VM is domain XML.", metavar="VERSION",
+           "Which libvirt will define the domain, where the VM is domain XML: a version, a program of it to "
+           "ask, or the URI of its daemon.", metavar="VERSION|BINARY|URI",
            supposed=spell_version(LATEST_LIBVIRT)),
     Option("--policy", (*_VM, "plan"),
            "common: the most that all functions behind a vSMMU can have. qemu: what QEMU's own auto would "
