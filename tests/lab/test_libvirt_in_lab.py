@@ -124,7 +124,8 @@ def test_libvirt_starts_what_vsmmu_resolved(host: Session) -> None:
             assert judged.status == 0, judged.stdout.decode() + judged.stderr.decode()
         pid = done(host, "cat /run/libvirt/qemu/lab.pid").strip()
         for name in ("lab", pid):
-            seen = vsmmu(host, "inspect", "--timeout", "60", "-o", "json", name)
+            # One virsh for each question, a second each where everything is emulated.
+            seen = host.run(["vsmmu", "inspect", "--timeout", "240", "-o", "json", name], timeout=300)
             assert seen.status == 0, seen.stdout.decode() + seen.stderr.decode()
             (smmu,) = json.loads(seen.stdout)["vsmmus"]
             guest_sees = {row["name"]: row["guest"] for row in smmu["properties"]}
