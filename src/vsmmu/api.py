@@ -120,6 +120,7 @@ def resolve(
     assume_safe: bool = False,
     allow_mixed: bool = False,
     pin_cmdqv: bool = False,
+    unpin: Iterable[str] = (),
 ) -> Resolution:
     """Choose every value that is ``auto``, or absent where accel=on, so that it fits the host.
 
@@ -134,6 +135,7 @@ def resolve(
     :param assume_safe: take what asks least of the host where a fact is unknown.
     :param allow_mixed: let one vSMMU stand for two host SMMUs.
     :param pin_cmdqv: pin cmdqv, too.
+    :param unpin: names of properties whose written values are forgotten first, as those of another host.
     :return: the answer. ``answer["smmuv3.0"]`` are the values of one vSMMU, each with its rule, reason and
         sources; ``answer.vm`` is the VM with the values written into it, None if there are ``problems``.
     :raise UsageError: an option that has no such form.
@@ -151,6 +153,7 @@ def resolve(
         assume_safe=assume_safe,
         allow_mixed=allow_mixed,
         pin_cmdqv=pin_cmdqv,
+        unpin=unpin,
     )
     return resolve_vm(vm, host, _qemu(qemu), options)
 

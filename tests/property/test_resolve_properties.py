@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -175,3 +176,23 @@ def test_the_same_question_has_the_same_answer(
 ) -> None:
     one, other = (resolve_machine(vm.machine, on, qemu, given) for _ in range(2))
     assert msgspec.json.encode(one) == msgspec.json.encode(other)
+
+
+@given(on=LIKELY, vm=vms(least=1), qemu=qemus, policy=POLICIES, given=options())
+def test_unpinned_it_is_as_if_nothing_had_been_written(
+    on: Host, vm: strategies.Vm, qemu: Qemu, policy: Policy, given: Options
+) -> None:
+    given = given._replace(policy=policy)
+    bare = vm._replace(vsmmus=tuple(("", addresses) for _, addresses in vm.vsmmus))
+    anew = resolve_machine(vm.machine, on, qemu, given._replace(unpin=tuple(PROPERTIES)))
+    assert values(anew) == values(resolve_machine(bare.machine, on, qemu, given))
+    assume(not anew.problems)
+    written = vm.command.edit(anew.edits)
+    # Nothing but values of the vSMMUs has changed, each at its place; what was not written stands behind.
+    for old, new in zip(vm.command.words, written.words, strict=True):
+        assert new == old or (old.startswith("arm-smmuv3,") and _names(new).startswith(_names(old)))
+
+
+def _names(word: str) -> str:
+    """The words of an option's argument without the values of the five properties."""
+    return re.sub(rf"\b({'|'.join(PROPERTIES)})=\w+", r"\1=", word)

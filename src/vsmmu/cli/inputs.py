@@ -10,6 +10,7 @@ from vsmmu.api import load_qemu, read_vm, read_vm_file
 from vsmmu.cli.hosts import read_host
 from vsmmu.errors import UsageError
 from vsmmu.policy.options import make_options
+from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
     from vsmmu.cli.options import Question
@@ -92,6 +93,7 @@ def _options(question: Question) -> Options:
         allow_mixed=question.allow_mixed,
         pin_cmdqv=question.pin_cmdqv,
         ceiling=_ceiling(question.baseline) if question.baseline else None,
+        unpin=tuple(PROPERTIES) if "all" in question.unpin else question.unpin,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
+from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, spell_version
 
 __all__ = ["OPTIONS", "Option", "options_of"]
@@ -29,6 +29,7 @@ class Option(NamedTuple):
     :param choices: what a *choice* can be.
     :param default: the value where nothing is written.
     :param supposed: what is taken where nothing is written, if the verb has to know that nothing was written.
+    :param bare: the value where the option stands without one of its choices behind it.
     :param variable: the environment variable that is read where nothing is written.
     :param complete: what a shell offers besides files; empty for what the kind says.
     :param name: what the verb calls the value, where it is not the last of ``names``.
@@ -42,6 +43,7 @@ class Option(NamedTuple):
     choices: tuple[str, ...] = ()
     default: str | float | None = None
     supposed: str = ""
+    bare: str = ""
     most: float | None = None
     multiple: bool = False
     required: bool = False
@@ -140,6 +142,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
            "Take no more than all hosts of a pool offer: what vsmmu baseline -o json printed.", "path",
            metavar="FILE[#POOL]"),
     Option("--pin-cmdqv", (*_VM, "plan"), "Pin cmdqv, too, instead of leaving it to QEMU.", "flag"),
+    Option("--unpin", ("resolve", "explain", "run"),
+           "Forget the written value of PROPERTY first, as one of another host; alone, of all. Repeatable.",
+           "choice", metavar="[PROPERTY]", choices=(*PROPERTIES, "all"), bare="all", multiple=True),
+    Option("--in-place", ("resolve",),
+           "Write the result into the file, whole or not at all; its mode and owner stay. Never vm.sh > "
+           "vm.sh: the shell empties it before vsmmu starts.", "flag"),
+    Option("--backup", ("resolve",),
+           "With --in-place: keep what the file was as FILE~, if it changes.", "flag"),
     Option("--diff", ("resolve",), "Show the change instead; exit status 1 if there is one.", "flag"),
     Option("--trace", ("check",), "Show what happens in which phase.", "flag"),
     Option("-q --quiet", ("check",), "Print nothing; the exit status tells.", "flag"),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial, update_wrapper
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -32,11 +32,23 @@ class VmCommand(click.Command):
             at = args.index("--")
             ctx.meta[_WORDS] = tuple(args[at + 1 :])
             args = args[:at]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, list(_with_bare_values(args, ctx.info_name or "")))
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The usage line, with the form that click cannot know."""
         return ["[OPTIONS]", "[VM | -- QEMU-COMMAND...]"]
+
+
+def _with_bare_values(args: list[str], verb: str) -> Iterator[str]:
+    """The arguments, with what an option means that stands without one of its choices behind it.
+
+    click would take whatever comes next, such as the VM.
+    """
+    bare = {row.names: row for row in options_of(verb) if row.bare}
+    for word, following in zip(args, [*args[1:], ""], strict=False):
+        yield word
+        if word in bare and following not in bare[word].choices:
+            yield bare[word].bare
 
 
 def given_words(ctx: click.Context) -> tuple[str, ...] | None:
@@ -62,6 +74,7 @@ class Question(NamedTuple):
     allow_mixed: bool
     pin_cmdqv: bool
     baseline: str | None = None
+    unpin: tuple[str, ...] = ()
 
 
 def parameters(verb: str, question: type[Any] | None = None) -> Callable[[_Verb], _Verb]:
@@ -84,7 +97,7 @@ def _asking(function: _Verb, question: type[Any]) -> _Verb:
     def invoke(**given: Any) -> Any:
         if "words" in question._fields:
             given["words"] = given_words(click.get_current_context())
-        mine = {name: given.pop(name) for name in question._fields}
+        mine = {name: given.pop(name) for name in question._fields if name in given}
         return function(question(**mine), **given)
 
     return update_wrapper(invoke, function)

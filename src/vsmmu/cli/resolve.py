@@ -21,54 +21,67 @@ Examples:
   vsmmu resolve --host builtin:gb200 --diff vm.sh
   virsh dumpxml --inactive VM | vsmmu resolve | virsh define /dev/stdin
   vsmmu resolve --smmu 0009:01:00.0 vm.sh            no endpoint yet: say for which SMMU
+  vsmmu resolve --in-place --backup --unpin vm.sh    a VM from another host; vm.sh~ is what it was
   vsmmu resolve -o nul vm.sh | xargs -0 env          run what comes out
 """
 
 
 @click.command("resolve", cls=VmCommand, epilog=_EXAMPLES)
 @parameters("resolve", Question)
-def command(question: Question, diff: bool, output: str) -> int:
+def command(question: Question, diff: bool, in_place: bool, backup: bool, output: str) -> int:
     """Pin what is auto, or not written where accel=on, to values that fit the host.
 
     VM is a file (a script, a systemd unit, libvirt's log of a domain, ps, NUL-separated words; or a
     domain's XML), - for standard input, a process id of QEMU, its QMP socket, or a libvirt domain. It is
     printed with the values written into it and everything else as it was. What you wrote yourself stays,
-    and is checked. Nothing is printed that QEMU or libvirt would refuse.
+    and is checked. Nothing is printed, or written, that QEMU or libvirt would refuse.
     """
+    from vsmmu.cli.in_place import changed, file_of, write_back
     from vsmmu.cli.inputs import read_inputs
     from vsmmu.policy.resolver import resolve
 
+    path = file_of(question) if in_place else ""
     inputs = read_inputs(question)
-    if output == "nul" and inputs.vm.domain is not None:
-        from vsmmu.errors import UsageError
-
-        raise UsageError(
-            "output-form", "-o nul is for command lines, and the VM is a libvirt domain", next="leave -o out"
-        )
+    _refuse_forms(inputs.vm, output, in_place=in_place, backup=backup)
     resolution = resolve(inputs.vm, inputs.host, inputs.qemu, inputs.options)
     edited = resolution.vm
     for note in () if resolution.problems else resolution.notes:
         console.remark(f"note: {note}", "note")
+    if path and edited is not None and not resolution.problems:
+        write_back(path, inputs.vm, edited, backup=backup)
+    status = 1 if diff and not path and changed(inputs.vm, edited) else 0
     if output == "json":
         from vsmmu.cli.documents import resolution_document
 
         console.answer(resolution_document(resolution, inputs.machine))
         if resolution.problems:
             console.remark(resolution.problems[0], "error")
-        return 1 if resolution.problems or (diff and _changed(inputs.vm, edited)) else 0
+        return 1 if resolution.problems else status
     resolution.require()
     assert edited is not None  # noqa: S101 - there is no problem
     if diff:
         from vsmmu.cli.diff import difference
 
         console.raw(difference(inputs.vm, edited))
-        return 1 if _changed(inputs.vm, edited) else 0
-    _print(edited, nul=output == "nul")
-    return 0
+    elif not path:
+        _print(edited, nul=output == "nul")
+    return status
 
 
-def _changed(before: Vm, after: Vm | None) -> bool:
-    return after is not None and before.render() != after.render()
+def _refuse_forms(vm: Vm, output: str, *, in_place: bool, backup: bool) -> None:
+    """Refuse options that do not go together, or not with this kind of VM."""
+    from vsmmu.errors import UsageError
+
+    if output == "nul" and vm.domain is not None:
+        raise UsageError(
+            "output-form", "-o nul is for command lines, and the VM is a libvirt domain", next="leave -o out"
+        )
+    if output == "nul" and in_place:
+        raise UsageError(
+            "output-form", "--in-place writes the form that the file has", next="leave -o nul out"
+        )
+    if backup and not in_place:
+        raise UsageError("usage", "--backup is of the file that --in-place writes", next="add --in-place")
 
 
 def _print(vm: Vm, *, nul: bool) -> None:

@@ -208,7 +208,7 @@ def read_bounded(path: str, limit: int, what: str, *, regular: bool = False) -> 
     return data
 
 
-def write_whole(path: str, data: bytes) -> None:
+def write_whole(path: str, data: bytes, *, like: str = "") -> None:
     """Write a file so that a reader finds the old one or the new one, whole, also after a loss of power.
 
     The new one is made beside it, under a name that begins with a dot, and renamed; it keeps the old one's
@@ -216,6 +216,7 @@ def write_whole(path: str, data: bytes) -> None:
     replaced, as with a shell's ``>``. What a killed writer has left beside it, the next one removes. What is
     no regular file (a device, a FIFO, ``/dev/stdout``) cannot be replaced: it is written to.
 
+    :param like: the file whose permissions and owner it gets instead, as a backup does.
     :raise OSError: as the kernel says.
     """
     try:
@@ -226,7 +227,7 @@ def write_whole(path: str, data: bytes) -> None:
     if old is not None and (not stat.S_ISREG(old.st_mode) or _open_file(path) is not None):
         _write_through(path, data)
     else:
-        _replace(target, data, old)
+        _replace(target, data, os.stat(like) if like else old)  # noqa: PTH116
 
 
 def _open_file(path: str) -> tuple[str, int] | None:

@@ -105,6 +105,7 @@ def _resolve(
     from vsmmu.policy.options import make_options
     from vsmmu.policy.resolver import resolve
     from vsmmu.qemu.versions import is_vendor_machine, parse_version
+    from vsmmu.smmuv3.properties import PROPERTIES
 
     load = load or load_host
     domain = read_domain_xml(data, _WHERE)
@@ -115,8 +116,6 @@ def _resolve(
     if not any(entry.is_smmuv3 and entry.accelerated for entry in domain.reading.iommus):
         return HookOutcome(data, changed=False)
     corrected = tuple(corrections(domain.reading))
-    if settings.values == "resolve":
-        domain = domain.forget()
     vendor = is_vendor_machine(domain.machine().machine_type)
     options = make_options(
         policy=settings.policy,
@@ -124,6 +123,7 @@ def _resolve(
         libvirt=settings.libvirt,
         also=settings.also,
         assume_safe=settings.assume_safe,
+        unpin=tuple(PROPERTIES) if settings.values == "resolve" else (),
     )
     host = load(_facts(settings, vmi))
     resolution = resolve(domain, host, parse_version(settings.qemu), options)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from vsmmu.errors import UsageError
 from vsmmu.pci import normal_address
 from vsmmu.qemu.versions import is_vendor_machine
+from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +51,7 @@ class Options(NamedTuple):
     :param allow_mixed: let one vSMMU serve two host SMMUs (QEMU starts, attaching fails later).
     :param pin_cmdqv: also write cmdqv.
     :param ceiling: a baseline that the values must not exceed.
+    :param unpin: properties whose written values are forgotten first, as those of another host.
     """
 
     policy: Policy = "common"
@@ -62,6 +64,7 @@ class Options(NamedTuple):
     allow_mixed: bool = False
     pin_cmdqv: bool = False
     ceiling: Ceiling | None = None
+    unpin: tuple[str, ...] = ()
 
     def complete(self, machine: Machine) -> Machine:
         """The VM with :attr:`machine_type`, where it has none, or one that a distribution made of its own.
@@ -103,10 +106,11 @@ def make_options(
     allow_mixed: bool = False,
     pin_cmdqv: bool = False,
     ceiling: Ceiling | None = None,
+    unpin: Iterable[str] = (),
 ) -> Options:
     """Options from texts as people write them: addresses in any spelling, a version of libvirt.
 
-    :raise UsageError: ``address`` or ``libvirt-version``.
+    :raise UsageError: ``address``, ``libvirt-version`` or ``property-name``.
     """
     coming = also if isinstance(also, Mapping) else {"": also}
     named = {"": smmu} if isinstance(smmu, str) else smmu
@@ -121,7 +125,20 @@ def make_options(
         allow_mixed=allow_mixed,
         pin_cmdqv=pin_cmdqv,
         ceiling=ceiling,
+        unpin=_properties(unpin),
     )
+
+
+def _properties(names: Iterable[str]) -> tuple[str, ...]:
+    given = tuple(names)
+    for name in given:
+        if name not in PROPERTIES:
+            raise UsageError(
+                "property-name",
+                f"{name!r:.80} is no property of a vSMMU that depends on the host",
+                next=f"name some of {', '.join(PROPERTIES)}",
+            )
+    return given
 
 
 def _libvirt(text: str | None) -> Version | None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Resolve a VM: choose every value, apply the edits in memory, and ask the model for the verdict.
 
-Only what is ``auto``, or absent where ``accel=on``, is resolved; what the user wrote stays and is checked.
+Only what is ``auto``, or absent where ``accel=on``, is resolved; what the user wrote stays and is checked,
+unless :attr:`vsmmu.policy.options.Options.unpin` names it.
 Nothing is offered for writing that the model says would not start.
 """
 
@@ -18,6 +19,7 @@ from vsmmu.policy.candidates import Served, served_by
 from vsmmu.policy.options import Options
 from vsmmu.policy.result import Action, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.policy.rules import Choice, ceiling_source, choose, choose_cmdqv, qemu_auto, read_sources
+from vsmmu.policy.unpinning import overlaid, unpinned
 from vsmmu.qemu.board import not_modelled, with_globals
 from vsmmu.qemu.outcome import unjudged
 from vsmmu.qemu.process import start
@@ -102,10 +104,12 @@ def resolve_machine(
         return _handed_back(unjudged(other, str(qemu), machine.machine_type), host, options)
     # The newest machine type stands in for one that QEMU does not have; the model refuses it below.
     kind = machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, f"virt-{qemu}")
+    forgotten = tuple(unpinned(machine, options.unpin, qemu))
+    machine = machine.edited(forgotten)
     context = _Context(machine, host, qemu, kind, options)
     topology = topology or Topology.of(with_globals(machine))
     settled = tuple(_settle_all(context, topology))
-    edits = tuple(edit for entry in settled for edit in entry.edits)
+    edits = overlaid(forgotten, (edit for entry in settled for edit in entry.edits))
     edits += tuple(_software_edits(context))
     own = (*(problem for entry in settled for problem in entry.problems), *_check_names(machine, options))
     resolved = tuple(entry.resolution for entry in settled)

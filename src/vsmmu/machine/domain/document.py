@@ -21,7 +21,7 @@ from vsmmu.machine.domain.reader import DomainReading, read_domain
 from vsmmu.machine.domain.spans import Splice, TagChange, apply, change_tag, verify_tag
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.topology import Topology
-from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
+from vsmmu.smmuv3.properties import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -133,20 +133,6 @@ class DomainXml:
             ),
             pluggable=pluggable,
         )
-
-    def forget(self) -> DomainXml:
-        """The same with the values that depend on the host as ``auto``, where an accelerated SMMU has them.
-
-        Only to be resolved: libvirt refuses ``auto``. Each attribute stays at its place.
-        """
-        changes: dict[int, TagChange] = {}
-        for iommu in self.reading.iommus:
-            if iommu.is_smmuv3 and iommu.accelerated and iommu.driver is not None:
-                names = [entry.name for entry in REGISTER_PROPERTIES if entry.name in iommu.settings]
-                plain = _changes(iommu, {}).get(iommu.driver.start, TagChange())
-                drop = plain.drop - set(names)
-                changes[iommu.driver.start] = TagChange(dict.fromkeys(names, AUTO), plain.renames, drop)
-        return self._changed(changes)
 
     def accelerate(self) -> DomainXml:
         """The same with ``accel='on'`` on every SMMUv3 with ``pciBus`` and a function of the host behind."""

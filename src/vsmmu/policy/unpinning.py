@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unpinning: edits that turn written values of accelerated vSMMUs into ``auto``, to be resolved anew.
+
+``auto`` takes the value's place, and not nothing: what is resolved then stands where the old value stood,
+and what is left to QEMU means the same with every machine type. A domain leaves the attribute out for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vsmmu.diagnostic import Edit
+from vsmmu.machine.model import VSMMU_TYPES
+from vsmmu.qemu.settings import read_bool
+from vsmmu.smmuv3.properties import AUTO, PROPERTIES
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+
+    from vsmmu.machine.model import Machine
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["overlaid", "unpinned"]
+
+
+def unpinned(machine: Machine, names: Container[str], qemu: Qemu) -> Iterator[Edit]:
+    """The edits that forget the written values of ``names``; what this QEMU has no such property for stays.
+
+    :param names: of the five properties of :mod:`vsmmu.smmuv3.properties`.
+    """
+    given = {entry.property: entry.value for entry in machine.globals if entry.driver in VSMMU_TYPES}
+    for device in machine.vsmmus:
+        written = {**given, **device.properties}
+        if read_bool(written.get("accel", False)):
+            for name, entry in PROPERTIES.items():
+                if name in names and qemu.has(entry) and written.get(name, AUTO) != AUTO:
+                    yield Edit(device.number, name, AUTO)
+
+
+def overlaid(first: Iterable[Edit], then: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Both, with at most one edit of a property: the later one."""
+    return tuple({(edit.device, edit.property): edit for edit in (*first, *then)}.values())
