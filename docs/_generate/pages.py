@@ -15,10 +15,11 @@ from markdown import code, page, prose, table
 from vsmmu.cli.main import cli
 from vsmmu.cli.option_table import OPTIONS
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
-from vsmmu.codes import code_table
+from vsmmu.codes import code_table, message_causes
 from vsmmu.errors import VsmmuError
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.libvirt.rules import RULES
+from vsmmu.libvirt.wording import WORDINGS
 from vsmmu.policy import rules
 from vsmmu.qemu.compat import BASE, CHECKS
 from vsmmu.qemu.texts import MESSAGES
@@ -100,7 +101,7 @@ def errors() -> str:
         "What each means in any case, and what to do; the message itself has the names and numbers. "
         "Refusals that QEMU itself would print have codes of their own, see [](qemu-messages.md), and so "
         "have the rules for libvirt domains, see [](domain-lint.md). A code without an exit status is one "
-        "line of an answer, or made from a table.",
+        "line of an answer, or made from a table. `vsmmu explain CODE` prints one.",
         table(("code", "exit status", "cause", "what to do"), rows),
     )
 
@@ -215,15 +216,26 @@ def _guest(key: str) -> str:
 
 def messages() -> str:
     """QEMU's refusals."""
+    causes = message_causes()
     rows = [
-        (code(entry.code), code(f"{entry.prefix}{entry.text}".replace("\n", " / ")), prose(entry.remedy))
+        (
+            code(entry.code),
+            code(f"{entry.prefix}{entry.text}".replace("\n", " / ")),
+            prose(causes[entry.code].cause),
+            prose(causes[entry.code].about),
+            prose(causes[entry.code].since),
+            prose(entry.remedy),
+            prose(causes[entry.code].costs),
+        )
         for entry in MESSAGES.values()
     ]
     return page(
         "QEMU's messages",
         "Every refusal that the model can predict, with QEMU's own text (words in braces stand for what "
-        "QEMU fills in) and what to do. Each has a test that reaches it.",
-        table(("code", "QEMU prints", "remedy"), rows),
+        "QEMU fills in), the cause, the register field, file or option behind it, the QEMU that brought it "
+        "(empty: older than accelerated SMMUv3s), what to do, and what that costs. Each has a test that "
+        "reaches it. `vsmmu explain` prints a row for a code, a sentence or a whole log.",
+        table(("code", "QEMU prints", "cause", "about", "since", "remedy", "what it costs"), rows),
     )
 
 
@@ -233,6 +245,11 @@ def domain_lint() -> str:
         (code(rule.code), rule.severity, prose(rule.what), prose(rule.consequence), prose(rule.remedy))
         for rule in RULES.values()
     ]
+    worded = [
+        (code(row.code), code(row.of), prose(row.next.replace("{known}", "")))
+        for row in WORDINGS
+        if row.of in MESSAGES
+    ]
     return page(
         "Rules for libvirt domains",
         "What `vsmmu check` finds in domain XML, each with its line; words in braces stand for what is "
@@ -240,6 +257,10 @@ def domain_lint() -> str:
         "*warning* may surprise. What libvirt does is held against libvirt "
         f"{spell_version(LATEST_LIBVIRT)}, what QEMU says against {spell_version(LATEST_QEMU)}.",
         table(("code", "", "what", "consequence", "remedy"), rows),
+        "## QEMU's refusals of a domain",
+        "What QEMU would refuse of the domain is said at the element, with the remedy in libvirt's words, "
+        "and some of it under a code of its own. Other [messages of QEMU](qemu-messages.md) keep theirs.",
+        table(("code", "QEMU's", "remedy"), worded),
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vsmmu.policy.result import Resolution
     from vsmmu.qemu.outcome import Verdict
 
-__all__ = ["check", "load_host", "load_qemu", "read_vm", "read_vm_file", "resolve"]
+__all__ = ["check", "load_host", "load_qemu", "read_vm", "read_vm_data", "read_vm_file", "resolve"]
 
 _BUILTIN: Final = "builtin:"
 #: What is called so is a file and no domain, also where there is none.
@@ -96,7 +96,16 @@ def read_vm_file(path: str) -> Vm:
     from vsmmu.host.files import read_bounded
 
     where = "standard input" if path == "-" else path
-    return _read_vm(read_bounded(path, MAX_VM_BYTES, "vm"), where, read_config_file)
+    return read_vm_data(read_bounded(path, MAX_VM_BYTES, "vm"), where)
+
+
+def read_vm_data(data: bytes, where: str) -> Vm:
+    """The VM in what a file or a stream holds.
+
+    :param where: what it is called in errors.
+    :raise InputRefused: as :func:`read_vm`.
+    """
+    return _read_vm(data, where, read_config_file)
 
 
 def _is_socket(path: str) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vsmmu explain``: the rule, the sources and the alternatives of each value."""
+"""``vsmmu explain``: the rule, the sources and the alternatives of each value; or what a message means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from vsmmu.cli.options import Question, VmCommand, parameters
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vsmmu.cli.inputs import Inputs
     from vsmmu.host.evidence import Evidence
+    from vsmmu.machine.vm import Vm
     from vsmmu.policy.result import PropertyResolution, Resolution, Source, VsmmuResolution
 
 __all__ = ["command"]
@@ -21,6 +23,9 @@ __all__ = ["command"]
 _EXAMPLES = """\b
 Examples:
   vsmmu explain --host builtin:gb200 vm.sh
+  vsmmu explain qemu-no-cold-plug
+  vsmmu explain "Host SMMUv3 doesn't support Range Invalidation"
+  journalctl -b | vsmmu explain
   vsmmu explain --qemu 11.0 --host facts.json -o json vm.sh | jq '.vsmmus[].properties[]'
 """
 
@@ -32,12 +37,27 @@ def command(question: Question, output: str) -> int:
 
     Each alternative is tried in the model of QEMU. Takes the same VM and options as resolve. Exit status 1
     if something cannot be resolved.
+
+    In place of a VM: a code, such as qemu-ril; a sentence of QEMU, libvirt or the kernel; or a log with such
+    sentences. Then cause, register or rule, version, remedy and its price are printed, and no host is asked.
     """
-    from vsmmu.cli.inputs import read_inputs
+    from vsmmu.cli.explain_message import explanations_of_name, print_explanations, read_text
+
+    found = explanations_of_name(question)
+    text = read_text(question) if found is None else None
+    if text is not None and text.vm is None:
+        found = text.explanations
+    if found is not None:
+        print_explanations(found, output)
+        return 0
+    return _explain_vm(question, None if text is None else text.vm, output)
+
+
+def _explain_vm(question: Question, vm: Vm | None, output: str) -> int:
     from vsmmu.policy.alternatives import with_alternatives
     from vsmmu.policy.resolver import resolve
 
-    vm, machine, host, qemu, options = read_inputs(question)
+    vm, machine, host, qemu, options = _inputs(question, vm)
     resolution = resolve(vm, host, qemu, options)
     resolution = with_alternatives(resolution, machine, host, qemu, options)
     if output == "json":
@@ -47,6 +67,21 @@ def command(question: Question, output: str) -> int:
     else:
         console.say(*_text(resolution, assumed=question.qemu is None))
     return 1 if resolution.problems else 0
+
+
+def _inputs(question: Question, vm: Vm | None) -> Inputs:
+    """The inputs; where there is no VM of that name, the code that it may be meant to be."""
+    from vsmmu.cli.inputs import read_inputs
+    from vsmmu.errors import HostLacks
+
+    try:
+        return read_inputs(question, vm)
+    except HostLacks as error:
+        if vm is not None or question.file is None:
+            raise
+        from vsmmu.cli.explain_message import with_nearest_code
+
+        raise with_nearest_code(error, question.file) from None
 
 
 def _text(resolution: Resolution, *, assumed: bool) -> Iterator[console.Line]:

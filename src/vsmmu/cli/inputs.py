@@ -37,9 +37,10 @@ class Inputs(NamedTuple):
     options: Options
 
 
-def read_inputs(question: Question) -> Inputs:
+def read_inputs(question: Question, vm: Vm | None = None) -> Inputs:
     """Read all inputs of a verb.
 
+    :param vm: the VM, if it has been read already.
     :raise UsageError: options that contradict each other or the command line.
     :raise InputRefused: malformed input.
     :raise HostLacks: no such file, no facts.
@@ -51,7 +52,7 @@ def read_inputs(question: Question) -> Inputs:
             next="give the facts in a file, or the VM",
         )
     options = _options(question)
-    vm = _read_vm(question)
+    vm = vm or _read_vm(question)
     machine = options.complete(vm.machine())
     return Inputs(vm, machine, read_host(question.host), load_qemu(question.qemu), options)
 

@@ -15,6 +15,7 @@ __all__ = ["DOCUMENTS", "schema_of"]
 DOCUMENTS: Final[dict[str, str]] = {
     "host": "vsmmu.host.facts:Host",
     "resolution": "vsmmu.cli.documents:ResolutionDocument",
+    "explanation": "vsmmu.explanation.model:ExplanationDocument",
     "verdict": "vsmmu.cli.documents:VerdictDocument",
     "probe-plan": "vsmmu.probe.documents:PlanDocument",
     "doctor": "vsmmu.doctor.model:Diagnosis",
