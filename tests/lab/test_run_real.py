@@ -80,6 +80,9 @@ def test_a_guest_runs_with_values_that_inspect_reads_back(host: Session) -> None
         assert [entry["function"] for entry in found["vsmmus"][0]["endpoints"]] == [CARD]  # type: ignore[index]
         # The same by process id; and the disk goes in as foretold.
         assert inspection(host, target=str(vm.pid))[1]["vsmmus"] == found["vsmmus"]
+        # And without a name, among all that run here.
+        (listed,) = json.loads(vsmmu(host, "inspect", "-o", "json").stdout)["vms"]
+        assert (listed["pid"], listed["functions"], listed["drift"]) == (vm.pid, [CARD], False)
         status, answer = inspection(host, "--hotplug", DISK)
         assert (status, answer["hotplug"]["answer"]) == (0, "starts")  # type: ignore[index]
         plug = answer["hotplug"]["command"]  # type: ignore[index]

@@ -23,6 +23,7 @@ Examples:
   vsmmu check --host builtin:gb200 vm.sh
   vsmmu check --qemu 11.0 --trace < /proc/$(pidof qemu-system-aarch64)/cmdline
   vsmmu check -o json vm.sh | jq -r .failure.text
+  vsmmu check --all --qemu 11.1 /etc/vms             what an upgrade would break
 """
 
 
@@ -37,13 +38,26 @@ _ANSWERS: Final = {
 
 @click.command("check", cls=VmCommand, epilog=_EXAMPLES)
 @parameters("check", Question)
-def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
+def command(
+    question: Question, more: tuple[str, ...], every: bool, trace: bool, quiet: bool, output: str
+) -> int:
     """Predict QEMU's verdict on the VM as it is written, with QEMU's own text and the remedy.
 
     Nothing is resolved: what is auto is left to QEMU, as at a real start. A libvirt domain is also held
     against what libvirt drops without a word, refuses, or lets through. Exit status 0 only if QEMU certainly
     starts and nothing is known to fail later; --assume-safe accepts what is unknown.
+
+    With --all, before an upgrade: each VM that is defined here, with the QEMU and libvirt to come (--qemu,
+    --libvirt; for the next kernel, --host with facts of a host that runs it), beside its own QEMU.
     """
+    if every:
+        from vsmmu.cli.check_all import check_all
+
+        return check_all(question, more, quiet=quiet, output=output)
+    if more:
+        from vsmmu.errors import UsageError
+
+        raise UsageError("two-inputs", f"a second VM: {more[0]!r:.80}", next="give one VM, or --all")
     from vsmmu.cli.inputs import read_inputs
     from vsmmu.policy.checking import check
 

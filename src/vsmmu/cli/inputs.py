@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vsmmu.policy.options import Ceiling, Options
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["Inputs", "read_inputs"]
+__all__ = ["Inputs", "options_of_question", "read_inputs"]
 
 
 class Inputs(NamedTuple):
@@ -51,7 +51,7 @@ def read_inputs(question: Question, vm: Vm | None = None) -> Inputs:
             "facts and VM cannot both come from standard input",
             next="give the facts in a file, or the VM",
         )
-    options = _options(question)
+    options = options_of_question(question)
     vm = vm or _read_vm(question)
     machine = options.complete(vm.machine())
     return Inputs(vm, machine, read_host(question.host), load_qemu(question.qemu), options)
@@ -78,7 +78,11 @@ def _read_vm(question: Question) -> Vm:
     return read_vm_file(question.file or "-")
 
 
-def _options(question: Question) -> Options:
+def options_of_question(question: Question) -> Options:
+    """The options of a verb, from texts as people write them.
+
+    :raise UsageError: a text that has not the form that it needs.
+    """
     also: dict[str, list[str]] = {}
     for text in question.also:
         name, address = _scoped(text)

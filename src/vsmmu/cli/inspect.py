@@ -21,6 +21,7 @@ __all__ = ["command"]
 
 _EXAMPLES = """\b
 Examples:
+  vsmmu inspect                                        every VM with an accelerated vSMMU here
   vsmmu inspect /run/vm/qmp.sock
   vsmmu inspect $(pidof qemu-system-aarch64) --pin     the same VM, with its values written down
   vsmmu inspect guest1 --hotplug 0009:02:00.0          a libvirt domain
@@ -31,7 +32,7 @@ Examples:
 @click.command("inspect", epilog=_EXAMPLES)
 @parameters("inspect")
 def command(
-    target: str,
+    target: str | None,
     host: str,
     hotplug: str | None,
     bus: str,
@@ -41,7 +42,7 @@ def command(
     uri: str,
     output: str,
 ) -> int:
-    """Read a running VM's vSMMUs back, beside its configuration and its host.
+    """Read a running VM's vSMMUs back, beside its configuration and its host; without VM, list all that run.
 
     The values are those of the ID registers that the guest reads; QEMU itself keeps saying auto. Exit
     status 1 if something differs from what is configured, or from what the host would give now (drift), or
@@ -50,6 +51,11 @@ def command(
     from vsmmu.cli.hosts import read_host
     from vsmmu.monitor.socket_discovery import read_running
 
+    if target is None:
+        from vsmmu.cli.inspect_all import list_running, refuse_without_vm
+
+        refuse_without_vm({"--hotplug": hotplug, "--bus": bus, "--pin": pin, "--function": functions})
+        return list_running(host, timeout, uri, output)
     facts = read_host(host)
     found = _named(read_running(target, timeout, uri), functions)
     inspection = _inspection(found, facts, hotplug, bus)

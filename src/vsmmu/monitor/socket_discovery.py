@@ -213,8 +213,12 @@ class DomainMonitor:
         """The domain as it is configured: what its next start takes."""
         return self._virsh("dumpxml", "--inactive", self._domain)
 
+    def listed(self, *, running: bool) -> bytes:
+        """The names of all domains, a line each: those that run, or all that are defined."""
+        return self._virsh("list", "--name", *(() if running else ("--all",)))
+
     def _virsh(self, *words: str) -> bytes:
-        where = f"domain {self._domain:.80}"
+        where = f"domain {self._domain:.80}" if self._domain else self._uri
         try:
             said = output_of(
                 ["virsh", "-c", self._uri, *words],
