@@ -31,6 +31,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "show": ("vsmmu.cli.show", "Show a host: its SMMUs and what each offers."),
     "probe": ("vsmmu.cli.probe", "Ask the kernel what the host's SMMUs are."),
     "doctor": ("vsmmu.cli.doctor", "Is this host ready, and what to do if not?"),
+    "bundle": ("vsmmu.cli.bundle", "Pack what a bug report needs, without names and secrets."),
     "emulate": ("vsmmu.cli.emulate", "Run a program against another host's kernel interface."),
     "compare": ("vsmmu.cli.compare", "Would what runs on one host run on another?"),
     "baseline": ("vsmmu.cli.baseline", "Say which values hold on all hosts of a pool."),

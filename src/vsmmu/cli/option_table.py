@@ -75,7 +75,7 @@ def _output(*verbs: str, more: tuple[str, ...] = ()) -> Option:
 
 
 #: Verbs about one VM, about the hosts of a fleet, and about this or another host.
-_VM: Final = ("resolve", "explain", "check", "run")
+_VM: Final = ("resolve", "explain", "check", "run", "bundle")
 _FLEET: Final = ("compare", "baseline", "report")
 _HOST: Final = (*_VM, "plan", "inspect", "show", "label", "kubevirt capabilities")
 _LAB: Final = ("lab run", "lab shell")
@@ -83,7 +83,7 @@ _LAB: Final = ("lab run", "lab shell")
 _SAFE: Final = ", ".join(f"{entry.name}={entry.spell(entry.safe)}" for entry in REGISTER_PROPERTIES)
 _QEMU: Final = Option(
     "--qemu",
-    ("resolve", "explain", "check", "plan"),
+    ("resolve", "explain", "check", "plan", "bundle"),
     "Which QEMU will run it: a version such as 11.0, or a binary to ask.",
     metavar="VERSION|BINARY",
     supposed=spell_version(LATEST_QEMU),
@@ -188,6 +188,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
            "Add ATS and PASID of the functions from the text of lspci -vvv.", "path", metavar="FILE"),
     Option("--registers", ("show",), "Show every field of the ID registers that is known.", "flag"),
     Option("--evidence", ("show",), "Show where each value comes from.", "flag"),
+    Option("--contribute", ("show",),
+           "Print the facts as a built-in host would have them: without names, called after the product.",
+           "flag"),
+    Option("--log", ("bundle",),
+           "QEMU's, libvirt's or the kernel's log, of which what matters is taken. Repeatable.", "path",
+           metavar="FILE", multiple=True, name="logs"),
+    Option("--write", ("bundle",), "Write it there once it has been shown.", "new-file", metavar="FILE"),
+    Option("--yes", ("bundle",), "Write it without asking.", "flag"),
     Option("--list", ("show",), "List the built-in hosts.", "flag", name="list_hosts"),
     Option("--bind", ("probe",),
            "Bind this one to vfio-pci for the moment.", metavar="DEVICE", multiple=True),

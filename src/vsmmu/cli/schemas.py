@@ -18,6 +18,7 @@ DOCUMENTS: Final[dict[str, str]] = {
     "explanation": "vsmmu.explanation.model:ExplanationDocument",
     "verdict": "vsmmu.cli.documents:VerdictDocument",
     "survey": "vsmmu.policy.survey:Survey",
+    "bundle": "vsmmu.bundle.model:Bundle",
     "probe-plan": "vsmmu.probe.documents:PlanDocument",
     "doctor": "vsmmu.doctor.model:Diagnosis",
     "plan": "vsmmu.plan.model:Plan",
