@@ -17,7 +17,7 @@ from vsmmu.machine.command_line.sources import is_emulator
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.topology import Topology
 from vsmmu.monitor.inspection import Inspection, inspect
-from vsmmu.monitor.socket_discovery import monitor_paths, process_words, read_running
+from vsmmu.monitor.socket_discovery import process_words, read_running
 from vsmmu.pci import normal_address
 from vsmmu.qemu.board import with_globals
 from vsmmu.qemu.settings import read_bool
@@ -69,7 +69,6 @@ class _Process(NamedTuple):
     pid: int
     name: str
     machine: Machine
-    has_socket: bool
 
 
 def running_vms(host: Host, seconds: float, uri: str, unseen: Iterable[Diagnostic] = ()) -> RunningVms:
@@ -133,7 +132,7 @@ def _process(pid: int) -> _Process | None:
         return None
     named = [option.settings("guest") for option in line.options() if option.name == "name"]
     name = str(named[-1].get("guest", "")) if named else ""
-    return _Process(pid, name, machine, any(True for _ in monitor_paths(line)))
+    return _Process(pid, name, machine)
 
 
 def _executable(pid: int) -> str:
@@ -164,8 +163,7 @@ def _functions(machine: Machine) -> Iterator[str]:
 
 
 def _of_process(process: _Process, host: Host, seconds: float, uri: str) -> RunningVm:
-    target = str(process.pid) if process.has_socket or not process.name else process.name
-    inspection, problems = _inspected(target, host, seconds, uri)
+    inspection, problems = _inspected(str(process.pid), host, seconds, uri)
     return _vm(
         process.name,
         process.pid,
