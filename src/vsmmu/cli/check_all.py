@@ -90,12 +90,22 @@ def _defined(paths: tuple[str, ...]) -> tuple[list[DefinedVm], list[Diagnostic]]
 
 
 def _own_qemu(vm: Vm) -> Qemu | None:
-    """The QEMU that the VM names, if it is here and can be asked."""
+    """The QEMU that the VM names, if it is here and may be asked.
+
+    To be asked it is started, and a file in a directory may name anything: only what root has installed is.
+    """
+    import os
+
+    from vsmmu.machine.command_line.sources import is_emulator
     from vsmmu.monitor.binary_cache import find, installed
 
     program = vm.machine().program
     try:
-        return installed(find(program, vm.command_line.prefix if vm.command_line else ())).qemu
+        path = find(program)
+        state = os.stat(path)  # noqa: PTH116
+        if not is_emulator(program) or state.st_uid or state.st_mode & 0o022:
+            return None
+        return installed(path).qemu
     except (VsmmuError, OSError):
         return None
 

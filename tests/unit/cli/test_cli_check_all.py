@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,3 +96,25 @@ def test_what_cannot_be_asked_is_refused(
 ) -> None:
     assert run(["check", *GB200, *words]) == status
     assert f"[{code}]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "asked"),
+    [
+        (0o755, "qemu-system-aarch64", os.geteuid() == 0),
+        (0o777, "qemu-system-aarch64", False),
+        (0o755, "other", False),
+    ],
+)
+def test_what_a_file_names_is_not_started_unless_root_installed_it(
+    tmp_path: Path, mode: int, name: str, asked: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / name
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    program.chmod(mode)
+    (tmp_path / "vm.sh").write_text(
+        SCRIPT.format(machine="virt", values="").replace("qemu-system-aarch64", str(program))
+    )
+    run(["check", "--all", *GB200, str(tmp_path / "vm.sh")])
+    assert (tmp_path / "started").exists() is asked
+    assert f"{tmp_path}/vm.sh  -             -    starts" in capsys.readouterr().out
