@@ -67,7 +67,8 @@ def check_all(question: Question, paths: tuple[str, ...], *, quiet: bool, output
         console.answer(survey)
     elif not quiet:
         console.say(*_text(survey))
-    return 0 if all(vm.startable for vm in vms) else 1
+    looked = bool(vms) or not unseen
+    return 0 if looked and all(vm.startable for vm in vms) else 1
 
 
 def _defined(paths: tuple[str, ...]) -> tuple[list[DefinedVm], list[Diagnostic]]:

@@ -118,3 +118,11 @@ def test_what_a_file_names_is_not_started_unless_root_installed_it(
     run(["check", "--all", *GB200, str(tmp_path / "vm.sh")])
     assert (tmp_path / "started").exists() is asked
     assert f"{tmp_path}/vm.sh  -             -    starts" in capsys.readouterr().out
+
+
+def test_where_nothing_could_be_looked_at_the_answer_is_no_yes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert run(["check", "--all", *GB200, str(tmp_path)]) == 1
+    assert "0 VMs" in capsys.readouterr().out
