@@ -72,7 +72,8 @@ def _versions(inputs: Inputs, question: Question) -> dict[str, str]:
     from vsmmu.versions import LATEST_LIBVIRT, spell_version
 
     assumed = "" if question.qemu is not None else " (assumed)"
-    libvirt = question.libvirt or f"{spell_version(LATEST_LIBVIRT)} (assumed)"
+    given = inputs.options.libvirt
+    libvirt = spell_version(given) if given else f"{spell_version(LATEST_LIBVIRT)} (assumed)"
     return {
         "vsmmu": __version__,
         "python": ".".join(map(str, sys.version_info[:3])),

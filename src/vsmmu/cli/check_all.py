@@ -61,7 +61,7 @@ def check_all(question: Question, paths: tuple[str, ...], *, quiet: bool, output
             vms.append(survey_vm(name, vm, host, qemu, options, own=own, assume_safe=safe))
         except VsmmuError as error:
             vms.append(unread_vm(name, error))
-    libvirt = question.libvirt or spell_version(LATEST_LIBVIRT)
+    libvirt = spell_version(options.libvirt or LATEST_LIBVIRT)
     survey = Survey(host.name, str(qemu), libvirt, tuple(vms), tuple(unseen))
     if output == "json":
         console.answer(survey)
