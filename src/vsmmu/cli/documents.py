@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vsmmu.diagnostic import Diagnostic
+from vsmmu.diagnostic import Diagnostic, spelled
 from vsmmu.policy.result import Resolution, ResolutionSummary
 from vsmmu.qemu.outcome import Answer, Verdict
 
@@ -81,7 +81,9 @@ def resolution_document(resolution: Resolution, machine: Machine) -> ResolutionD
         answer=resolution.verdict.answer if resolution.verdict else None,
         command_line=None if line is None else list(line.words),
         domain=None if domain is None else domain.text(),
-        written=[WrittenValue(names[edit.device], edit.property, edit.value) for edit in resolution.edits],
+        written=[
+            WrittenValue(names[edit.device], edit.property, spelled(edit.value)) for edit in resolution.edits
+        ],
     )
 
 
