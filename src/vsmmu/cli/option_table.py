@@ -73,7 +73,7 @@ def _output(*verbs: str, more: tuple[str, ...] = ()) -> Option:
 
 
 #: Verbs about one VM, about the hosts of a fleet, and about this or another host.
-_VM: Final = ("resolve", "explain", "check", "run")
+_VM: Final = ("resolve", "explain", "check", "fix", "run")
 _FLEET: Final = ("compare", "baseline", "report")
 _HOST: Final = (*_VM, "plan", "inspect", "show", "label", "kubevirt capabilities")
 _LAB: Final = ("lab run", "lab shell")
@@ -81,7 +81,7 @@ _LAB: Final = ("lab run", "lab shell")
 _SAFE: Final = ", ".join(f"{entry.name}={entry.spell(entry.safe)}" for entry in REGISTER_PROPERTIES)
 _QEMU: Final = Option(
     "--qemu",
-    ("resolve", "explain", "check", "plan"),
+    ("resolve", "explain", "check", "fix", "plan"),
     "Which QEMU will run it: a version such as 11.0, or a binary to ask.",
     metavar="VERSION|BINARY",
     supposed=spell_version(LATEST_QEMU),
@@ -141,6 +141,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
            metavar="FILE[#POOL]"),
     Option("--pin-cmdqv", (*_VM, "plan"), "Pin cmdqv, too, instead of leaving it to QEMU.", "flag"),
     Option("--diff", ("resolve",), "Show the change instead; exit status 1 if there is one.", "flag"),
+    Option("--accelerate", ("fix",),
+           "Move every function of the host behind a vSMMU for its host SMMU, and pin the values.",
+           "flag"),
+    Option("--unpin", ("fix",),
+           "Also change values that are written and that the host or QEMU does not have.", "flag"),
+    Option("--only", ("fix",), "Mend only faults with this code. Repeatable.", metavar="CODE", multiple=True),
+    Option("--diff", ("fix",), "Show each change instead, with code and reason.", "flag"),
+    Option("--in-place", ("fix",), "Write the VM's file instead, if the result would start.", "flag"),
+    Option("--backup", ("fix",), "With --in-place: keep the old file as FILE~.", "flag"),
     Option("--trace", ("check",), "Show what happens in which phase.", "flag"),
     Option("-q --quiet", ("check",), "Print nothing; the exit status tells.", "flag"),
     Option("--dry-run", ("run",), "Print the command that would be started, and what is opened.", "flag"),
@@ -254,7 +263,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
            "Pass standard input on, read to its end first.", "flag", name="with_stdin"),
     Option("--yes", ("lab clean",), "Do not ask.", "flag"),
     # The answer
-    _output("explain", "check", "inspect", "probe", "doctor"),
+    _output("explain", "check", "fix", "inspect", "probe", "doctor"),
     _output("resolve", "capture", more=("nul",)),
     _output("plan", more=("nul", "xml", "tree", "svg")),
     _output("show", more=("tree", "svg")),

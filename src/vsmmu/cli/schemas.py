@@ -16,6 +16,7 @@ DOCUMENTS: Final[dict[str, str]] = {
     "host": "vsmmu.host.facts:Host",
     "resolution": "vsmmu.cli.documents:ResolutionDocument",
     "verdict": "vsmmu.cli.documents:VerdictDocument",
+    "fix": "vsmmu.cli.documents:MendingDocument",
     "probe-plan": "vsmmu.probe.documents:PlanDocument",
     "doctor": "vsmmu.doctor.model:Diagnosis",
     "plan": "vsmmu.plan.model:Plan",

@@ -18,7 +18,7 @@ from vsmmu.machine.command_line.text_edits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vsmmu.diagnostic import Change
     from vsmmu.machine.command_line.device_options import Draft
@@ -84,7 +84,7 @@ def _changes(line: _Line, edit: Edit, changes: dict[int, list[Splice]]) -> Itera
         return spliced(words[at], changes.get(at, ()))
 
     if edit.device == MACHINE:
-        yield from _machine_changes(line, edit)
+        yield from _machine_changes(line, edit, text)
         return
     draft = line.drafts[edit.device]
     word = draft.set_words.get(edit.property)
@@ -100,16 +100,17 @@ def _changes(line: _Line, edit: Edit, changes: dict[int, list[Splice]]) -> Itera
         yield draft.word, setter(text(draft.word), edit.property, edit.value)
 
 
-def _machine_changes(line: _Line, edit: Edit) -> Iterator[tuple[int, Splice]]:
+def _machine_changes(line: _Line, edit: Edit, text: Callable[[int], str]) -> Iterator[tuple[int, Splice]]:
     """The same in the options of ``-machine``, where ``_`` and ``-`` are the same."""
     keys = {edit.property, edit.property.replace("-", "_")}
     found = line.machine_options
     if edit.value is not None:
         if not found:
-            raise _refused(edit, "the command line", "there is no -machine", "add -machine virt")
-        yield found[-1].last, set_in_opts(found[-1].text, edit.property, edit.value, "type")
+            raise _refused(edit, "the machine", "there is no -machine", "add -machine virt")
+        at = found[-1].last
+        yield at, set_in_opts(text(at), edit.property, edit.value, "type")
     for option in found if edit.value is None else ():
-        for change in unset_in_opts(option.text, keys, "type"):
+        for change in unset_in_opts(text(option.last), keys, "type"):
             yield option.last, change
 
 

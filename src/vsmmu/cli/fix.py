@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vsmmu fix``: the VM with its faults mended, where the mend is certain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vsmmu.cli import console
+from vsmmu.cli.options import Question, VmCommand, parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.mend.mending import Mended, Mending
+
+__all__ = ["command"]
+
+_EXAMPLES = """\b
+Examples:
+  vsmmu fix --host builtin:gb200 --diff vm.sh
+  vsmmu fix --accelerate --unpin vm.sh               a vSMMU for every function, values of this host
+  vsmmu fix --in-place --backup vm.xml
+  vsmmu fix --accelerate VM | virsh define /dev/stdin
+"""
+
+
+@click.command("fix", cls=VmCommand, epilog=_EXAMPLES)
+@parameters("fix", Question)
+def command(
+    question: Question,
+    accelerate: bool,
+    unpin: bool,
+    only: tuple[str, ...],
+    diff: bool,
+    in_place: bool,
+    backup: bool,
+    output: str,
+) -> int:
+    """Mend what would keep the VM from starting, as far as each mend is certain.
+
+    The VM is printed with the changes in it and everything else as it was. Where there are two ways to mend
+    a fault none is taken, and both are named. What is mended is judged again: nothing is printed that QEMU
+    or libvirt would refuse, and what is left is listed. Exit status 0 only if the result starts.
+    """
+    from vsmmu.cli.inputs import read_inputs
+    from vsmmu.mend.mending import Wishes, mend
+
+    file = _file(question, in_place=in_place, backup=backup)
+    inputs = read_inputs(question)
+    wishes = Wishes(frozenset(only), unpin=unpin, accelerate=accelerate)
+    mending = mend(inputs.vm, inputs.host, inputs.qemu, inputs.options, wishes)
+    startable = mending.verdict.would_start(assume_safe=question.assume_safe)
+    if file is not None and mending.verdict.answer != "refused" and mending.applied:
+        from vsmmu.cli.in_place import replace
+
+        replace(file, mending.vm.render(), backup=backup)
+    if output == "json":
+        from vsmmu.cli.documents import mending_document
+
+        console.answer(mending_document(mending, inputs.host.name, startable=startable))
+        return 0 if startable else 1
+    for note in mending.notes:
+        console.remark(f"note: {note}", "note")
+    if diff:
+        console.raw("".join(_hunks(mending)))
+    else:
+        _print(mending, written=file is not None)
+    return 0 if startable else 1
+
+
+def _file(question: Question, *, in_place: bool, backup: bool) -> str | None:
+    """The file to be replaced; None if the VM is to be printed."""
+    from pathlib import Path
+
+    from vsmmu.errors import UsageError
+
+    if backup and not in_place:
+        raise UsageError("in-place", "--backup is for --in-place", next="add --in-place, or leave it out")
+    if not in_place:
+        return None
+    if question.words is not None or question.file in (None, "-") or not Path(question.file).is_file():
+        raise UsageError(
+            "in-place", "--in-place needs a file that holds the VM", next="name the file, or leave it out"
+        )
+    return question.file
+
+
+def _print(mending: Mending, *, written: bool) -> None:
+    """The VM on standard output; what was mended and what is left beside it."""
+    for step in mending.applied:
+        console.remark(f"mended: {_said(step)}", "good")
+    for found in mending.left:
+        console.remark(f"left: {found}", found.severity)
+    if mending.verdict.answer == "refused":
+        console.remark("nothing is written: what is left would keep the VM from starting", "error")
+    elif not written:
+        data = mending.vm.render()
+        closed = mending.vm.domain is not None or data.endswith((b"\n", b"\0"))
+        console.raw(data if closed else data + b"\n")
+
+
+def _said(step: Mended) -> str:
+    from vsmmu.mend.describe import changes_of, reason_of
+
+    place = f"{step.found.where}: " if step.found.where else ""
+    reason = reason_of(step.found, step.before.machine())
+    return f"{place}{reason} [{step.found.code}]: {changes_of(step)}"
+
+
+def _hunks(mending: Mending) -> Iterator[str]:
+    """Each change as a diff of its own, with code and reason in front; patch(1) takes them one by one."""
+    from vsmmu.cli.diff import difference
+
+    for step in mending.applied:
+        yield f"# mended: {console.visible(_said(step))}\n"
+        yield difference(step.before, step.after, "mended")
+    for found in mending.left:
+        yield from (f"# left: {console.visible(line)}\n" for line in str(found).split("\n"))
