@@ -21,7 +21,7 @@ __all__ = [
     "Diagnostic",
     "Edit",
     "Insertion",
-    "Move",
+    "Reordering",
     "Severity",
     "Written",
     "by_severity",
@@ -75,7 +75,7 @@ class Insertion(msgspec.Struct, frozen=True, tag_field="change", tag="insert"):
     before: int
 
 
-class Move(msgspec.Struct, frozen=True, tag_field="change", tag="move"):
+class Reordering(msgspec.Struct, frozen=True, tag_field="change", tag="move"):
     """A device that is made right behind another one.
 
     :param behind: number of that device; -1 is in front of all devices of its form.
@@ -86,7 +86,7 @@ class Move(msgspec.Struct, frozen=True, tag_field="change", tag="move"):
 
 
 #: What can be done to a VM as it is written.
-Change = Edit | Insertion | Move
+Change = Edit | Insertion | Reordering
 
 
 class Diagnostic(msgspec.Struct, frozen=True):

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from vsmmu.diagnostic import Diagnostic
-    from vsmmu.host.facts import Host
-    from vsmmu.machine.vm import Vm
-    from vsmmu.policy.options import Options
     from vsmmu.qemu.outcome import Failure, Verdict, VsmmuOutcome
-    from vsmmu.qemu.versions import Qemu
 
 __all__ = ["command"]
 
@@ -49,10 +45,11 @@ def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
     starts and nothing is known to fail later; --assume-safe accepts what is unknown.
     """
     from vsmmu.cli.inputs import read_inputs
+    from vsmmu.mend import with_fixes
     from vsmmu.policy.checking import check
 
     inputs = read_inputs(question)
-    verdict = check(inputs.vm, inputs.host, inputs.qemu, inputs.options, _fixes)
+    verdict = check(inputs.vm, inputs.host, inputs.qemu, inputs.options, with_fixes)
     startable = verdict.would_start(assume_safe=question.assume_safe)
     if output == "json":
         from vsmmu.cli.documents import verdict_document
@@ -62,15 +59,6 @@ def command(question: Question, trace: bool, quiet: bool, output: str) -> int:
         console.say(*_text(verdict, trace=trace))
         console.say(*_conclusion(verdict, startable=startable, modelled=inputs.qemu.modelled))
     return 0 if startable else 1
-
-
-def _fixes(
-    found: Iterable[Diagnostic], vm: Vm, host: Host, qemu: Qemu, options: Options
-) -> Iterator[Diagnostic]:
-    """The diagnoses with what mends them; what makes that is loaded only where something is wrong."""
-    from vsmmu.mend.table import mender
-
-    return mender()(found, vm, host, qemu, options)
 
 
 def _text(verdict: Verdict, *, trace: bool) -> Iterator[console.Line]:

@@ -160,6 +160,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
            "Leave N ports for hot-plug behind each vSMMU.", "count", metavar="N", default=0, most=255),
     Option("--domain", ("plan",),
            "A libvirt domain to add to: its XML or its name; gives -o xml.", "path", metavar="FILE|NAME"),
+    Option("--merge", ("plan",), "With --domain: print the whole domain, ready for virsh define.", "flag"),
     # Verbs about a running VM and about a host
     Option("--hotplug", ("inspect",),
            "Say whether this function could be plugged in, as QEMU would.", metavar="BDF"),

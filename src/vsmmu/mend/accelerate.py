@@ -9,9 +9,10 @@ from vsmmu.diagnostic import MACHINE, Diagnostic, Edit, Insertion
 from vsmmu.errors import Negative
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
-from vsmmu.mend.fault import Setting, is_accelerated, on_bus
+from vsmmu.mend.fault import VmOnHost, is_accelerated, on_bus
 from vsmmu.plan.arguments import devices_of
 from vsmmu.plan.planner import Order, lay_out
+from vsmmu.plan.selection import companions, shares, unready
 from vsmmu.policy.resolver import resolve
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def accelerate(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Accelerated 
 
     :raise Negative: ``function-unknown``, ``no-smmu-behind``, and the limits of the planner.
     """
-    setting = Setting(vm, host, qemu, options)
+    setting = VmOnHost(vm, host, qemu, options)
     moving = list(_unserved(setting))
     if not moving:
         return None
@@ -69,7 +70,9 @@ def accelerate(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Accelerated 
         next="vsmmu fix --accelerate moves host functions behind vSMMUs of their own",
         severity="note",
     )
-    return Accelerated(found, grown)
+    chosen = shares(addresses, host)
+    others = (entry.text for entry in companions(chosen, host, addresses))
+    return Accelerated(found, grown, (*others, *unready(chosen)))
 
 
 def pinned(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Accelerated | None:
@@ -93,7 +96,7 @@ def pinned(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Accelerated | No
     return Accelerated(found, resolution.vm, resolution.notes)
 
 
-def _unserved(setting: Setting) -> Iterator[_Moving]:
+def _unserved(setting: VmOnHost) -> Iterator[_Moving]:
     first: dict[int, str | None] = {}
     for device in setting.machine.devices:
         if not is_vfio(device.driver):
@@ -122,7 +125,7 @@ def _unknown(device: Device, host: Host) -> Negative:
     )
 
 
-def _in_words(setting: Setting, moving: Sequence[_Moving]) -> Vm:
+def _in_words(setting: VmOnHost, moving: Sequence[_Moving]) -> Vm:
     line = setting.vm.command_line
     assert line is not None  # noqa: S101 - a VM is a command line or a domain
     vsmmus = lay_out(Order(tuple(entry.address for entry in moving), line=line, moving=True), setting.host)
@@ -144,7 +147,7 @@ def _in_words(setting: Setting, moving: Sequence[_Moving]) -> Vm:
     return setting.vm.edit(changes)
 
 
-def _without_board_smmu(setting: Setting) -> Iterator[Edit]:
+def _without_board_smmu(setting: VmOnHost) -> Iterator[Edit]:
     """The board's own SMMU goes: QEMU takes no other beside it."""
     if setting.machine.machine_options.get("iommu", "none") != "none":
         yield Edit(MACHINE, "iommu", None)

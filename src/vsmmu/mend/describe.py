@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vsmmu.diagnostic import MACHINE, Insertion, Move, spelled
+from vsmmu.diagnostic import MACHINE, Insertion, Reordering, spelled
 
 if TYPE_CHECKING:
     from vsmmu.diagnostic import Change, Diagnostic
@@ -39,7 +39,7 @@ def _change(change: Change, machine: Machine) -> str:
             f"{settings.get('driver', settings.get('qom-type', ''))} {settings.get('id', '')} added".strip()
         )
     name = "the machine" if change.device == MACHINE else machine.devices[change.device].name
-    if isinstance(change, Move):
+    if isinstance(change, Reordering):
         behind = "in front" if change.behind < 0 else f"behind {machine.devices[change.behind].name}"
         return f"{name} moved {behind}"
     if change.value is None:

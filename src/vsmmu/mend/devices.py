@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vsmmu.diagnostic import MACHINE, Edit, Insertion, Move
+from vsmmu.diagnostic import MACHINE, Edit, Insertion, Reordering
 from vsmmu.machine.bus_numbers import bus_count, bus_ranges
 from vsmmu.machine.drivers import HOST_BRIDGES, is_bridge, is_vfio
 from vsmmu.machine.topology import ROOT_BUS
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.machine.model import Device
-    from vsmmu.mend.fault import Fault
+    from vsmmu.mend.fault import VmFault
 
 __all__ = [
     "bus_first",
@@ -36,13 +36,13 @@ __all__ = [
 ]
 
 
-def iommufd(fault: Fault) -> Iterator[Way]:
+def iommufd(fault: VmFault) -> Iterator[Way]:
     """A function without an iommufd backend."""
     if (device := fault.device) is not None and is_vfio(device.driver):
         yield Way(f"let {device.name} use iommufd", fault.iommufd(device))
 
 
-def iommufd_object(fault: Fault) -> Iterator[Way]:
+def iommufd_object(fault: VmFault) -> Iterator[Way]:
     """``iommufd=`` that names no object."""
     device = fault.device
     if device is None or not is_vfio(device.driver):
@@ -55,14 +55,14 @@ def iommufd_object(fault: Fault) -> Iterator[Way]:
         yield Way(f"write iommufd={other}", (Edit(device.number, "iommufd", other),))
 
 
-def id_for_fd(fault: Fault) -> Iterator[Way]:
+def id_for_fd(fault: VmFault) -> Iterator[Way]:
     """``fd=`` on a device without an id."""
     if (device := fault.device) is not None:
         name = fault.setting.names.take("vfio", 0)
         yield Way(f"give it the id {name}", (Edit(device.number, "id", name),))
 
 
-def port(fault: Fault) -> Iterator[Way]:
+def port(fault: VmFault) -> Iterator[Way]:
     """An endpoint on an expander's own bus."""
     device, bus = fault.device, fault.bus
     if device is None or bus is None or device.driver in HOST_BRIDGES:
@@ -88,7 +88,7 @@ def port(fault: Fault) -> Iterator[Way]:
         yield _to_root(device)
 
 
-def emulated(fault: Fault) -> Iterator[Way]:
+def emulated(fault: VmFault) -> Iterator[Way]:
     """An emulated endpoint behind an accelerated vSMMU."""
     device, bus = fault.device, fault.bus
     if device is not None and bus is not None and bus.root != ROOT_BUS:
@@ -99,37 +99,37 @@ def _to_root(device: Device) -> Way:
     return Way(f"put it on {ROOT_BUS}", tuple(on_bus(device, ROOT_BUS)))
 
 
-def vsmmu_first(fault: Fault) -> Iterator[Way]:
+def vsmmu_first(fault: VmFault) -> Iterator[Way]:
     """An endpoint that is made before the vSMMU that it sits behind."""
     device = fault.device
     vsmmu = None if device is None else fault.setting.vsmmu_of(device)
     bus = None if vsmmu is None else fault.setting.topology.primary_bus_of(vsmmu)
     if vsmmu is not None and bus is not None:
         text = f"make {vsmmu.name} before everything behind it"
-        yield Way(text, (Move(vsmmu.number, bus.owner),))
+        yield Way(text, (Reordering(vsmmu.number, bus.owner),))
 
 
-def expander_first(fault: Fault) -> Iterator[Way]:
+def expander_first(fault: VmFault) -> Iterator[Way]:
     """A vSMMU that is made before its root complex."""
     vsmmu = fault.device
     maker = None if vsmmu is None else fault.setting.maker_of(vsmmu.text("primary-bus"))
     if vsmmu is None or maker is None or maker.driver not in HOST_BRIDGES:
         return
     if maker.number > vsmmu.number:
-        yield Way(f"make it right behind {maker.name}", (Move(vsmmu.number, maker.number),))
+        yield Way(f"make it right behind {maker.name}", (Reordering(vsmmu.number, maker.number),))
 
 
-def bus_first(fault: Fault) -> Iterator[Way]:
+def bus_first(fault: VmFault) -> Iterator[Way]:
     """A device that is made before its bus."""
     device = fault.device
     maker = None if device is None else fault.setting.maker_of(device.text("bus"))
     if device is None or maker is None or not is_bridge(maker.driver):
         return
     if maker.number > device.number:
-        yield Way(f"make it behind {maker.name}", (Move(device.number, maker.number),))
+        yield Way(f"make it behind {maker.name}", (Reordering(device.number, maker.number),))
 
 
-def bus_number(fault: Fault) -> Iterator[Way]:
+def bus_number(fault: VmFault) -> Iterator[Way]:
     """An expander with a bus number that is taken, or without room for the buses behind it."""
     setting, device = fault.setting, fault.device
     ranges = bus_ranges(setting.machine, setting.topology)
@@ -148,26 +148,26 @@ def bus_number(fault: Fault) -> Iterator[Way]:
             return
 
 
-def chassis(fault: Fault) -> Iterator[Way]:
+def chassis(fault: VmFault) -> Iterator[Way]:
     """A port with the chassis number of another one."""
     device, number = fault.device, next(chassis_numbers(fault.setting.machine), 0)
     if device is not None and number:
         yield Way(f"give it chassis={number}", (Edit(device.number, "chassis", number),))
 
 
-def expander_on_root(fault: Fault) -> Iterator[Way]:
+def expander_on_root(fault: VmFault) -> Iterator[Way]:
     """An expander that is not on the board's root complex."""
     if (device := fault.device) is not None:
         yield _to_root(device)
 
 
-def own_function(fault: Fault) -> Iterator[Way]:
+def own_function(fault: VmFault) -> Iterator[Way]:
     """Function 0 without ``multifunction`` in a slot with others."""
     if (device := fault.device) is not None:
         yield Way("write multifunction=on", (Edit(device.number, "multifunction", True),))
 
 
-def first_function(fault: Fault) -> Iterator[Way]:
+def first_function(fault: VmFault) -> Iterator[Way]:
     """Another function of a slot whose function 0 has no ``multifunction``."""
     device, bus, setting = fault.device, fault.bus, fault.setting
     if device is None or bus is None:

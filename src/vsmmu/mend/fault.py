@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vsmmu.policy.options import Options
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["Fault", "Setting", "Way"]
+__all__ = ["VmFault", "VmOnHost", "Way"]
 
 
 class Way(NamedTuple):
@@ -40,7 +40,7 @@ class Way(NamedTuple):
     unpins: bool = False
 
 
-class Setting:
+class VmOnHost:
     """A VM and where it is to run: what all its faults share.
 
     :ivar machine: as written, with the machine type that the options say.
@@ -87,11 +87,11 @@ class Setting:
         return found if found is not None and found.id == name else None
 
 
-class Fault(NamedTuple):
+class VmFault(NamedTuple):
     """A diagnosis of a VM."""
 
     found: Diagnostic
-    setting: Setting
+    setting: VmOnHost
 
     @property
     def device(self) -> Device | None:

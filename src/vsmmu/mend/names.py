@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vsmmu.diagnostic import Change, Written
     from vsmmu.machine.domain.iommu import Iommu
     from vsmmu.machine.model import Device, JsonValue
-    from vsmmu.mend.fault import Fault
+    from vsmmu.mend.fault import VmFault
     from vsmmu.qemu.names import NameFault
 
 __all__ = ["accel_attribute", "attribute", "draft_model", "name", "surely"]
@@ -31,7 +31,7 @@ _BUSES: Final = ("bus", "pci-bus")
 _LONG: Final = 5
 
 
-def name(fault: Fault) -> Iterator[Way]:
+def name(fault: VmFault) -> Iterator[Way]:
     """A type or property that is a draft's, or misspelt so that one name alone can be meant."""
     device, qemu = fault.device, fault.setting.qemu
     if device is None:
@@ -48,7 +48,7 @@ def name(fault: Fault) -> Iterator[Way]:
         yield from _property(fault, device, found.name)
 
 
-def _type(fault: Fault, device: Device) -> Iterator[Way]:
+def _type(fault: VmFault, device: Device) -> Iterator[Way]:
     draft = dialect("device", device.driver)
     if draft is None:
         meant = surely(device.driver, table(fault.setting.qemu).device_names())
@@ -63,7 +63,7 @@ def _type(fault: Fault, device: Device) -> Iterator[Way]:
         yield Way(draft.translation, tuple(changes))
 
 
-def _property(fault: Fault, device: Device, written: str) -> Iterator[Way]:
+def _property(fault: VmFault, device: Device, written: str) -> Iterator[Way]:
     draft = dialect("property", f"{device.driver}.{written}")
     kind = table(fault.setting.qemu).device(device.driver)
     if draft is not None:
@@ -74,7 +74,7 @@ def _property(fault: Fault, device: Device, written: str) -> Iterator[Way]:
         yield Way(f"write {meant}=", _renamed(device, written, meant))
 
 
-def _machine_option(fault: Fault, found: NameFault) -> Iterator[Way]:
+def _machine_option(fault: VmFault, found: NameFault) -> Iterator[Way]:
     machine = fault.setting.machine
     if found.code == "draft-name" and machine.vsmmus:
         yield Way("remove iommu=", (Edit(MACHINE, "iommu", None),))
@@ -128,7 +128,7 @@ def _is_one_off(one: str, other: str) -> bool:
 # Attributes of <iommu>, which an edit of the domain spells as libvirt does
 
 
-def attribute(fault: Fault) -> Iterator[Way]:
+def attribute(fault: VmFault) -> Iterator[Way]:
     """Attributes that are misspelt, ``auto`` or of another model."""
     for number, iommu in _iommus(fault):
         written = iommu.driver.attributes if iommu.driver is not None else {}
@@ -145,13 +145,13 @@ def attribute(fault: Fault) -> Iterator[Way]:
             yield Way("write it as libvirt does", tuple(changes))
 
 
-def draft_model(fault: Fault) -> Iterator[Way]:
+def draft_model(fault: VmFault) -> Iterator[Way]:
     """The model by a draft's name."""
     for number, iommu in _iommus(fault):
         yield Way("write model='smmuv3'", (Edit(number, "pciBus", iommu.pci_bus),))
 
 
-def accel_attribute(fault: Fault) -> Iterator[Way]:
+def accel_attribute(fault: VmFault) -> Iterator[Way]:
     """Values without ``accel='on'``, with a function of the host behind."""
     setting = fault.setting
     for number, iommu in _iommus(fault):
@@ -159,7 +159,7 @@ def accel_attribute(fault: Fault) -> Iterator[Way]:
             yield Way("write accel='on'", (Edit(number, "accel", True),))
 
 
-def _iommus(fault: Fault) -> Iterator[tuple[int, Iommu]]:
+def _iommus(fault: VmFault) -> Iterator[tuple[int, Iommu]]:
     """The ``<iommu>`` at which the diagnosis stands."""
     domain = fault.setting.vm.domain
     for number, iommu in domain.reading.pluggable.items() if domain is not None else ():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from vsmmu.mend import devices, names, vsmmus
-from vsmmu.mend.fault import Fault, Setting, Way
+from vsmmu.mend.fault import VmFault, VmOnHost, Way
 from vsmmu.smmuv3.properties import REALIZE_ORDER
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["MENDS", "mender", "ways"]
 
 #: A code of the model of QEMU or of a rule for domains -> the ways to mend it; of two none is certain.
-MENDS: Final[Mapping[str, Callable[[Fault], Iterator[Way]]]] = MappingProxyType(
+MENDS: Final[Mapping[str, Callable[[VmFault], Iterator[Way]]]] = MappingProxyType(
     {
         # Names
         "qemu-property-unknown": names.name,
@@ -78,10 +78,10 @@ MENDS: Final[Mapping[str, Callable[[Fault], Iterator[Way]]]] = MappingProxyType(
 )
 
 
-def ways(found: Diagnostic, setting: Setting) -> tuple[Way, ...]:
+def ways(found: Diagnostic, setting: VmOnHost) -> tuple[Way, ...]:
     """The ways to mend a fault, where any is known; one alone is certain."""
     mend = MENDS.get(found.code)
-    return () if mend is None else tuple(mend(Fault(found, setting)))
+    return () if mend is None else tuple(mend(VmFault(found, setting)))
 
 
 def mender(*, unpin: bool = False) -> Mender:
@@ -93,14 +93,14 @@ def mender(*, unpin: bool = False) -> Mender:
     def mend(
         found: Iterable[Diagnostic], vm: Vm, host: Host, qemu: Qemu, options: Options
     ) -> Iterator[Diagnostic]:
-        setting = Setting(vm, host, qemu, options)
+        setting = VmOnHost(vm, host, qemu, options)
         for diagnostic in found:
             yield _with_fix(diagnostic, setting, unpin=unpin)
 
     return mend
 
 
-def _with_fix(found: Diagnostic, setting: Setting, *, unpin: bool) -> Diagnostic:
+def _with_fix(found: Diagnostic, setting: VmOnHost, *, unpin: bool) -> Diagnostic:
     known = ways(found, setting)
     if not known:
         return found

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vsmmu.diagnostic import Change
     from vsmmu.machine.model import Device
-    from vsmmu.mend.fault import Fault
+    from vsmmu.mend.fault import VmFault
 
 __all__ = [
     "accelerate",
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-def accelerate(fault: Fault) -> Iterator[Way]:
+def accelerate(fault: VmFault) -> Iterator[Way]:
     """A function of the host behind a vSMMU without ``accel=on``."""
     vsmmu = None if fault.device is None else fault.setting.vsmmu_of(fault.device)
     if vsmmu is not None and "accel" not in vsmmu.properties:
@@ -40,7 +40,7 @@ def accelerate(fault: Fault) -> Iterator[Way]:
         yield Way(f"take {fault.found.where} out from behind {vsmmu.name}")
 
 
-def needs_accel(fault: Fault) -> Iterator[Way]:
+def needs_accel(fault: VmFault) -> Iterator[Way]:
     """A value that needs ``accel=on``: with a function of the host behind, that is what was meant."""
     vsmmu = fault.device
     if vsmmu is None or vsmmu not in fault.setting.machine.vsmmus:
@@ -53,7 +53,7 @@ def _accel(vsmmu: Device) -> Way:
     return Way(f"write accel=on on {vsmmu.name}", (Edit(vsmmu.number, "accel", True),))
 
 
-def value(fault: Fault) -> Iterator[Way]:
+def value(fault: VmFault) -> Iterator[Way]:
     """A value that the host, or this QEMU, does not have: what ``resolve`` would choose takes its place."""
     device = fault.device
     vsmmus = fault.setting.machine.vsmmus
@@ -77,26 +77,26 @@ def value(fault: Fault) -> Iterator[Way]:
             )
 
 
-def _default(fault: Fault, name: str) -> str:
+def _default(fault: VmFault, name: str) -> str:
     """What ``-global`` says, which somebody wrote as well."""
     given = [entry.value for entry in fault.setting.machine.globals if entry.property == name]
     return given[-1] if given else ""
 
 
-def stage(fault: Fault) -> Iterator[Way]:
+def stage(fault: VmFault) -> Iterator[Way]:
     """``stage=`` on an accelerated vSMMU, which has stage 1 alone."""
     if (vsmmu := fault.device) is not None and "stage" in vsmmu.properties:
         yield Way("remove stage=", (Edit(vsmmu.number, "stage", None),), unpins=True)
 
 
-def machine_iommu(fault: Fault) -> Iterator[Way]:
+def machine_iommu(fault: VmFault) -> Iterator[Way]:
     """The board's own SMMU beside vSMMUs of their own."""
     machine = fault.setting.machine
     if machine.vsmmus and machine.machine_options.get("iommu") == "smmuv3":
         yield Way("remove iommu=smmuv3 of the machine", (Edit(MACHINE, "iommu", None),))
 
 
-def board_smmu(fault: Fault) -> Iterator[Way]:
+def board_smmu(fault: VmFault) -> Iterator[Way]:
     """A function behind the board's own SMMU: mended with that, or there are two ways."""
     if fault.setting.machine.vsmmus:
         yield from machine_iommu(fault)
@@ -107,7 +107,7 @@ def board_smmu(fault: Fault) -> Iterator[Way]:
         )
 
 
-def bypass(fault: Fault) -> Iterator[Way]:
+def bypass(fault: VmFault) -> Iterator[Way]:
     """A root complex that bypasses the SMMU that it has."""
     vsmmu = fault.device
     bus = None if vsmmu is None else fault.setting.topology.primary_bus_of(vsmmu)
@@ -119,7 +119,7 @@ def bypass(fault: Fault) -> Iterator[Way]:
         yield Way("remove default-bus-bypass-iommu=", (Edit(MACHINE, "default-bus-bypass-iommu", None),))
 
 
-def kvm(fault: Fault) -> Iterator[Way]:
+def kvm(fault: VmFault) -> Iterator[Way]:
     """No accelerator: QEMU would take TCG."""
     machine = fault.setting.machine
     options = {**machine.machine_options, **machine.accelerator_options}
@@ -127,7 +127,7 @@ def kvm(fault: Fault) -> Iterator[Way]:
         yield Way("write accel=kvm", (Edit(MACHINE, "accel", "kvm"),))
 
 
-def acpi(fault: Fault) -> Iterator[Way]:
+def acpi(fault: VmFault) -> Iterator[Way]:
     """A guest without ACPI. On a command line only its owner knows a firmware."""
     machine = fault.setting.machine
     changes: list[Change] = []

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IndexedVsmmu",
+    "check_expressible",
     "devices_xml",
     "hostdev_elements",
     "indexed",
@@ -78,11 +79,19 @@ def devices_xml(plan: Plan, first_index: int = 1) -> str:
     :raise Negative: ``xml-inexpressible``, if a value is left to QEMU's ``auto`` and the machine type's
         default is another.
     """
-    for vsmmu in plan.vsmmus:
-        _check_defaults(vsmmu, plan)
+    check_expressible(plan)
     vsmmus = indexed(plan.vsmmus, first_index)
     children = (*topology_elements(vsmmus), *hostdev_elements(vsmmus))
     return "".join(f"{line}\n" for line in NewElement("devices", {}, children).lines())
+
+
+def check_expressible(plan: Plan) -> None:
+    """Refuse a plan that XML cannot express.
+
+    :raise Negative: as :func:`devices_xml`.
+    """
+    for vsmmu in plan.vsmmus:
+        _check_defaults(vsmmu, plan)
 
 
 def _controllers(entry: IndexedVsmmu) -> Iterator[NewElement]:

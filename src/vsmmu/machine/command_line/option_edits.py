@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.diagnostic import MACHINE, Edit, Insertion, Move, spelled
+from vsmmu.diagnostic import MACHINE, Edit, Insertion, Reordering, spelled
 from vsmmu.errors import Negative
 from vsmmu.machine.command_line.keyval import escape
 from vsmmu.machine.command_line.sources import Splice, WordSource, spliced
@@ -50,7 +50,7 @@ def edited(
     """
     line, edits = _Line(source, drafts, tuple(options)), tuple(edits)
     for edit in edits:
-        if isinstance(edit, Move):
+        if isinstance(edit, Reordering):
             return _moved(line, edit)
     settings = [edit for edit in edits if isinstance(edit, Edit)]
     source = _with_settings(line, settings) if settings else source
@@ -135,7 +135,7 @@ def _argument(insertion: Insertion, *, json: bool) -> str:
     return ",".join([spelled(first[1]), *(f"{key}={escape(spelled(value))}" for key, value in rest)])
 
 
-def _moved(line: _Line, move: Move) -> WordSource:
+def _moved(line: _Line, move: Reordering) -> WordSource:
     draft = line.drafts[move.device]
     option = _option_of(line, draft)
     if move.behind < 0:
