@@ -114,7 +114,9 @@ class VmFault(NamedTuple):
         name = next(iter([*used, *objects]), "")
         new: tuple[Change, ...] = ()
         if not name:
-            name = setting.names.take("iommufd", 0)
+            # Where others name an object that is not there, that is the one.
+            named = [other.text("iommufd") for other in setting.machine.devices if other.text("iommufd")]
+            name = named[0] if named else setting.names.take("iommufd", 0)
             new = (Insertion("object", {"qom-type": "iommufd", "id": name}, device.number),)
         return (*new, Edit(device.number, "iommufd", name))
 

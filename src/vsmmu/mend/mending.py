@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.errors import Negative
-from vsmmu.mend.table import mender
+from vsmmu.errors import VsmmuError
+from vsmmu.mend.table import MENDS, mender
 from vsmmu.policy.checking import check
 from vsmmu.policy.options import Options
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Mended", "Mending", "Wishes", "mend"]
 
 _DEFAULT: Final = Options()
+_RANK: Final = {code: rank for rank, code in enumerate(MENDS)}
 #: More faults than a VM has devices that vsmmu reads; each takes one step.
 _MOST_STEPS: Final = 2000
 
@@ -125,7 +126,7 @@ def _certain(mending: Mending, judge: _Judge, only: Collection[str]) -> Mending:
 def _step(mending: Mending, judge: _Judge, only: Collection[str], seen: set[bytes]) -> Mending | None:
     """The VM with the first fault mended whose fix does what it says; None if there is none."""
     tried = []
-    for found in mending.verdict.diagnostics:
+    for found in sorted(mending.verdict.diagnostics, key=lambda entry: _RANK.get(entry.code, len(_RANK))):
         if not found.fix or found.fix in tried or (only and found.code not in only):
             continue
         tried.append(found.fix)
@@ -134,7 +135,7 @@ def _step(mending: Mending, judge: _Judge, only: Collection[str], seen: set[byte
             if after.render() in seen:
                 continue
             verdict = judge(after)
-        except Negative:  # this form of a VM cannot say it
+        except VsmmuError:  # this form of a VM cannot say it
             continue
         if _count(verdict, found.code) < _count(mending.verdict, found.code):
             step = Mended(found, mending.vm, after)
