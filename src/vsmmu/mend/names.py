@@ -103,7 +103,7 @@ def surely(written: str, known: Iterable[str]) -> str:
     """
     others = [other for other in known if other != written]
     same = [other for other in others if _squeezed(other) == _squeezed(written)]
-    near = same or [other for other in others if len(written) >= _LONG and _is_one_off(written, other)]
+    near = same or [other for other in others if len(other) >= _LONG and _is_one_off(written, other)]
     return near[0] if len(near) == 1 else ""
 
 

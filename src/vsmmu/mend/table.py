@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MENDS", "mender", "ways"]
 
-#: A code of the model of QEMU or of a rule for domains -> the ways to mend it; of two none is certain. What is
-#: first is mended first: a misspelt name hides what the rest of its device means.
+#: A code of the model of QEMU or of a rule for domains -> the ways to mend it; of two none is certain. The
+#: first row is mended first: a misspelt name hides what the rest of its device means.
 MENDS: Final[Mapping[str, Callable[[VmFault], Iterator[Way]]]] = MappingProxyType(
     {
         # Names

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import InputRefused, Negative
 from vsmmu.machine.command_line.shell import line_and_column
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from vsmmu.machine.command_line.sources import Changes
 
 __all__ = ["FoundCommand", "TextSource"]
+
+
+#: Blanks, and line ends behind which the command goes on.
+_BETWEEN_WORDS: Final = " \t\r\n\\"
 
 
 class FoundCommand(NamedTuple):
@@ -127,19 +131,27 @@ class TextSource:
 
     def move(self, first: int, last: int, behind: int) -> TextSource:
         """The same with words behind another one: their text with the blanks in front of it."""
-        start, end, at = self._span(first - 1)[1], self._span(last)[1], self._span(behind)[1]
-        edits = [(start, end, ""), (at, at, self._text[start:end])]
+        start, end = self._block(first, last)
+        at, text = self._span(behind)[1], self._text[start:end]
+        edits = [(start, end, ""), (at, at, text if text[:1].isspace() else f" {text.rstrip()}")]
         return self._edited(edits, moved(self.words, first, last, behind), first)
 
     def remove(self, first: int, last: int) -> TextSource:
         """The same without some words and the blanks in front of them."""
-        edit = self._span(first - 1)[1], self._span(last)[1], ""
-        return self._edited([edit], [*self.words[:first], *self.words[last + 1 :]], first)
+        start, end = self._block(first, last)
+        return self._edited([(start, end, "")], [*self.words[:first], *self.words[last + 1 :]], first)
+
+    def _block(self, first: int, last: int) -> tuple[int, int]:
+        """The text of words with the blanks in front of it; with those behind it, if it begins an array."""
+        before, (start, _), end = self._span(first - 1)[1], self._span(first), self._span(last)[1]
+        if before < start and not self._text[before:start].strip(_BETWEEN_WORDS):
+            return before, end
+        return start, end + len(self._text[end:]) - len(self._text[end:].lstrip(" \t"))
 
     def _lead(self, index: int) -> str:
         """What stands in front of a word: a blank, or the end of a line that goes on and an indentation."""
         between = self._text[self._span(index - 1)[1] : self._span(index)[0]] if index else ""
-        return between if between and not between.strip(" \t\r\n\\") else " "
+        return between if between and not between.strip(_BETWEEN_WORDS) else " "
 
     def _span(self, index: int) -> tuple[int, int]:
         """Where a word is written: at its place, or in the array or variable that stands for several."""
