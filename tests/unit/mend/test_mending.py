@@ -13,7 +13,6 @@ from vsmmu.qemu.texts import MESSAGES
 
 if TYPE_CHECKING:
     from conftest import Run
-
     from vsmmu.mend.mending import Mending
 
 #: A VM that starts on the host of the examples, an option a line.
