@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+import domains
+import examples
 import strategies
 from vsmmu.errors import InputRefused, VsmmuError
+from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.command_line.argv import read_source
+from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.drivers import is_bridge
 from vsmmu.machine.topology import Topology
 from vsmmu.mend.mending import Mending, Wishes, mend
@@ -150,3 +154,48 @@ def test_accelerate_is_done_once(line: CommandLine, host: Host, qemu: Qemu) -> N
     if once.verdict.answer == "starts":
         twice = _mend(once.vm, host, qemu, wish)  # type: ignore[arg-type]
         assert twice.vm.render() == once.vm.render()
+
+
+#: A text in a right domain, and what stands there in a broken one.
+_DOMAIN_SPOILS = (
+    ("<driver iommufd='yes'/>", ""),
+    ("<acpi/>", ""),
+    ("<features><acpi/><gic version='3'/></features>", ""),
+    ("<os firmware='efi'>", "<os>"),
+    ("accel='on'", "accel='on' ssidSize='8'"),
+    ("accel='on'", "accel='on' ats='auto'"),
+    (" accel='on'", ""),
+    ("model='smmuv3'", "model='smmuv3Dev'"),
+    ("<iommu ", "<iommu model='smmuv3'/><iommu "),
+    ("accel='on'", "accel='on' ril='on' oas='48'"),
+    ("bus='0x02'", "bus='0x01'"),
+    ("busNr='252'", "busNr='255'"),
+    ("<iommu model='smmuv3'><driver pciBus='1' accel='on'/></iommu>", ""),
+    (
+        "<memballoon model='none'/>",
+        "<controller type='pci' index='3' model='pcie-expander-bus'><target busNr='252'/></controller>",
+    ),
+    ("<memballoon model='none'/>", "<interface type='user'><model type='virtio'/></interface>"),
+)
+_GUESTS: Final = ("hostdev", "disk", "interface")
+
+
+@given(st.lists(st.sampled_from(_DOMAIN_SPOILS), max_size=5, unique=True), wishes, st.booleans())
+@settings(max_examples=40)
+def test_a_broken_domain(spoils: list[tuple[str, str]], wish: Wishes, accelerate: bool) -> None:
+    text = domains.domain().decode()
+    for right, wrong in spoils:
+        text = text.replace(right, wrong, 1)
+    wish = wish._replace(accelerate=accelerate)
+    before, host = read_domain_xml(text.encode(), "vm.xml"), builtin_host("gb200")
+    once = mend(before, host, examples.Q11_1, Options(), wish)
+    twice = mend(once.vm, host, examples.Q11_1, Options(), wish)
+    assert twice.vm.render() == once.vm.render()
+    after = once.vm.domain
+    assert after is not None
+    for kind in _GUESTS:
+        assert len(list(after.root.all(f"devices/{kind}"))) == len(list(before.root.all(f"devices/{kind}")))
+    if not wish.unpin:
+        assert set(re.findall(r"(?:ril|oas)='\w+'", text)) <= set(re.findall(r"\w+='\w+'", after.text()))
+    gone = {step.found.code for step in once.applied}
+    assert [found.code for found in once.left if found.code in gone and found.fix] == []

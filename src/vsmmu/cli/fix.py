@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+#: Where distributions have a UEFI firmware for Arm: Debian, Fedora and RHEL, SUSE.
+_FIRMWARE: Final = (
+    "/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd",
+    "/usr/share/AAVMF/AAVMF_CODE.fd",
+    "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd",
+    "/usr/share/edk2/aarch64/QEMU_EFI.fd",
+    "/usr/share/qemu/aavmf-aarch64-code.bin",
+)
 _EXAMPLES = """\b
 Examples:
   vsmmu fix --host builtin:gb200 --diff vm.sh
@@ -49,7 +57,7 @@ def command(
 
     file = _file(question, in_place=in_place, backup=backup)
     inputs = read_inputs(question)
-    wishes = Wishes(frozenset(only), unpin=unpin, accelerate=accelerate)
+    wishes = Wishes(frozenset(only), unpin, accelerate, _firmware(question.host))
     mending = mend(inputs.vm, inputs.host, inputs.qemu, inputs.options, wishes)
     startable = mending.verdict.would_start(assume_safe=question.assume_safe)
     if file is not None and mending.verdict.answer != "refused" and mending.applied:
@@ -68,6 +76,13 @@ def command(
     else:
         _print(mending, written=file is not None)
     return 0 if startable else 1
+
+
+def _firmware(host: str) -> str:
+    """A UEFI firmware of this machine; empty if there is none, or the VM is for another host."""
+    from pathlib import Path
+
+    return next((file for file in _FIRMWARE if host == "live" and Path(file).is_file()), "")
 
 
 def _file(question: Question, *, in_place: bool, backup: bool) -> str | None:

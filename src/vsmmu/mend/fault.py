@@ -44,9 +44,11 @@ class VmOnHost:
     """A VM and where it is to run: what all its faults share.
 
     :ivar machine: as written, with the machine type that the options say.
+    :ivar firmware: a UEFI firmware that is there for a command line without one; empty if none is known.
     """
 
-    def __init__(self, vm: Vm, host: Host, qemu: Qemu, options: Options) -> None:
+    def __init__(self, vm: Vm, host: Host, qemu: Qemu, options: Options, firmware: str = "") -> None:
+        self.firmware = firmware
         self.vm = vm
         self.host = host
         self.qemu = qemu

@@ -35,12 +35,14 @@ class Wishes(NamedTuple):
 
     :param only: codes of the faults to be mended; empty for all.
     :param unpin: also change values that somebody wrote for a vSMMU, where the host does not have them.
+    :param firmware: a UEFI firmware that is there, for a command line without one; empty if none is known.
     :param accelerate: give every function of the host a vSMMU of its own host SMMU, with its values pinned.
     """
 
     only: frozenset[str] = frozenset()
     unpin: bool = False
     accelerate: bool = False
+    firmware: str = ""
 
 
 class Mended(NamedTuple):
@@ -77,10 +79,11 @@ class _Judge(NamedTuple):
     host: Host
     qemu: Qemu
     options: Options
-    unpin: bool
+    wishes: Wishes
 
     def __call__(self, vm: Vm) -> Verdict:
-        return check(vm, self.host, self.qemu, self.options, mender(unpin=self.unpin))
+        mends = mender(unpin=self.wishes.unpin, firmware=self.wishes.firmware)
+        return check(vm, self.host, self.qemu, self.options, mends)
 
 
 _ALL: Final = Wishes()
@@ -93,7 +96,7 @@ def mend(vm: Vm, host: Host, qemu: Qemu, options: Options = _DEFAULT, wishes: Wi
     :raise InputRefused: for text that describes no VM.
     :raise Negative: with ``accelerate``: what keeps functions of the host from getting vSMMUs.
     """
-    judge = _Judge(host, qemu, options, wishes.unpin)
+    judge = _Judge(host, qemu, options, wishes)
     mending = _certain(Mending(vm, judge(vm)), judge, wishes.only)
     if not wishes.accelerate:
         return mending

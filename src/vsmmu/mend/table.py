@@ -86,16 +86,17 @@ def ways(found: Diagnostic, setting: VmOnHost) -> tuple[Way, ...]:
     return () if mend is None else tuple(mend(VmFault(found, setting)))
 
 
-def mender(*, unpin: bool = False) -> Mender:
+def mender(*, unpin: bool = False, firmware: str = "") -> Mender:
     """What gives diagnoses their certain fixes.
 
     :param unpin: also where that changes a value that somebody wrote for a vSMMU.
+    :param firmware: a UEFI firmware that is there for a command line without one.
     """
 
     def mend(
         found: Iterable[Diagnostic], vm: Vm, host: Host, qemu: Qemu, options: Options
     ) -> Iterator[Diagnostic]:
-        setting = VmOnHost(vm, host, qemu, options)
+        setting = VmOnHost(vm, host, qemu, options, firmware)
         for diagnostic in found:
             yield _with_fix(diagnostic, setting, unpin=unpin)
 

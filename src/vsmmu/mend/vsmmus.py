@@ -128,7 +128,7 @@ def kvm(fault: VmFault) -> Iterator[Way]:
 
 
 def acpi(fault: VmFault) -> Iterator[Way]:
-    """A guest without ACPI. On a command line only its owner knows a firmware."""
+    """A guest without ACPI; for a command line the firmware has to be known."""
     machine = fault.setting.machine
     changes: list[Change] = []
     off = machine.machine_options.get("acpi") == "off"
@@ -138,5 +138,11 @@ def acpi(fault: VmFault) -> Iterator[Way]:
         if not machine.firmware:
             changes.append(Edit(MACHINE, "firmware", "efi"))
         yield Way("boot the guest with ACPI", tuple(changes))
-    elif off and machine.firmware:
-        yield Way("remove acpi=off", (Edit(MACHINE, "acpi", None),))
+        return
+    firmware = fault.setting.firmware
+    if not machine.firmware and firmware:
+        changes.append(Edit(MACHINE, "firmware", firmware))
+    if off:
+        changes.append(Edit(MACHINE, "acpi", None))
+    if machine.firmware or firmware:
+        yield Way("boot the guest with ACPI", tuple(changes))

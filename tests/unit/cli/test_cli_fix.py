@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import domains
+from vsmmu.cli import fix
 from vsmmu.cli.main import run
 
 if TYPE_CHECKING:
@@ -130,6 +131,16 @@ def test_in_place_needs_a_file(file: Path, capsys: pytest.CaptureFixture[str]) -
         status, out, err = call(capsys, "fix", *HOST, *arguments)
         assert (status, out) == (2, "")
         assert "[in-place]" in err
+
+
+def test_firmware_of_this_machine_is_for_this_host_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "fw.fd"
+    there.touch()
+    monkeypatch.setattr(fix, "_FIRMWARE", (str(tmp_path / "none.fd"), str(there)))
+    assert fix._firmware("live") == str(there)
+    assert fix._firmware("builtin:gb200") == ""
 
 
 def test_check_counts_what_can_be_mended(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

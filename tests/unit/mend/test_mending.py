@@ -157,6 +157,14 @@ def test_one_fault(code: str, run: Run) -> None:
     assert run(after).applied == ()
 
 
+def test_a_firmware_that_is_there(run: Run) -> None:
+    before = script(firmware=None)
+    assert run(before).vm.text() == before
+    mending = run(before, firmware="/usr/share/fw,1.fd")
+    assert mending.vm.text() == script(machine="-M virt,firmware=/usr/share/fw,,1.fd", firmware=None)
+    assert mending.verdict.answer == "starts"
+
+
 def test_ids_for_descriptors(run: Run) -> None:
     before = script(function="-device vfio-pci,fd=30,bus=rp1,iommufd=i0")
     mending = run(before)
