@@ -98,7 +98,7 @@ def mend(vm: Vm, host: Host, qemu: Qemu, options: Options = _DEFAULT, wishes: Wi
     """
     judge = _Judge(host, qemu, options, wishes)
     mending = _certain(Mending(vm, judge(vm)), judge, wishes.only)
-    if not wishes.accelerate:
+    if not wishes.accelerate or mending.verdict.answer == "not-judged":
         return mending
     from vsmmu.mend.accelerate import accelerate, pinned
 

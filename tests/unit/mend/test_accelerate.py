@@ -106,5 +106,14 @@ def test_a_function_that_nobody_knows_is_refused(run: Run) -> None:
     assert raised.value.code == "function-unknown"
 
 
+def test_a_machine_without_a_model_is_handed_back(run: Run) -> None:
+    for vm in (
+        "qemu-system-x86_64 -M q35 -device vfio-pci,host=0009:01:00.0\n",
+        domains.domain(os="<os><type arch='x86_64' machine='q35'>hvm</type></os>", iommu="", expander=""),
+    ):
+        mending = run(vm, host=HOST, accelerate=True)
+        assert (mending.verdict.answer, mending.applied) == ("not-judged", ())
+
+
 def test_what_concerns_other_functions_is_said(run: Run) -> None:
     assert all("0009" in note or "0019" in note for note in run(PLAIN, host=HOST, accelerate=True).notes)
