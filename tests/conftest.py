@@ -21,7 +21,7 @@ settings.register_profile("default", max_examples=100, derandomize=True, **_COMM
 settings.register_profile("thorough", max_examples=2000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# gRPC's own handlers end a process that forks beside its threads (2 of 200), as vsmmu capture does for its namespace.
+# gRPC's own handlers end a process that forks beside its threads (2 of 200), as vsmmu capture does.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
 # A prebuilt kernel beside the checkout saves eleven minutes of compiling, as in the Makefile.

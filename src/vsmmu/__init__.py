@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vsmmu.api import check as check
+    from vsmmu.api import fix as fix
     from vsmmu.api import load_host as load_host
     from vsmmu.api import load_qemu as load_qemu
     from vsmmu.api import read_vm as read_vm
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": "check load_host load_qemu read_vm resolve",
+    "api": "check fix load_host load_qemu read_vm resolve",
     "diagnostic": "Diagnostic Edit",
     "errors": "HostLacks InputRefused Negative PermissionRefused UsageError VsmmuError",
     "host.evidence": "Evidence",

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
     from vsmmu.host.facts import Host
     from vsmmu.machine.vm import Vm
+    from vsmmu.mend.mending import Mending
     from vsmmu.policy.options import Policy
     from vsmmu.policy.result import Resolution
     from vsmmu.qemu.outcome import Verdict
 
-__all__ = ["check", "load_host", "load_qemu", "read_vm", "read_vm_data", "read_vm_file", "resolve"]
+__all__ = ["check", "fix", "load_host", "load_qemu", "read_vm", "read_vm_data", "read_vm_file", "resolve"]
 
 _BUILTIN: Final = "builtin:"
 #: What is called so is a file and no domain, also where there is none.
@@ -178,14 +179,47 @@ def check(
 ) -> Verdict:
     """Predict whether QEMU would start the VM on the host, as it is written.
 
-    :return: the verdict: ``answer``, and ``diagnostics`` with QEMU's or libvirt's own words, worst first.
+    :return: the verdict: ``answer``, and ``diagnostics`` with QEMU's or libvirt's own words, worst first;
+        each has its ``fix``, where one change mends it for certain.
     :raise UsageError: an option that has no such form.
     :raise InputRefused: a VM that contradicts itself.
     """
+    from vsmmu.mend import with_fixes
     from vsmmu.policy.checking import check as check_vm
 
     options = make_options(machine_type=machine_type, libvirt=libvirt, functions=functions or {})
-    return check_vm(vm, host, _qemu(qemu), options)
+    return check_vm(vm, host, _qemu(qemu), options, with_fixes)
+
+
+def fix(
+    vm: Vm,
+    host: Host,
+    *,
+    qemu: str | Qemu | None = None,
+    machine_type: str = "",
+    libvirt: str | None = None,
+    functions: Mapping[str, str] | None = None,
+    accelerate: bool = False,
+    unpin: Iterable[str] = (),
+    only: Iterable[str] = (),
+) -> Mending:
+    """Mend what would keep a VM from starting, as far as each mend is certain.
+
+    :param accelerate: also move every function of the host behind a vSMMU that stands for its host SMMU,
+        and pin the values.
+    :param unpin: names of properties whose written values may be changed, where the host lacks them.
+    :param only: codes of the faults to be mended; all if empty.
+    :return: ``.vm`` with the changes, ``.verdict`` on it, ``.applied`` with each diagnosis and the VM before
+        and after its mend, ``.left`` with what is still wrong.
+    :raise UsageError: an option that has no such form.
+    :raise InputRefused: a VM that contradicts itself.
+    :raise Negative: with ``accelerate``: a function of which the facts do not say the SMMU; limits of QEMU.
+    """
+    from vsmmu.mend.mending import Wishes, mend
+
+    options = make_options(machine_type=machine_type, libvirt=libvirt, functions=functions or {}, unpin=unpin)
+    wishes = Wishes(frozenset(only), unpin=frozenset(options.unpin), accelerate=accelerate)
+    return mend(vm, host, _qemu(qemu), options, wishes)
 
 
 def _qemu(spec: str | Qemu | None) -> Qemu:

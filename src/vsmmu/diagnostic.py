@@ -14,7 +14,22 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["SEVERITIES", "Diagnostic", "Edit", "Severity", "by_severity"]
+__all__ = [
+    "MACHINE",
+    "SEVERITIES",
+    "Change",
+    "Diagnostic",
+    "Edit",
+    "Insertion",
+    "Reordering",
+    "Severity",
+    "Written",
+    "by_severity",
+    "spelled",
+]
+
+#: The number that stands for the machine itself, whose options are its properties.
+MACHINE: Final = -1
 
 #: *error*: certainly no. *hazard*: it starts, and fails later. *unknown*: a fact or a name is missing.
 #: *warning*: it works, and may surprise. *note*: nothing is wrong.
@@ -23,12 +38,55 @@ Severity = Literal["error", "hazard", "unknown", "warning", "note"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "hazard", "unknown", "warning", "note")
 
 
-class Edit(msgspec.Struct, frozen=True):
-    """A property of a device and the value to write; the device by its number in the order of creation."""
+#: A value as it is written.
+Written = str | int | bool
+
+
+def spelled(value: Written | None) -> str:
+    """A value as ``key=value`` has it; empty for none."""
+    if value is None:
+        return ""
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+class Edit(msgspec.Struct, frozen=True, tag_field="change", tag="set"):
+    """A property of a device and the value to write; the device by its number in the order of creation.
+
+    :param device: :data:`MACHINE` is the machine itself, with the options of ``-machine``.
+    :param property: ``driver`` and ``id`` are among them.
+    :param value: a switch and a number as such, because JSON tells them from text; None takes the property
+        out.
+    """
 
     device: int
     property: str
-    value: str
+    value: Written | None
+
+
+class Insertion(msgspec.Struct, frozen=True, tag_field="change", tag="insert"):
+    """A new device or object.
+
+    :param settings: ``driver`` (``qom-type`` of an object) and ``id`` included, in the order of writing.
+    :param before: number of the device in front of which it is made, in that device's form.
+    """
+
+    option: Literal["device", "object"]
+    settings: dict[str, Written]
+    before: int
+
+
+class Reordering(msgspec.Struct, frozen=True, tag_field="change", tag="move"):
+    """A device that is made right behind another one.
+
+    :param behind: number of that device; -1 is in front of all devices of its form.
+    """
+
+    device: int
+    behind: int
+
+
+#: What can be done to a VM as it is written.
+Change = Edit | Insertion | Reordering
 
 
 class Diagnostic(msgspec.Struct, frozen=True):
@@ -40,7 +98,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     :param why: the rule, the limit, the consequence, or QEMU's or the kernel's own words; may be empty.
     :param next: what the user can do about it: a command or an edit.
     :param needs: facts that would settle it, as :mod:`vsmmu.smmuv3.fields` and the facts call them.
-    :param fix: what mends it for certain; empty if nothing is known to.
+    :param fix: the one certain change that mends it; empty if there is none, or more than one.
     """
 
     code: str
@@ -50,7 +108,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     next: str = ""
     severity: Severity = "error"
     needs: tuple[str, ...] = ()
-    fix: tuple[Edit, ...] = ()
+    fix: tuple[Change, ...] = ()
 
     def __str__(self) -> str:
         """The diagnosis on one line, the remedy (if there is one) on a second."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from conftest import Module
 
 #: Packages that compute: nothing in them opens files, reads clocks, starts programs or prints.
-PURE = ("smmuv3", "picture", "machine", "qemu", "libvirt", "policy", "plan", "fleet")
+PURE = ("smmuv3", "picture", "machine", "qemu", "libvirt", "policy", "plan", "mend", "fleet")
 #: The modules of these packages that exist to touch the world, each for one thing.
 IMPURE = {
     "vsmmu.qemu.device_tables": "loads the tables of names, which are package data",

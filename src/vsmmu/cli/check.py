@@ -59,10 +59,11 @@ def command(
 
         raise UsageError("two-inputs", f"a second VM: {more[0]!r:.80}", next="give one VM, or --all")
     from vsmmu.cli.inputs import read_inputs
+    from vsmmu.mend import with_fixes
     from vsmmu.policy.checking import check
 
     inputs = read_inputs(question)
-    verdict = check(inputs.vm, inputs.host, inputs.qemu, inputs.options)
+    verdict = check(inputs.vm, inputs.host, inputs.qemu, inputs.options, with_fixes)
     startable = verdict.would_start(assume_safe=question.assume_safe)
     if output == "json":
         from vsmmu.cli.documents import verdict_document
@@ -135,3 +136,6 @@ def _conclusion(verdict: Verdict, *, startable: bool, modelled: bool) -> Iterato
         yield "verdict: starts, if the unknown facts are as every known host has them"
     else:
         yield f"verdict: {_ANSWERS[verdict.answer]}"
+    mended = sum(bool(found.fix) for found in verdict.diagnostics)
+    if mended:
+        yield f"{mended} of {len(verdict.of('error', 'hazard', 'unknown'))} can be mended: vsmmu fix"

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["difference"]
 
 
-def difference(before: Vm, after: Vm) -> str:
-    """A unified diff: of the text's own lines if it has several, else with one word (or tag) a line."""
-    lines = difflib.unified_diff(before.lines(), after.lines(), "as written", "resolved")
+def difference(before: Vm, after: Vm, name: str = "resolved") -> str:
+    """A unified diff: of the text's own lines if it has several, else with one word (or tag) a line.
+
+    :param name: what ``after`` is called.
+    """
+    lines = difflib.unified_diff(before.lines(), after.lines(), "as written", name)
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vsmmu.diagnostic import Diagnostic
+from vsmmu.diagnostic import Diagnostic, spelled
 from vsmmu.policy.result import Resolution, ResolutionSummary
 from vsmmu.qemu.outcome import Answer, Verdict
 
 if TYPE_CHECKING:
     from vsmmu.errors import VsmmuError
     from vsmmu.machine.model import Machine
+    from vsmmu.mend.mending import Mending
 
 __all__ = [
     "ErrorDocument",
+    "MendingDocument",
     "ResolutionDocument",
     "VerdictDocument",
     "error_document",
+    "mending_document",
     "resolution_document",
     "verdict_document",
 ]
@@ -66,6 +69,26 @@ class VerdictDocument(Verdict, frozen=True, kw_only=True, tag_field="schema", ta
     startable: bool
 
 
+class MendingDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="vsmmu.fix/1"):
+    """``vsmmu.fix/1``: the answer of ``fix``.
+
+    ``mended`` are the diagnoses of what is gone, each with its ``fix``, in order; ``left`` those of what is
+    still there. ``command_line`` or ``domain`` is the VM with the changes; both are null if QEMU or libvirt
+    would refuse it. ``answer`` is the model's verdict on it.
+    """
+
+    host: str
+    qemu: str
+    machine_type: str
+    answer: Answer
+    startable: bool
+    mended: list[Diagnostic]
+    left: list[Diagnostic]
+    notes: list[str]
+    command_line: list[str] | None
+    domain: str | None
+
+
 def error_document(error: VsmmuError) -> ErrorDocument:
     """An error as a document."""
     return ErrorDocument(**msgspec.structs.asdict(error.diagnostic), exit_status=error.exit_status)
@@ -81,7 +104,28 @@ def resolution_document(resolution: Resolution, machine: Machine) -> ResolutionD
         answer=resolution.verdict.answer if resolution.verdict else None,
         command_line=None if line is None else list(line.words),
         domain=None if domain is None else domain.text(),
-        written=[WrittenValue(names[edit.device], edit.property, edit.value) for edit in resolution.edits],
+        written=[
+            WrittenValue(names[edit.device], edit.property, spelled(edit.value)) for edit in resolution.edits
+        ],
+    )
+
+
+def mending_document(mending: Mending, host: str, *, startable: bool) -> MendingDocument:
+    """A mended VM as a document."""
+    verdict, refused = mending.verdict, mending.verdict.answer == "refused"
+    line = None if refused else mending.vm.command_line
+    domain = None if refused else mending.vm.domain
+    return MendingDocument(
+        host=host,
+        qemu=verdict.qemu,
+        machine_type=verdict.machine_type,
+        answer=verdict.answer,
+        startable=startable,
+        mended=[step.found for step in mending.applied],
+        left=list(mending.left),
+        notes=list(mending.notes),
+        command_line=None if line is None else list(line.words),
+        domain=None if domain is None else domain.text(),
     )
 
 

@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["changed", "file_of", "write_back"]
 
 
-def file_of(question: Question) -> str:
-    """The file that the VM of a question is read from.
+def file_of(question: Question, *, in_place: bool, backup: bool) -> str:
+    """The file that is to be written; empty if the VM is to be printed.
 
-    :raise UsageError: ``no-file``, if it comes from elsewhere: words, standard input, a process, libvirt.
+    :raise UsageError: ``no-file``, if the VM comes from elsewhere: words, standard input, a process, libvirt;
+        ``usage``: a backup of no file.
     """
     from pathlib import Path
 
+    if not in_place:
+        if backup:
+            raise UsageError("usage", "--backup is of the file that --in-place writes", next="add --in-place")
+        return ""
     if question.words is None and question.file not in (None, "-") and Path(question.file or "").is_file():
         return question.file or ""
     raise UsageError(

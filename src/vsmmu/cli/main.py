@@ -24,6 +24,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "resolve": ("vsmmu.cli.resolve", "Pin what is auto to values that fit the host."),
     "explain": ("vsmmu.cli.explain", "Say why each value, and what others would do."),
     "check": ("vsmmu.cli.check", "Would QEMU start this VM here, and if not, why?"),
+    "fix": ("vsmmu.cli.fix", "Mend what keeps a VM from starting, where that is certain."),
     "capture": ("vsmmu.cli.capture", "Print the QEMU command that a script would start."),
     "run": ("vsmmu.cli.run", "Resolve, check, and start QEMU."),
     "plan": ("vsmmu.cli.plan", "Lay a VM out for functions of the host."),

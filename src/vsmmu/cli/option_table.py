@@ -75,7 +75,7 @@ def _output(*verbs: str, more: tuple[str, ...] = ()) -> Option:
 
 
 #: Verbs about one VM, about the hosts of a fleet, and about this or another host.
-_VM: Final = ("resolve", "explain", "check", "run", "bundle")
+_VM: Final = ("resolve", "explain", "check", "fix", "run", "bundle")
 _FLEET: Final = ("compare", "baseline", "report")
 _HOST: Final = (*_VM, "plan", "inspect", "show", "label", "kubevirt capabilities")
 _LAB: Final = ("lab run", "lab shell")
@@ -83,7 +83,7 @@ _LAB: Final = ("lab run", "lab shell")
 _SAFE: Final = ", ".join(f"{entry.name}={entry.spell(entry.safe)}" for entry in REGISTER_PROPERTIES)
 _QEMU: Final = Option(
     "--qemu",
-    ("resolve", "explain", "check", "plan", "bundle"),
+    ("resolve", "explain", "check", "fix", "plan", "bundle"),
     "Which QEMU will run it: a version such as 11.0, or a binary to ask.",
     metavar="VERSION|BINARY",
     supposed=spell_version(LATEST_QEMU),
@@ -143,18 +143,23 @@ OPTIONS: Final[tuple[Option, ...]] = (
            "Take no more than all hosts of a pool offer: what vsmmu baseline -o json printed.", "path",
            metavar="FILE[#POOL]"),
     Option("--pin-cmdqv", (*_VM, "plan"), "Pin cmdqv, too, instead of leaving it to QEMU.", "flag"),
-    Option("--unpin", ("resolve", "explain", "run"),
+    Option("--unpin", ("resolve", "explain", "fix", "run"),
            "Forget the written value of PROPERTY first, as one of another host; alone, of all. Repeatable.",
            "choice", metavar="[PROPERTY]", choices=(*PROPERTIES, "all"), bare="all", multiple=True),
-    Option("--in-place", ("resolve",),
+    Option("--in-place", ("resolve", "fix"),
            "Write the result into the file, whole or not at all; its mode and owner stay. Never vm.sh > "
            "vm.sh: the shell empties it before vsmmu starts.", "flag"),
-    Option("--backup", ("resolve",),
+    Option("--backup", ("resolve", "fix"),
            "With --in-place: keep what the file was as FILE~, if it changes.", "flag"),
     Option("--diff", ("resolve",), "Show the change instead; exit status 1 if there is one.", "flag"),
     Option("--all", ("check",),
            "Judge every domain that libvirt defines, and the VMs in each DIR or file that is named.",
            "flag", name="every"),
+    Option("--accelerate", ("fix",),
+           "Move every function of the host behind a vSMMU for its host SMMU, and pin the values.",
+           "flag"),
+    Option("--only", ("fix",), "Mend only faults with this code. Repeatable.", metavar="CODE", multiple=True),
+    Option("--diff", ("fix",), "Show each change instead, with code and reason.", "flag"),
     Option("--trace", ("check",), "Show what happens in which phase.", "flag"),
     Option("-q --quiet", ("check",), "Print nothing; the exit status tells.", "flag"),
     Option("--dry-run", ("run",), "Print the command that would be started, and what is opened.", "flag"),
@@ -165,6 +170,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
            "Leave N ports for hot-plug behind each vSMMU.", "count", metavar="N", default=0, most=255),
     Option("--domain", ("plan",),
            "A libvirt domain to add to: its XML or its name; gives -o xml.", "path", metavar="FILE|NAME"),
+    Option("--merge", ("plan",), "With --domain: print the whole domain, ready for virsh define.", "flag"),
     # Verbs about a running VM and about a host
     Option("--hotplug", ("inspect",),
            "Say whether this function could be plugged in, as QEMU would.", metavar="BDF"),
@@ -276,7 +282,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
            "Pass standard input on, read to its end first.", "flag", name="with_stdin"),
     Option("--yes", ("lab clean",), "Do not ask.", "flag"),
     # The answer
-    _output("explain", "check", "inspect", "probe", "doctor"),
+    _output("explain", "check", "fix", "inspect", "probe", "doctor"),
     _output("resolve", "capture", more=("nul",)),
     _output("plan", more=("nul", "xml", "tree", "svg")),
     _output("show", more=("tree", "svg")),

@@ -24,6 +24,7 @@ Examples:
   vsmmu plan 0009:01:00.0 -- qemu-system-aarch64 -M virt ...       the whole command line
   vsmmu plan --spare 2 smmu3.0x0000000012000000                    ports for functions to come
   vsmmu plan --domain vm.xml 0009:01:00.0                          XML to be added with virsh edit
+  vsmmu plan --domain VM --merge 0009:01:00.0 | virsh define /dev/stdin
   vsmmu plan -o svg 0009:01:00.0 0019:01:00.0 > plan.svg
 """
 
@@ -49,6 +50,7 @@ class _Question(NamedTuple):
     assume_safe: bool
     pin_cmdqv: bool
     domain: str | None
+    merge: bool
 
 
 @click.command("plan", cls=_PlanCommand, epilog=_EXAMPLES)
@@ -61,17 +63,34 @@ def command(question: _Question, output: str) -> int:
 
     DEVICE is a function (0009:01:00.0), or an SMMU (smmu3.0x0000000012000000) for a vSMMU whose functions
     all come by hot-plug. With a QEMU command after --, the whole command line comes out, else the arguments
-    to be added to one; with --domain, the elements to be added to its <devices>. Nothing comes out that
+    to be added to one; with --domain, the elements to be added to its <devices>, or with --merge the whole
+    domain. For functions that the VM has already there is vsmmu fix --accelerate. Nothing comes out that
     QEMU would refuse, as far as the facts tell.
     """
     domain = _domain(question.domain)
+    if question.merge and domain is None:
+        from vsmmu.errors import UsageError
+
+        raise UsageError("merge", "--merge is for a domain", next="name it: --domain FILE|NAME")
     plan = _plan(question, domain)
     for companion in plan.companions:
         console.remark(f"note: {companion.text}", "note")
     for note in plan.notes:
         console.remark(f"note: {note}", "note")
-    _print(plan, "xml" if domain is not None and output == "text" else output, domain)
+    if question.merge and domain is not None and output in ("text", "xml"):
+        console.raw(_merged(plan, domain))
+    else:
+        _print(plan, "xml" if domain is not None and output == "text" else output, domain)
     return 0
+
+
+def _merged(plan: Plan, domain: DomainXml) -> bytes:
+    """The whole domain with the planned elements in it."""
+    from vsmmu.plan.domain import with_host_devices
+    from vsmmu.plan.libvirt import check_expressible
+
+    check_expressible(plan)
+    return with_host_devices(domain, plan.vsmmus).data
 
 
 def _domain(name: str | None) -> DomainXml | None:

@@ -40,9 +40,9 @@ def command(question: Question, diff: bool, in_place: bool, backup: bool, output
     from vsmmu.cli.inputs import read_inputs
     from vsmmu.policy.resolver import resolve
 
-    path = file_of(question) if in_place else ""
+    path = file_of(question, in_place=in_place, backup=backup)
     inputs = read_inputs(question)
-    _refuse_forms(inputs.vm, output, in_place=in_place, backup=backup)
+    _refuse_forms(inputs.vm, output, in_place=in_place)
     resolution = resolve(inputs.vm, inputs.host, inputs.qemu, inputs.options)
     edited = resolution.vm
     for note in () if resolution.problems else resolution.notes:
@@ -68,7 +68,7 @@ def command(question: Question, diff: bool, in_place: bool, backup: bool, output
     return status
 
 
-def _refuse_forms(vm: Vm, output: str, *, in_place: bool, backup: bool) -> None:
+def _refuse_forms(vm: Vm, output: str, *, in_place: bool) -> None:
     """Refuse options that do not go together, or not with this kind of VM."""
     from vsmmu.errors import UsageError
 
@@ -80,8 +80,6 @@ def _refuse_forms(vm: Vm, output: str, *, in_place: bool, backup: bool) -> None:
         raise UsageError(
             "output-form", "--in-place writes the form that the file has", next="leave -o nul out"
         )
-    if backup and not in_place:
-        raise UsageError("usage", "--backup is of the file that --in-place writes", next="add --in-place")
 
 
 def _print(vm: Vm, *, nul: bool) -> None:

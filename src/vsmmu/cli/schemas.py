@@ -19,6 +19,7 @@ DOCUMENTS: Final[dict[str, str]] = {
     "verdict": "vsmmu.cli.documents:VerdictDocument",
     "survey": "vsmmu.policy.survey:Survey",
     "bundle": "vsmmu.bundle.model:Bundle",
+    "fix": "vsmmu.cli.documents:MendingDocument",
     "probe-plan": "vsmmu.probe.documents:PlanDocument",
     "doctor": "vsmmu.doctor.model:Diagnosis",
     "plan": "vsmmu.plan.model:Plan",

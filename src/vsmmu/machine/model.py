@@ -143,14 +143,19 @@ class Machine(NamedTuple):
         return next((device for device in self.devices if name in (device.id, device.name)), None)
 
     def edited(self, edits: Iterable[Edit]) -> Machine:
-        """The VM with properties of devices set, as far as their values go; nothing is written."""
-        changed: dict[int, dict[str, str]] = {}
+        """The VM with properties of devices set or taken out, as far as values go; nothing is written."""
+        changed: dict[int, dict[str, JsonValue]] = {}
         for edit in edits:
             changed.setdefault(edit.device, {})[edit.property] = edit.value
         devices = [
-            device._replace(properties={**device.properties, **changed[device.number]})
+            device._replace(properties=_changed(device.properties, changed[device.number]))
             if device.number in changed
             else device
             for device in self.devices
         ]
         return self._replace(devices=tuple(devices))
+
+
+def _changed(properties: Mapping[str, JsonValue], wanted: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    gone = {name for name, value in wanted.items() if value is None}
+    return {name: value for name, value in {**properties, **wanted}.items() if name not in gone}

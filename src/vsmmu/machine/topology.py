@@ -178,6 +178,14 @@ class Topology:
         """The bus that an ``arm-smmuv3`` is attached to; None if it names none or :attr:`missing` has it."""
         return self._primary.get(vsmmu.number)
 
+    def later_bus_of(self, vsmmu: Device) -> Bus | None:
+        """The root complex that an ``arm-smmuv3`` names and that is made after it; None without one."""
+        for entry in self.missing:
+            if entry.device.number == vsmmu.number and entry.later:
+                found = self._named.get(entry.bus, ())
+                return found[0] if len(found) == 1 and found[0].is_root else None
+        return None
+
     def behind(self, root: str) -> tuple[Device, ...]:
         """All PCI devices under a root complex, bridges too, in the order of creation."""
         owners = [bus.owner for bus in self._named.get(root, ()) if bus.is_root]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Self
 
-    from vsmmu.diagnostic import Edit
+    from vsmmu.diagnostic import Change, Edit
     from vsmmu.machine.command_line.argv import CommandLine
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.model import Machine
@@ -45,8 +45,10 @@ class Vm(Protocol):
         """What ``machine`` (of this VM) would be after :meth:`edit`, without writing anything."""
         ...
 
-    def edit(self, edits: Iterable[Edit]) -> Self:
-        """The same with properties of devices set, in this order.
+    def edit(self, edits: Iterable[Change]) -> Self:
+        """The same with properties set or taken out, in this order, and devices added and moved.
+
+        All numbers of devices are those of the VM before.
 
         :raise Negative: ``not-editable``, for a device that this form cannot reach.
         """

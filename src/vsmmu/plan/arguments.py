@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from vsmmu.diagnostic import Written, spelled
 from vsmmu.machine.command_line.keyval import escape
 
 if TYPE_CHECKING:
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
     from vsmmu.plan.model import PlannedPort, PlannedVsmmu
 
-__all__ = ["arguments"]
+__all__ = ["arguments", "devices_of"]
 
 #: QEMU's ``host=`` has room for a domain of four digits; longer ones (Intel VMD) go by ``sysfsdev=``.
 _SHORT_ADDRESS: Final = len("dddd:bb:dd.f")
 
-Settings = dict[str, str | int | bool]
+Settings = dict[str, Written]
 
 
 def arguments(
@@ -33,12 +34,13 @@ def arguments(
     if not iommufd_present:
         words += ["-object", f"iommufd,id={escape(iommufd)}"]
     for vsmmu in vsmmus:
-        for driver, settings in _devices(vsmmu, iommufd):
+        for driver, settings in (*devices_of(vsmmu), *_endpoints(vsmmu, iommufd)):
             words += ["-device", _json(driver, settings) if json else _keyval(driver, settings)]
     return tuple(words)
 
 
-def _devices(vsmmu: PlannedVsmmu, iommufd: str) -> Iterator[tuple[str, Settings]]:
+def devices_of(vsmmu: PlannedVsmmu) -> Iterator[tuple[str, Settings]]:
+    """Type and settings of a vSMMU's expander, of itself and of its ports, in the order that QEMU needs."""
     # Without bus=pcie.0 an expander goes to the bus of the newest other one, which refuses it.
     expander: Settings = {"id": vsmmu.expander, "bus_nr": vsmmu.first_bus, "bus": "pcie.0"}
     if vsmmu.numa_node is not None:
@@ -47,6 +49,9 @@ def _devices(vsmmu: PlannedVsmmu, iommufd: str) -> Iterator[tuple[str, Settings]
     yield "arm-smmuv3", {"primary-bus": vsmmu.expander, "id": vsmmu.id, "accel": True}
     for port in vsmmu.ports:
         yield "pcie-root-port", _port(port, vsmmu)
+
+
+def _endpoints(vsmmu: PlannedVsmmu, iommufd: str) -> Iterator[tuple[str, Settings]]:
     for port in vsmmu.endpoints:
         short = len(port.function) <= _SHORT_ADDRESS
         place = {"host": port.function} if short else {"sysfsdev": f"/sys/bus/pci/devices/{port.function}"}
@@ -63,12 +68,7 @@ def _port(port: PlannedPort, vsmmu: PlannedVsmmu) -> Settings:
 
 
 def _keyval(driver: str, settings: Settings) -> str:
-    written = {key: _switch(value) if isinstance(value, bool) else value for key, value in settings.items()}
-    return ",".join([driver, *(f"{key}={escape(str(value))}" for key, value in written.items())])
-
-
-def _switch(value: bool) -> str:
-    return "on" if value else "off"
+    return ",".join([driver, *(f"{key}={escape(spelled(value))}" for key, value in settings.items())])
 
 
 def _json(driver: str, settings: Settings) -> str:

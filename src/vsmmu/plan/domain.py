@@ -3,23 +3,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from vsmmu.machine.domain.document import DomainXml
-from vsmmu.machine.domain.insertion import NewElement, append, insert_behind, set_attributes
+from vsmmu.machine.domain.element_edits import into_port
+from vsmmu.machine.domain.insertion import NewElement, append
 from vsmmu.machine.domain.spans import Splice, apply, extent_of
-from vsmmu.plan.libvirt import hostdev_elements, indexed, port_address, topology_elements
+from vsmmu.plan.libvirt import hostdev_elements, indexed, topology_elements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from vsmmu.machine.domain.reader import HostDevice
     from vsmmu.plan.model import PlannedVsmmu
 
 __all__ = ["device_names", "domain_nodes", "next_index", "with_host_devices", "with_moved", "without"]
-
-_ADDRESS_ORDER: Final = ("type", "domain", "bus", "slot", "function")
-_DRIVER_ORDER: Final = ("name", "model", "iommufd")
 
 
 def next_index(domain: DomainXml) -> int:
@@ -50,7 +48,11 @@ def with_moved(
     """
     entries = indexed(vsmmus, first_index)
     bus_of = {port.function: bus for entry in entries for port, bus in entry.ports}
-    moves = [splice for device in devices for splice in _moved(domain.data, device, bus_of[device.source])]
+    moves = [
+        splice
+        for device in devices
+        for splice in into_port(domain.data, device.element, bus_of[device.source])
+    ]
     grown = _appended(domain, topology_elements(entries), moves)
     _verify(domain, grown, {device.element.start for device in devices}, bus_of)
     return grown
@@ -70,24 +72,6 @@ def _appended(domain: DomainXml, elements: Sequence[NewElement], splices: Sequen
     else:
         new = append(domain.data, devices, elements)
     return DomainXml(apply(domain.data, [*splices, new]), domain.where)
-
-
-def _moved(data: bytes, device: HostDevice, bus: int) -> Iterator[Splice]:
-    """Put a host device into the root port with this index, and let it use iommufd."""
-    driver, address = device.element.find("driver"), device.element.find("address")
-    missing = []
-    if driver is not None:
-        yield from set_attributes(data, driver, {"iommufd": "yes"}, _DRIVER_ORDER)
-    else:
-        missing.append(NewElement("driver", {"iommufd": "yes"}))
-    if address is not None:
-        yield from set_attributes(data, address, port_address(bus), _ADDRESS_ORDER)
-    else:
-        missing.append(NewElement("address", port_address(bus)))
-    source = device.element.find("source")
-    assert source is not None  # noqa: S101 - a function of the host is named there
-    # libvirt's schema wants the address behind the source.
-    yield insert_behind(data, source, missing)
 
 
 def _verify(before: DomainXml, after: DomainXml, moved: set[int], bus_of: dict[str, int]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import Negative
 from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT
-from vsmmu.machine.domain.insertion import NewElement
+from vsmmu.machine.domain.insertion import NewElement, address, controller
 from vsmmu.machine.domain.iommu import SMMUV3
 from vsmmu.qemu.versions import machine_type, parse_version
 from vsmmu.smmuv3.properties import AUTO, AUTO_SINCE, LIBVIRT_ORDER
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IndexedVsmmu",
+    "check_expressible",
     "devices_xml",
     "hostdev_elements",
     "indexed",
-    "port_address",
     "topology_elements",
 ]
 
@@ -79,39 +79,32 @@ def devices_xml(plan: Plan, first_index: int = 1) -> str:
     :raise Negative: ``xml-inexpressible``, if a value is left to QEMU's ``auto`` and the machine type's
         default is another.
     """
-    for vsmmu in plan.vsmmus:
-        _check_defaults(vsmmu, plan)
+    check_expressible(plan)
     vsmmus = indexed(plan.vsmmus, first_index)
     children = (*topology_elements(vsmmus), *hostdev_elements(vsmmus))
     return "".join(f"{line}\n" for line in NewElement("devices", {}, children).lines())
 
 
-def port_address(bus: int) -> dict[str, str]:
-    """The guest address of what sits in the root port with this index."""
-    return _address(bus, 0, 0)
+def check_expressible(plan: Plan) -> None:
+    """Refuse a plan that XML cannot express.
 
-
-def _address(bus: int, slot: int, function: int) -> dict[str, str]:
-    place = {"bus": f"0x{bus:02x}", "slot": f"0x{slot:02x}", "function": f"0x{function}"}
-    return {"type": "pci", "domain": "0x0000", **place}
+    :raise Negative: as :func:`devices_xml`.
+    """
+    for vsmmu in plan.vsmmus:
+        _check_defaults(vsmmu, plan)
 
 
 def _controllers(entry: IndexedVsmmu) -> Iterator[NewElement]:
     vsmmu = entry.vsmmu
     node = () if vsmmu.numa_node is None else (NewElement("node", {}, text=str(vsmmu.numa_node)),)
     target = NewElement("target", {"busNr": str(vsmmu.first_bus)}, node)
-    yield _controller(entry.pci_bus, EXPANDER, "pxb-pcie", target)
+    yield controller(entry.pci_bus, EXPANDER, "pxb-pcie", target)
     for number, (port, index) in enumerate(entry.ports):
         # No <target>: libvirt numbers chassis and port itself, and keeps them apart from the domain's others.
         slot, function = divmod(number, _FUNCTIONS) if port.address else (number, 0)
         several = {"multifunction": "on"} if port.address and function == 0 else {}
-        place = NewElement("address", {**_address(entry.pci_bus, slot, function), **several})
-        yield _controller(index, ROOT_PORT, "pcie-root-port", place)
-
-
-def _controller(index: int, model: str, name: str, content: NewElement) -> NewElement:
-    attributes = {"type": "pci", "index": str(index), "model": model}
-    return NewElement("controller", attributes, (NewElement("model", {"name": name}), content))
+        place = NewElement("address", {**address(entry.pci_bus, slot, function), **several})
+        yield controller(index, ROOT_PORT, "pcie-root-port", place)
 
 
 def _iommu(entry: IndexedVsmmu) -> NewElement:
@@ -151,6 +144,6 @@ def _hostdev(port: PlannedPort, bus: int) -> NewElement:
         (
             NewElement("driver", {"name": "vfio", "iommufd": "yes"}),
             NewElement("source", {}, (source,)),
-            NewElement("address", port_address(bus)),
+            NewElement("address", address(bus)),
         ),
     )

@@ -53,12 +53,16 @@ class Order(NamedTuple):
     :param spare: ports for hot-plug behind each vSMMU; a vSMMU without endpoint gets at least one.
     :param words: the VM's command line, emulator included; empty if arguments to add are wanted.
     :param domain: the VM, if it is a libvirt domain: the plan keeps clear of its numbers.
+    :param line: the VM, if it is a command line that was read already, for :func:`lay_out`.
+    :param moving: whether the VM has the functions, which move.
     """
 
     devices: tuple[str, ...]
     spare: int = 0
     words: tuple[str, ...] = ()
     domain: DomainXml | None = None
+    line: CommandLine | None = None
+    moving: bool = False
 
 
 class _Vm(NamedTuple):
@@ -132,7 +136,7 @@ def lay_out(order: Order, host: Host) -> tuple[PlannedVsmmu, ...]:
 
 
 def _choose(order: Order, vm: _Vm, host: Host) -> tuple[Share, ...]:
-    chosen = shares(order.devices, host, vm.given)
+    chosen = shares(order.devices, host, () if order.moving else vm.given)
     _check_limits(chosen, vm)
     return chosen
 
@@ -143,7 +147,7 @@ def _vm(order: Order, reader: Reader | None) -> _Vm:
 
         machine, nodes = order.domain.machine(), domain_nodes(order.domain)
     else:
-        line = read_words(order.words or _NOTHING, reader)
+        line = order.line or read_words(order.words or _NOTHING, reader)
         machine, nodes = line.machine(), guest_nodes(line)
     return _Vm(machine, Topology.of(machine), order.words, nodes)
 

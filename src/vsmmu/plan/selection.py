@@ -51,7 +51,7 @@ def shares(devices: Sequence[str], host: Host, given: Collection[str] = ()) -> t
             raise Negative(
                 "already-given",
                 f"this VM has {function.address} already",
-                next="leave it out of the plan, or out of the command line",
+                next="leave it out of the plan; vsmmu fix --accelerate moves what a VM has behind a vSMMU",
             )
         smmus[smmu.name] = smmu
         behind = found.setdefault(smmu.name, {})

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,22 +13,37 @@ from vsmmu.qemu.outcome import answer_of
 from vsmmu.qemu.process import start
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from vsmmu.diagnostic import Diagnostic
     from vsmmu.host.facts import Host
     from vsmmu.machine.vm import Vm
     from vsmmu.policy.options import Options
     from vsmmu.qemu.outcome import Verdict
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["check"]
+__all__ = ["Mender", "check"]
+
+#: Gives diagnoses of a VM what mends them: :func:`vsmmu.mend.table.mender`.
+Mender = Callable[["Iterable[Diagnostic]", "Vm", "Host", "Qemu", "Options"], "Iterator[Diagnostic]"]
 
 
-def check(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Verdict:
+def check(vm: Vm, host: Host, qemu: Qemu, options: Options, mend: Mender | None = None) -> Verdict:
     """Would this VM start on this host, as it is written?
 
+    :param mend: what adds fixes to diagnoses, which here have none.
     :return: the verdict, with every diagnosis; those of a domain stand at its elements, in libvirt's words.
     :raise InputRefused: for text that describes no VM, and buses that contradict each other.
     """
     verdict = start(options.complete(vm.machine()), host, qemu, options.functions)
+
+    def mended(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+        found = tuple(found)
+        faulty = any(entry.severity in ("error", "hazard", "unknown") for entry in found)
+        return tuple(mend(found, vm, host, qemu, options)) if mend is not None and faulty else found
+
+    if verdict.answer != "not-judged":
+        verdict = msgspec.structs.replace(verdict, diagnostics=mended(verdict.diagnostics))
     verdict = msgspec.structs.replace(verdict, not_judged=vm.not_judged())
     line = vm.command_line
     if line is not None and line.printed:
@@ -41,5 +57,5 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Verdict:
 
     own = lint(vm.domain.reading, options.libvirt, qemu.version)
     placed = in_libvirts_words(verdict.diagnostics, vm.domain.reading, own)
-    diagnostics = by_severity([*own, *placed])
+    diagnostics = by_severity([*mended(own), *placed])
     return msgspec.structs.replace(verdict, diagnostics=diagnostics, answer=answer_of(diagnostics))

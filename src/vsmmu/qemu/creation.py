@@ -213,11 +213,12 @@ class Creation:
         plug = self._plug(device, settings)
         for refusal in refusals(plug):
             self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
-        if plug.taken or (settings.primary_bus and plug.bus is None):
+        bus = plug.bus or self._topology.later_bus_of(device)
+        if plug.taken or (settings.primary_bus and (bus is None or bus.owner in self._vsmmu_of)):
             return
         vsmmu = Vsmmu(device, settings)
         self.vsmmus.append(vsmmu)
-        self._vsmmu_of[plug.bus.owner if plug.bus else _BOARD] = vsmmu
+        self._vsmmu_of[bus.owner if bus else _BOARD] = vsmmu
         self._note(vsmmu.name, f"realized on {settings.primary_bus}; auto_mode={vsmmu.auto_mode}")
 
     def _plug(self, device: Device, settings: VsmmuSettings) -> Plug:
@@ -351,9 +352,7 @@ class Creation:
         """The answer so far."""
         refusals = [entry.diagnosed(str(self.qemu)) for entry in self._findings.refusals]
         failed = self.failure
-        end = (
-            (TraceStep(failed.phase, failed.device, f"refused: {failed.text}"),) if failed is not None else ()
-        )
+        end = [] if failed is None else [TraceStep(failed.phase, failed.device, f"refused: {failed.text}")]
         hazards = [
             *hazards_of(self.vsmmus, self._vsmmu_of, self._early),
             *self._placement.hazards(self.machine, self._topology),

@@ -19,12 +19,14 @@ class Dialect(NamedTuple):
 
     :param origin: who writes it.
     :param translation: what releases have in its place.
+    :param becomes: the release's name, where the value stays as it is; empty where more than a name differs.
     """
 
     kind: Kind
     name: str
     origin: str
     translation: str
+    becomes: str = ""
 
 
 _RFC: Final = "the RFC series that came before QEMU 11.0"
@@ -35,12 +37,14 @@ _TABLE: Final = (
         "arm-smmuv3-accel",
         _RFC,
         "write arm-smmuv3,primary-bus=BUS,accel=on (primary-bus= for bus=)",
+        "arm-smmuv3",
     ),
     Dialect(
         "device",
         "arm-smmuv3-nested",
         _RFC,
         "write arm-smmuv3,primary-bus=BUS,accel=on (primary-bus= for pci-bus=)",
+        "arm-smmuv3",
     ),
     Dialect(
         "object",
@@ -60,11 +64,11 @@ _TABLE: Final = (
         f"{_NVIDIA} and Kata's examples for Grace",
         "pasid=on is ssidsize=N with the host SMMU's own N (from 11.1 on also auto), pasid=off is ssidsize=0",
     ),
-    Dialect("property", "arm-smmuv3.tegra241-cmdqv", _NVIDIA, "write cmdqv=on, cmdqv=off or cmdqv=auto"),
-    Dialect("property", "arm-smmuv3.pci-bus", _RFC, "write primary-bus="),
-    Dialect("property", "arm-smmuv3.ssidSize", "KubeVirt's spelling", "write ssidsize="),
-    Dialect("property", "arm-smmuv3.ssid-size", _RFC, "write ssidsize="),
-    Dialect("property", "arm-smmuv3.nested", _RFC, "write accel=on"),
+    Dialect("property", "arm-smmuv3.tegra241-cmdqv", _NVIDIA, "write cmdqv= (on, off or auto)", "cmdqv"),
+    Dialect("property", "arm-smmuv3.pci-bus", _RFC, "write primary-bus=", "primary-bus"),
+    Dialect("property", "arm-smmuv3.ssidSize", "KubeVirt's spelling", "write ssidsize=", "ssidsize"),
+    Dialect("property", "arm-smmuv3.ssid-size", _RFC, "write ssidsize=", "ssidsize"),
+    Dialect("property", "arm-smmuv3.nested", _RFC, "write accel=on", "accel"),
     Dialect("property", "iommufd.nested", "a draft of libvirt's format", "remove it: accel=on is what nests"),
 )  # fmt: skip
 

@@ -49,6 +49,7 @@ class NameFault(NamedTuple):
     :param text: QEMU's sentence, without the option in front of it.
     :param nearest: the known name that looks most like it; empty if none does.
     :param translation: what releases have in place of a draft's name; empty if it is none.
+    :param name: the name at fault as it is written: a type, or a property of one.
     """
 
     code: Code
@@ -56,6 +57,7 @@ class NameFault(NamedTuple):
     text: str
     nearest: str = ""
     translation: str = ""
+    name: str = ""
 
 
 def _table(qemu: Qemu) -> DeviceTable:
@@ -122,8 +124,8 @@ def _unknown_device(name: str, table: DeviceTable) -> NameFault:
     text = f"'{name}' is not a valid device model name"
     draft = dialect("device", name)
     if draft is not None:
-        return NameFault("draft-name", False, text, translation=draft.translation)
-    return NameFault("qemu-type-unknown", False, text, _nearest(name, table.device_names()))
+        return NameFault("draft-name", False, text, translation=draft.translation, name=name)
+    return NameFault("qemu-type-unknown", False, text, _nearest(name, table.device_names()), name=name)
 
 
 def _judge_property(
@@ -152,6 +154,7 @@ def _unknown_property(owner: str, name: str, properties: Mapping[str, str], *, c
         f"Property '{owner}.{name}' not found",
         "" if draft else _nearest(name, properties),
         draft.translation if draft else "",
+        name,
     )
 
 
@@ -262,7 +265,8 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
     options = {name: value for name, value in machine.machine_options.items() if name not in _NOT_PROPERTIES}
     draft = dialect("machine", f"iommu={options.get('iommu', '')}")
     if draft is not None:
-        return NameFault("draft-name", qemu.modelled, "Invalid iommu value", translation=draft.translation)
+        text = "Invalid iommu value"
+        return NameFault("draft-name", qemu.modelled, text, translation=draft.translation, name="iommu")
     if all(_is_ordinary(name, value) for name, value in options.items()):
         return None
     name = machine.machine_type or "virt"
@@ -297,7 +301,7 @@ def _judge_option(
     if held is None or name in kind.doubtful:
         text = f"Property '{machine}-machine.{name}' not found"
         nearest = "" if held else _nearest(name, kind.properties)
-        return NameFault("qemu-property-unknown", certain and held is None, text, nearest)
+        return NameFault("qemu-property-unknown", certain and held is None, text, nearest, name=option)
     if dot:
         members = known_names.MEMBERS.get(name)
         held = members.get(member) if members else ""

@@ -167,7 +167,7 @@ def test_check_says_line_consequence_and_remedy() -> None:
         "  libvirt drops it without a word (only --validate refuses), and QEMU takes its default\n"
         "  next: write ssidsize, or let vsmmu resolve write it\n"
     ) in done.stdout
-    assert done.stdout.endswith("verdict: would not start\n")
+    assert done.stdout.endswith("verdict: would not start\n1 of 1 can be mended: vsmmu fix\n")
 
 
 def test_check_in_json() -> None:

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vsmmu.errors import InputRefused, Negative
+from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.assemble import JUDGED, Assembly, Reader, assemble
 from vsmmu.machine.command_line.options import options
 from vsmmu.machine.command_line.sources import ArgvSource, NulSource, Splice, WordSource, emulator_index
-from vsmmu.machine.command_line.text_edits import set_in_json, set_in_opts, set_in_set_option
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, decode, refuse_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from vsmmu.diagnostic import Edit
-    from vsmmu.machine.command_line.device_options import Draft
+    from vsmmu.diagnostic import Change, Edit
     from vsmmu.machine.command_line.options import WrittenOption
     from vsmmu.machine.model import Machine
 
@@ -101,38 +99,17 @@ class CommandLine:
         """The options after the emulator, in order, each with the numbers of its words."""
         return options(self.words, 0 if self._program is None else self._program + 1)
 
-    def edit(self, edits: Iterable[Edit]) -> CommandLine:
-        """The same with properties set, in this order; values are written as strings in JSON.
+    def edit(self, edits: Iterable[Change]) -> CommandLine:
+        """The same with properties set or taken out, in this order, and devices added or moved.
 
         :raise Negative: ``not-editable``, if the device stands where the command line cannot reach it.
         """
-        words = self.words
-        changes: dict[int, list[Splice]] = {}
-        texts: dict[int, str] = {}
-        inserted: dict[int, dict[str, str]] = {}
-        for edit in edits:
-            draft = self._assembled.drafts[edit.device]
-            word = draft.set_words.get(edit.property)
-            if word is None and draft.site != "argument":
-                inserted.setdefault(edit.device, {})[edit.property] = edit.value
-                _check_reachable(draft, edit)
-                continue
-            at = draft.word if word is None else word
-            text = texts.get(at, words[at])
-            if word is not None:
-                change = set_in_set_option(text, edit.value)
-            elif draft.form == "json":
-                change = set_in_json(text, edit.property, edit.value)
-            else:
-                change = set_in_opts(text, edit.property, edit.value)
-            changes.setdefault(at, []).append(change)
-            texts[at] = text[: change[0]] + change[2] + text[change[1] :]
-        source = self._source.splice(changes) if changes else self._source
-        for device, settings in inserted.items():
-            draft = self._assembled.drafts[device]
-            new = [f"device.{draft.id}.{key}={value}" for key, value in settings.items()]
-            source = source.insert(len(words) - 1, [part for text in new for part in ("-set", text)])
-        return CommandLine(source, self._reader)
+        from vsmmu.machine.command_line.option_edits import edited  # a check changes nothing
+
+        edits = tuple(edits)
+        if not edits:
+            return self
+        return CommandLine(edited(self._source, self._assembled.drafts, self.options(), edits), self._reader)
 
     def not_judged(self) -> tuple[str, ...]:
         """The options that are not looked at, each once, in order."""
@@ -170,28 +147,6 @@ class CommandLine:
         :raise InputRefused: as :meth:`render_words`.
         """
         return "".join([word + "\0" for word in self.render_words()])
-
-
-def _check_reachable(draft: Draft, edit: Edit) -> None:
-    """Refuse what ``-set device.ID.property=value`` cannot express: no id, or one with a dot."""
-    if draft.site == "config" and draft.id and "." not in draft.id:
-        return
-    why = (
-        "QEMU makes the device of another option"
-        if draft.site == "implied"
-        else f"-set cannot name the id {draft.id!r}, which holds a dot"
-        if draft.id
-        else "-set needs an id, and the device has none"
-    )
-    raise Negative(
-        "not-editable",
-        f"{edit.property}={edit.value} cannot be given to {draft.driver} from the command line",
-        where=draft.origin.place,
-        why=why,
-        next=f'write {edit.property} = "{edit.value}" into its section of the file'
-        if draft.site == "config"
-        else "give the device with -device",
-    )
 
 
 def read_words(words: Iterable[str], reader: Reader | None = None) -> CommandLine:

@@ -27,6 +27,7 @@ __all__ = [
     "Splice",
     "WordSource",
     "emulator_index",
+    "moved",
     "shell_quote",
     "spliced",
 ]
@@ -73,8 +74,19 @@ class WordSource(Protocol):
         """The same with parts of some words replaced."""
         ...
 
-    def insert(self, index: int, words: Iterable[str]) -> WordSource:
-        """The same with words after the word ``index``."""
+    def insert(self, index: int, words: Iterable[str], like: int | None = None) -> WordSource:
+        """The same with words after the word ``index``.
+
+        :param like: a word that begins its line where the new words shall begin one.
+        """
+        ...
+
+    def move(self, first: int, last: int, behind: int) -> WordSource:
+        """The same with the words ``first`` to ``last`` behind the word ``behind``, which is none of them."""
+        ...
+
+    def remove(self, first: int, last: int) -> WordSource:
+        """The same without the words ``first`` to ``last``."""
         ...
 
     def render(self) -> str:
@@ -139,6 +151,14 @@ def spliced(word: str, changes: Sequence[Splice]) -> str:
     return word
 
 
+def moved(words: Sequence[str], first: int, last: int, behind: int) -> tuple[str, ...]:
+    """Words with those from ``first`` to ``last`` behind the word ``behind``; -1 is in front of all."""
+    block, at = words[first : last + 1], behind + 1
+    if behind < first:
+        return (*words[:at], *block, *words[at:first], *words[last + 1 :])
+    return (*words[:first], *words[last + 1 : at], *block, *words[at:])
+
+
 class ArgvSource:
     """Words as a program got them, such as those after ``--``; written back as one shell-quoted line."""
 
@@ -177,9 +197,17 @@ class ArgvSource:
         """The same with parts of some words replaced."""
         return ArgvSource(spliced(word, changes.get(index, ())) for index, word in enumerate(self.words))
 
-    def insert(self, index: int, words: Iterable[str]) -> ArgvSource:
+    def insert(self, index: int, words: Iterable[str], like: int | None = None) -> ArgvSource:  # noqa: ARG002
         """The same with words after the word ``index``."""
         return ArgvSource((*self.words[: index + 1], *words, *self.words[index + 1 :]))
+
+    def move(self, first: int, last: int, behind: int) -> ArgvSource:
+        """The same with words behind another one."""
+        return ArgvSource(moved(self.words, first, last, behind))
+
+    def remove(self, first: int, last: int) -> ArgvSource:
+        """The same without some words."""
+        return ArgvSource((*self.words[:first], *self.words[last + 1 :]))
 
     def render(self) -> str:
         """One line for a shell."""
@@ -205,9 +233,17 @@ class NulSource(ArgvSource):
         """The same with parts of some words replaced."""
         return NulSource(super().splice(changes).words, closed=self.closed)
 
-    def insert(self, index: int, words: Iterable[str]) -> NulSource:
+    def insert(self, index: int, words: Iterable[str], like: int | None = None) -> NulSource:
         """The same with words after the word ``index``."""
-        return NulSource(super().insert(index, words).words, closed=self.closed)
+        return NulSource(super().insert(index, words, like).words, closed=self.closed)
+
+    def move(self, first: int, last: int, behind: int) -> NulSource:
+        """The same with words behind another one."""
+        return NulSource(super().move(first, last, behind).words, closed=self.closed)
+
+    def remove(self, first: int, last: int) -> NulSource:
+        """The same without some words."""
+        return NulSource(super().remove(first, last).words, closed=self.closed)
 
     def render(self) -> str:
         """The words with NULs between, and one at the end if there was one."""

@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import InputRefused, Negative
 from vsmmu.machine.command_line.shell import line_and_column
 from vsmmu.machine.command_line.shell_edits import TextEdit, quoted, rewrite, word_edits
-from vsmmu.machine.command_line.sources import check_words, shell_quote, spliced
+from vsmmu.machine.command_line.sources import check_words, moved, shell_quote, spliced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vsmmu.machine.command_line.command_word import CommandWord, Opaque
     from vsmmu.machine.command_line.shell_edits import Quote
     from vsmmu.machine.command_line.sources import Changes
 
 __all__ = ["FoundCommand", "TextSource"]
+
+
+#: Blanks, and line ends behind which the command goes on.
+_BETWEEN_WORDS: Final = " \t\r\n\\"
 
 
 class FoundCommand(NamedTuple):
@@ -112,16 +116,56 @@ class TextSource:
             words[index] = spliced(words[index], change)
         return self._edited(edits, words, min(changes))
 
-    def insert(self, index: int, words: Iterable[str]) -> TextSource:
-        """The same with words after the word ``index``, on its line."""
+    def insert(self, index: int, words: Iterable[str], like: int | None = None) -> TextSource:
+        """The same with words after the word ``index``, on its line.
+
+        :param like: a word that begins its line where the new words shall begin one.
+        """
         new = list(words)
-        at = self._fields[index].end
-        text = "".join([" " + self._reading.quote_word(word) for word in new])
+        at = self._span(index)[1]
+        lead = " " if like is None else self._lead(like)
+        text = lead + " ".join([self._reading.quote_word(word) for word in new])
         return self._edited(
             [(at, at, text)], [*self.words[: index + 1], *new, *self.words[index + 1 :]], index
         )
 
-    def _edited(self, edits: list[TextEdit], words: list[str], index: int) -> TextSource:
+    def move(self, first: int, last: int, behind: int) -> TextSource:
+        """The same with words behind another one: their text with the blanks in front of it."""
+        start, end = self._block(first, last)
+        at, text = self._span(behind)[1], self._text[start:end]
+        edits = [(start, end, ""), (at, at, text if text[:1].isspace() else f" {text.rstrip()}")]
+        return self._edited(edits, moved(self.words, first, last, behind), first)
+
+    def remove(self, first: int, last: int) -> TextSource:
+        """The same without some words and the blanks in front of them."""
+        start, end = self._block(first, last)
+        return self._edited([(start, end, "")], [*self.words[:first], *self.words[last + 1 :]], first)
+
+    def _block(self, first: int, last: int) -> tuple[int, int]:
+        """The text of words with the blanks in front of it; with those behind it, if it begins an array."""
+        before, (start, _), end = self._span(first - 1)[1], self._span(first), self._span(last)[1]
+        if before < start and not self._text[before:start].strip(_BETWEEN_WORDS):
+            return before, end
+        return start, end + len(self._text[end:]) - len(self._text[end:].lstrip(" \t"))
+
+    def _lead(self, index: int) -> str:
+        """What stands in front of a word: a blank, or the end of a line that goes on and an indentation."""
+        between = self._text[self._span(index - 1)[1] : self._span(index)[0]] if index else ""
+        return between if between and not between.strip(_BETWEEN_WORDS) else " "
+
+    def _span(self, index: int) -> tuple[int, int]:
+        """Where a word is written: at its place, or in the array or variable that stands for several."""
+        field = self._fields[index]
+        place = field.start, field.end
+        beside = self._fields[max(0, index - 1) : index + 2]
+        if not field.pieces or sum((other.start, other.end) == place for other in beside) < 2:
+            return place
+        start, end = field.pieces[0].start, field.pieces[-1].end
+        mark = self._text[max(0, start - 1) : start]
+        quoted_whole = mark in ("'", '"') and self._text.startswith(mark, end)
+        return (start - 1, end + 1) if quoted_whole else (start, end)
+
+    def _edited(self, edits: list[TextEdit], words: Sequence[str], index: int) -> TextSource:
         text = rewrite(self._text, edits)
         try:
             after = TextSource(text, self._where, self._read)

@@ -14,7 +14,7 @@ import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from vsmmu.errors import Negative
+from vsmmu.diagnostic import Edit, spelled
 from vsmmu.machine.domain.elements import parse
 from vsmmu.machine.domain.iommu import DRAFT_MODELS, DRIVER_ORDER, SMMUV3, Iommu
 from vsmmu.machine.domain.reader import DomainReading, read_domain
@@ -24,9 +24,9 @@ from vsmmu.machine.topology import Topology
 from vsmmu.smmuv3.properties import AUTO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from vsmmu.diagnostic import Edit
+    from vsmmu.diagnostic import Change
     from vsmmu.machine.domain.elements import Element
     from vsmmu.machine.model import JsonValue, Machine
 
@@ -68,30 +68,28 @@ class DomainXml:
         """
         return self.reading.machine
 
-    def edit(self, edits: Iterable[Edit]) -> DomainXml:
+    def edit(self, edits: Iterable[Change]) -> DomainXml:
         """The same with properties set, and every SMMUv3 in libvirt's own words.
 
         That is: misspelt attributes get their names, and ``auto``, which libvirt refuses, becomes an absent
         attribute. Both happen without any edit, too.
 
-        :raise Negative: ``not-editable``, for a device that is no ``<iommu>``.
+        :raise Negative: ``not-editable``, for what domain XML cannot express.
         """
         wanted: dict[int, dict[str, str]] = {}
+        others: list[Change] = []
         for edit in edits:
-            if edit.device not in self.reading.pluggable:
-                raise Negative(
-                    "not-editable",
-                    f"{edit.property}={edit.value} cannot be given to this device in domain XML",
-                    where=self.machine().devices[edit.device].origin.place,
-                    next="only an <iommu model='smmuv3'> with pciBus has these attributes",
-                )
-            iommu = self.reading.pluggable[edit.device]
-            wanted.setdefault(iommu.element.start, {})[edit.property] = edit.value
+            if isinstance(edit, Edit) and edit.device in self.reading.pluggable:
+                iommu = self.reading.pluggable[edit.device]
+                value = AUTO if edit.value is None else spelled(edit.value)
+                wanted.setdefault(iommu.element.start, {})[edit.property] = value
+            else:
+                others.append(edit)
         changes: dict[int, TagChange] = {}
         for iommu in self.reading.iommus:
             if iommu.is_smmuv3:
                 changes |= _changes(iommu, wanted.get(iommu.element.start, {}))
-        return self._changed(changes)
+        return self._changed(changes, others)
 
     @property
     def command_line(self) -> None:
@@ -120,7 +118,7 @@ class DomainXml:
         edits = tuple(edits)
         wanted: dict[int, dict[str, str]] = {}
         for edit in edits:
-            wanted.setdefault(edit.device, {})[edit.property] = edit.value
+            wanted.setdefault(edit.device, {})[edit.property] = spelled(edit.value)
         reading = self.reading
         pluggable = {
             number: iommu.corrected(wanted.get(number, {})) for number, iommu in reading.pluggable.items()
@@ -167,12 +165,16 @@ class DomainXml:
             text = _BETWEEN_TAGS.sub("\n", text)
         return [line for line in text.split("\n") if line]
 
-    def _changed(self, changes: Mapping[int, TagChange]) -> DomainXml:
+    def _changed(self, changes: Mapping[int, TagChange], others: Sequence[Change] = ()) -> DomainXml:
         splices: list[Splice] = []
         for start, change in changes.items():
             made = change_tag(self.data, start, change, DRIVER_ORDER)
             verify_tag(self.data, start, made, change)
             splices += made
+        if others:
+            from vsmmu.machine.domain.element_edits import element_edits  # values alone do not need it
+
+            splices += element_edits(self.data, self.reading, others)
         return DomainXml(apply(self.data, splices), self.where) if splices else self
 
 

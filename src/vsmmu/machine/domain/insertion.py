@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.machine.domain.spans import Splice, TagChange, change_tag, escape, extent_of, verify_tag
 
@@ -12,7 +12,20 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.domain.elements import Element
 
-__all__ = ["NewElement", "append", "insert_behind", "set_attributes", "write"]
+__all__ = [
+    "ADDRESS_ORDER",
+    "NewElement",
+    "address",
+    "append",
+    "controller",
+    "insert_behind",
+    "remove",
+    "set_attributes",
+    "write",
+]
+
+#: The attributes of a PCI address, in the order in which libvirt writes them.
+ADDRESS_ORDER: Final = ("type", "domain", "bus", "slot", "function", "multifunction")
 
 
 class NewElement(NamedTuple):
@@ -76,6 +89,27 @@ def set_attributes(
     splices = change_tag(data, element.start, change, order)
     verify_tag(data, element.start, splices, change)
     return splices
+
+
+def remove(data: bytes, element: Element) -> Splice:
+    """Take an element out, with the line break and the blanks in front of it."""
+    extent = extent_of(data, element)
+    return Splice(extent.start - len(_indentation(data, extent.start)), extent.end, b"")
+
+
+def controller(index: int, model: str, name: str, content: NewElement) -> NewElement:
+    """A PCI controller.
+
+    :param name: QEMU's type of it.
+    """
+    attributes = {"type": "pci", "index": str(index), "model": model}
+    return NewElement("controller", attributes, (NewElement("model", {"name": name}), content))
+
+
+def address(bus: int, slot: int = 0, function: int = 0) -> dict[str, str]:
+    """The attributes of a guest's PCI address; ``bus`` is the index of a controller."""
+    place = {"bus": f"0x{bus:02x}", "slot": f"0x{slot:02x}", "function": f"0x{function}"}
+    return {"type": "pci", "domain": "0x0000", **place}
 
 
 def _indentation(data: bytes, start: int) -> bytes:

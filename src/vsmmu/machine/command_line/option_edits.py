@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Edits of a command line's options: properties set and taken out, devices and objects added and moved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vsmmu.diagnostic import MACHINE, Edit, Insertion, Reordering, spelled
+from vsmmu.errors import Negative
+from vsmmu.machine.command_line.keyval import escape
+from vsmmu.machine.command_line.sources import Splice, WordSource, spliced
+from vsmmu.machine.command_line.text_edits import (
+    set_in_json,
+    set_in_opts,
+    set_in_set_option,
+    unset_in_json,
+    unset_in_opts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from vsmmu.diagnostic import Change
+    from vsmmu.machine.command_line.device_options import Draft
+    from vsmmu.machine.command_line.options import WrittenOption
+
+__all__ = ["edited"]
+
+
+class _Line(NamedTuple):
+    """A command line to be edited: its words, how each device was written, and its options."""
+
+    source: WordSource
+    drafts: Sequence[Draft]
+    options: Sequence[WrittenOption]
+
+    @property
+    def machine_options(self) -> list[WrittenOption]:
+        return [entry for entry in self.options if entry.name in ("machine", "M")]
+
+
+def edited(
+    source: WordSource, drafts: Sequence[Draft], options: Iterable[WrittenOption], edits: Iterable[Change]
+) -> WordSource:
+    """The command line with changes; all numbers of devices are those before.
+
+    A move stands alone: what is inserted or set together with it would lose its place.
+
+    :raise Negative: ``not-editable``.
+    """
+    line, edits = _Line(source, drafts, tuple(options)), tuple(edits)
+    for edit in edits:
+        if isinstance(edit, Reordering):
+            return _moved(line, edit)
+    settings = [edit for edit in edits if isinstance(edit, Edit)]
+    source = _with_settings(line, settings) if settings else source
+    insertions = [edit for edit in edits if isinstance(edit, Insertion)]
+    # From the last place to the first, so that numbers of words stay; those of one place in their order.
+    for before in sorted({entry.before for entry in insertions}, reverse=True):
+        here = [entry for entry in insertions if entry.before == before]
+        source = _with_insertions(line._replace(source=source), before, here)
+    return source
+
+
+def _with_settings(line: _Line, edits: Sequence[Edit]) -> WordSource:
+    words = line.source.words
+    changes: dict[int, list[Splice]] = {}
+    added: dict[str, str] = {}
+    for edit in edits:
+        for at, change in _changes(line, edit, changes):
+            changes.setdefault(at, []).append(change)
+        if edit.device != MACHINE and _by_set_option(line.drafts[edit.device], edit):
+            added[f"device.{line.drafts[edit.device].id}.{edit.property}"] = spelled(edit.value)
+    source = line.source.splice(changes) if changes else line.source
+    new = [word for key, value in added.items() for word in ("-set", f"{key}={value}")]
+    return source.insert(len(words) - 1, new) if new else source
+
+
+def _changes(line: _Line, edit: Edit, changes: dict[int, list[Splice]]) -> Iterator[tuple[int, Splice]]:
+    """The replacements in words that set a property, or take it out everywhere."""
+    words = line.source.words
+
+    def text(at: int) -> str:
+        return spliced(words[at], changes.get(at, ()))
+
+    if edit.device == MACHINE:
+        yield from _machine_changes(line, edit, text)
+        return
+    draft = line.drafts[edit.device]
+    word = draft.set_words.get(edit.property)
+    if edit.value is None:
+        _check_unset(draft, edit)
+        unset = unset_in_json if draft.form == "json" else unset_in_opts
+        for change in unset(text(draft.word), {edit.property}):
+            yield draft.word, change
+    elif word is not None:
+        yield word, set_in_set_option(text(word), edit.value)
+    elif draft.site == "argument":
+        setter = set_in_json if draft.form == "json" else set_in_opts
+        yield draft.word, setter(text(draft.word), edit.property, edit.value)
+
+
+def _machine_changes(line: _Line, edit: Edit, text: Callable[[int], str]) -> Iterator[tuple[int, Splice]]:
+    """The same in the options of ``-machine``, where ``_`` and ``-`` are the same."""
+    keys = {edit.property, edit.property.replace("-", "_")}
+    found = line.machine_options
+    if edit.value is not None:
+        if not found:
+            raise _refused(edit, "the machine", "there is no -machine", "add -machine virt")
+        at = found[-1].last
+        yield at, set_in_opts(text(at), edit.property, edit.value, "type")
+    for option in found if edit.value is None else ():
+        for change in unset_in_opts(text(option.last), keys, "type"):
+            yield option.last, change
+
+
+def _with_insertions(line: _Line, before: int, insertions: Sequence[Insertion]) -> WordSource:
+    draft = line.drafts[before]
+    if draft.site != "argument":
+        raise _refused(insertions[0], draft.driver, "QEMU makes the device there of another option")
+    option = _option_of(line, draft)
+    source = line.source
+    for entry in reversed(insertions):
+        new = [f"-{entry.option}", _argument(entry, json=draft.form == "json" and entry.option == "device")]
+        source = source.insert(option.first - 1, new, like=option.first)
+    return source
+
+
+def _argument(insertion: Insertion, *, json: bool) -> str:
+    if json:
+        import msgspec
+
+        return msgspec.json.encode(insertion.settings).decode()
+    first, *rest = insertion.settings.items()
+    return ",".join([spelled(first[1]), *(f"{key}={escape(spelled(value))}" for key, value in rest)])
+
+
+def _moved(line: _Line, move: Reordering) -> WordSource:
+    draft = line.drafts[move.device]
+    option = _option_of(line, draft)
+    if move.behind < 0:
+        first = min(_option_of(line, other).first for other in line.drafts if _is_like(other, draft))
+        return line.source.move(option.first, option.last, first - 1)
+    other = line.drafts[move.behind]
+    if not _is_like(other, draft):
+        why = "QEMU makes the devices in JSON after all others"
+        raise _refused(move, draft.driver, why, "write both in one form")
+    return line.source.move(option.first, option.last, _option_of(line, other).last)
+
+
+def _is_like(one: Draft, other: Draft) -> bool:
+    return one.site == "argument" and one.form == other.form
+
+
+def _option_of(line: _Line, draft: Draft) -> WrittenOption:
+    for option in line.options if draft.site == "argument" else ():
+        if option.last == draft.word:
+            return option
+    raise _refused(None, draft.driver, "it does not stand on the command line itself")
+
+
+def _by_set_option(draft: Draft, edit: Edit) -> bool:
+    """Whether a property takes an option ``-set`` of its own, because the device stands in a file.
+
+    :raise Negative: ``not-editable``, for what ``-set device.ID.property=value`` cannot express.
+    """
+    if edit.value is None or draft.site == "argument" or edit.property in draft.set_words:
+        return False
+    if draft.site == "config" and draft.id and "." not in draft.id:
+        return True
+    why = (
+        "QEMU makes the device of another option"
+        if draft.site == "implied"
+        else f"-set cannot name the id {draft.id!r}, which holds a dot"
+        if draft.id
+        else "-set needs an id, and the device has none"
+    )
+    following = f'write {edit.property} = "{spelled(edit.value)}" into its section of the file'
+    raise Negative(
+        "not-editable",
+        f"{edit.property}={spelled(edit.value)} cannot be given to {draft.driver} from the command line",
+        where=draft.origin.place,
+        why=why,
+        next=following if draft.site == "config" else "give the device with -device",
+    )
+
+
+def _check_unset(draft: Draft, edit: Edit) -> None:
+    if draft.site != "argument" or edit.property in draft.set_words:
+        why = "it is not written in the device's own option"
+        raise _refused(edit, draft.driver, why, f"take {edit.property} out where it is written")
+
+
+def _refused(change: Change | None, what: str, why: str, following: str = "") -> Negative:
+    wanted = f"{change.property}={spelled(change.value)}" if isinstance(change, Edit) else "a device"
+    return Negative(
+        "not-editable",
+        f"{wanted} cannot be written for {what} on the command line",
+        why=why,
+        next=following or "write the devices with -device",
+    )

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sentences about a mended fault: its reason, and what was changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vsmmu.diagnostic import MACHINE, Insertion, Reordering, spelled
+
+if TYPE_CHECKING:
+    from vsmmu.diagnostic import Change, Diagnostic
+    from vsmmu.machine.model import Machine
+    from vsmmu.mend.mending import Mended
+
+__all__ = ["changes_of", "reason_of"]
+
+
+def reason_of(found: Diagnostic, machine: Machine) -> str:
+    """Why a fault is one, on one line: QEMU's sentence without the option before it, or what is wrong."""
+    if not found.code.startswith("qemu-"):
+        return found.what
+    text = found.why
+    for device in machine.devices:
+        text = text.replace(f"{device.origin.option}: ", "")
+    return text.partition("\n")[0].removeprefix("qemu-system-aarch64: ") or found.what
+
+
+def changes_of(step: Mended) -> str:
+    """What was changed, on one line."""
+    machine = step.before.machine()
+    done = [_change(change, machine) for change in step.found.fix]
+    return ", ".join(done) or step.found.why
+
+
+def _change(change: Change, machine: Machine) -> str:
+    if isinstance(change, Insertion):
+        settings = change.settings
+        return (
+            f"{settings.get('driver', settings.get('qom-type', ''))} {settings.get('id', '')} added".strip()
+        )
+    name = "the machine" if change.device == MACHINE else machine.devices[change.device].name
+    if isinstance(change, Reordering):
+        behind = "in front" if change.behind < 0 else f"behind {machine.devices[change.behind].name}"
+        return f"{name} moved {behind}"
+    if change.value is None:
+        return f"{change.property} of {name} removed"
+    return f"{change.property}={spelled(change.value)} on {name}"

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mend a VM: apply certain fixes one after the other, and have the model judge it after each.
+
+A change stays only if the model finds less to say of its kind afterwards; so a second run changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.errors import VsmmuError
+from vsmmu.mend.table import MENDS, mender
+from vsmmu.policy.checking import check
+from vsmmu.policy.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from vsmmu.diagnostic import Diagnostic
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.vm import Vm
+    from vsmmu.qemu.outcome import Verdict
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["Mended", "Mending", "Wishes", "mend"]
+
+_DEFAULT: Final = Options()
+_RANK: Final = {code: rank for rank, code in enumerate(MENDS)}
+#: More faults than a VM has devices that vsmmu reads; each takes one step.
+_MOST_STEPS: Final = 2000
+
+
+class Wishes(NamedTuple):
+    """What the user wants of a mend.
+
+    :param only: codes of the faults to be mended; empty for all.
+    :param unpin: properties of a vSMMU whose written values may be changed, where the host lacks them.
+    :param firmware: a UEFI firmware that is there, for a command line without one; empty if none is known.
+    :param accelerate: give every function of the host a vSMMU of its own host SMMU, with its values pinned.
+    """
+
+    only: frozenset[str] = frozenset()
+    unpin: frozenset[str] = frozenset()
+    accelerate: bool = False
+    firmware: str = ""
+
+
+class Mended(NamedTuple):
+    """One fault that is gone: its diagnosis, the VM before and after its fix."""
+
+    found: Diagnostic
+    before: Vm
+    after: Vm
+
+
+class Mending(NamedTuple):
+    """A VM after all that is certain was done.
+
+    :param vm: as it is to be written; the very same if nothing was done.
+    :param verdict: on it.
+    :param applied: what was mended, in order.
+    :param notes: sentences for people.
+    """
+
+    vm: Vm
+    verdict: Verdict
+    applied: tuple[Mended, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> tuple[Diagnostic, ...]:
+        """The faults and doubts that are still there."""
+        return self.verdict.of("error", "hazard", "unknown")
+
+
+class _Judge(NamedTuple):
+    """The model, asked about one VM after the other."""
+
+    host: Host
+    qemu: Qemu
+    options: Options
+    wishes: Wishes
+
+    def __call__(self, vm: Vm) -> Verdict:
+        mends = mender(unpin=self.wishes.unpin, firmware=self.wishes.firmware)
+        return check(vm, self.host, self.qemu, self.options, mends)
+
+
+_ALL: Final = Wishes()
+
+
+def mend(vm: Vm, host: Host, qemu: Qemu, options: Options = _DEFAULT, wishes: Wishes = _ALL) -> Mending:
+    """Apply every certain fix, until the model knows none any more.
+
+    :return: the VM in the form in which it came, everything else byte for byte as it was.
+    :raise InputRefused: for text that describes no VM.
+    :raise Negative: with ``accelerate``: what keeps functions of the host from getting vSMMUs.
+    """
+    judge = _Judge(host, qemu, options, wishes)
+    mending = _certain(Mending(vm, judge(vm)), judge, wishes.only)
+    if not wishes.accelerate or mending.verdict.answer == "not-judged":
+        return mending
+    from vsmmu.mend.accelerate import accelerate, pinned
+
+    moved = accelerate(mending.vm, host, qemu, options)
+    if moved is not None:
+        step = Mended(moved.found, mending.vm, moved.vm)
+        mending = Mending(moved.vm, judge(moved.vm), (*mending.applied, step), moved.notes)
+        mending = _certain(mending, judge, wishes.only)
+    values = pinned(mending.vm, host, qemu, options)
+    if values is not None:
+        step = Mended(values.found, mending.vm, values.vm)
+        verdict = judge(values.vm)
+        mending = mending._replace(vm=values.vm, verdict=verdict, applied=(*mending.applied, step))
+    return mending
+
+
+def _certain(mending: Mending, judge: _Judge, only: Collection[str]) -> Mending:
+    seen = {mending.vm.render()}
+    for _ in range(_MOST_STEPS):
+        step = _step(mending, judge, only, seen)
+        if step is None:
+            break
+        mending = step
+        seen.add(step.vm.render())
+    return mending
+
+
+def _step(mending: Mending, judge: _Judge, only: Collection[str], seen: set[bytes]) -> Mending | None:
+    """The VM with the first fault mended whose fix does what it says; None if there is none."""
+    tried = []
+    for found in sorted(mending.verdict.diagnostics, key=lambda entry: _RANK.get(entry.code, len(_RANK))):
+        if not found.fix or found.fix in tried or (only and found.code not in only):
+            continue
+        tried.append(found.fix)
+        try:
+            after = mending.vm.edit(found.fix)
+            if after.render() in seen:
+                continue
+            verdict = judge(after)
+        except VsmmuError:  # this form of a VM cannot say it
+            continue
+        if _count(verdict, found.code) < _count(mending.verdict, found.code):
+            step = Mended(found, mending.vm, after)
+            return mending._replace(vm=after, verdict=verdict, applied=(*mending.applied, step))
+    return None
+
+
+def _count(verdict: Verdict, code: str) -> int:
+    return sum(found.code == code for found in verdict.diagnostics)

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways to mend names that QEMU or libvirt does not know: drafts, and misspelt types and properties."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.diagnostic import MACHINE, Edit
+from vsmmu.machine.domain.iommu import OTHER_MODELS
+from vsmmu.machine.model import VSMMU_DRIVER
+from vsmmu.mend.fault import Way
+from vsmmu.qemu.device_tables import table
+from vsmmu.qemu.dialects import dialect
+from vsmmu.qemu.names import judge_device, judge_machine
+from vsmmu.smmuv3.properties import AUTO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from vsmmu.diagnostic import Change, Written
+    from vsmmu.machine.domain.iommu import Iommu
+    from vsmmu.machine.model import Device, JsonValue
+    from vsmmu.mend.fault import VmFault
+    from vsmmu.qemu.names import NameFault
+
+__all__ = ["accel_attribute", "attribute", "draft_model", "name", "surely"]
+
+#: What drafts called ``primary-bus``.
+_BUSES: Final = ("bus", "pci-bus")
+#: In shorter names one mark more or less is too much.
+_LONG: Final = 5
+
+
+def name(fault: VmFault) -> Iterator[Way]:
+    """A type or property that is a draft's, or misspelt so that one name alone can be meant."""
+    device, qemu = fault.device, fault.setting.qemu
+    if device is None:
+        found = judge_machine(fault.setting.machine, qemu)
+        if found is not None and fault.found.why.endswith(found.text):
+            yield from _machine_option(fault, found)
+        return
+    found = judge_device(device, qemu)
+    if found is None or found.text not in fault.found.why:
+        return
+    if found.name == device.driver:
+        yield from _type(fault, device)
+    elif found.name in device.properties:
+        yield from _property(fault, device, found.name)
+
+
+def _type(fault: VmFault, device: Device) -> Iterator[Way]:
+    draft = dialect("device", device.driver)
+    if draft is None:
+        meant = surely(device.driver, table(fault.setting.qemu).device_names())
+        if meant:
+            yield Way(f"write {meant}", (Edit(device.number, "driver", meant),))
+    elif draft.becomes:
+        renamed = (_renamed(device, bus, "primary-bus") for bus in _BUSES if bus in device.properties)
+        changes: list[Change] = [Edit(device.number, "driver", draft.becomes)]
+        changes += [change for pair in renamed for change in pair]
+        if draft.becomes == VSMMU_DRIVER and "accel" not in device.properties:
+            changes.append(Edit(device.number, "accel", True))
+        yield Way(draft.translation, tuple(changes))
+
+
+def _property(fault: VmFault, device: Device, written: str) -> Iterator[Way]:
+    draft = dialect("property", f"{device.driver}.{written}")
+    kind = table(fault.setting.qemu).device(device.driver)
+    if draft is not None:
+        meant = draft.becomes
+    else:
+        meant = surely(written, kind.properties) if kind is not None else ""
+    if meant and meant not in device.properties:
+        yield Way(f"write {meant}=", _renamed(device, written, meant))
+
+
+def _machine_option(fault: VmFault, found: NameFault) -> Iterator[Way]:
+    machine = fault.setting.machine
+    if found.code == "draft-name" and machine.vsmmus:
+        yield Way("remove iommu=", (Edit(MACHINE, "iommu", None),))
+    elif found.code == "qemu-property-unknown" and "." not in found.name:
+        full = fault.setting.machine.machine_type or "virt"
+        kind = table(fault.setting.qemu).machine(full)
+        meant = surely(found.name, kind.properties) if kind is not None else ""
+        value = machine.machine_options.get(found.name)
+        if meant and value is not None and meant not in machine.machine_options:
+            changes = (Edit(MACHINE, found.name, None), Edit(MACHINE, meant, value))
+            yield Way(f"write {meant}=", changes)
+
+
+def _renamed(device: Device, old: str, new: str) -> tuple[Change, ...]:
+    return (Edit(device.number, new, _written(device.properties[old])), Edit(device.number, old, None))
+
+
+def _written(value: JsonValue) -> Written:
+    return value if isinstance(value, str | int | bool) else str(value)
+
+
+def surely(written: str, known: Iterable[str]) -> str:
+    """The one known name that is meant for certain; empty if there is none.
+
+    It is the same without case, dashes and underscores; else one mark off, where no other name is as near.
+    """
+    others = [other for other in known if other != written]
+    same = [other for other in others if _squeezed(other) == _squeezed(written)]
+    near = same or [other for other in others if len(other) >= _LONG and _is_one_off(written, other)]
+    return near[0] if len(near) == 1 else ""
+
+
+def _squeezed(text: str) -> str:
+    return text.lower().replace("-", "").replace("_", "")
+
+
+def _is_one_off(one: str, other: str) -> bool:
+    """Whether one mark more, less, other, or two that changed places, make one of the other."""
+    if abs(len(one) - len(other)) > 1:
+        return False
+    start = next((at for at, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), None)
+    if start is None:
+        return True
+    tails = (one[start + 1 :], other[start + 1 :])
+    swapped = (
+        one[start : start + 2] == other[start : start + 2][::-1] and one[start + 2 :] == other[start + 2 :]
+    )
+    return tails[0] == tails[1] or tails[0] == other[start:] or one[start:] == tails[1] or swapped
+
+
+# Attributes of <iommu>, which an edit of the domain spells as libvirt does
+
+
+def attribute(fault: VmFault) -> Iterator[Way]:
+    """Attributes that are misspelt, ``auto`` or of another model."""
+    for number, iommu in _iommus(fault):
+        written = iommu.driver.attributes if iommu.driver is not None else {}
+        known = {entry.known for entry in iommu.misspelt if entry.known}
+        auto = [name for name, value in iommu.settings.items() if value == AUTO]
+        foreign = [name for name in written if name in OTHER_MODELS]
+        changes = [Edit(number, name, None) for name in (*auto, *foreign)]
+        changes += [
+            Edit(number, name, value)
+            for name, value in iommu.settings.items()
+            if name in known and value != AUTO
+        ]
+        if changes:
+            yield Way("write it as libvirt does", tuple(changes))
+
+
+def draft_model(fault: VmFault) -> Iterator[Way]:
+    """The model by a draft's name."""
+    for number, iommu in _iommus(fault):
+        yield Way("write model='smmuv3'", (Edit(number, "pciBus", iommu.pci_bus),))
+
+
+def accel_attribute(fault: VmFault) -> Iterator[Way]:
+    """Values without ``accel='on'``, with a function of the host behind."""
+    setting = fault.setting
+    for number, iommu in _iommus(fault):
+        if "accel" not in iommu.settings and setting.functions_behind(setting.machine.devices[number]):
+            yield Way("write accel='on'", (Edit(number, "accel", True),))
+
+
+def _iommus(fault: VmFault) -> Iterator[tuple[int, Iommu]]:
+    """The ``<iommu>`` at which the diagnosis stands."""
+    domain = fault.setting.vm.domain
+    for number, iommu in domain.reading.pluggable.items() if domain is not None else ():
+        lines = {iommu.element.line, *([iommu.driver.line] if iommu.driver is not None else [])}
+        if any(fault.found.where.startswith(f"line {line} <") for line in lines):
+            yield number, iommu
+            return

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mends of VMs that were broken in any number of known ways: what they must never do, and what they claim."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+import domains
+import examples
+import strategies
+from vsmmu.errors import InputRefused, VsmmuError
+from vsmmu.host.builtin import builtin_host
+from vsmmu.machine.command_line.argv import read_source
+from vsmmu.machine.domain.document import read_domain_xml
+from vsmmu.machine.drivers import is_bridge
+from vsmmu.machine.topology import Topology
+from vsmmu.mend.mending import Mending, Wishes, mend
+from vsmmu.policy.options import Options
+from vsmmu.smmuv3.properties import PROPERTIES
+
+if TYPE_CHECKING:
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.command_line.argv import CommandLine
+    from vsmmu.machine.model import Machine
+    from vsmmu.qemu.versions import Qemu
+
+Option = tuple[str, str]
+_EXTRA = (
+    ("-device", "virtio-net-pci,bus=pcie.0,id=net"),
+    ("-device", "virtio-blk-pci,id=disk,drive=d"),
+    ("-device", "nvme,id=nvme,serial=1,bus=pcie.0,addr=5.0"),
+)
+#: A pattern in an option's argument, and what stands there in a broken VM.
+_SPOILS = (
+    (r",iommufd=i0", ""),
+    (r"(vfio-pci,.*)bus=rp\d+", r"\1bus=pcie.1"),
+    (r"bus_nr=\d+", "bus_nr=8"),
+    (r"bus_nr=\d+", "bus_nr=255"),
+    (r"chassis=\d+", "chassis=1"),
+    (r"accel=on", "acel=on"),
+    (r"accel=on", "nested=on"),
+    (r",accel=on", ""),
+    (r"primary-bus=", "primary_bus="),
+    (r"arm-smmuv3,primary-bus=", "arm-smmuv3-accel,bus="),
+    (r"(virtio.*)bus=pcie.0", r"\1bus=pcie.1"),
+    (r"^virt", "virt,iommu=smmuv3"),
+    (r"^pcie-root-port", "pcie-rootport"),
+)
+
+
+@st.composite
+def broken(draw: st.DrawFn) -> CommandLine:
+    """A script of a VM that was broken a few times."""
+    words = list(draw(strategies.vms(least=1)).command.words)
+    pairs = _pairs(words[1:])
+    for extra in draw(st.lists(st.sampled_from(_EXTRA), unique=True, max_size=2)):
+        pairs.insert(draw(st.integers(1, len(pairs))), extra)
+    for pattern, new in draw(st.lists(st.sampled_from(_SPOILS), max_size=4)):
+        fitting = [at for at, (_, text) in enumerate(pairs) if re.search(pattern, text)]
+        if fitting:
+            at = draw(st.sampled_from(fitting))
+            pairs[at] = pairs[at][0], re.sub(pattern, new, pairs[at][1])
+    for _ in range(draw(st.integers(0, 2))):
+        at, to = (draw(st.integers(0, len(pairs) - 1)) for _ in range(2))
+        pairs.insert(to, pairs.pop(at))
+    if draw(st.booleans()):
+        pairs = [pair for pair in pairs if not pair[1].startswith("iommufd,")]
+    lines = [" ".join(filter(None, pair)) for pair in pairs]
+    text = " \\\n  ".join([words[0], *lines]) + "\n"
+    line = read_source(text.encode(), "vm.sh")
+    try:
+        Topology.of(line.machine())
+    except InputRefused:
+        reject()
+    return line
+
+
+def _pairs(words: list[str]) -> list[Option]:
+    pairs: list[Option] = []
+    for word in words:
+        if word.startswith("-"):
+            pairs.append((word, ""))
+        else:
+            pairs[-1] = pairs[-1][0], word
+    return pairs
+
+
+wishes = st.builds(
+    Wishes, only=st.just(frozenset()), unpin=st.sampled_from([frozenset[str](), frozenset(PROPERTIES)])
+)
+
+
+def _kept(machine: Machine) -> list[tuple[str, str]]:
+    """The functions, disks and networks of a VM."""
+    return sorted(
+        (device.driver, device.text("host") or device.id)
+        for device in machine.devices
+        if not is_bridge(device.driver) and device.driver not in ("arm-smmuv3", "arm-smmuv3-accel")
+        if "root" not in device.driver
+    )
+
+
+def _values(line: CommandLine) -> list[tuple[str, str]]:
+    written = re.findall(r"\b(" + "|".join(PROPERTIES) + r")=(\w+)", line.text())
+    return sorted(pair for pair in written if pair[1] != "auto")
+
+
+def _mend(line: CommandLine, host: Host, qemu: Qemu, wish: Wishes) -> Mending:
+    return mend(line, host, qemu, Options(), wish)
+
+
+@given(broken(), strategies.hosts(), strategies.qemus, wishes)
+@settings(max_examples=40)
+def test_a_second_run_changes_nothing(line: CommandLine, host: Host, qemu: Qemu, wish: Wishes) -> None:
+    once = _mend(line, host, qemu, wish)
+    twice = _mend(once.vm, host, qemu, wish)  # type: ignore[arg-type]
+    assert twice.applied == ()
+    assert twice.vm.render() == once.vm.render()
+
+
+@given(broken(), strategies.hosts(), strategies.qemus, wishes)
+@settings(max_examples=40)
+def test_nothing_is_removed_and_no_value_changed(
+    line: CommandLine, host: Host, qemu: Qemu, wish: Wishes
+) -> None:
+    mended = _mend(line, host, qemu, wish)
+    assert _kept(mended.vm.machine()) == _kept(line.machine())
+    after = mended.vm.command_line
+    assert after is not None
+    if not wish.unpin:
+        assert [value for value in _values(line) if value not in _values(after)] == []
+
+
+@given(broken(), strategies.hosts(), strategies.qemus, wishes)
+@settings(max_examples=40)
+def test_what_is_mended_is_not_refused_again(line: CommandLine, host: Host, qemu: Qemu, wish: Wishes) -> None:
+    mended = _mend(line, host, qemu, wish)
+    gone = {(step.found.code, step.found.where) for step in mended.applied}
+    assert [found for found in mended.left if (found.code, found.where) in gone and found.fix] == []
+    assert mended.verdict.answer == _mend(mended.vm, host, qemu, wish).verdict.answer  # type: ignore[arg-type]
+
+
+@given(broken(), strategies.hosts(known=True, fit=True), strategies.qemus)
+@settings(max_examples=40)
+def test_accelerate_is_done_once(line: CommandLine, host: Host, qemu: Qemu) -> None:
+    wish = Wishes(unpin=frozenset(PROPERTIES), accelerate=True)
+    try:
+        once = _mend(line, host, qemu, wish)
+    except VsmmuError:
+        return
+    assert _kept(once.vm.machine()) == _kept(line.machine())
+    if once.verdict.answer == "starts":
+        twice = _mend(once.vm, host, qemu, wish)  # type: ignore[arg-type]
+        assert twice.vm.render() == once.vm.render()
+
+
+#: A text in a right domain, and what stands there in a broken one.
+_DOMAIN_SPOILS = (
+    ("<driver iommufd='yes'/>", ""),
+    ("<acpi/>", ""),
+    ("<features><acpi/><gic version='3'/></features>", ""),
+    ("<os firmware='efi'>", "<os>"),
+    ("accel='on'", "accel='on' ssidSize='8'"),
+    ("accel='on'", "accel='on' ats='auto'"),
+    (" accel='on'", ""),
+    ("model='smmuv3'", "model='smmuv3Dev'"),
+    ("<iommu ", "<iommu model='smmuv3'/><iommu "),
+    ("accel='on'", "accel='on' ril='on' oas='48'"),
+    ("bus='0x02'", "bus='0x01'"),
+    ("busNr='252'", "busNr='255'"),
+    ("<iommu model='smmuv3'><driver pciBus='1' accel='on'/></iommu>", ""),
+    (
+        "<memballoon model='none'/>",
+        "<controller type='pci' index='3' model='pcie-expander-bus'><target busNr='252'/></controller>",
+    ),
+    ("<memballoon model='none'/>", "<interface type='user'><model type='virtio'/></interface>"),
+)
+_GUESTS: Final = ("hostdev", "disk", "interface")
+
+
+@given(st.lists(st.sampled_from(_DOMAIN_SPOILS), max_size=5, unique=True), wishes, st.booleans())
+@settings(max_examples=40)
+def test_a_broken_domain(spoils: list[tuple[str, str]], wish: Wishes, accelerate: bool) -> None:
+    text = domains.domain().decode()
+    for right, wrong in spoils:
+        text = text.replace(right, wrong, 1)
+    wish = wish._replace(accelerate=accelerate)
+    before, host = read_domain_xml(text.encode(), "vm.xml"), builtin_host("gb200")
+    once = mend(before, host, examples.Q11_1, Options(), wish)
+    twice = mend(once.vm, host, examples.Q11_1, Options(), wish)
+    assert twice.vm.render() == once.vm.render()
+    after = once.vm.domain
+    assert after is not None
+    for kind in _GUESTS:
+        assert len(list(after.root.all(f"devices/{kind}"))) == len(list(before.root.all(f"devices/{kind}")))
+    if not wish.unpin:
+        assert set(re.findall(r"(?:ril|oas)='\w+'", text)) <= set(re.findall(r"\w+='\w+'", after.text()))
+    gone = {step.found.code for step in once.applied}
+    assert [found.code for found in once.left if found.code in gone and found.fix] == []

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An existing VM gets its vSMMUs: functions move, and keep everything but their place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import domains
+from vsmmu.errors import Negative
+from vsmmu.host.builtin import builtin_host
+from vsmmu.machine.topology import Topology
+from vsmmu.smmuv3.properties import PROPERTIES
+
+if TYPE_CHECKING:
+    from conftest import Run
+
+HOST = builtin_host("gb200")
+VALUES = "ats=on,ril=off,ssidsize=20,oas=48"
+PLAIN = """#!/bin/sh
+# two GPUs as people give them
+GPU="-device vfio-pci,host=0019:01:00.0,id=gpu1,bus=rp2"
+exec qemu-system-aarch64 -M virt,iommu=smmuv3 -accel kvm -bios fw -nodefaults \\
+  -device pcie-root-port,id=rp1,chassis=1,bus=pcie.0 \\
+  -device pcie-root-port,id=rp2,chassis=2,bus=pcie.0 \\
+  -device vfio-pci,host=0009:01:00.0,id=gpu0,bus=rp1,x-no-mmap=on,romfile=r.rom,bootindex=1,addr=0.0 \\
+  $GPU -device virtio-net-pci,netdev=n -netdev user,id=n
+"""
+NAIVE = """qemu-system-aarch64 -M virt,iommu=smmuv3 -accel kvm -bios fw -nodefaults \\
+  -device arm-smmuv3,primary-bus=pcie.1,id=s,accel=on,ril=on \\
+  -device pxb-pcie,id=pcie.1,bus_nr=8,bus=pcie.0 \\
+  -device pxb-pcie,id=pcie.2,bus_nr=8,bus=pcie.0 \\
+  -device vfio-pci,host=0009:01:00.0,id=gpu,bus=pcie.1
+"""
+NAIVE_DOMAIN = domains.domain(
+    expander=domains.PARTS["expander"].replace("252", "8"),
+    port="<controller type='pci' index='3' model='pcie-expander-bus'><target busNr='8'/></controller>",
+    hostdev=domains.PARTS["hostdev"]
+    .replace("<driver iommufd='yes'/>", "")
+    .replace("bus='0x02'", "bus='0x01'"),
+    iommu="<iommu model='smmuv3'/>"
+    "<iommu model='smmuv3'><driver pciBus='1' accel='on' ril='on' ssidSize='8'/></iommu>",
+)
+PLAIN_DOMAIN = domains.domain(
+    expander="",
+    port="",
+    iommu="",
+    features="",
+    hostdev="<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0009' bus='0x01' "
+    "slot='0x00' function='0x0'/></source><alias name='ua-gpu'/><rom bar='off'/><boot order='2'/></hostdev>",
+)
+
+
+def test_functions_move_and_keep_what_is_written(run: Run) -> None:
+    mending = run(PLAIN, host=HOST, accelerate=True)
+    assert mending.verdict.answer == "starts"
+    machine = mending.vm.machine()
+    topology = Topology.of(machine)
+    gpu = machine.device("gpu0")
+    assert gpu is not None
+    kept = {name: gpu.text(name) for name in ("host", "x-no-mmap", "romfile", "bootindex")}
+    assert kept == {"host": "0009:01:00.0", "x-no-mmap": "on", "romfile": "r.rom", "bootindex": "1"}
+    assert "addr" not in gpu.properties
+    assert {device.driver for device in topology.endpoints_behind("pcie.0")} == {"virtio-net-pci"}
+    assert [smmu.text("ril") for smmu in machine.vsmmus] == ["off", "off"]
+    text = mending.vm.text()
+    assert text.startswith("#!/bin/sh\n# two GPUs as people give them\nGPU=")
+    assert f"id=smmuv3.0,accel=on,{VALUES} \\\n" in text
+    assert "iommu=smmuv3" not in text
+    assert run(text, host=HOST, accelerate=True).applied == ()
+
+
+@pytest.mark.parametrize("vm", [NAIVE, NAIVE_DOMAIN], ids=["script", "domain"])
+def test_the_naive_vm_is_mended_in_one_run(vm: str | bytes, run: Run) -> None:
+    before = run(vm, host=HOST, only=frozenset(["none"]))
+    assert len({found.code for found in before.left}) >= 6
+    mending = run(vm, host=HOST, accelerate=True, unpin=frozenset(PROPERTIES))
+    assert (mending.verdict.answer, mending.left) == ("starts", ())
+    assert run(mending.vm.text() if isinstance(vm, str) else mending.vm.render(), host=HOST).applied == ()
+
+
+def test_a_domain_comes_out_whole(run: Run) -> None:
+    mending = run(PLAIN_DOMAIN, host=HOST, accelerate=True)
+    assert mending.verdict.answer == "starts"
+    text = mending.vm.text()
+    assert "<alias name='ua-gpu'/><rom bar='off'/><boot order='2'/></hostdev>" in text
+    assert "accel='on' ats='on' ril='off' ssidsize='20' oas='48'/>" in text
+    assert "<acpi/>" in text
+    assert run(text.encode(), host=HOST, accelerate=True).applied == ()
+
+
+def test_functions_of_two_host_smmus_behind_one_vsmmu_part(run: Run) -> None:
+    both = NAIVE.replace(
+        "bus=pcie.1\n", "bus=pcie.1 -device vfio-pci,host=0019:01:00.0,id=other,bus=pcie.1\n"
+    )
+    assert run(both, host=HOST, unpin=frozenset(PROPERTIES)).verdict.answer == "fails-later"
+    mending = run(both, host=HOST, unpin=frozenset(PROPERTIES), accelerate=True)
+    assert mending.verdict.answer == "starts"
+    assert len(mending.vm.machine().vsmmus) == 2
+
+
+def test_a_function_that_nobody_knows_is_refused(run: Run) -> None:
+    vm = PLAIN.replace("host=0009:01:00.0", "fd=30")
+    with pytest.raises(Negative, match="gpu0") as raised:
+        run(vm, host=HOST, accelerate=True)
+    assert raised.value.code == "function-unknown"
+
+
+def test_a_machine_without_a_model_is_handed_back(run: Run) -> None:
+    for vm in (
+        "qemu-system-x86_64 -M q35 -device vfio-pci,host=0009:01:00.0\n",
+        domains.domain(os="<os><type arch='x86_64' machine='q35'>hvm</type></os>", iommu="", expander=""),
+    ):
+        mending = run(vm, host=HOST, accelerate=True)
+        assert (mending.verdict.answer, mending.applied) == ("not-judged", ())
+
+
+def test_what_concerns_other_functions_is_said(run: Run) -> None:
+    assert all("0009" in note or "0019" in note for note in run(PLAIN, host=HOST, accelerate=True).notes)

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mends of one fault each: what the script says before and after, and what is left alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import examples
+from vsmmu.mend.table import MENDS
+from vsmmu.qemu.texts import MESSAGES
+from vsmmu.smmuv3.properties import PROPERTIES
+
+if TYPE_CHECKING:
+    from conftest import Run
+    from vsmmu.mend.mending import Mending
+
+#: A VM that starts on the host of the examples, an option a line.
+LINES = {
+    "head": "qemu-system-aarch64",
+    "machine": "-M virt",
+    "kvm": "-accel kvm",
+    "firmware": "-bios fw",
+    "bare": "-nodefaults",
+    "iommufd": "-object iommufd,id=i0",
+    "expander": "-device pxb-pcie,id=pcie.1,bus_nr=8,bus=pcie.0",
+    "vsmmu": "-device arm-smmuv3,primary-bus=pcie.1,id=s,accel=on",
+    "port": "-device pcie-root-port,id=rp1,bus=pcie.1,chassis=1",
+    "function": "-device vfio-pci,host=0000:01:00.0,id=v,bus=rp1,iommufd=i0",
+}
+
+
+def script(order: str = "", **lines: str | None) -> str:
+    """The VM with lines replaced, added, left out (None) or in another order."""
+    parts = {**LINES, **lines}
+    names = order.split() if order else list(parts)
+    kept = [parts[name] for name in names]
+    return " \\\n  ".join([line for line in kept if line is not None]) + "\n"
+
+
+def mended(mending: Mending) -> list[str]:
+    return [step.found.code for step in mending.applied]
+
+
+def test_a_vm_that_starts_stays_as_it_is(run: Run) -> None:
+    mending = run(script())
+    assert (mending.applied, mending.left) == ((), ())
+    assert mending.vm.text() == script()
+    assert mending.verdict.answer == "starts"
+
+
+ORDER = "head machine kvm firmware bare iommufd"
+CASES = {
+    "qemu-no-iommufd": (
+        script(function="-device vfio-pci,host=0000:01:00.0,id=v,bus=rp1"),
+        script(function="-device vfio-pci,host=0000:01:00.0,id=v,bus=rp1,iommufd=i0"),
+    ),
+    "qemu-no-object": (
+        script(iommufd=None),
+        script(
+            order="head machine kvm firmware bare expander vsmmu port iommufd function",
+            iommufd="-object iommufd,id=i0",
+        ),
+    ),
+    "qemu-bus-takes-bridges": (
+        script(port=None, function="-device vfio-pci,host=0000:01:00.0,id=v,bus=pcie.1,addr=3,iommufd=i0"),
+        script(),
+    ),
+    "qemu-no-primary-bus": (
+        script(order=f"{ORDER} vsmmu expander port function"),
+        script(),
+    ),
+    "endpoint-before-vsmmu": (
+        script(order=f"{ORDER} expander port function vsmmu"),
+        script(),
+    ),
+    "qemu-no-bus": (script(order=f"{ORDER} expander vsmmu function port"), script()),
+    "qemu-machine-iommu": (script(machine="-M virt,iommu=smmuv3"), script()),
+    "qemu-not-accelerated": (
+        script(vsmmu="-device arm-smmuv3,primary-bus=pcie.1,id=s"),
+        script(),
+    ),
+    "qemu-bus-number": (
+        script(other="-device pxb-pcie,id=pcie.2,bus_nr=8,bus=pcie.0"),
+        script(other="-device pxb-pcie,id=pcie.2,bus_nr=254,bus=pcie.0"),
+    ),
+    "no-room-for-buses": (
+        script(other="-device pxb-pcie,id=pcie.2,bus_nr=9,bus=pcie.0"),
+        script(
+            expander="-device pxb-pcie,id=pcie.1,bus_nr=253,bus=pcie.0",
+            other="-device pxb-pcie,id=pcie.2,bus_nr=9,bus=pcie.0",
+        ),
+    ),
+    "qemu-chassis": (
+        script(other="-device pcie-root-port,id=rp2,bus=pcie.1,chassis=1"),
+        script(other="-device pcie-root-port,id=rp2,bus=pcie.1,chassis=2"),
+    ),
+    "qemu-pxb-place": (
+        script(other="-device pxb-pcie,id=pcie.2,bus_nr=32,bus=rp1"),
+        script(other="-device pxb-pcie,id=pcie.2,bus_nr=32,bus=pcie.0"),
+    ),
+    "qemu-emulated-endpoint": (
+        script(other="-device pcie-root-port,id=rp2,bus=pcie.1,chassis=2 -device nvme,id=n,serial=1,bus=rp2"),
+        script(
+            other="-device pcie-root-port,id=rp2,bus=pcie.1,chassis=2 -device nvme,id=n,serial=1,bus=pcie.0"
+        ),
+    ),
+    "qemu-slot-function": (
+        script(
+            other="-device nvme,id=a,serial=1,bus=pcie.0,addr=5.0 "
+            "-device nvme,id=b,serial=2,bus=pcie.0,addr=5.1"
+        ),
+        script(
+            other="-device nvme,id=a,serial=1,bus=pcie.0,addr=5.0,multifunction=on "
+            "-device nvme,id=b,serial=2,bus=pcie.0,addr=5.1"
+        ),
+    ),
+    "qemu-slot-multifunction": (
+        script(
+            other="-device nvme,id=b,serial=2,bus=pcie.0,addr=5.1 "
+            "-device nvme,id=a,serial=1,bus=pcie.0,addr=5.0"
+        ),
+        script(
+            other="-device nvme,id=b,serial=2,bus=pcie.0,addr=5.1 "
+            "-device nvme,id=a,serial=1,bus=pcie.0,addr=5.0,multifunction=on"
+        ),
+    ),
+    "qemu-bypass": (
+        script(expander="-device pxb-pcie,id=pcie.1,bus_nr=8,bypass_iommu=on,bus=pcie.0"),
+        script(),
+    ),
+    "qemu-kvm": (script(kvm=None), script(machine="-M virt,accel=kvm", kvm=None)),
+    "qemu-acpi": (script(machine="-M virt,acpi=off"), script()),
+    "qemu-no-property": (
+        script(vsmmu="-device arm-smmuv3,primary-bus=pcie.1,id=s,acel=on"),
+        script(),
+    ),
+    "qemu-property-unknown": (
+        script(function="-device vfio-pci,host=0000:01:00.0,id=v,bus=rp1,iommu_fd=i0"),
+        script(),
+    ),
+    "qemu-type-unknown": (script(port="-device pcie-rootport,id=rp1,bus=pcie.1,chassis=1"), script()),
+    "draft-name": (
+        script(vsmmu="-device arm-smmuv3-accel,id=s,bus=pcie.1"),
+        script(vsmmu="-device arm-smmuv3,id=s,primary-bus=pcie.1,accel=on"),
+    ),
+}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_one_fault(code: str, run: Run) -> None:
+    before, after = CASES[code]
+    mending = run(before)
+    assert code in mended(mending)
+    assert mending.vm.text() == after
+    assert mending.verdict.answer == "starts"
+    assert run(after).applied == ()
+
+
+def test_a_firmware_that_is_there(run: Run) -> None:
+    before = script(firmware=None)
+    assert run(before).vm.text() == before
+    mending = run(before, firmware="/usr/share/fw,1.fd")
+    assert mending.vm.text() == script(machine="-M virt,firmware=/usr/share/fw,,1.fd", firmware=None)
+    assert mending.verdict.answer == "starts"
+
+
+def test_ids_for_descriptors(run: Run) -> None:
+    before = script(function="-device vfio-pci,fd=30,bus=rp1,iommufd=i0")
+    mending = run(before)
+    assert "id=vfio0" in mending.vm.text()
+    assert "qemu-fd-without-id" in mended(mending)
+
+
+@pytest.mark.parametrize(
+    ("values", "limits", "after"),
+    [
+        ("ril=on", {"ril": 0}, "ril=off"),
+        ("ats=on", {"ats": 0}, "ats=off"),
+        ("oas=48", {"oas": 44}, "oas=44"),
+        ("ssidsize=20", {"ssidsize": 8}, "ssidsize=8"),
+    ],
+)
+def test_a_written_value_is_changed_only_when_that_is_wished(
+    values: str, limits: dict[str, int], after: str, run: Run
+) -> None:
+    host = examples.host(examples.smmu(**limits))  # type: ignore[arg-type]
+    before = script(vsmmu=f"{LINES['vsmmu']},{values}")
+    kept = run(before, host=host)
+    assert kept.vm.text() == before
+    assert "vsmmu fix --unpin does it" in kept.left[0].next
+    changed = run(before, host=host, unpin=frozenset(PROPERTIES))
+    assert changed.vm.text() == script(vsmmu=f"{LINES['vsmmu']},{after}")
+    assert changed.verdict.answer == "starts"
+
+
+def test_a_default_is_no_written_value(run: Run) -> None:
+    host = examples.host(examples.smmu(ril=0))
+    mending = run(script(), host=host, qemu=examples.Q11_0)
+    assert "ril=off" in mending.vm.text()
+    assert mended(mending) == ["qemu-ril"]
+
+
+def test_of_two_ways_none_is_taken_and_both_are_named(run: Run) -> None:
+    before = script(
+        machine="-M virt,iommu=smmuv3", order=f"{ORDER} port function", port="-device pcie-root-port,id=rp1"
+    )
+    mending = run(before)
+    assert mending.vm.text() == before
+    assert "vsmmu fix --accelerate" in mending.left[0].next
+    assert "bypass" in mending.left[0].next
+
+
+def test_only_some_codes(run: Run) -> None:
+    before = script(
+        machine="-M virt,iommu=smmuv3", function="-device vfio-pci,host=0000:01:00.0,id=v,bus=rp1"
+    )
+    mending = run(before, only=frozenset(["qemu-no-iommufd"]))
+    assert mended(mending) == ["qemu-no-iommufd"]
+    assert "iommu=smmuv3" in mending.vm.text()
+    assert mending.verdict.answer == "refused"
+
+
+def test_a_form_that_cannot_say_it_is_left(run: Run) -> None:
+    vsmmu = """-device '{"driver":"arm-smmuv3","primary-bus":"pcie.1","id":"s","accel":true}'"""
+    before = script(vsmmu=vsmmu)
+    mending = run(before)  # QEMU makes the endpoint in key=value form before it
+    assert mending.vm.text() == before
+    assert mending.verdict.answer == "refused"
+    assert any(found.fix for found in mending.left)
+
+
+def test_devices_in_json_are_mended_in_json(run: Run) -> None:
+    function = """-device '{"driver":"vfio-pci","host":"0000:01:00.0","id":"v","bus":"pcie.1"}'"""
+    mending = run(script(port=None, function=function))
+    assert """{"driver":"pcie-root-port","id":"rp1","bus":"pcie.1","chassis":1}""" in mending.vm.text()
+    assert """"bus":"rp1","iommufd":"i0"}'""" in mending.vm.text()
+    assert mending.verdict.answer == "starts"
+
+
+def test_every_code_of_the_table_is_one(run: Run) -> None:
+    from vsmmu.libvirt.rules import RULES
+
+    others = {"draft-name", "endpoint-before-vsmmu", "no-room-for-buses"}
+    derived = {code for code in MENDS if code.endswith("-11.0")}
+    assert set(MENDS) - set(MESSAGES) - set(RULES) - others - derived == set()
