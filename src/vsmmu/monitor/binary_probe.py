@@ -56,6 +56,7 @@ def _read(monitor: Commands, path: str) -> Installed:
             virt=next((entry["name"] for entry in machines if entry.get("alias") == "virt"), ""),
             smmu=_properties(monitor, "arm-smmuv3"),
             vfio_ats="ats" in _properties(monitor, "vfio-pci"),
+            kvm=bool(monitor.execute("query-kvm")["present"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise _refused(path, f"its answers have another form: {str(error)[:200]}") from None

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from vsmmu.qemu.versions import Qemu
 
 __all__ = [
+    "BACKENDS",
     "BOARD",
     "CHOICES",
     "DEVICES",
     "ENUMS",
+    "LINKS",
     "MACHINE",
     "MEMBERS",
     "OBJECTS",
@@ -123,6 +125,19 @@ CHOICES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "gic-version": frozenset({"2", "3", "4", "x-5", "host", "max"}),
         "iommu": frozenset({"none", "smmuv3"}),
         "msi": frozenset({"auto", "gicv2m", "its", "off"}),
+    }
+)
+#: Properties that name a backend of the command line, on whatever device.
+BACKENDS: Final = frozenset({"audiodev", "chardev", "drive", "fsdev", "netdev", "tpmdev"})
+#: Properties that name an object, on whatever device -> its type.
+LINKS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "canbus": "can-bus",
+        "cryptodev": "cryptodev-backend",
+        "iommufd": "iommufd",
+        "iothread": "iothread",
+        "memdev": "memory-backend",
+        "rng": "rng-backend",
     }
 )
 #: What the ``virt`` board makes by itself, and the network cards on PCI, which it looks at even if there is

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from vsmmu.qemu.device_tables import DeviceTable, DeviceType
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["NameFault", "global_reaches", "judge_device", "judge_global", "judge_machine", "judge_object"]
+__all__ = [
+    "NameFault",
+    "global_reaches",
+    "judge_device",
+    "judge_global",
+    "judge_machine",
+    "judge_object",
+    "nearest",
+]
 
 Code = Literal[
     "qemu-property-unknown", "qemu-type-unknown", "qemu-property-value", "qemu-object-unknown", "draft-name"
@@ -64,7 +72,8 @@ def _table(qemu: Qemu) -> DeviceTable:
     return table(qemu)
 
 
-def _nearest(name: str, candidates: Iterable[str]) -> str:
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """The name that looks most like another; empty if none does."""
     if len(name) > _LONGEST_NAME:
         return ""
     from difflib import get_close_matches
@@ -123,7 +132,7 @@ def _unknown_device(name: str, table: DeviceTable) -> NameFault:
     draft = dialect("device", name)
     if draft is not None:
         return NameFault("draft-name", False, text, translation=draft.translation)
-    return NameFault("qemu-type-unknown", False, text, _nearest(name, table.device_names()))
+    return NameFault("qemu-type-unknown", False, text, nearest(name, table.device_names()))
 
 
 def _judge_property(
@@ -135,7 +144,7 @@ def _judge_property(
         text = f"Property '{kind.name}.{name}' is not writable"
         writable = [other for other, held in properties.items() if held not in _FIXED_KINDS]
         certain = qemu.modelled and name not in kind.doubtful
-        return NameFault("qemu-property-unknown", certain, text, _nearest(name, writable))
+        return NameFault("qemu-property-unknown", certain, text, nearest(name, writable))
     if held is None:
         return _unknown_property(kind.name, name, properties, certain=qemu.modelled and "[" not in name)
     if name in kind.doubtful and not known_names.settled(kind.name, name):
@@ -150,7 +159,7 @@ def _unknown_property(owner: str, name: str, properties: Mapping[str, str], *, c
         "qemu-property-unknown",
         certain,
         f"Property '{owner}.{name}' not found",
-        "" if draft else _nearest(name, properties),
+        "" if draft else nearest(name, properties),
         draft.translation if draft else "",
     )
 
@@ -177,7 +186,7 @@ def judge_global(entry: Global, qemu: Qemu, driver: str = "") -> NameFault | Non
     kind = table.device(driver)
     if kind is None:
         text = f"global {entry.driver}.{entry.property} has invalid class name"
-        return NameFault("qemu-type-unknown", False, text, _nearest(entry.driver, table.device_names()))
+        return NameFault("qemu-type-unknown", False, text, nearest(entry.driver, table.device_names()))
     fault = _judge_property(kind, entry.property, entry.value, "keyval", qemu, table)
     if fault is None:
         return None
@@ -214,7 +223,7 @@ def judge_object(entry: MachineObject, qemu: Qemu) -> NameFault | None:
         if draft is not None:
             return NameFault("draft-name", False, text, translation=draft.translation)
         names = table.object_names() if table else ()
-        return NameFault("qemu-object-unknown", False, text, _nearest(entry.qom_type, names))
+        return NameFault("qemu-object-unknown", False, text, nearest(entry.qom_type, names))
     certain = qemu.modelled and (table is None or table.has_object(entry.qom_type))
     return _judge_members(entry, members, certain=certain)
 
@@ -244,7 +253,7 @@ def _judge_members(
                 "qemu-property-unknown",
                 certain,
                 text,
-                _nearest(name, known),
+                nearest(name, known),
                 draft.translation if draft else "",
             )
     return None
@@ -296,14 +305,14 @@ def _judge_option(
     held = kind.properties.get(name)
     if held is None or name in kind.doubtful:
         text = f"Property '{machine}-machine.{name}' not found"
-        nearest = "" if held else _nearest(name, kind.properties)
-        return NameFault("qemu-property-unknown", certain and held is None, text, nearest)
+        likely = "" if held else nearest(name, kind.properties)
+        return NameFault("qemu-property-unknown", certain and held is None, text, likely)
     if dot:
         members = known_names.MEMBERS.get(name)
         held = members.get(member) if members else ""
         if members is not None and held is None:
             text = f"Parameter '{option}' is unexpected"
-            return NameFault("qemu-property-unknown", certain, text, _nearest(member, members))
+            return NameFault("qemu-property-unknown", certain, text, nearest(member, members))
     text = values.refusal(option, held or "", value, "keyval", table.enums)
     if value not in known_names.CHOICES.get(option, {value}):
         text = f"Invalid {option} value"

@@ -51,6 +51,8 @@ class Qemu(NamedTuple):
     :param checks_ats: whether IDR0.ATS of the host is compared with the vSMMU's; None where that is not
         certain: 11.0's own sources could not be had, and trees near to it differ.
     :param modelled: false for a version that is newer than any that was looked at.
+    :param has_kvm: whether the binary has KVM, as one for this machine's own architecture has; None where no
+        binary was asked.
     """
 
     version: Version
@@ -60,6 +62,7 @@ class Qemu(NamedTuple):
     has_vfio_ats: bool
     checks_ats: bool | None
     modelled: bool = True
+    has_kvm: bool | None = None
 
     def __str__(self) -> str:
         return spell_version(self.version)
