@@ -39,9 +39,15 @@ BOARD_MESSAGES: Final = (
     Message(
         "qemu-cpu-model",
         "Invalid CPU model: {value}",
-        "write -cpu host (KVM), or one of these: {accepted}",
+        "write one of the models that the board takes, or -accel kvm with -cpu host",
         hint="The valid models are: cortex-a7, cortex-a15, cortex-a35, cortex-a55, cortex-a72, cortex-a76, cortex-a710, "
         "a64fx, neoverse-n1, neoverse-v1, neoverse-n2, cortex-a53, cortex-a57, max",
+    ),
+    Message(
+        "qemu-cpu-model-kvm",
+        "Invalid CPU model: {value}",
+        "write -cpu host: under KVM a guest has the host's own CPU",
+        hint="The valid models are: cortex-a53, cortex-a57, host, max",
     ),
     Message(
         "qemu-highmem",
@@ -76,7 +82,7 @@ BOARD_MESSAGES: Final = (
     ),
     Message(
         "qemu-mte-kvm",
-        "mach-virt: {accelerator} does not support providing MTE to the guest CPU",
+        "MTE requested, but not supported by {accelerator}",
         "remove mte=on, or use a host whose KVM gives MTE to guests",
     ),
     Message(

@@ -90,7 +90,8 @@ def _accelerator(machine: Machine, qemu: Qemu) -> Iterator[Found]:
         option = "" if "accel" in machine.machine_options else ",".join(["-accel kvm", *options])
         yield "", option, missing
     if accelerator(machine) == "kvm" and irqchip(machine) == "split":
-        yield "", "-accel kvm,kernel-irqchip=split", Refusal("qemu-irqchip-split", {})
+        own = ",kernel-irqchip=split" if "kernel-irqchip" in machine.accelerator_options else ""
+        yield "", f"-accel kvm{own}", Refusal("qemu-irqchip-split", {})
 
 
 def _iommufd(entry: MachineObject, host: Host) -> Refusal | None:

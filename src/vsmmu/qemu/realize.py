@@ -73,6 +73,8 @@ def board_refusals(settings: VsmmuSettings, machine: Machine, qemu: Qemu) -> Ite
     if settings.accel and not has_kvm(machine):
         yield Refusal("qemu-kvm", {})
     yield from _values(settings, qemu)
+    if settings.accel:
+        yield Refusal("qemu-stage", {})  # the board itself writes the stage [measured]
 
 
 def has_kvm(machine: Machine) -> bool:

@@ -182,6 +182,7 @@ SCENES = {
     "qemu-file": Scene(options("-M virt -kernel /nonexistent"), absent=("/nonexistent",)),
     "qemu-fd-number": Scene(options("-M virt -object iommufd,id=i0,fd=x")),
     "qemu-cpu-model": Scene(options("-M virt -cpu cortex-m3")),
+    "qemu-cpu-model-kvm": Scene(vm(head="-M virt -cpu neoverse-n1")),
     "qemu-highmem": Scene(options("-M virt,highmem=off -m 4G")),
     "qemu-gic-host": Scene(options("-M virt,gic-version=host")),
     "qemu-gic-version": Scene(vm(head="-M virt,gic-version=4")),

@@ -42,7 +42,11 @@ def load(name: str) -> list[Case]:
     return [json.loads(line) for line in (GOLDEN / f"{name}.jsonl").read_text().splitlines()]
 
 
-RUNS = [case for name in ("x86-tcg", "arm64-kvm", "arm64-kvm-answers", "board") for case in load(name)]
+RUNS = [
+    case
+    for name in ("x86-tcg", "arm64-kvm", "arm64-kvm-answers", "board", "arm64-board")
+    for case in load(name)
+]
 SESSIONS = load("arm64-kvm-qmp")
 
 
