@@ -18,7 +18,7 @@ from vsmmu.qemu.names import NameFault, nearest
 from vsmmu.qemu.values import setter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.topology import Topology
@@ -101,23 +101,29 @@ def backend_faults(device: Device, machine: Machine) -> Iterator[NameFault]:
     if machine.backends is None:
         return  # not everything of this VM is said
     for name, value in device.properties.items():
-        if not isinstance(value, str) or isinstance(value, Unread) or not value:
+        if not isinstance(value, str) or isinstance(value, Unread):
             continue
         if name in known_names.BACKENDS:
-            yield from _backend(device, name, value, machine.backends)
-        elif name in known_names.LINKS:
+            if value or name != "chardev":
+                yield from _backend(device, name, value, machine)
+        elif name in known_names.LINKS and value:
             yield from _link(device, name, value, machine)
         elif device.driver == VSMMU_DRIVER and name in _REGIONS:
             yield NameFault("qemu-property-value", False, f"Device '{value}' not found")
 
 
-def _backend(
-    device: Device, name: str, value: str, backends: Mapping[str, frozenset[str]]
-) -> Iterator[NameFault]:
-    known = backends.get(name)
-    if known is None or value in known or _GIVEN.fullmatch(value):
-        return
+def _backend(device: Device, name: str, value: str, machine: Machine) -> Iterator[NameFault]:
+    known = (machine.backends or {}).get(name, frozenset())
     owner = setter(device.driver)
+    before = machine.devices[: device.number]
+    if name == "netdev" and value in known and any(entry.text(name) == value for entry in before):
+        text = f"Property '{owner}.{name}' can't take value '{value}', it's in use"
+        yield NameFault("qemu-property-value", True, text)
+    if value in known or _GIVEN.fullmatch(value):
+        return
+    if name == "drive" and not value:
+        yield NameFault("qemu-property-value", True, "drive property not set")
+        return
     text = _TEXTS.get(name, f"Property '{owner}.{name}' can't find value '{{value}}'").format(value=value)
     yield NameFault("qemu-property-value", True, text, nearest(value, known))
 

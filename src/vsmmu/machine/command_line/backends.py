@@ -21,7 +21,6 @@ __all__ = ["backends", "doubtful_backends", "files", "is_defined"]
 #: Option -> the property of a device by which its names are used, and the key of a first value without one.
 _OPTIONS: Final = {
     "netdev": ("netdev", "type"),
-    "nic": ("netdev", "type"),
     "chardev": ("chardev", "backend"),
     "drive": ("drive", ""),
     "blockdev": ("drive", "driver"),
@@ -31,11 +30,6 @@ _OPTIONS: Final = {
     "audio": ("audiodev", "driver"),
     "tpmdev": ("tpmdev", "type"),
 }
-#: Options that make backends whose names they do not say -> the property.
-_UNNAMED: Final = {"net": "netdev"} | dict.fromkeys(
-    "hda hdb hdc hdd cdrom pflash sd mtdblock fda fdb".split(), "drive"
-)
-_UNNAMED_CHARDEVS: Final = dict.fromkeys("serial parallel monitor qmp qmp-pretty debugcon".split(), "chardev")
 _BOOT_FILES: Final = {
     "kernel": "could not load kernel '{path}'",
     "initrd": "could not load initrd '{path}'",
@@ -47,22 +41,14 @@ _NAMES: Final = ("id", "node-name", "mount_tag")
 
 
 def backends(options: Iterable[WrittenOption]) -> Mapping[str, frozenset[str]]:
-    """The names that a device may give, by property; one of which not all are said is left out."""
+    """The names that a device may give, by property, but for those that QEMU itself gives (``none0``)."""
     found: dict[str, set[str]] = {name: set() for name, _ in _OPTIONS.values()}
-    unsaid: set[str] = set()
     for option in options:
-        unnamed = _UNNAMED.get(option.name) or _UNNAMED_CHARDEVS.get(option.name)
-        if unnamed or (not option.name and option.text):
-            unsaid.add(unnamed or "drive")
-        elif option.name in _OPTIONS:
+        if option.name in _OPTIONS:
             name, implied = _OPTIONS[option.name]
             settings = option.settings(implied)
-            given = set(_names(settings))
-            if given:
-                found[name] |= given
-            else:
-                unsaid.add(name)
-    return {name: frozenset(names) for name, names in found.items() if name not in unsaid}
+            found[name].update(_names(settings))
+    return {name: frozenset(names) for name, names in found.items()}
 
 
 def files(drives: Iterable[Drive], machine: Mapping[str, str]) -> Iterator[NamedFile]:

@@ -255,7 +255,7 @@ def implied_disks(drives: Iterable[Drive], machine_type: str) -> list[Draft]:
     default = "virtio" if machine_type == "virt" or machine_type.startswith("virt-") else ""
     return [
         Draft(
-            {"driver": "virtio-blk-pci", "drive": drive.id},
+            {"driver": "virtio-blk-pci", **({"drive": drive.id} if drive.id else {})},
             "",
             drive.origin,
             drive.word,

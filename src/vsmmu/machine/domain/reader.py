@@ -310,9 +310,12 @@ class _Reader:
             globals=(),
             devices=tuple(self.devices),
             numa_nodes=len(list(root.all("cpu/numa/cell"))),
-            cpu=_CPUS.get(root.value("cpu", "mode"), root.value("cpu/model")),
+            cpu=self.cpu() if accelerator == "kvm" else "",  # without KVM libvirt itself judges it
             smp={"cpus": root.value("vcpu")},
         )
+
+    def cpu(self) -> str:
+        return _CPUS.get(self.root.value("cpu", "mode"), self.root.value("cpu/model"))
 
     def machine_options(self) -> dict[str, str]:
         options = {"acpi": "on" if self.root.find("features/acpi") is not None else "off"}

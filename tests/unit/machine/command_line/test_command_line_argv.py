@@ -230,24 +230,10 @@ def test_backends() -> None:
     ).backends
     assert described is not None
     assert {name: set(given) for name, given in described.items() if given} == {
-        "netdev": {"n", "c"},
+        "netdev": {"n"},
         "chardev": {"s"},
         "drive": {"d", "o", "i"},
     }
-
-
-@pytest.mark.parametrize(
-    ("words", "missing"),
-    [
-        (("-serial", "stdio"), "chardev"),
-        (("-hda", "x"), "drive"),
-        (("x.img",), "drive"),
-        (("-drive", "file=x"), "drive"),
-        (("-net", "user"), "netdev"),
-    ],
-)
-def test_backends_without_a_written_name(words: tuple[str, ...], missing: str) -> None:
-    assert missing not in (machine(*words).backends or {})
 
 
 def test_origin() -> None:
