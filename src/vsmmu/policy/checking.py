@@ -27,7 +27,8 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Verdict:
     :return: the verdict, with every diagnosis; those of a domain stand at its elements, in libvirt's words.
     :raise InputRefused: for text that describes no VM, and buses that contradict each other.
     """
-    verdict = start(options.complete(vm.machine()), host, qemu, options.functions)
+    machine = options.complete(vm.machine())
+    verdict = start(machine, host, qemu, options.functions, absent=options.absent)
     verdict = msgspec.structs.replace(verdict, not_judged=vm.not_judged())
     line = vm.command_line
     if line is not None and line.printed:
