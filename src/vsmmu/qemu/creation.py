@@ -26,7 +26,7 @@ from vsmmu.qemu.board import (
     usable_accelerators,
     with_globals,
 )
-from vsmmu.qemu.doubts import direct_region, unlisted_function, vendor_machine
+from vsmmu.qemu.doubts import direct_region, too_many_queues, unlisted_function, vendor_machine
 from vsmmu.qemu.findings import Refusal, Refused
 from vsmmu.qemu.hazards import hazards_of
 from vsmmu.qemu.machine_checks import machine_checks
@@ -38,7 +38,7 @@ from vsmmu.qemu.naming import (
 )
 from vsmmu.qemu.outcome import TraceStep, Verdict, answer_of, failure
 from vsmmu.qemu.placement import Placement
-from vsmmu.qemu.realize import Plug, refusals
+from vsmmu.qemu.realize import MAX_VSMMUS, Plug, refusals
 from vsmmu.qemu.references import bus_refusal
 from vsmmu.qemu.run import Run
 from vsmmu.qemu.settings import VsmmuSettings, read_bool
@@ -56,6 +56,9 @@ __all__ = ["FIXED_DRIVERS", "Creation"]
 
 #: The number that stands for the board where a root complex is named by its maker.
 _BOARD: Final = -1
+#: Interrupts of an SMMU, to which an active CMDQV adds one, and of the platform bus that they share.
+_SMMU_LINES: Final = 4
+_PLATFORM_LINES: Final = 64
 #: What can be neither plugged into a running VM nor taken out.
 FIXED_DRIVERS: Final = HOST_BRIDGES | {VSMMU_DRIVER}
 
@@ -320,6 +323,9 @@ class Creation(Run):
     def _machine_done(self) -> None:
         if lacks_cxl(self.machine):
             self._refuse("qemu-cxl-off", "", "")
+        lines = sum(_SMMU_LINES + (vsmmu.cmdqv_active is not False) for vsmmu in self.vsmmus)
+        if lines > _PLATFORM_LINES and len(self.vsmmus) <= MAX_VSMMUS:
+            self._findings.note(too_many_queues(len(self.vsmmus), lines, _PLATFORM_LINES))
         # Each vSMMU in auto mode and each bus has a notifier, and QEMU calls the newest first [measured].
         failures: dict[int, tuple[str, str]] = {
             vsmmu.device.number: ("qemu-no-cold-plug", vsmmu.name)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Device
     from vsmmu.qemu.findings import Refusal
 
-__all__ = ["board_doubt", "direct_region", "unlisted_function", "vendor_machine"]
+__all__ = ["board_doubt", "direct_region", "too_many_queues", "unlisted_function", "vendor_machine"]
 
 
 def vendor_machine(name: str, qemu: str) -> Diagnostic:
@@ -50,6 +50,19 @@ def unlisted_function(device: Device, address: str | None) -> Diagnostic:
         what = f"what descriptor {device.text('fd'):.40} is was not looked at, so QEMU could refuse it"
         remedy = f"say which function it is: --function {device.name}=BDF"
     return Diagnostic("function-unlisted", what, where=device.name, next=remedy, severity="unknown")
+
+
+def too_many_queues(vsmmus: int, lines: int, most: int) -> Diagnostic:
+    """SMMUs with command queues of the hardware, each of which takes one more interrupt."""
+    message = MESSAGES["qemu-too-many"]
+    return Diagnostic(
+        message.code,
+        f"{vsmmus} arm-smmuv3 with active CMDQV take {lines} interrupts, and the platform bus has {most}: "
+        "that was read in QEMU's sources, not seen",
+        why=message.text,
+        next="write cmdqv=off on some of them, or use fewer",
+        severity="unknown",
+    )
 
 
 def board_doubt(refusal: Refusal, needs: str) -> Diagnostic:

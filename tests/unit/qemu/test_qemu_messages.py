@@ -324,6 +324,7 @@ HAZARDS = {
         "", "-object iommufd,id=i1", port(1), V1, port(2), vfio("0000:03:00.0", 2).replace("=i0", "=i1")
     ),
     "ats-not-offered": vm("ats=off"),
+    "pasid-capability": vm("ssidsize=8", port(1), f"{V1},x-vpasid-cap-offset=3"),
     "endpoint-before-vsmmu": options(
         "-M virt -accel kvm -bios fw -nodefaults -object iommufd,id=i0 -device pcie-root-port,id=rp1",
         f"{V1} -device arm-smmuv3,primary-bus=pcie.0,accel=on,{PINNED}",
@@ -340,6 +341,29 @@ def test_the_hazard_is_seen_although_qemu_starts(code: str) -> None:
     assert hazard.code == code
     assert hazard.next
     assert verdict.would_start() is (hazard.severity == "warning")
+
+
+@pytest.mark.parametrize(
+    ("count", "able", "answer"), [(12, 1, "starts"), (13, 1, "unknown"), (13, 0, "starts")]
+)
+def test_command_queues_of_the_hardware_leave_room_for_fewer_vsmmus(
+    count: int, able: int, answer: str
+) -> None:
+    numbers = range(1, count + 1)
+    machine = options(
+        "-M virt -accel kvm -bios fw -nodefaults -object iommufd,id=i0",
+        *(
+            f"-device pxb-pcie,id=p{n},bus_nr={8 * n},bus=pcie.0 "
+            f"-device arm-smmuv3,primary-bus=p{n},accel=on "
+            f"{port(n, f'p{n}')} {vfio(f'0000:{n:02x}:00.0', n)}"
+            for n in numbers
+        ),
+    )
+    smmus = [smmu(f"s{n}", cmdqv=able) for n in numbers]
+    functions = [function(f"0000:{n:02x}:00.0", f"s{n}") for n in numbers]
+    verdict = start(machine, host(*smmus, *functions), Q11_1)
+    assert verdict.answer == answer
+    assert [found.code for found in verdict.diagnostics] == ["qemu-too-many"] * (answer == "unknown")
 
 
 def test_every_hazard_has_a_vm() -> None:

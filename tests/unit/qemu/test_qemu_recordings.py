@@ -61,6 +61,9 @@ def differences(case: Case) -> list[str]:
     fails_later = any(hazard.code in ("two-host-smmus", "two-iommufds") for hazard in verdict.of("hazard"))
     if "host" not in case and fails_later != ("Failed to attach GBPA hwpt" in stderr):
         found.append(f"hazards {verdict.diagnostics}")
+    without_pasid = any(found.code == "pasid-capability" for found in verdict.of("warning"))
+    if without_pasid != ("Placing PASID capability" in stderr):
+        found.append(f"warnings {verdict.diagnostics}")
     registers = case.get("registers", [])
     if shown(verdict)[: len(registers)] != registers:
         found.append(f"registers {shown(verdict)}")
