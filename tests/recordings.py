@@ -23,19 +23,20 @@ GOLDEN = Path(__file__).parent / "golden" / "qemu-11.1.3"
 QEMU = parse_version("11.1.3")
 #: The emulator for another architecture has no KVM.
 FOREIGN = QEMU._replace(has_kvm=False)
+OLD = parse_version("10.2.2")._replace(has_kvm=False)
 REAL = ("0x0d44101b", "0x02730010", "0x00001414", "0x00000074")
 SHOWN = ("IDR0", "IDR1", "IDR3", "IDR5")
 FIRST, SECOND = ("0000:00:05.0", "0000:00:06.0", "0000:00:07.0"), ("0000:09:00.0",)
 
 
 def load(name: str) -> list[Case]:
-    return [json.loads(line) for line in (GOLDEN / f"{name}.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (GOLDEN.parent / f"{name}.jsonl").read_text().splitlines()]
 
 
 RUNS = [
     case
     for name in ("x86-tcg", "arm64-kvm", "arm64-kvm-answers", "board", "arm64-board")
-    for case in load(name)
+    for case in load(f"qemu-11.1.3/{name}")
 ]
 
 
@@ -86,11 +87,13 @@ def host_of(case: Case) -> Host:
 
 def is_foreign(case: Case) -> bool:
     """Whether it was recorded with the emulator for x86-64, on a machine without iommufd."""
-    return case["id"][0] in "AC"
+    return case["id"][0] in "ACE"
 
 
 def qemu_of(case: Case) -> Qemu:
     """The emulator that ran it."""
+    if case["id"].startswith("E"):
+        return OLD
     return FOREIGN if is_foreign(case) else QEMU
 
 

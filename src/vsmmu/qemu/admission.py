@@ -18,7 +18,7 @@ from vsmmu.qemu.cmdqv import probe_cmdqv
 from vsmmu.qemu.compat import compare
 from vsmmu.qemu.findings import Findings, Refused
 from vsmmu.qemu.outcome import failure
-from vsmmu.qemu.texts import MESSAGES, Phase
+from vsmmu.qemu.texts import MESSAGES, Phase, dated
 from vsmmu.smmuv3.fields import field
 from vsmmu.smmuv3.interval import Interval
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
@@ -146,10 +146,10 @@ class Admission:
         active = False if wish in (None, 0) else able
         smmu, function = endpoint.smmu, endpoint.function
         if active and smmu is not None and self._host.read(smmu.cmdqv_viommu, "cmdqv_viommu").exact == 0:
-            self._refuse("qemu-viommu", endpoint, phase)
+            self._refuse(dated("qemu-viommu", old=not self._qemu.has_auto), endpoint, phase)
         nests = None if smmu is None else nesting(self._host, smmu, function).answer
         if nests is False:
-            self._refuse("qemu-viommu", endpoint, phase)
+            self._refuse(dated("qemu-viommu", old=not self._qemu.has_auto), endpoint, phase)
         if nests is None:
             self._doubt("qemu-viommu", endpoint, ("nesting",))
         vsmmu.cmdqv_active = active

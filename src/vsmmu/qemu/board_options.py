@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from vsmmu.machine.model import Machine
+    from vsmmu.qemu.versions import Qemu
 
 __all__ = ["BoardFault", "board_faults", "max_cpus"]
 
@@ -27,6 +28,8 @@ _GIB: Final = 1 << 30
 _RAM_BASE: Final = 1 * _GIB
 #: ``-m`` counts in MiB where no unit is written.
 _MIB: Final = 1 << 20
+#: It judges the MSI controller, and has a GICv5; 10.2 takes its=on with a GICv2 [measured].
+_SINCE_GICV5: Final = (11, 1)
 #: A GICv2 has no room for more.
 _GICV2_CPUS: Final = 8
 #: CPU models with memory tags: of the others the board says so [measured, each model of ``-cpu help``].
@@ -50,7 +53,7 @@ class BoardFault(NamedTuple):
     needs: str = ""
 
 
-def board_faults(machine: Machine) -> Iterator[BoardFault]:
+def board_faults(machine: Machine, qemu: Qemu) -> Iterator[BoardFault]:
     """Every fault of the machine's options, in QEMU's order."""
     under = accelerator(machine)
     named = {"kvm": "KVM"}.get(under, under)
@@ -58,7 +61,7 @@ def board_faults(machine: Machine) -> Iterator[BoardFault]:
     yield from _memory(machine)
     if not under:
         return  # a fragment does not say what it runs on
-    yield from _gic(machine, under, named)
+    yield from _gic(machine, under, named, qemu)
     yield from _extensions(machine, under, named)
 
 
@@ -87,7 +90,7 @@ def _bytes(text: str) -> int | None:
     return found if found is None or not text.isdecimal() else found * _MIB
 
 
-def _gic(machine: Machine, under: str, named: str) -> Iterator[BoardFault]:
+def _gic(machine: Machine, under: str, named: str, qemu: Qemu) -> Iterator[BoardFault]:
     options = machine.machine_options
     written = options.get("gic-version", "")
     in_kernel = irqchip(machine) == "on"
@@ -109,11 +112,11 @@ def _gic(machine: Machine, under: str, named: str) -> Iterator[BoardFault]:
         yield BoardFault("qemu-gic-version", values, certain=False, needs="whether the host's GIC has GICv2")
     cpus = max_cpus(machine.smp)
     second = written == "2" or (not written and under == "tcg" and cpus <= _GICV2_CPUS)
-    if second and _wants_its(options):
+    if second and _wants_its(options) and qemu.version >= _SINCE_GICV5:
         yield BoardFault("qemu-gic-its", {"value": "GICv2 + ITS is an invalid configuration."})
     if written == "2" and cpus > _GICV2_CPUS:
         yield BoardFault("qemu-gic-cpus", {"value": cpus, "most": _GICV2_CPUS})
-    if written == "x-5":
+    if written == "x-5" and qemu.version >= _SINCE_GICV5:
         yield from _gicv5(machine, under, named)
 
 

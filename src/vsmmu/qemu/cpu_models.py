@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["judge_cpu"]
 
 _TYPE: Final = "{}-arm-cpu"
-#: What the ``virt`` board of 11.1 takes [measured]; 10.2 takes them, too.
+#: The versions of which it was asked what the board takes, and what that is.
+_ASKED: Final = ((10, 2), LATEST.version)
 _MODELS: Final = (
     "cortex-a7 cortex-a15 cortex-a35 cortex-a55 cortex-a72 cortex-a76 cortex-a710 a64fx neoverse-n1 "
     "neoverse-v1 neoverse-n2 cortex-a53 cortex-a57 max"
@@ -59,8 +60,7 @@ def _unknown(model: str, qemu: Qemu, under: str) -> NameFault | Refusal:
 
     listed = table(qemu).device(_TYPE.format(model)) is not None
     if listed or (model == _OF_THE_HOST and qemu.has_kvm is not False):
-        # Which of QEMU's models the board takes was asked of one version.
-        if qemu.modelled and qemu.version == LATEST.version:
+        if qemu.modelled and qemu.version in _ASKED:
             return Refusal(f"qemu-cpu-model{'-kvm' if under == 'kvm' else ''}", {"value": model})
         text = f"Invalid CPU model: {model}"
         return NameFault("qemu-property-value", False, text, nearest(model, _MODELS))

@@ -26,7 +26,13 @@ from vsmmu.qemu.board import (
     usable_accelerators,
     with_globals,
 )
-from vsmmu.qemu.doubts import direct_region, too_many_queues, unlisted_function, vendor_machine
+from vsmmu.qemu.doubts import (
+    direct_region,
+    second_iommu,
+    too_many_queues,
+    unlisted_function,
+    vendor_machine,
+)
 from vsmmu.qemu.findings import Refusal, Refused
 from vsmmu.qemu.hazards import hazards_of
 from vsmmu.qemu.machine_checks import machine_checks
@@ -38,7 +44,7 @@ from vsmmu.qemu.naming import (
 )
 from vsmmu.qemu.outcome import TraceStep, Verdict, answer_of, failure
 from vsmmu.qemu.placement import Placement
-from vsmmu.qemu.realize import MAX_VSMMUS, Plug, refusals
+from vsmmu.qemu.realize import MAX_VSMMUS, ONE_IOMMU_SINCE, Plug, refusals
 from vsmmu.qemu.references import bus_refusal
 from vsmmu.qemu.run import Run
 from vsmmu.qemu.settings import VsmmuSettings, read_bool
@@ -219,7 +225,9 @@ class Creation(Run):
         plug = self._plug(device, settings)
         for refusal in refusals(plug):
             self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
-        if plug.taken or (settings.primary_bus and plug.bus is None):
+        if plug.taken and self.qemu.version < ONE_IOMMU_SINCE:
+            self._findings.note(second_iommu(device.name, settings.primary_bus, self.qemu))
+        elif plug.taken or (settings.primary_bus and plug.bus is None):
             return
         vsmmu = Vsmmu(device, settings)
         self.vsmmus.append(vsmmu)

@@ -11,8 +11,16 @@ from vsmmu.qemu.texts import MESSAGES
 if TYPE_CHECKING:
     from vsmmu.machine.model import Device
     from vsmmu.qemu.findings import Refusal
+    from vsmmu.qemu.versions import Qemu
 
-__all__ = ["board_doubt", "direct_region", "too_many_queues", "unlisted_function", "vendor_machine"]
+__all__ = [
+    "board_doubt",
+    "direct_region",
+    "second_iommu",
+    "too_many_queues",
+    "unlisted_function",
+    "vendor_machine",
+]
 
 
 def vendor_machine(name: str, qemu: str) -> Diagnostic:
@@ -62,6 +70,20 @@ def too_many_queues(vsmmus: int, lines: int, most: int) -> Diagnostic:
         why=message.text,
         next="write cmdqv=off on some of them, or use fewer",
         severity="unknown",
+    )
+
+
+def second_iommu(device: str, bus: str, qemu: Qemu) -> Diagnostic:
+    """A second SMMU on one bus, where QEMU has no check: that is known of 10.2, and likely of 11.0."""
+    return Diagnostic(
+        "qemu-second-iommu",
+        f"{bus:.60} has an arm-smmuv3 already: QEMU starts, and {device} takes its place for what comes later"
+        if not qemu.has_accel
+        else f"whether QEMU {qemu} looks for another arm-smmuv3 on {bus:.60} is not known",
+        where=device,
+        why="" if not qemu.has_accel else MESSAGES["qemu-second-iommu"].text,
+        next="give each arm-smmuv3 a pxb-pcie of its own",
+        severity="unknown" if qemu.has_accel else "hazard",
     )
 
 

@@ -75,7 +75,7 @@ def machine_checks(
     cpu = judge_cpu(machine, qemu)
     if cpu is not None:
         yield "", "", cpu
-    for found in board_faults(machine):
+    for found in board_faults(machine, qemu):
         refusal = Refusal(found.code, dict(found.values))
         yield "", "", refusal if found.certain else board_doubt(refusal, found.needs)
     if machine_iommu(machine):

@@ -272,7 +272,7 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
     draft = dialect("machine", f"iommu={options.get('iommu', '')}")
     if draft is not None:
         return NameFault("draft-name", qemu.modelled, "Invalid iommu value", translation=draft.translation)
-    if all(_is_ordinary(name, value) for name, value in options.items()):
+    if all(_is_ordinary(name, value, qemu) for name, value in options.items()):
         return None
     name = machine.machine_type or "virt"
     if name != "virt" and not name.startswith("virt-"):
@@ -284,22 +284,21 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
         return None
     certain = qemu.modelled and full is not None
     for option in in_order(options):
-        fault = _judge_option(
-            kind, full.name if full else name, option, options[option], table, certain=certain
-        )
+        known = full.name if full else name
+        fault = _judge_option(kind, known, option, options[option], table, qemu, certain=certain)
         if fault is not None:
             return fault
     return None
 
 
-def _is_ordinary(option: str, value: str) -> bool:
+def _is_ordinary(option: str, value: str, qemu: Qemu) -> bool:
     kind = known_names.MACHINE.get(option)
     text = _refused(kind, option, value, "keyval", known_names.ENUMS, "")
-    return not text and value in known_names.CHOICES.get(option, {value})
+    return not text and value in (known_names.choices(option, qemu) or {value})
 
 
 def _judge_option(
-    kind: DeviceType, machine: str, option: str, value: str, table: DeviceTable, *, certain: bool
+    kind: DeviceType, machine: str, option: str, value: str, table: DeviceTable, qemu: Qemu, *, certain: bool
 ) -> NameFault | None:
     name, dot, member = option.partition(".")
     held = kind.properties.get(name)
@@ -314,6 +313,8 @@ def _judge_option(
             text = f"Parameter '{option}' is unexpected"
             return NameFault("qemu-property-unknown", certain, text, nearest(member, members))
     text = values.refusal(option, held or "", value, "keyval", table.enums)
-    if value not in known_names.CHOICES.get(option, {value}):
+    if value not in (known_names.choices(option, qemu) or {value}):
         text = f"Invalid {option} value"
+        if option == "gic-version" and qemu.version in known_names.GIC_VALUES:
+            text = f"{text}\n{known_names.GIC_VALUES[qemu.version]}"
     return NameFault("qemu-property-value", certain, text) if text else None

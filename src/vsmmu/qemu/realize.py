@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.qemu.board import accelerator, irqchip
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.texts import MESSAGES
+from vsmmu.qemu.texts import dated
 from vsmmu.smmuv3.properties import AUTO, REALIZE_ORDER, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from vsmmu.qemu.settings import VsmmuSettings
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["MAX_VSMMUS", "Plug", "board_refusals", "refusals"]
+__all__ = ["MAX_VSMMUS", "ONE_IOMMU_SINCE", "Plug", "board_refusals", "refusals"]
 
+#: Since when a bus takes one SMMU (17b9f38982); 10.2 starts, and the newer one takes the bus [measured].
+ONE_IOMMU_SINCE: Final = (11, 1)
 #: The platform bus has 64 interrupts, and an SMMU takes four.
 MAX_VSMMUS: Final = 16
 
@@ -118,19 +120,13 @@ def _values(settings: VsmmuSettings, qemu: Qemu) -> Iterator[Refusal]:
         if value is None or value in entry.pinnable or (value == AUTO and not old):
             continue
         if entry.unimplemented_message:
-            yield Refusal(_dated(entry.unimplemented_message, old=old), {})
+            yield Refusal(dated(entry.unimplemented_message, old=old), {})
         else:
             yield Refusal("qemu-auto-11.0", {"property": entry.name})
     if not settings.accel:
         for entry in REALIZE_ORDER:
             if entry.needs_accel(settings.value(entry.name)):
-                yield Refusal(_dated(entry.accel_message, old=old), {})
-
-
-def _dated(code: str, *, old: bool) -> str:
-    """The row with the words of QEMU 11.0, where they were others."""
-    before = f"{code}-11.0"
-    return before if old and before in MESSAGES else code
+                yield Refusal(dated(entry.accel_message, old=old), {})
 
 
 def _attachment(plug: Plug) -> Iterator[Refusal]:
@@ -139,7 +135,7 @@ def _attachment(plug: Plug) -> Iterator[Refusal]:
             yield Refusal("qemu-unattached", {})
     elif not plug.bus.is_root or plug.cxl:
         yield Refusal("qemu-not-root-complex", {})
-    elif plug.taken:
+    elif plug.taken and plug.qemu.version >= ONE_IOMMU_SINCE:
         yield Refusal("qemu-second-iommu", {})
 
 

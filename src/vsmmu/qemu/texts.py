@@ -19,7 +19,7 @@ from vsmmu.qemu.slot_texts import SLOT_MESSAGES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MESSAGES", "Message", "Phase"]
+__all__ = ["MESSAGES", "Message", "Phase", "dated"]
 
 _MACHINES: Final = "Use -machine help to list supported machines"
 
@@ -319,6 +319,13 @@ _TABLE: Final = (
         hint="Unable to alloc vIOMMU: hiodi devid 0x1: ",
     ),
     Message(
+        "qemu-viommu-11.0",
+        "IOMMU_VIOMMU_ALLOC failed: Operation not supported",
+        "the host cannot nest: its root complex must be CANWBS in the IORT, or the SMMU must have S2FWB",
+        VIOMMU,
+        hint="Unable to alloc vIOMMU: idev devid 0x1: ",
+    ),
+    Message(
         "qemu-conventional",
         "memory listener initialization failed: Region smmuv3-iommu-memory-region-0-{count}: device 00.00.0 "
         "requires iommu MAP notifier which is not currently supported",
@@ -377,7 +384,16 @@ _TABLE: Final = (
     ),
 )  # fmt: skip
 
-#: Every message by its code.
+#: Every message by its code; ``-11.0`` at the end of one is for the words of 11.0 and before.
 MESSAGES: Final[Mapping[str, Message]] = MappingProxyType(
     {entry.code: entry for entry in (*_TABLE, *CMDQV_MESSAGES, *BOARD_MESSAGES, *SLOT_MESSAGES)}
 )
+
+
+def dated(code: str, *, old: bool) -> str:
+    """The row with the words of QEMU 11.0 and before, where they were others.
+
+    :param old: whether it is such a QEMU.
+    """
+    before = f"{code}-11.0"
+    return before if old and before in MESSAGES else code

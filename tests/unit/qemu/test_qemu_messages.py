@@ -140,6 +140,7 @@ SCENES = {
     "qemu-gran64k": Scene(vm(), host(smmu(IDR5_GRAN64K=0))),
     "qemu-cmdqv": Scene(vm("cmdqv=on")),
     "qemu-viommu": Scene(vm(), host(smmu(nesting=0))),
+    "qemu-viommu-11.0": Scene(vm(PINNED), host(smmu(nesting=0)), qemu=Q11_0),
     "qemu-conventional": Scene(vm(PINNED, "-device pcie-pci-bridge,id=rp1,bus=pcie.1", f"{V1},addr=1")),
     "qemu-not-accelerated": Scene(vm(vsmmu="accel=off")),
     "qemu-vfio-ats": Scene(vm("", port(1), f"{V1},ats=on"), host(smmu(), function(ats_not_supported=1))),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recordings import GOLDEN, QEMU, RUNS, SHOWN, Case, host_of, load, machine_of, qemu_of
+from recordings import GOLDEN, QEMU, SHOWN, Case, host_of, load, machine_of, qemu_of
+from recordings import RUNS as RECORDED
 from vsmmu.errors import InputRefused
 from vsmmu.machine.model import Device, Machine, Origin
 from vsmmu.qemu.process import QemuProcess, start
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from vsmmu.qemu.outcome import Verdict
 
 CRASH = -11
+#: Of 10.2.2, too.
+RUNS = [*RECORDED, *load("qemu-10.2.2/board")]
 GAPS = {line.split("`")[1] for line in (GOLDEN / "README.md").read_text().splitlines() if line[:3] == "| `"}
-SESSIONS = load("arm64-kvm-qmp")
+SESSIONS = load("qemu-11.1.3/arm64-kvm-qmp")
 
 
 def shown(verdict: Verdict) -> list[list[str]]:
