@@ -125,7 +125,9 @@ def _backend(device: Device, name: str, value: str, machine: Machine) -> Iterato
         yield NameFault("qemu-property-value", True, "drive property not set")
         return
     text = _TEXTS.get(name, f"Property '{owner}.{name}' can't find value '{{value}}'").format(value=value)
-    yield NameFault("qemu-property-value", True, text, nearest(value, known))
+    likely = nearest(value, known)
+    made = "" if likely else f"make it first, as -{name} with this id, or correct the name"
+    yield NameFault("qemu-property-value", True, text, likely, made)
 
 
 def _link(device: Device, name: str, value: str, machine: Machine) -> Iterator[NameFault]:
@@ -142,4 +144,6 @@ def _link(device: Device, name: str, value: str, machine: Machine) -> Iterator[N
         yield NameFault("qemu-property-value", True, text)
     elif not is_vfio(device.driver):  # of those the model itself says it (qemu-no-object)
         made = [entry.id for entry in machine.objects if entry.qom_type.startswith(_OBJECTS[wanted])]
-        yield NameFault("qemu-property-value", True, f"Device '{value}' not found", nearest(value, made))
+        likely = nearest(value, made)
+        missing = "" if likely else f"add -object for {value}, a {wanted}, or correct the name"
+        yield NameFault("qemu-property-value", True, f"Device '{value}' not found", likely, missing)

@@ -10,7 +10,7 @@ from vsmmu.errors import UsageError
 from vsmmu.machine.model import Device, Origin
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import is_auto, known_properties, read_settings
-from vsmmu.qemu.versions import LATEST, machine_type, parse_version
+from vsmmu.qemu.versions import LATEST, Qemu, machine_type, parse_version
 
 
 @pytest.mark.parametrize(
