@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vsmmu.diagnostic import by_severity
+from vsmmu.diagnostic import Diagnostic, by_severity
 from vsmmu.qemu.outcome import answer_of
 from vsmmu.qemu.process import start
+from vsmmu.qemu.versions import newer_than_known
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -30,6 +31,8 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Verdict:
     machine = options.complete(vm.machine())
     verdict = start(machine, host, qemu, options.functions, absent=options.absent)
     verdict = msgspec.structs.replace(verdict, not_judged=vm.not_judged())
+    if not qemu.modelled:
+        verdict = verdict.beside([Diagnostic("qemu-newer", newer_than_known(qemu), severity="warning")])
     line = vm.command_line
     if line is not None and line.printed:
         from vsmmu.qemu.printed import compare_printed

@@ -192,6 +192,28 @@ def test_check_for_this_very_host_looks_whether_the_files_are_there(
     assert vsmmu("check", "--host", "live", *words).status == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("resolve", *GB200, *vm()),
+        ("explain", *GB200, *vm()),
+        ("check", *GB200, *vm()),
+        ("check", "-o", "json", *GB200, *vm()),
+        ("run", "--dry-run", *GB200, *vm()),
+        ("plan", *GB200, "0009:01:00.0"),
+        ("label", *GB200),
+        ("baseline", "builtin:gb200"),
+        ("compare", "builtin:gb200", "builtin:altra"),
+        ("report", "builtin:gb200"),
+    ],
+    ids=" ".join,
+)
+def test_every_verb_says_that_a_qemu_is_newer_than_the_model(vsmmu: Vsmmu, words: tuple[str, ...]) -> None:
+    verb, *rest = words
+    answer = vsmmu(verb, "--qemu", "12.0", *rest)
+    assert (answer.out + answer.err).count("QEMU 12.0 is newer than what was looked at") == 1, answer.err
+
+
 def test_check_quiet_prints_nothing(vsmmu: Vsmmu) -> None:
     assert vsmmu("check", "-q", *GB200, *vm(f"{SMMU},ril=on")) == Answer(1, "", "")
 
