@@ -32,7 +32,7 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Verdict:
     verdict = start(machine, host, qemu, options.functions, absent=options.absent)
     verdict = msgspec.structs.replace(verdict, not_judged=vm.not_judged())
     if not qemu.modelled:
-        verdict = verdict.beside([Diagnostic("qemu-newer", newer_than_known(qemu), severity="warning")])
+        verdict = verdict.beside([_newer(qemu)])
     line = vm.command_line
     if line is not None and line.printed:
         from vsmmu.qemu.printed import compare_printed
@@ -47,3 +47,12 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Verdict:
     placed = in_libvirts_words(verdict.diagnostics, vm.domain.reading, own)
     diagnostics = by_severity([*own, *placed])
     return msgspec.structs.replace(verdict, diagnostics=diagnostics, answer=answer_of(diagnostics))
+
+
+def _newer(qemu: Qemu) -> Diagnostic:
+    return Diagnostic(
+        "qemu-newer",
+        newer_than_known(qemu),
+        next="update vsmmu, or start the VM to see",
+        severity="warning",
+    )

@@ -158,7 +158,9 @@ def machine_refusals(machine: Machine, name: str, kind: MachineType | None) -> I
 
 def usable_accelerators(machine: Machine, qemu: Qemu) -> Machine:
     """The VM without the accelerators that the binary does not have, as long as one is left."""
-    usable = tuple(name for name in machine.accelerators if name != "kvm" or qemu.has_kvm is not False)
+    if qemu.has_kvm is not False:
+        return machine
+    usable = tuple(name for name in machine.accelerators if name != "kvm")
     return machine._replace(accelerators=usable) if usable else machine
 
 
