@@ -112,6 +112,7 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
     kernel: _Kernel = _Kernel()
     product: str = ""
     synthetic: tuple[str, ...] = ()
+    iommufd: Fact = UNKNOWN
     smmus: msgspec.Raw = _NOTHING
     functions: msgspec.Raw = _NOTHING
     evidence: msgspec.Raw = _NOTHING
