@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["backend_faults", "bus_refusal"]
 
 #: Names that QEMU gives to drives without one, and to character devices of other options.
+_NUMBER: Final = r"(0|[1-9][0-9]*)"
 _GIVEN: Final = re.compile(
-    r"(none|virtio|pflash|sd|mtd|floppy|(ide|scsi)\d+-(hd|cd)|serial|parallel|debugcon|compat_monitor|hub)\d+.*"
+    rf"((none|virtio|pflash|sd|mtd|floppy|(ide|scsi){_NUMBER}-(hd|cd)|serial|parallel|debugcon|compat_monitor)"
+    rf"|hub{_NUMBER}port){_NUMBER}"
 )
 #: Property -> what QEMU says when the name is not there; the rest say that they cannot find the value.
 _TEXTS: Final = {
@@ -60,7 +62,7 @@ _CONTROLLERS: Final = {
 }  # fmt: skip
 _SYSTEM_BUS: Final = "main-system-bus"
 #: A bus that its device names after itself (``ID.0``), or QEMU after its type (``usb-bus.0``).
-_NAMED: Final = re.compile(r"(.+)\.\d+")
+_NAMED: Final = re.compile(rf"(.+)\.{_NUMBER}")
 _TYPES: Final = frozenset(
     "usb-bus scsi ide virtio-serial-bus virtio-bus virtio-mmio-bus hda i2c-bus ssi sd-bus ufs-bus ccid-bus "
     "nvme-bus".split()
