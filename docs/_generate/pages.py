@@ -267,7 +267,7 @@ def domain_lint() -> str:
 def versions() -> str:
     """The QEMU versions."""
     rows = [
-        (text, *("yes" if getattr(qemu, name) else "no" for qemu in RELEASES))
+        (text, *({True: "yes", False: "no"}.get(getattr(qemu, name), "not known") for qemu in RELEASES))
         for name, text in (
             ("has_accel", "`accel`, `ats`, `ril`, `ssidsize`, `oas`"),
             ("has_auto", "`auto` is resolved"),

@@ -37,14 +37,14 @@ def command(question: FleetQuestion, assume_safe: bool, output: str) -> int:
     kubectl prints it, - for standard input, live, or builtin:NAME. Exit status 1 if there are hosts on which
     no written values make a VM start; these are named, and the values hold on the others.
     """
-    from vsmmu.api import load_qemu
     from vsmmu.cli.fleet_inputs import report_rejects, take_census
+    from vsmmu.cli.hosts import read_qemu
     from vsmmu.fleet.baseline import baseline_document
     from vsmmu.fleet.census import Census, pool_key
     from vsmmu.fleet.classes import parse_selection
     from vsmmu.fleet.records import RecordReader
 
-    qemu = load_qemu(question.qemu)
+    qemu = read_qemu(question.qemu)
     selection = parse_selection(question.device)
     reader = RecordReader(selection)
     census = Census(pool_key(question.pool), latest=question.latest)

@@ -71,7 +71,7 @@ def command(
         console.answer(verdict_document(verdict, inputs.host.name, startable=startable))
     elif not quiet:
         console.say(*_text(verdict, trace=trace))
-        console.say(*_conclusion(verdict, startable=startable, modelled=inputs.qemu.modelled))
+        console.say(*_conclusion(verdict, startable=startable))
     return 0 if startable else 1
 
 
@@ -125,9 +125,7 @@ def _failure(failure: Failure, qemu: str) -> Iterator[console.Line]:
     yield from (console.Styled(f"  {line}", "error") for line in failure.printed.split("\n"))
 
 
-def _conclusion(verdict: Verdict, *, startable: bool, modelled: bool) -> Iterator[console.Line]:
-    if not modelled:
-        yield f"note: QEMU {verdict.qemu} is newer than what was looked at: the newest known was taken for it"
+def _conclusion(verdict: Verdict, *, startable: bool) -> Iterator[console.Line]:
     if verdict.not_judged and verdict.answer != "not-judged":
         yield f"not looked at: {', '.join(verdict.not_judged)}"
     if not any(vsmmu.accel for vsmmu in verdict.vsmmus) and verdict.answer == "starts":

@@ -45,9 +45,10 @@ def command(question: FleetQuestion, vm: str | None, every: bool, assume_safe: b
     two states of the same host, every change is listed. Exit status 0 if what runs on A runs on B (with
     --for: if every host can run the VM), 1 if not or if it is not known.
     """
-    from vsmmu.api import load_qemu, read_vm_file
+    from vsmmu.api import read_vm_file
+    from vsmmu.cli.hosts import read_qemu
 
-    qemu = load_qemu(question.qemu)
+    qemu = read_qemu(question.qemu)
     if vm is not None:
         return _place(question, read_vm_file(vm).machine(), vm, qemu, output, assume_safe=assume_safe)
     document = _compare(question, qemu, output)

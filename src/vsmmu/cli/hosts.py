@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host argument of every verb: read, with a remark on what of a facts file was passed over."""
+"""The host and QEMU arguments of the verbs, with a remark on what is not known of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from vsmmu.cli import console
+from vsmmu.qemu.versions import newer_than_known
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
+    from vsmmu.qemu.versions import Qemu
 
-__all__ = ["read_described_host", "read_host"]
+__all__ = ["read_described_host", "read_host", "read_qemu"]
 
 
 def read_host(spec: str) -> Host:
@@ -25,6 +27,19 @@ def read_host(spec: str) -> Host:
     if host.unread:
         console.remark(f"note: {spec}: {spell_unread(host)}", "note")
     return host
+
+
+def read_qemu(spec: str | None) -> Qemu:
+    """What is known of a QEMU: a version, or a binary that is asked.
+
+    :raise VsmmuError: as :func:`vsmmu.api.load_qemu`.
+    """
+    from vsmmu.api import load_qemu
+
+    qemu = load_qemu(spec)
+    if not qemu.modelled:
+        console.remark(f"note: {newer_than_known(qemu)}", "note")
+    return qemu
 
 
 def read_described_host(spec: str, kernel_log: str | None, release: str, lspci: str | None) -> Host:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,7 +55,22 @@ def read_inputs(question: Question, vm: Vm | None = None) -> Inputs:
     options = options_of_question(question)
     vm = vm or _read_vm(question)
     machine = options.complete(vm.machine())
+    if question.host == "live":  # then the files are on this machine, too
+        options = options._replace(
+            absent=frozenset(file.path for file in machine.files if _is_absent(file.path))
+        )
     return Inputs(vm, machine, read_host(question.host), load_qemu(question.qemu), options)
+
+
+def _is_absent(path: str) -> bool:
+    """Whether an absolute path is certainly not there; a relative one depends on where QEMU starts."""
+    try:
+        os.stat(path)  # noqa: PTH116 - no pathlib on the path of a VM's start
+    except FileNotFoundError:
+        return path.startswith("/")
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _read_vm(question: Question) -> Vm:

@@ -38,15 +38,14 @@ def command(
 
     The facts travel with the labels: kubectl get nodefeatures -A -o json | vsmmu baseline - reads them back.
     """
-    from vsmmu.api import load_qemu
-    from vsmmu.cli.hosts import read_host
+    from vsmmu.cli.hosts import read_host, read_qemu
     from vsmmu.document import encode_document
     from vsmmu.fleet.classes import parse_selection
     from vsmmu.host.files import save_bytes
     from vsmmu.kubevirt.nfd import feature_file, labels_of, node_feature
 
     facts = read_host(host)
-    labels = labels_of(facts, load_qemu(qemu), parse_selection(device))
+    labels = labels_of(facts, read_qemu(qemu), parse_selection(device))
     if output == "nodefeature":
         data = encode_document(node_feature(facts, labels, node or facts.name))
     elif output == "json":

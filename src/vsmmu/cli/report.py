@@ -37,14 +37,14 @@ def command(question: FleetQuestion, since: tuple[str, ...], title: str, names: 
 
     HOST is as for baseline. html is one page without any link to elsewhere; csv has a line for each host.
     """
-    from vsmmu.api import load_qemu
     from vsmmu.cli.fleet_inputs import report_rejects, take_census
+    from vsmmu.cli.hosts import read_qemu
     from vsmmu.fleet.census import Census, pool_key
     from vsmmu.fleet.classes import parse_selection
     from vsmmu.fleet.records import RecordReader
     from vsmmu.fleet.report import report_document
 
-    qemu, selection = load_qemu(question.qemu), parse_selection(question.device)
+    qemu, selection = read_qemu(question.qemu), parse_selection(question.device)
     reader = RecordReader(selection)
     before = _earlier(reader, since, strict=question.strict) if since else None
     pool_of = pool_key(question.pool)

@@ -39,6 +39,7 @@ class Smmu(NamedTuple):
     :param hw_info: data type and bytes that IOMMU_GET_HW_INFO answers.
     :param nest_parents: whether the kernel makes page tables that a vIOMMU can stand on; what else a vIOMMU
         needs is a matter of each function.
+    :param cmdqv_viommus: whether the kernel makes a vIOMMU with the command queues that it offers.
     """
 
     facts: HostSmmu
@@ -47,6 +48,7 @@ class Smmu(NamedTuple):
     nest_parents: bool
     coherent: bool
     cmdqv: Cmdqv | None
+    cmdqv_viommus: bool = True
 
     @property
     def name(self) -> str:
@@ -191,6 +193,7 @@ def _smmu(host: Host, facts: HostSmmu, filled: Filled) -> Smmu:
         nest_parents=nest_parent(host, facts).answer is not False,
         coherent=bool(filled.registers.get("IDR0.COHACC") if coherent is None else coherent),
         cmdqv=_cmdqv(facts) if host.read(facts.cmdqv, "cmdqv").exact == 1 else None,
+        cmdqv_viommus=host.read(facts.cmdqv_viommu, "cmdqv_viommu").exact != 0,
     )
 
 

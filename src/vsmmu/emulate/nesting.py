@@ -72,7 +72,7 @@ def viommu_alloc(context: Context, argument: Any, caller: Caller) -> None:
 
 def _has_viommu(smmu: Smmu, kind: int) -> bool:
     if kind == uapi.IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV:
-        return smmu.cmdqv is not None
+        return smmu.cmdqv is not None and smmu.cmdqv_viommus
     return kind == uapi.IOMMU_VIOMMU_TYPE_ARM_SMMUV3
 
 

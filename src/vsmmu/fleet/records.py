@@ -112,6 +112,7 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
     kernel: _Kernel = _Kernel()
     product: str = ""
     synthetic: tuple[str, ...] = ()
+    iommufd: Fact = UNKNOWN
     smmus: msgspec.Raw = _NOTHING
     functions: msgspec.Raw = _NOTHING
     evidence: msgspec.Raw = _NOTHING
@@ -189,7 +190,7 @@ class RecordReader:
         known = self._known.get(key)
         if known is None:
             known = self._read_functions(key)
-        if known is None or head.schema != SCHEMA or not _is_plain(head):
+        if known is None or head.schema != SCHEMA or head.iommufd is not UNKNOWN or not _is_plain(head):
             return self._read_new(data, where, key)
         release, (kind, topology) = head.kernel.release, known
         return Record(head.name, head.taken_at, release, head.title, kind, _NO_LABELS, topology, None)

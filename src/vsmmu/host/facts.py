@@ -107,6 +107,7 @@ class HostSmmu(_Document, frozen=True):
     device, whose number depends on probe order. ``hw_info_type`` is what IOMMU_GET_HW_INFO answered (2 is
     SMMUv3; 0 means a kernel without ARM_SMMU_V3_IOMMUFD). ``hw_info_flags`` has bit 0 for the Tegra264
     erratum (7.3). ``cmdqv`` is 1 if the host can give Tegra241 command queues to a VM, 0 if it cannot.
+    ``cmdqv_viommu`` is 0 if it says that it can and then makes no vIOMMU of type 2, with the queues.
     ``coherent`` is the driver's view (firmware may override IDR0.COHACC); vfio refuses an incoherent SMMU.
     ``nesting`` is 1 if the kernel makes a vIOMMU for functions behind it (IOMMU_VIOMMU_ALLOC).
     ``kernel_log`` keeps the driver's own lines, from which fields may have been inferred.
@@ -121,6 +122,7 @@ class HostSmmu(_Document, frozen=True):
     hw_info_flags: Fact = UNKNOWN
     hw_info_data: dict[str, HwInfoFact] = {}
     cmdqv: Fact = UNKNOWN
+    cmdqv_viommu: Fact = UNKNOWN
     coherent: Fact = UNKNOWN
     nesting: Fact = UNKNOWN
     kernel_log: tuple[str, ...] = ()
@@ -188,6 +190,7 @@ class HostFunction(_Document, frozen=True):
 class Host(_Document, frozen=True, kw_only=True, dict=True):
     """One host. ``synthetic`` says in sentences what was made up, for hosts that serve as examples.
 
+    ``iommufd`` is 0 if the kernel has no /dev/iommu, so that no VM can be given a function by iommufd.
     ``product`` is the machine by its firmware: DMI's product name, or the device tree's model.
 
     :raise InputRefused: ``facts-inconsistent`` when the parts contradict each other: a function behind an
@@ -201,6 +204,7 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
     kernel: Kernel = Kernel()
     product: Name = ""
     synthetic: tuple[str, ...] = ()
+    iommufd: Fact = UNKNOWN
     smmus: tuple[HostSmmu, ...] = ()
     functions: tuple[HostFunction, ...] = ()
     evidence: dict[str, Evidence] = {}
@@ -268,6 +272,7 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
 def _check_host(host: Host) -> None:
     if host.schema != SCHEMA:
         raise _refuse(host, f"the schema is {host.schema!r:.80}, not {SCHEMA!r}", "")
+    _check_evidence(host, "the host", "iommufd", host.iommufd)
     smmus = _unique(host, "SMMU", [smmu.name for smmu in host.smmus])
     _unique(host, "function", [function.address for function in host.functions])
     for smmu in host.smmus:

@@ -7,6 +7,7 @@ QEMU version (those are :mod:`vsmmu.qemu`'s) and it can describe a VM that would
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "JsonValue",
     "Machine",
     "MachineObject",
+    "NamedFile",
     "Origin",
     "Unread",
 ]
@@ -101,6 +103,17 @@ class MachineObject(NamedTuple):
     origin: Origin
 
 
+class NamedFile(NamedTuple):
+    """A file on the host that QEMU opens at the start.
+
+    :param path: as written, absolute or from QEMU's working directory.
+    :param missing: what QEMU says if it is not there, its own name left out.
+    """
+
+    path: str
+    missing: str
+
+
 class Machine(NamedTuple):
     """A VM's configuration.
 
@@ -115,6 +128,12 @@ class Machine(NamedTuple):
     :param network_cards: models of the cards that the board makes because of ``-nic`` or ``-net nic``, before
         any ``-device``; the default card is not among them.
     :param numa_nodes: how many NUMA nodes there are; None if that was not said.
+    :param cpu: the argument of ``-cpu``; empty if none was given.
+    :param memory: the parameters of ``-m`` as written, by name.
+    :param smp: the parameters of ``-smp`` as written, by name.
+    :param backends: the names that ``-netdev``, ``-chardev``, ``-drive`` and the like give, by the property
+        of a device that names one (``netdev``); None where they are not said, as in a libvirt domain.
+    :param files: those of the host whose absence ends a start, as far as the command line names them.
     :param unread: what the text leaves open, such as the options behind ``"$@"``: each an *unknown*.
     """
 
@@ -131,6 +150,11 @@ class Machine(NamedTuple):
     devices: tuple[Device, ...]
     network_cards: tuple[str, ...] = ()
     numa_nodes: int | None = None
+    cpu: str = ""
+    memory: Mapping[str, str] = MappingProxyType({})
+    smp: Mapping[str, str] = MappingProxyType({})
+    backends: Mapping[str, frozenset[str]] | None = None
+    files: tuple[NamedFile, ...] = ()
     unread: tuple[Diagnostic, ...] = ()
 
     @property

@@ -56,9 +56,17 @@ def _read(monitor: Commands, path: str) -> Installed:
             virt=next((entry["name"] for entry in machines if entry.get("alias") == "virt"), ""),
             smmu=_properties(monitor, "arm-smmuv3"),
             vfio_ats="ats" in _properties(monitor, "vfio-pci"),
+            kvm=_has_kvm(monitor),
         )
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise _refused(path, f"its answers have another form: {str(error)[:200]}") from None
+
+
+def _has_kvm(monitor: Commands) -> bool | None:
+    try:
+        return bool(monitor.execute("query-kvm")["present"])
+    except CommandFailed:
+        return None
 
 
 def _by_version(name: str) -> tuple[int, ...]:

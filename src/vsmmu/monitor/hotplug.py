@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.errors import Negative
-from vsmmu.machine.model import Device, Origin
+from vsmmu.machine.model import Device, Machine, Origin
+from vsmmu.machine.topology import ROOT_BUS, Bus
 from vsmmu.monitor.inspection import HotPlug, frozen_of
 from vsmmu.qemu.admission import Admission
 from vsmmu.qemu.findings import Findings, Refused
+from vsmmu.qemu.outcome import failure
+from vsmmu.qemu.placement import Placement
 from vsmmu.qemu.settings import Setting, VsmmuSettings
 from vsmmu.qemu.state import Endpoint, Vsmmu
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
@@ -18,10 +21,16 @@ from vsmmu.smmuv3.properties import AUTO, PROPERTIES
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostFunction
     from vsmmu.monitor.introspection import Running, RunningPort, RunningVsmmu
-    from vsmmu.qemu.outcome import Answer
+    from vsmmu.qemu.outcome import Answer, Failure
     from vsmmu.qemu.versions import Qemu
 
 __all__ = ["predict"]
+
+_OCCUPIED: Final = "qemu-slot-hot"
+_HERE: Final = Origin("", "device_add")
+_BOARD: Final = Bus(ROOT_BUS, -1, ROOT_BUS, -1, None)
+#: Of the VM that runs, the port at hand is all that counts.
+_NO_DEVICES: Final = Machine("", "virt", {}, (), {}, "", False, False, (), (), ())
 
 
 def predict(running: Running, host: Host, qemu: Qemu, address: str, bus: str = "") -> HotPlug:
@@ -51,12 +60,11 @@ def predict(running: Running, host: Host, qemu: Qemu, address: str, bus: str = "
     if port is None:
         text = f"no port behind {vsmmu.name} is free"
         return answer.refused("no-free-port", text, "ports cannot be hot-plugged: start the VM with --spare")
-    if port.occupant:
-        text = (
-            f"PCI: slot 0 function 0 already occupied by {port.occupant}, new func vfio-pci cannot be "
-            "exposed to guest."
-        )
-        return answer.refused("port-occupied", text, "name a free port, or unplug what is in it")
+    refused = _place(port)
+    if refused is not None:
+        if refused.code == _OCCUPIED:
+            return answer.refused("port-occupied", refused.text, "name a free port, or unplug what is in it")
+        return answer.refused(refused.code, refused.text, refused.remedy)
     if not running.iommufd:
         text = "the VM has no iommufd object"
         return answer.refused("no-iommufd", text, "object-add qom-type=iommufd,id=iommufd0 first")
@@ -112,8 +120,25 @@ def _choose(
 
 
 def _free(running: Running, vsmmu: RunningVsmmu) -> RunningPort | None:
-    ports = (entry for entry in running.ports if entry.root == vsmmu.bus and not entry.occupant)
+    ports = (entry for entry in running.ports if entry.root == vsmmu.bus and _place(entry) is None)
     return next(ports, None)
+
+
+def _place(port: RunningPort) -> Failure | None:
+    """What QEMU says of the port if a vfio-pci is plugged into it; None if it takes one."""
+    placement = Placement(_NO_DEVICES)
+    maker = Device(0, port.driver, port.name, {"hotplug": port.hotplug}, "json", _HERE)
+    inside = Device(1, port.occupant, "", {}, "json", _HERE)
+    new = Device(2, "vfio-pci", "", {}, "json", _HERE)
+    bus = Bus(port.name, maker.number, port.root, _BOARD.owner, _BOARD.owner)
+    tuple(placement.before_realize(maker, _BOARD))
+    if port.occupant:
+        tuple(placement.before_realize(inside, bus))
+    refusal = next(iter(placement.before_realize(new, bus, hot=True)), None)
+    if refusal is None:
+        return None
+    values = {"driver": new.driver, **refusal.values}
+    return failure(refusal.code, new.driver, "", "hot-plug", **values)
 
 
 def _smmus(running: Running, host: Host, vsmmu: RunningVsmmu) -> list[str]:
@@ -127,7 +152,7 @@ def _admit(answer: _Answering, running: Running, host: Host, qemu: Qemu, functio
     smmu = host.smmu(function.smmu) if function.smmu else None
     findings = Findings(stops=True)
     properties = {key: value for key, value in answer.command.items() if key not in ("driver", "id")}
-    device = Device(0, "vfio-pci", answer.command["id"], properties, "json", Origin("", "device_add"))
+    device = Device(0, "vfio-pci", answer.command["id"], properties, "json", _HERE)
     serving = _smmus(running, host, vsmmu)
     state = _as_it_is(vsmmu, serving[0] if serving else "")
     try:

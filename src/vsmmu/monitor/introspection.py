@@ -68,11 +68,16 @@ class RunningEndpoint(NamedTuple):
 
 
 class RunningPort(NamedTuple):
-    """One port or bridge below a root complex; ``occupant`` is the driver of what is in it, or empty."""
+    """One port or bridge below a root complex; ``occupant`` is the driver of what is in it, or empty.
+
+    :param hotplug: whether it has not been told (``hotplug=off``) to take no device_add.
+    """
 
     name: str
     root: str
     occupant: str
+    driver: str = "pcie-root-port"
+    hotplug: bool = True
 
 
 class Running(NamedTuple):
@@ -131,7 +136,13 @@ def _read_back(monitor: Commands) -> Running:
             if device.driver in VFIO_DRIVERS
         ),
         ports=tuple(
-            RunningPort(device.name, _root(device.bus, buses), inside.get(device.path, ""))
+            RunningPort(
+                device.name,
+                _root(device.bus, buses),
+                inside.get(device.path, ""),
+                device.driver,
+                _get(monitor, device.path, "hotplug") is not False,
+            )
             for device in devices
             if is_bridge(device.driver)
         ),

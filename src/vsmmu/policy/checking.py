@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vsmmu.diagnostic import by_severity
+from vsmmu.diagnostic import Diagnostic, by_severity
 from vsmmu.qemu.outcome import answer_of
 from vsmmu.qemu.process import start
+from vsmmu.qemu.versions import newer_than_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from vsmmu.diagnostic import Diagnostic
     from vsmmu.host.facts import Host
     from vsmmu.machine.vm import Vm
     from vsmmu.policy.options import Options
@@ -35,7 +35,8 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options, mend: Mender | None 
     :return: the verdict, with every diagnosis; those of a domain stand at its elements, in libvirt's words.
     :raise InputRefused: for text that describes no VM, and buses that contradict each other.
     """
-    verdict = start(options.complete(vm.machine()), host, qemu, options.functions)
+    machine = options.complete(vm.machine())
+    verdict = start(machine, host, qemu, options.functions, absent=options.absent)
 
     def mended(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
         found = tuple(found)
@@ -45,6 +46,8 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options, mend: Mender | None 
     if verdict.answer != "not-judged":
         verdict = msgspec.structs.replace(verdict, diagnostics=mended(verdict.diagnostics))
     verdict = msgspec.structs.replace(verdict, not_judged=vm.not_judged())
+    if not qemu.modelled:
+        verdict = verdict.beside([_newer(qemu)])
     line = vm.command_line
     if line is not None and line.printed:
         from vsmmu.qemu.printed import compare_printed
@@ -59,3 +62,12 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options, mend: Mender | None 
     placed = in_libvirts_words(verdict.diagnostics, vm.domain.reading, own)
     diagnostics = by_severity([*mended(own), *placed])
     return msgspec.structs.replace(verdict, diagnostics=diagnostics, answer=answer_of(diagnostics))
+
+
+def _newer(qemu: Qemu) -> Diagnostic:
+    return Diagnostic(
+        "qemu-newer",
+        newer_than_known(qemu),
+        next="update vsmmu, or start the VM to see",
+        severity="warning",
+    )

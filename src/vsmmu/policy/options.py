@@ -52,6 +52,7 @@ class Options(NamedTuple):
     :param pin_cmdqv: also write cmdqv.
     :param ceiling: a baseline that the values must not exceed.
     :param unpin: properties whose written values are forgotten first, as those of another host.
+    :param absent: paths that are known not to exist where the VM will start.
     """
 
     policy: Policy = "common"
@@ -65,6 +66,7 @@ class Options(NamedTuple):
     pin_cmdqv: bool = False
     ceiling: Ceiling | None = None
     unpin: tuple[str, ...] = ()
+    absent: frozenset[str] = frozenset()
 
     def complete(self, machine: Machine) -> Machine:
         """The VM with :attr:`machine_type`, where it has none, or one that a distribution made of its own.

@@ -24,7 +24,7 @@ from vsmmu.qemu.board import not_modelled, with_globals
 from vsmmu.qemu.outcome import unjudged
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import Setting, SettingsError, VsmmuSettings, read_settings
-from vsmmu.qemu.versions import MachineType, Qemu, machine_type
+from vsmmu.qemu.versions import MachineType, Qemu, machine_type, newer_than_known
 from vsmmu.smmuv3.properties import AUTO, AUTO_SINCE, PROPERTIES, REGISTER_PROPERTIES, Property
 from vsmmu.versions import spell_version
 
@@ -351,7 +351,7 @@ def _notes(
         if device.name not in known and any(edit.device == device.number for edit in edits):
             yield f"{device.name}: accel=off, so auto is what QEMU's software SMMU has, whatever the host"
     if not context.qemu.modelled:
-        yield f"QEMU {context.qemu} is newer than what was looked at: the rules of the newest known are used"
+        yield newer_than_known(context.qemu)
     for vsmmu in resolved:
         for entry in vsmmu.properties:
             if entry.qemu_auto and entry.action == "pinned" and entry.value != entry.qemu_auto:

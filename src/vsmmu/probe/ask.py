@@ -19,7 +19,11 @@ from vsmmu.probe.sysfs import group_members
 from vsmmu.probe.vfio_files import group_node, holders, vfio_device
 from vsmmu.uapi import hw_info
 from vsmmu.uapi.iommufd import IOMMU_HWPT_ALLOC_NEST_PARENT, hwpt_alloc, ioas_alloc
-from vsmmu.uapi.nesting import viommu_alloc
+from vsmmu.uapi.nesting import (
+    IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
+    IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
+    viommu_alloc,
+)
 from vsmmu.uapi.vfio import bind_iommufd
 
 if TYPE_CHECKING:
@@ -40,12 +44,14 @@ class Answer(NamedTuple):
     :param cmdqv: the answer for Tegra241 CMDQV; None where the kernel has none, or for no SMMUv3.
     :param nesting: the errno of IOMMU_VIOMMU_ALLOC (or of the nesting parent before it), 0 if the kernel made
         a virtual SMMU for the function; None where that was not tried.
+    :param cmdqv_viommu: the same for a virtual SMMU with command queues of the hardware.
     """
 
     address: str
     info: HwInfo
     cmdqv: HwInfo | None = None
     nesting: int | None = None
+    cmdqv_viommu: int | None = None
 
 
 def ask(tree: Tree, address: str, node: str, group: int | None) -> Answer:
@@ -72,7 +78,12 @@ def _answer(address: str, iommufd: int, dev_id: int) -> Answer:
         info = hw_info.get_hw_info(iommufd, dev_id)
         if info.type != hw_info.IOMMU_HW_INFO_TYPE_ARM_SMMUV3:
             return Answer(address, info)
-        return Answer(address, info, _ask_cmdqv(iommufd, dev_id), _try_nesting(iommufd, dev_id))
+        cmdqv = _ask_cmdqv(iommufd, dev_id)
+        nesting = _try_nesting(iommufd, dev_id, IOMMU_VIOMMU_TYPE_ARM_SMMUV3)
+        queues = None
+        if cmdqv is not None and nesting == 0:
+            queues = _try_nesting(iommufd, dev_id, IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV)
+        return Answer(address, info, cmdqv, nesting, queues)
     except OSError as error:
         raise refused("hw_info", error, address) from None
 
@@ -86,11 +97,11 @@ def _ask_cmdqv(iommufd: int, dev_id: int) -> HwInfo | None:
         raise
 
 
-def _try_nesting(iommufd: int, dev_id: int) -> int:
+def _try_nesting(iommufd: int, dev_id: int, kind: int) -> int:
     """Make a virtual SMMU as QEMU would; the function is not attached to it, closing the iommufd frees it."""
     try:
         parent = hwpt_alloc(iommufd, dev_id, ioas_alloc(iommufd), IOMMU_HWPT_ALLOC_NEST_PARENT)
-        viommu_alloc(iommufd, dev_id, parent)
+        viommu_alloc(iommufd, dev_id, parent, kind)
     except OSError as error:
         return error.errno or errno.EIO
     return 0

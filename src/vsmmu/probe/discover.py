@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vsmmu.host.evidence import Evidence, Fact
+from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction
 from vsmmu.host.judgements import bridge
 from vsmmu.probe import sysfs
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["discover", "function_facts"]
 
+_IOMMUFD: Final = "/dev/iommu"
+#: A container sees it, too, whatever device files it was given.
+_IOMMUFD_DEVICE: Final = "/sys/class/misc/iommu"
 _CONFIG: Final = Evidence("measured", "the function's configuration space", "its extended capabilities")
 
 
@@ -52,8 +55,13 @@ def discover(tree: Tree, *, note: str = "") -> Host:
             functions.append(function_facts(tree, firmware, function, evidence))
     if smmus:
         evidence[NOT_PROBED] = not_probed(note, readable_log=lines is not None)
+    iommufd = UNKNOWN
+    if not (tree.exists(_IOMMUFD) or tree.exists(_IOMMUFD_DEVICE)):
+        evidence["iommufd"] = Evidence("measured", _IOMMUFD, f"there is none, nor {_IOMMUFD_DEVICE}")
+        iommufd = Fact(0, "iommufd")
     host = Host(
         schema=SCHEMA,
+        iommufd=iommufd,
         name=sysfs.printable(tree.text("/proc/sys/kernel/hostname")) or "live",
         kernel=kernel,
         product=sysfs.read_product(tree),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from vsmmu.host.driver_line import kernel_version
-from vsmmu.host.evidence import Evidence, Fact
+from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import Host, HostFunction, HostSmmu, HwInfoFact, RegisterFact
 from vsmmu.probe.notices import NOT_PROBED
 from vsmmu.smmuv3.fields import REGISTERS
@@ -111,6 +111,7 @@ def _kept_smmu(smmu: HostSmmu, before: HostSmmu | None) -> HostSmmu:
             fields=before.fields,
             coherent=before.coherent,
             cmdqv=before.cmdqv,
+            cmdqv_viommu=before.cmdqv_viommu,
             nesting=before.nesting,
             kernel_log=before.kernel_log,
         )
@@ -124,6 +125,7 @@ def _kept_smmu(smmu: HostSmmu, before: HostSmmu | None) -> HostSmmu:
         hw_info_flags=before.hw_info_flags,
         hw_info_data=before.hw_info_data,
         cmdqv=before.cmdqv,
+        cmdqv_viommu=before.cmdqv_viommu,
         nesting=before.nesting,
     )
 
@@ -168,6 +170,7 @@ def _record_smmu(smmu: HostSmmu, answer: Answer, key: str) -> tuple[HostSmmu, _T
     flags = Fact(int.from_bytes(info.data[:4], "little"), key) if len(info.data) >= 4 else smmu.hw_info_flags
     cmdqv, words = _cmdqv(answer, key)
     nesting = _nesting(answer, key)
+    queues = _cmdqv_viommu(answer, key)
     recorded = msgspec.structs.replace(
         smmu,
         registers=registers,
@@ -175,12 +178,13 @@ def _record_smmu(smmu: HostSmmu, answer: Answer, key: str) -> tuple[HostSmmu, _T
         hw_info_type=kind,
         hw_info_flags=flags,
         cmdqv=cmdqv.fact,
+        cmdqv_viommu=queues.fact if queues else UNKNOWN,
         nesting=smmu.nesting
         if nesting.fact.value is None and smmu.nesting.value is not None
         else nesting.fact,
         hw_info_data=words,
     )
-    return recorded, cmdqv.table | nesting.table
+    return recorded, cmdqv.table | nesting.table | (queues.table if queues else {})
 
 
 def _record_other(smmu: HostSmmu, answer: Answer, key: str, kind: Fact) -> tuple[HostSmmu, _Table]:
@@ -206,10 +210,21 @@ def _cmdqv(answer: Answer, key: str) -> tuple[_Told, dict[str, HwInfoFact]]:
         refused = "EOPNOTSUPP: this kernel and SMMU give a VM no command queues"
         return _Told(0, name, Evidence("measured", source, refused)), {}
     words = _members(hw_info.iommu_hw_info_tegra241_cmdqv, answer.cmdqv.data, "cmdqv.", name)
+    if answer.cmdqv.type != hw_info.IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV:
+        words["cmdqv.type"] = HwInfoFact(f"{answer.cmdqv.type:#x}", name)
     told = ", ".join(
         f"{member.removeprefix('cmdqv.')} {int(fact.value, 16)}" for member, fact in words.items()
     )
     return _Told(1, name, Evidence("measured", source, told)), words
+
+
+def _cmdqv_viommu(answer: Answer, key: str) -> _Told | None:
+    """Only a refusal is worth a word: the kernel offers the queues and does not give them."""
+    if answer.cmdqv_viommu != errno.EOPNOTSUPP:
+        return None
+    source = f"IOMMU_VIOMMU_ALLOC on {answer.address}, type 2 (Tegra241 CMDQV)"
+    refused = "EOPNOTSUPP: the kernel makes no vIOMMU with the command queues that it offers"
+    return _Told(0, f"{key} cmdqv vIOMMU", Evidence("measured", source, refused))
 
 
 def _nesting(answer: Answer, key: str) -> _Told:

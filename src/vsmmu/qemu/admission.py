@@ -14,10 +14,11 @@ from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.evidence import Evidence, Reading
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostSmmu
 from vsmmu.host.judgements import nest_parent, nesting
+from vsmmu.qemu.cmdqv import probe_cmdqv
 from vsmmu.qemu.compat import compare
 from vsmmu.qemu.findings import Findings, Refused
 from vsmmu.qemu.outcome import failure
-from vsmmu.qemu.texts import MESSAGES, Phase
+from vsmmu.qemu.texts import MESSAGES, Phase, dated
 from vsmmu.smmuv3.fields import field
 from vsmmu.smmuv3.interval import Interval
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
@@ -137,16 +138,18 @@ class Admission:
 
     def _alloc_viommu(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
         wish = vsmmu.settings.value("cmdqv")
-        able = self._host.read(endpoint.smmu.cmdqv, "cmdqv").exact if endpoint.smmu else None
-        if wish == 1 and able == 0:
-            self._refuse("qemu-cmdqv", endpoint, phase)
+        able, refusal = probe_cmdqv(self._host, endpoint.smmu)
+        if wish == 1 and able is False:
+            self._refuse(refusal.code, endpoint, phase, **refusal.values)
         if wish == 1 and able is None:
-            self._doubt("qemu-cmdqv", endpoint, ("cmdqv",))
-        active = False if wish in (None, 0) else None if able is None else bool(able)
+            self._doubt(refusal.code, endpoint, ("cmdqv",))
+        active = False if wish in (None, 0) else able
         smmu, function = endpoint.smmu, endpoint.function
+        if active and smmu is not None and self._host.read(smmu.cmdqv_viommu, "cmdqv_viommu").exact == 0:
+            self._refuse(dated("qemu-viommu", old=not self._qemu.has_auto), endpoint, phase)
         nests = None if smmu is None else nesting(self._host, smmu, function).answer
         if nests is False:
-            self._refuse("qemu-viommu", endpoint, phase)
+            self._refuse(dated("qemu-viommu", old=not self._qemu.has_auto), endpoint, phase)
         if nests is None:
             self._doubt("qemu-viommu", endpoint, ("nesting",))
         vsmmu.cmdqv_active = active

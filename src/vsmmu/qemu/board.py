@@ -17,17 +17,22 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.topology import Bus
-    from vsmmu.qemu.versions import MachineType
+    from vsmmu.qemu.versions import MachineType, Qemu
 
 __all__ = [
     "ON_OFF_AUTO",
     "PciNumbers",
+    "accelerator",
+    "accelerator_refusal",
     "board_card",
     "bypasses_iommu",
     "expander_refusal",
+    "irqchip",
+    "lacks_cxl",
     "machine_iommu",
     "machine_refusals",
     "not_modelled",
+    "usable_accelerators",
     "with_globals",
 ]
 
@@ -149,6 +154,48 @@ def machine_refusals(machine: Machine, name: str, kind: MachineType | None) -> I
     if options.get("acpi", "auto") not in ON_OFF_AUTO:
         accepted = ", ".join(ON_OFF_AUTO)
         yield Refusal("qemu-value", {"property": "acpi", "value": options["acpi"], "accepted": accepted})
+
+
+def usable_accelerators(machine: Machine, qemu: Qemu) -> Machine:
+    """The VM without the accelerators that the binary does not have, as long as one is left."""
+    if qemu.has_kvm is not False:
+        return machine
+    usable = tuple(name for name in machine.accelerators if name != "kvm")
+    return machine._replace(accelerators=usable) if usable else machine
+
+
+def accelerator_refusal(machine: Machine, qemu: Qemu) -> Refusal | None:
+    """Why QEMU has none of the accelerators that the VM names."""
+    if qemu.has_kvm is not False or not machine.accelerators:
+        return None
+    missing = [name for name in machine.accelerators if name == "kvm"]
+    return (
+        Refusal("qemu-accelerator", {"value": missing[0]}) if missing == list(machine.accelerators) else None
+    )
+
+
+def accelerator(machine: Machine) -> str:
+    """The accelerator that QEMU tries first: ``kvm``, ``tcg`` or another; empty for a fragment.
+
+    Without ``-accel`` it is TCG, and KVM where the emulator's name ends with ``kvm`` (system/vl.c).
+    """
+    if machine.accelerators:
+        return machine.accelerators[0]
+    if not machine.program:
+        return ""
+    return "kvm" if machine.program.endswith("kvm") else "tcg"
+
+
+def irqchip(machine: Machine) -> str:
+    """``kernel-irqchip``: on, off or split."""
+    options = {**machine.machine_options, **machine.accelerator_options}
+    return options.get("kernel-irqchip") or options.get("kernel_irqchip") or "on"
+
+
+def lacks_cxl(machine: Machine) -> bool:
+    """Whether the VM has an expander for CXL and the board has no CXL; QEMU looks when all are made."""
+    cxl = read_bool(machine.machine_options.get("cxl")) is True
+    return not cxl and any(device.driver == "pxb-cxl" for device in machine.devices)
 
 
 def machine_iommu(machine: Machine) -> str:

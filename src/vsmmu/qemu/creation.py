@@ -9,9 +9,9 @@ marked as measured in :mod:`vsmmu.qemu.texts` was held against 11.1.3.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
-from vsmmu.diagnostic import by_severity
+from vsmmu.diagnostic import Diagnostic, by_severity
 from vsmmu.host.judgements import direct_mapped
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge, is_pci, is_vfio
 from vsmmu.machine.endpoints import host_address
@@ -21,49 +21,59 @@ from vsmmu.qemu.admission import Admission, vfio_name
 from vsmmu.qemu.board import (
     board_card,
     bypasses_iommu,
+    lacks_cxl,
     machine_iommu,
-    machine_refusals,
+    usable_accelerators,
     with_globals,
 )
-from vsmmu.qemu.doubts import direct_region, unlisted_function, vendor_machine
-from vsmmu.qemu.findings import Findings, Refused
+from vsmmu.qemu.doubts import (
+    direct_region,
+    second_iommu,
+    too_many_queues,
+    unlisted_function,
+    vendor_machine,
+)
+from vsmmu.qemu.findings import Refusal, Refused
 from vsmmu.qemu.hazards import hazards_of
+from vsmmu.qemu.machine_checks import machine_checks
 from vsmmu.qemu.naming import (
     TYPE_FAULTS,
     device_faults,
-    doubt_of,
-    machine_faults,
     mended_settings,
-    remedy_of,
     with_meant_types,
 )
-from vsmmu.qemu.outcome import Failure, TraceStep, Verdict, answer_of, failure
+from vsmmu.qemu.outcome import TraceStep, Verdict, answer_of, failure
 from vsmmu.qemu.placement import Placement
-from vsmmu.qemu.realize import Plug, refusals
+from vsmmu.qemu.realize import MAX_VSMMUS, ONE_IOMMU_SINCE, Plug, refusals
+from vsmmu.qemu.references import bus_refusal
+from vsmmu.qemu.run import Run
 from vsmmu.qemu.settings import VsmmuSettings, read_bool
 from vsmmu.qemu.state import Endpoint, Vsmmu
-from vsmmu.qemu.versions import MachineType, Qemu, is_vendor_machine, machine_type
+from vsmmu.qemu.versions import Qemu, is_vendor_machine, machine_type
 from vsmmu.qemu.vfio import ENDING, VfioPlug, vfio_refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from vsmmu.host.facts import Host
     from vsmmu.qemu.names import NameFault
-    from vsmmu.qemu.texts import Phase
 
 __all__ = ["FIXED_DRIVERS", "Creation"]
 
 #: The number that stands for the board where a root complex is named by its maker.
 _BOARD: Final = -1
+#: Interrupts of an SMMU, to which an active CMDQV adds one, and of the platform bus that they share.
+_SMMU_LINES: Final = 4
+_PLATFORM_LINES: Final = 64
 #: What can be neither plugged into a running VM nor taken out.
 FIXED_DRIVERS: Final = HOST_BRIDGES | {VSMMU_DRIVER}
 
 
-class Creation:
+class Creation(Run):
     """The start of a QEMU process: the machine and each device in order, as the model makes them.
 
     :param functions: addresses of host functions by device name, for vfio-pci with ``fd=``.
+    :param absent: paths that are known not to exist on the host.
     :param topology: of ``machine`` or of one that differs in properties of its vSMMUs only; made if None.
     """
 
@@ -74,16 +84,15 @@ class Creation:
         qemu: Qemu,
         functions: Mapping[str, str] | None = None,
         topology: Topology | None = None,
+        absent: Container[str] = (),
     ) -> None:
         self._written = machine
-        self.machine = machine = with_globals(with_meant_types(machine, qemu))
+        self.machine = machine = usable_accelerators(with_globals(with_meant_types(machine, qemu)), qemu)
         self.host = host
-        self.qemu = qemu
+        super().__init__(qemu)
         self.functions = functions or {}
-        self.machine_type: MachineType | None = None
-        self.trace: list[TraceStep] = []
+        self._absent = absent
         self.vsmmus: list[Vsmmu] = []
-        self._findings = Findings()
         self._admission = Admission(host, qemu, self._findings)
         fits = topology is not None and machine is self._written
         self._topology = topology if topology is not None and fits else Topology.of(machine)
@@ -102,7 +111,6 @@ class Creation:
         # Ids of devices of an unknown type, and of those behind them.
         self._skipped: set[str] = set()
         self._objects = {entry.id for entry in machine.objects}
-        self._phase: Phase = "machine"
 
     # What a start does
 
@@ -122,20 +130,19 @@ class Creation:
         self.reset()
         return self.verdict()
 
-    @property
-    def failure(self) -> Failure | None:
-        """The first refusal: the one that QEMU prints; None if there is none."""
-        return self._findings.refusals[0] if self._findings.refusals else None
-
     def _make_machine(self) -> None:
         # A fragment, without the emulator in front, says nothing of the machine: take the newest.
         name = self.machine.machine_type or ("" if self.machine.program else "virt")
         self.machine_type = machine_type(name, self.qemu)
-        for refusal in machine_refusals(self.machine, name, self.machine_type):
-            self._refuse(refusal.code, "", "", **refusal.values)
-        if self.machine_type is not None:
-            for device, option, fault in machine_faults(self.machine, self.qemu):
-                self._fault(fault, device, option)
+        for device, option, found in machine_checks(
+            self.machine, self.host, self.qemu, name, self.machine_type, self._absent
+        ):
+            if isinstance(found, Refusal):
+                self._refuse(found.code, device, option, **found.values)
+            elif isinstance(found, Diagnostic):
+                self._findings.note(found)
+            else:
+                self._fault(found, device, option)
         if self.machine_type is None and (not name or name.startswith("virt-")):
             self.machine_type = machine_type("virt", self.qemu)
             if is_vendor_machine(name):
@@ -151,19 +158,29 @@ class Creation:
                 if not fault.nearest:
                     self._skipped.add(device.id)
                     return
+        if is_pci(device.driver):
+            self._create_pci(device, faults)
+            return
+        refused = bus_refusal(device, self.machine, self._topology)
+        if refused is not None:
+            values = {"driver": device.driver, **refused.values}
+            self._stop(refused.code, device.name, device.origin.option, **values)
         if device.driver == VSMMU_DRIVER:
             self._create_vsmmu(device, faults)
-        elif is_pci(device.driver):
-            bus = self._bus_of(device, faults)
-            if is_bridge(device.driver):
-                self._create_bridge(device, bus)
-            elif is_vfio(device.driver):
-                self._create_vfio(device, bus)
-            else:
-                self._create_emulated(device, bus)
-            refused = self._placement.after_realize(device)
-            if refused is not None:
-                self._refuse(refused.code, device.name, device.origin.option, **refused.values)
+        else:
+            self._name_faults(device, faults)
+
+    def _create_pci(self, device: Device, faults: Sequence[NameFault]) -> None:
+        bus = self._bus_of(device, faults)
+        if is_bridge(device.driver):
+            self._create_bridge(device, bus)
+        elif is_vfio(device.driver):
+            self._create_vfio(device, bus)
+        else:
+            self._create_emulated(device, bus)
+        refused = self._placement.after_realize(device)
+        if refused is not None:
+            self._refuse(refused.code, device.name, device.origin.option, **refused.values)
 
     def _faults_of(self, device: Device) -> list[NameFault]:
         """Faults in the names and values of a device, as it is written."""
@@ -171,12 +188,10 @@ class Creation:
         written = device if hot else self._written.devices[device.number]
         return list(device_faults(written, self._written, self.qemu))
 
-    def _fault(self, fault: NameFault, device: str, option: str) -> None:
-        """Note a fault: a refusal if it is certain, else (and of a draft's name) a doubt."""
-        if fault.certain and fault.code != "draft-name":
-            self._refuse(fault.code, device, option, text=fault.text, remedy=remedy_of(fault))
-        else:
-            self._findings.note(doubt_of(fault, device, str(self.qemu)))
+    def _name_faults(self, device: Device, faults: Sequence[NameFault]) -> None:
+        for fault in faults:
+            if fault.code not in TYPE_FAULTS:
+                self._fault(fault, device.name, device.origin.option)
 
     def _bus_of(self, device: Device, faults: Sequence[NameFault]) -> Bus:
         """The bus of a PCI device, on which it has got its place."""
@@ -186,9 +201,7 @@ class Creation:
             raise Refused(failure("qemu-no-bus", device.name, "", self._phase, value=device.text("bus")))
         if bus is None:
             self._stop("qemu-no-bus", device.name, device.origin.option, value=device.text("bus"))
-        for fault in faults:
-            if fault.code not in TYPE_FAULTS:
-                self._fault(fault, device.name, device.origin.option)
+        self._name_faults(device, faults)
         if bus.owner in self._placement.slots:  # else its bridge was refused before it had a bus
             hot = self._phase == "hot-plug"
             for refusal in self._placement.before_realize(device, bus, hot=hot):
@@ -207,14 +220,15 @@ class Creation:
             self._stop("qemu-not-virt", device.name, device.origin.option)
         known, version = len(self._findings.refusals), self._machine_version()
         settings = mended_settings(device, self.machine, self.qemu, version, faults, self._findings)
-        for fault in faults if len(self._findings.refusals) == known else ():
-            if fault.code not in TYPE_FAULTS:
-                self._fault(fault, device.name, device.origin.option)
+        if len(self._findings.refusals) == known:
+            self._name_faults(device, faults)
         plug = self._plug(device, settings)
         for refusal in refusals(plug):
             self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
         bus = plug.bus or self._topology.later_bus_of(device)
-        if plug.taken or (settings.primary_bus and (bus is None or bus.owner in self._vsmmu_of)):
+        if plug.taken and self.qemu.version < ONE_IOMMU_SINCE:
+            self._findings.note(second_iommu(device.name, settings.primary_bus, self.qemu))
+        elif plug.taken or (settings.primary_bus and (bus is None or bus.owner in self._vsmmu_of)):
             return
         vsmmu = Vsmmu(device, settings)
         self.vsmmus.append(vsmmu)
@@ -254,6 +268,8 @@ class Creation:
         elif vsmmu is not None and vsmmu.settings.accel and not hidden:
             self._refuse("qemu-emulated-endpoint", device.name, device.origin.option)
         if device.driver.startswith("virtio-iommu"):
+            if not bus.is_root:
+                self._refuse("qemu-virtio-iommu-place", device.name, device.origin.option)
             if self._machine_iommu:
                 self._refuse("qemu-multiple-iommus", device.name, device.origin.option)
             else:
@@ -276,8 +292,9 @@ class Creation:
         if vsmmu is None:
             if device.text("iommufd"):
                 self._admission.check_vfio_ats(endpoint, self._phase)
-            if endpoint.function is None and (address := host_address(device)) is not None:
-                self._findings.note(unlisted_function(device.name, address))
+            if endpoint.function is None:
+                address = self.functions.get(device.name) or host_address(device)
+                self._findings.note(unlisted_function(device, address))
             self._early.setdefault(bus.root_owner, []).append(endpoint)
             self._note(device.name, "realized; no vSMMU on its root complex so far")
             return
@@ -313,6 +330,11 @@ class Creation:
         return Endpoint(device, function, smmu)
 
     def _machine_done(self) -> None:
+        if lacks_cxl(self.machine):
+            self._refuse("qemu-cxl-off", "", "")
+        lines = sum(_SMMU_LINES + (vsmmu.cmdqv_active is not False) for vsmmu in self.vsmmus)
+        if lines > _PLATFORM_LINES and len(self.vsmmus) <= MAX_VSMMUS:
+            self._findings.note(too_many_queues(len(self.vsmmus), lines, _PLATFORM_LINES))
         # Each vSMMU in auto mode and each bus has a notifier, and QEMU calls the newest first [measured].
         failures: dict[int, tuple[str, str]] = {
             vsmmu.device.number: ("qemu-no-cold-plug", vsmmu.name)
@@ -367,30 +389,6 @@ class Creation:
             vsmmus=tuple(vsmmu.outcome() for vsmmu in self.vsmmus),
             trace=(*self.trace, *end),
         )
-
-    def _machine_version(self) -> tuple[int, int]:
-        return self.machine_type.version if self.machine_type else self.qemu.version
-
-    def _refuse(self, code: str, device: str, option: str, **values: object) -> None:
-        """Note a refusal, and go on as if it were mended; a hot-plug ends with it.
-
-        :raise Refused: in a hot-plug.
-        """
-        values.setdefault("qemu", self.qemu)
-        self._findings.refuse(failure(code, device, option, self._phase, **values))
-
-    def _stop(self, code: str, device: str, option: str, **values: object) -> NoReturn:
-        """Note a refusal after which nothing of this device can be judged.
-
-        :raise Refused: always.
-        """
-        self._refuse(code, device, option, **values)
-        raise Refused(self._findings.refusals[-1])
-
-    def _note(self, device: str, event: str) -> None:
-        """Add to the trace, which ends where QEMU does: at the first refusal of a start."""
-        if self.failure is None or self._findings.stops:
-            self.trace.append(TraceStep(self._phase, device, event))
 
 
 def _summary(vsmmu: Vsmmu) -> str:

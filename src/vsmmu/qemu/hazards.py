@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
+from vsmmu.qemu.values import unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from vsmmu.qemu.state import Endpoint, Vsmmu
 
 __all__ = ["hazards_of"]
+
+#: Where the device's own first extended capability is, and where one of eight bytes can be the last.
+_FIRST: Final = 0x100
+_LAST_PASID: Final = 0x1000 - 8
 
 
 def hazards_of(
@@ -27,6 +32,7 @@ def hazards_of(
         yield from _two_host_smmus(vsmmu)
         yield from _two_iommufds(vsmmu)
         yield from _ats_without_vsmmu(vsmmu)
+        yield from _pasid_without_room(vsmmu)
     for root, endpoints in early.items():
         behind = vsmmu_of.get(root)
         if behind is not None and behind.settings.accel:
@@ -76,6 +82,25 @@ def _ats_without_vsmmu(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
                 f"the guest sees the ATS capability of {endpoint.device.name}, but {vsmmu.name} has ats=off",
                 where=endpoint.device.name,
                 next="nothing to do if ATS is not wanted; else let the vSMMU offer it",
+                severity="warning",
+            )
+
+
+def _pasid_without_room(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
+    """QEMU makes a PASID capability where x-vpasid-cap-offset says, and goes on where it cannot."""
+    held = vsmmu.frozen.get("ssidsize")
+    if held is None or held.exact == 0:
+        return
+    for endpoint in vsmmu.endpoints:
+        offset = unsigned(endpoint.device.text("x-vpasid-cap-offset") or "0")
+        if offset and (not _FIRST < offset <= _LAST_PASID or offset % 4):
+            yield Diagnostic(
+                "pasid-capability",
+                f"a PASID capability does not fit at {offset:#x} of {endpoint.device.name}: QEMU starts, and "
+                "the guest's function has no PASID",
+                where=endpoint.device.name,
+                why=f"vfio: Placing PASID capability at offset {offset:#x} failed",
+                next="remove x-vpasid-cap-offset: then it goes to the end of the configuration space",
                 severity="warning",
             )
 

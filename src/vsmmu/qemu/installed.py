@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "Installed", "fit_machine"]
 
 #: Of the answers that are kept; another is not believed.
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -30,6 +30,7 @@ class Installed(msgspec.Struct, frozen=True):
     :param virt: what ``virt`` stands for; empty if it has none.
     :param smmu: the properties of ``arm-smmuv3``, each with its default (empty if it has none).
     :param vfio_ats: whether vfio-pci has ``ats``.
+    :param kvm: whether it is built with KVM for its guests; None if it does not tell.
     :param identity: of the file that was asked; empty if nobody keeps the answer.
     """
 
@@ -38,6 +39,7 @@ class Installed(msgspec.Struct, frozen=True):
     virt: str
     smmu: dict[str, str]
     vfio_ats: bool
+    kvm: bool | None = None
     identity: str = ""
     format: int = FORMAT
 
@@ -55,6 +57,7 @@ class Installed(msgspec.Struct, frozen=True):
             has_cmdqv="cmdqv" in self.smmu,
             has_vfio_ats=self.vfio_ats,
             checks_ats=row.checks_ats or has_auto,
+            has_kvm=self.kvm,
         )
 
 

@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vsmmu.qemu.versions import Qemu
+    from vsmmu.versions import Version
 
 __all__ = [
+    "BACKENDS",
     "BOARD",
     "CHOICES",
     "DEVICES",
     "ENUMS",
+    "GIC_VALUES",
+    "LINKS",
     "MACHINE",
     "MEMBERS",
     "OBJECTS",
     "adapted",
+    "choices",
     "properties",
     "settled",
 ]
@@ -125,6 +130,26 @@ CHOICES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "msi": frozenset({"auto", "gicv2m", "its", "off"}),
     }
 )
+#: What QEMU adds to its refusal of a gic-version, by the version that was asked.
+GIC_VALUES: Final[Mapping[Version, str]] = MappingProxyType(
+    {
+        (10, 2): "Valid values are 3, 2, host, max.",
+        (11, 1): "Valid values are 2, 3, 4, x-5, host, and max.",
+    }
+)
+#: Properties that name a backend of the command line, on whatever device.
+BACKENDS: Final = frozenset({"audiodev", "chardev", "drive", "fsdev", "netdev", "tpmdev"})
+#: Properties that name an object, on whatever device -> its type.
+LINKS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "canbus": "can-bus",
+        "cryptodev": "cryptodev-backend",
+        "iommufd": "iommufd",
+        "iothread": "iothread",
+        "memdev": "memory-backend",
+        "rng": "rng-backend",
+    }
+)
 #: What the ``virt`` board makes by itself, and the network cards on PCI, which it looks at even if there is
 #: none. The CPU and the interrupt controller, which differ between VMs, are left out. Measured on 11.1.3.
 _ON_THE_BOARD: Final = (
@@ -150,6 +175,14 @@ BOARD: Final[Mapping[str, str]] = MappingProxyType(
         "virtio-pci": "virtio-net-pci",
     }
 )
+
+
+def choices(option: str, qemu: Qemu) -> frozenset[str] | None:
+    """What the board's setter of a property takes; None if it takes any text."""
+    taken = CHOICES.get(option)
+    if option == "gic-version" and taken is not None and qemu.version == (10, 2):
+        return taken - {"x-5"}
+    return taken
 
 
 def properties(driver: str, qemu: Qemu) -> Mapping[str, str] | None:

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from vsmmu.qemu.device_tables import DeviceTable, DeviceType
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["NameFault", "global_reaches", "judge_device", "judge_global", "judge_machine", "judge_object"]
+__all__ = [
+    "NameFault",
+    "global_reaches",
+    "judge_device",
+    "judge_global",
+    "judge_machine",
+    "judge_object",
+    "nearest",
+]
 
 Code = Literal[
     "qemu-property-unknown", "qemu-type-unknown", "qemu-property-value", "qemu-object-unknown", "draft-name"
@@ -66,7 +74,8 @@ def _table(qemu: Qemu) -> DeviceTable:
     return table(qemu)
 
 
-def _nearest(name: str, candidates: Iterable[str]) -> str:
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """The name that looks most like another; empty if none does."""
     if len(name) > _LONGEST_NAME:
         return ""
     from difflib import get_close_matches
@@ -125,7 +134,7 @@ def _unknown_device(name: str, table: DeviceTable) -> NameFault:
     draft = dialect("device", name)
     if draft is not None:
         return NameFault("draft-name", False, text, translation=draft.translation, name=name)
-    return NameFault("qemu-type-unknown", False, text, _nearest(name, table.device_names()), name=name)
+    return NameFault("qemu-type-unknown", False, text, nearest(name, table.device_names()), name=name)
 
 
 def _judge_property(
@@ -137,7 +146,7 @@ def _judge_property(
         text = f"Property '{kind.name}.{name}' is not writable"
         writable = [other for other, held in properties.items() if held not in _FIXED_KINDS]
         certain = qemu.modelled and name not in kind.doubtful
-        return NameFault("qemu-property-unknown", certain, text, _nearest(name, writable))
+        return NameFault("qemu-property-unknown", certain, text, nearest(name, writable))
     if held is None:
         return _unknown_property(kind.name, name, properties, certain=qemu.modelled and "[" not in name)
     if name in kind.doubtful and not known_names.settled(kind.name, name):
@@ -152,7 +161,7 @@ def _unknown_property(owner: str, name: str, properties: Mapping[str, str], *, c
         "qemu-property-unknown",
         certain,
         f"Property '{owner}.{name}' not found",
-        "" if draft else _nearest(name, properties),
+        "" if draft else nearest(name, properties),
         draft.translation if draft else "",
         name,
     )
@@ -180,7 +189,7 @@ def judge_global(entry: Global, qemu: Qemu, driver: str = "") -> NameFault | Non
     kind = table.device(driver)
     if kind is None:
         text = f"global {entry.driver}.{entry.property} has invalid class name"
-        return NameFault("qemu-type-unknown", False, text, _nearest(entry.driver, table.device_names()))
+        return NameFault("qemu-type-unknown", False, text, nearest(entry.driver, table.device_names()))
     fault = _judge_property(kind, entry.property, entry.value, "keyval", qemu, table)
     if fault is None:
         return None
@@ -217,7 +226,7 @@ def judge_object(entry: MachineObject, qemu: Qemu) -> NameFault | None:
         if draft is not None:
             return NameFault("draft-name", False, text, translation=draft.translation)
         names = table.object_names() if table else ()
-        return NameFault("qemu-object-unknown", False, text, _nearest(entry.qom_type, names))
+        return NameFault("qemu-object-unknown", False, text, nearest(entry.qom_type, names))
     certain = qemu.modelled and (table is None or table.has_object(entry.qom_type))
     return _judge_members(entry, members, certain=certain)
 
@@ -247,7 +256,7 @@ def _judge_members(
                 "qemu-property-unknown",
                 certain,
                 text,
-                _nearest(name, known),
+                nearest(name, known),
                 draft.translation if draft else "",
             )
     return None
@@ -267,7 +276,7 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
     if draft is not None:
         text = "Invalid iommu value"
         return NameFault("draft-name", qemu.modelled, text, translation=draft.translation, name="iommu")
-    if all(_is_ordinary(name, value) for name, value in options.items()):
+    if all(_is_ordinary(name, value, qemu) for name, value in options.items()):
         return None
     name = machine.machine_type or "virt"
     if name != "virt" and not name.startswith("virt-"):
@@ -279,36 +288,37 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
         return None
     certain = qemu.modelled and full is not None
     for option in in_order(options):
-        fault = _judge_option(
-            kind, full.name if full else name, option, options[option], table, certain=certain
-        )
+        known = full.name if full else name
+        fault = _judge_option(kind, known, option, options[option], table, qemu, certain=certain)
         if fault is not None:
             return fault
     return None
 
 
-def _is_ordinary(option: str, value: str) -> bool:
+def _is_ordinary(option: str, value: str, qemu: Qemu) -> bool:
     kind = known_names.MACHINE.get(option)
     text = _refused(kind, option, value, "keyval", known_names.ENUMS, "")
-    return not text and value in known_names.CHOICES.get(option, {value})
+    return not text and value in (known_names.choices(option, qemu) or {value})
 
 
 def _judge_option(
-    kind: DeviceType, machine: str, option: str, value: str, table: DeviceTable, *, certain: bool
+    kind: DeviceType, machine: str, option: str, value: str, table: DeviceTable, qemu: Qemu, *, certain: bool
 ) -> NameFault | None:
     name, dot, member = option.partition(".")
     held = kind.properties.get(name)
     if held is None or name in kind.doubtful:
         text = f"Property '{machine}-machine.{name}' not found"
-        nearest = "" if held else _nearest(name, kind.properties)
-        return NameFault("qemu-property-unknown", certain and held is None, text, nearest, name=option)
+        likely = "" if held else nearest(name, kind.properties)
+        return NameFault("qemu-property-unknown", certain and held is None, text, likely, name=option)
     if dot:
         members = known_names.MEMBERS.get(name)
         held = members.get(member) if members else ""
         if members is not None and held is None:
             text = f"Parameter '{option}' is unexpected"
-            return NameFault("qemu-property-unknown", certain, text, _nearest(member, members))
+            return NameFault("qemu-property-unknown", certain, text, nearest(member, members))
     text = values.refusal(option, held or "", value, "keyval", table.enums)
-    if value not in known_names.CHOICES.get(option, {value}):
+    if value not in (known_names.choices(option, qemu) or {value}):
         text = f"Invalid {option} value"
+        if option == "gic-version" and qemu.version in known_names.GIC_VALUES:
+            text = f"{text}\n{known_names.GIC_VALUES[qemu.version]}"
     return NameFault("qemu-property-value", certain, text) if text else None

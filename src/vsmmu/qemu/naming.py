@@ -16,6 +16,7 @@ from vsmmu.qemu.names import (
     judge_machine,
     judge_object,
 )
+from vsmmu.qemu.references import backend_faults
 from vsmmu.qemu.settings import SettingsError, read_settings, without
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def device_faults(device: Device, machine: Machine, qemu: Qemu) -> Iterator[Name
     fault = judge_device(device._replace(properties=rest), qemu)
     if fault is not None:
         yield fault
+    else:
+        yield from backend_faults(device, machine)
 
 
 def with_meant_types(machine: Machine, qemu: Qemu) -> Machine:

@@ -12,7 +12,7 @@ from vsmmu.qemu.findings import Refused
 from vsmmu.qemu.outcome import Failure, Verdict, failure, unjudged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from vsmmu.host.facts import Host
     from vsmmu.machine.model import Device, Machine
@@ -87,10 +87,11 @@ def start(
     qemu: Qemu,
     functions: Mapping[str, str] | None = None,
     topology: Topology | None = None,
+    absent: Container[str] = (),
 ) -> Verdict:
     """Would QEMU start this VM on this host? See :class:`QemuProcess` for the parameters."""
     other = not_modelled(machine)
     if other:
         return unjudged(other, str(qemu), machine.machine_type)
-    verdict = QemuProcess(machine, host, qemu, functions, topology).start()
+    verdict = QemuProcess(machine, host, qemu, functions, topology, absent).start()
     return verdict.beside(machine.unread) if machine.unread else verdict

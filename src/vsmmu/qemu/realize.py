@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vsmmu.qemu.board import accelerator, irqchip
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.texts import MESSAGES
+from vsmmu.qemu.texts import dated
 from vsmmu.smmuv3.properties import AUTO, REALIZE_ORDER, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from vsmmu.qemu.settings import VsmmuSettings
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["MAX_VSMMUS", "Plug", "refusals"]
+__all__ = ["MAX_VSMMUS", "ONE_IOMMU_SINCE", "Plug", "board_refusals", "refusals"]
 
+#: Since when a bus takes one SMMU (17b9f38982); 10.2 starts, and the newer one takes the bus [measured].
+ONE_IOMMU_SINCE: Final = (11, 1)
 #: The platform bus has 64 interrupts, and an SMMU takes four.
 MAX_VSMMUS: Final = 16
 
@@ -57,7 +60,7 @@ def refusals(plug: Plug) -> Iterator[Refusal]:
     yield from _pre_plug(plug)
     if plug.settings.accel and not has_kvm(plug.machine):
         yield Refusal("qemu-kvm", {})
-    yield from _values(plug)
+    yield from _values(plug.settings, plug.qemu)
     if plug.settings.accel:
         if plug.settings.stage not in (None, "1"):
             yield Refusal("qemu-stage", {})
@@ -67,17 +70,22 @@ def refusals(plug: Plug) -> Iterator[Refusal]:
     yield from _plugging(plug)
 
 
+def board_refusals(settings: VsmmuSettings, machine: Machine, qemu: Qemu) -> Iterator[Refusal]:
+    """Every reason to refuse the SMMU that the board makes for ``-machine iommu=smmuv3``, in QEMU's order."""
+    if settings.accel and not has_kvm(machine):
+        yield Refusal("qemu-kvm", {})
+    yield from _values(settings, qemu)
+    if settings.accel:
+        yield Refusal("qemu-stage", {})  # the board itself writes the stage [measured]
+
+
 def has_kvm(machine: Machine) -> bool:
     """Whether the VM would run on KVM with its in-kernel interrupt controller.
 
-    A fragment (options without the emulator in front) is taken as part of a VM that does. An emulator
-    without any ``-accel`` runs on TCG.
+    A fragment (options without the emulator in front) is taken as part of a VM that does.
     """
-    options = {**machine.machine_options, **machine.accelerator_options}
-    irqchip = options.get("kernel-irqchip") or options.get("kernel_irqchip") or "on"
-    if not machine.accelerators:
-        return not machine.program
-    return machine.accelerators[0] == "kvm" and irqchip == "on"
+    under = accelerator(machine)
+    return not under or (under == "kvm" and irqchip(machine) == "on")
 
 
 def has_acpi(machine: Machine) -> bool:
@@ -104,27 +112,21 @@ def _pre_plug(plug: Plug) -> Iterator[Refusal]:
         yield Refusal("qemu-machine-iommu", {"value": plug.machine_iommu})
 
 
-def _values(plug: Plug) -> Iterator[Refusal]:
+def _values(settings: VsmmuSettings, qemu: Qemu) -> Iterator[Refusal]:
     """``smmu_validate_property()``: what the values are, then what they need ``accel=on`` for."""
-    old = not plug.qemu.has_auto
+    old = not qemu.has_auto
     for entry in REGISTER_PROPERTIES:
-        value = plug.settings.value(entry.name)
+        value = settings.value(entry.name)
         if value is None or value in entry.pinnable or (value == AUTO and not old):
             continue
         if entry.unimplemented_message:
-            yield Refusal(_dated(entry.unimplemented_message, old=old), {})
+            yield Refusal(dated(entry.unimplemented_message, old=old), {})
         else:
             yield Refusal("qemu-auto-11.0", {"property": entry.name})
-    if not plug.settings.accel:
+    if not settings.accel:
         for entry in REALIZE_ORDER:
-            if entry.needs_accel(plug.settings.value(entry.name)):
-                yield Refusal(_dated(entry.accel_message, old=old), {})
-
-
-def _dated(code: str, *, old: bool) -> str:
-    """The row with the words of QEMU 11.0, where they were others."""
-    before = f"{code}-11.0"
-    return before if old and before in MESSAGES else code
+            if entry.needs_accel(settings.value(entry.name)):
+                yield Refusal(dated(entry.accel_message, old=old), {})
 
 
 def _attachment(plug: Plug) -> Iterator[Refusal]:
@@ -133,7 +135,7 @@ def _attachment(plug: Plug) -> Iterator[Refusal]:
             yield Refusal("qemu-unattached", {})
     elif not plug.bus.is_root or plug.cxl:
         yield Refusal("qemu-not-root-complex", {})
-    elif plug.taken:
+    elif plug.taken and plug.qemu.version >= ONE_IOMMU_SINCE:
         yield Refusal("qemu-second-iommu", {})
 
 

@@ -23,11 +23,10 @@ __all__ = ["Setting", "SettingsError", "VsmmuSettings", "read_bool", "read_setti
 Written = Literal["device", "global", "default"]
 
 #: What every version knows besides the five and ``accel``; values of these are not judged.
-_OTHER: Final = frozenset(
-    {"bus", "bus_num", "memory", "primary-bus", "secure-memory", "smmu_per_bus", "stage"}
-)
-#: What came with ``cmdqv``; not judged, either.
-_WITH_CMDQV: Final = frozenset({"identifier", "msi-gpa"})
+_OTHER: Final = frozenset({"bus", "bus_num", "primary-bus", "smmu_per_bus", "stage"})
+#: What came with ``accel``, and with ``cmdqv``; not judged, either.
+_WITH_ACCEL: Final = frozenset({"accel", "memory", "msi-gpa", "secure-memory"})
+_WITH_CMDQV: Final = frozenset({"identifier"})
 
 
 class Setting(NamedTuple):
@@ -107,7 +106,7 @@ def known_properties(qemu: Qemu) -> frozenset[str]:
     """The names that ``-device arm-smmuv3`` of this version takes."""
     known = _OTHER.union(entry.name for entry in PROPERTIES.values() if qemu.has(entry))
     if qemu.has_accel:
-        known |= {"accel"}
+        known |= _WITH_ACCEL
     return known | _WITH_CMDQV if qemu.has_cmdqv else known
 
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.qemu.board_texts import BOARD_MESSAGES
+from vsmmu.qemu.cmdqv_texts import CMDQV_MESSAGES, VIOMMU
 from vsmmu.qemu.message import Message, Phase
 from vsmmu.qemu.slot_texts import SLOT_MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MESSAGES", "Message", "Phase"]
+__all__ = ["MESSAGES", "Message", "Phase", "dated"]
 
-_VIOMMU: Final = "vfio {vfio}: Failed to set vIOMMU: "
 _MACHINES: Final = "Use -machine help to list supported machines"
 
 _TABLE: Final = (
@@ -239,90 +240,90 @@ _TABLE: Final = (
         "qemu-hw-info-type",
         "Wrong data type ({value}) for Host SMMUv3 device info",
         "type 0: the host kernel lacks CONFIG_ARM_SMMU_V3_IOMMUFD; others: the function is not behind an SMMUv3",
-        _VIOMMU,
+        VIOMMU,
     ),
     # The compatibility check, in QEMU's order
     Message(
         "qemu-stlevel",
         "Host SMMUv3 Stream Table format mismatch (host STLEVEL={host}, QEMU STLEVEL={guest})",
         "this host's SMMU has only linear stream tables: no value helps",
-        _VIOMMU,
+        VIOMMU,
     ),
     Message(
         "qemu-ttendian",
         "Host SMMUv3 doesn't support Little-endian translation table",
         "this host's SMMU walks big-endian tables only: no value helps",
-        _VIOMMU,
+        VIOMMU,
     ),
     Message(
         "qemu-ttf",
         "Host SMMUv3 doesn't support AArch64 translation table format",
         "this host's SMMU has no AArch64 tables: no value helps",
-        _VIOMMU,
+        VIOMMU,
     ),
     Message(
         "qemu-sidsize",
         "Host SMMUv3 SIDSIZE not compatible (host={host}, QEMU={guest})",
         "this host's SMMU has fewer StreamID bits than QEMU's model: no value helps",
-        _VIOMMU,
+        VIOMMU,
     ),
     Message(
         "qemu-ssidsize",
         "Host SMMUv3 SSIDSIZE not compatible (host={host}, QEMU={guest})",
         "ssidsize may be at most {host} here: write ssidsize={host}, or remove it and let vsmmu resolve it",
-        _VIOMMU,
+        VIOMMU,
     ),
     Message(
         "qemu-ril",
         "Host SMMUv3 doesn't support Range Invalidation",
         "write ril=off, or remove it and let vsmmu resolve it",
-        _VIOMMU,
+        VIOMMU,
     ),
     Message(
         "qemu-oas",
         "Host SMMUv3 supports only {host}-bit IPA, but the vSMMU OAS implies {guest}-bit IPA",
         "oas may be at most {host} here: write a smaller oas, or remove it and let vsmmu resolve it",
-        _VIOMMU,
+        VIOMMU,
     ),
     Message(
         "qemu-ats",
         "Host SMMUv3 doesn't support Address Translation Services",
         "write ats=off, or remove it and let vsmmu resolve it",
-        _VIOMMU,
+        VIOMMU,
     ),
     Message(
         "qemu-gran4k",
         "Host SMMUv3 doesn't support 4K translation granule",
         "QEMU's model offers all three granules to the guest: no value helps",
-        _VIOMMU,
+        VIOMMU,
     ),
     Message(
         "qemu-gran16k",
         "Host SMMUv3 doesn't support 16K translation granule",
         "QEMU's model offers all three granules to the guest: no value helps",
-        _VIOMMU,
+        VIOMMU,
     ),
     Message(
         "qemu-gran64k",
         "Host SMMUv3 doesn't support 64K translation granule",
         "QEMU's model offers all three granules to the guest: no value helps",
-        _VIOMMU,
+        VIOMMU,
     ),
     # After the check
-    Message(
-        "qemu-cmdqv",
-        "Failed to get hardware info: Operation not supported",
-        "write cmdqv=off or cmdqv=auto: this host's SMMU has no command queues to give away",
-        _VIOMMU,
-        hint="CMDQV requested but not supported",
-    ),
     Message(
         "qemu-viommu",
         "IOMMU_VIOMMU_ALLOC failed: Operation not supported",
         "the host cannot nest: its root complex must be CANWBS in the IORT, or the SMMU must have S2FWB",
-        _VIOMMU,
+        VIOMMU,
         # 0x1 is the first function that is bound to the iommufd
         hint="Unable to alloc vIOMMU: hiodi devid 0x1: ",
+    ),
+    Message(
+        "qemu-viommu-11.0",
+        "IOMMU_VIOMMU_ALLOC failed: Operation not supported",
+        "the host cannot nest: its root complex must be CANWBS in the IORT, or the SMMU must have S2FWB",
+        VIOMMU,
+        hint="Unable to alloc vIOMMU: idev devid 0x1: ",
     ),
     Message(
         "qemu-conventional",
@@ -381,14 +382,18 @@ _TABLE: Final = (
         "Bus '{value}' does not support hotplugging",
         "plug into an empty pcie-root-port that was there from the start",
     ),
-    Message(
-        "qemu-cmdqv-unplug",
-        "CMDQV is active: removing the device that established the viommu association would break the guest CMDQV",
-        "start the VM with cmdqv=off if this function must be removable",
-    ),
 )  # fmt: skip
 
-#: Every message by its code.
+#: Every message by its code; ``-11.0`` at the end of one is for the words of 11.0 and before.
 MESSAGES: Final[Mapping[str, Message]] = MappingProxyType(
-    {entry.code: entry for entry in (*_TABLE, *SLOT_MESSAGES)}
+    {entry.code: entry for entry in (*_TABLE, *CMDQV_MESSAGES, *BOARD_MESSAGES, *SLOT_MESSAGES)}
 )
+
+
+def dated(code: str, *, old: bool) -> str:
+    """The row with the words of QEMU 11.0 and before, where they were others.
+
+    :param old: whether it is such a QEMU.
+    """
+    before = f"{code}-11.0"
+    return before if old and before in MESSAGES else code

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import JsonValue
 
-__all__ = ["Form", "boolean", "refusal", "signed", "size", "unsigned"]
+__all__ = ["Form", "boolean", "refusal", "setter", "signed", "size", "unsigned"]
 
 #: Which of QEMU's parsers reads the value.
 Form = Literal["keyval", "opts", "json"]
@@ -206,13 +206,13 @@ def _refused_text(name: str, kind: str, text: str, enums: Mapping[str, Sequence[
     good = {"addr": _is_devfn, "mac": _is_mac, "host": _is_host}.get(name)
     if good is None or (name == "host" and not owner.startswith("vfio-")) or good(text):
         return ""
-    return f"Property '{_setter(owner) if name == 'mac' else owner}.{name}' doesn't take value '{text}'"
+    return f"Property '{setter(owner) if name == 'mac' else owner}.{name}' doesn't take value '{text}'"
 
 
-def _setter(owner: str) -> str:
+def setter(owner: str) -> str:
     """The type that holds the property: a virtio device hands it on to the one inside."""
     head, pci, _ = owner.partition("-pci")
-    return f"{head}-device" if pci and owner.startswith("virtio-") else owner
+    return f"{head}-device" if pci and owner.startswith(("virtio-", "vhost-")) else owner
 
 
 def _is_devfn(text: str) -> bool:

@@ -26,7 +26,16 @@ from vsmmu.versions import LATEST_QEMU, Version, spell_version
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LATEST", "RELEASES", "MachineType", "Qemu", "is_vendor_machine", "machine_type", "parse_version"]
+__all__ = [
+    "LATEST",
+    "RELEASES",
+    "MachineType",
+    "Qemu",
+    "is_vendor_machine",
+    "machine_type",
+    "newer_than_known",
+    "parse_version",
+]
 
 #: Defaults before the ``auto`` series, kept for old machine types by compat properties afterwards.
 _FIXED: Final[Mapping[str, Value]] = MappingProxyType(
@@ -51,6 +60,8 @@ class Qemu(NamedTuple):
     :param checks_ats: whether IDR0.ATS of the host is compared with the vSMMU's; None where that is not
         certain: 11.0's own sources could not be had, and trees near to it differ.
     :param modelled: false for a version that is newer than any that was looked at.
+    :param has_kvm: whether the binary has KVM, as one for this machine's own architecture has; None where no
+        binary was asked.
     """
 
     version: Version
@@ -60,6 +71,7 @@ class Qemu(NamedTuple):
     has_vfio_ats: bool
     checks_ats: bool | None
     modelled: bool = True
+    has_kvm: bool | None = None
 
     def __str__(self) -> str:
         return spell_version(self.version)
@@ -99,6 +111,11 @@ RELEASES: Final = (
 #: The newest release that the model was held against.
 LATEST: Final = RELEASES[-1]
 _MODELLED: Final = ", ".join(str(release) for release in RELEASES)
+
+
+def newer_than_known(qemu: Qemu) -> str:
+    """The sentence on a version that is newer than any that was looked at."""
+    return f"QEMU {qemu} is newer than what was looked at: the rules of the newest known are used"
 
 
 class MachineType(NamedTuple):

@@ -73,6 +73,12 @@ def vfio_refusals(plug: VfioPlug) -> Iterator[Refusal]:
 
 def _properties(plug: VfioPlug) -> Iterator[Refusal]:
     device = plug.endpoint.device
+    fd = device.text("fd")
+    if fd and not fd.isdecimal():
+        text = f"Could not parse object fd {fd}:Invalid file descriptor number '{fd}'"
+        yield Refusal("qemu-fd-number", {"text": text})
+    elif fd and not device.id:
+        yield Refusal("qemu-fd-without-id", {})
     accepted = PROPERTIES["ats"].spellings
     if plug.qemu.has_vfio_ats and "ats" in device.properties and device.text("ats") not in accepted:
         values: dict[str, object] = {
@@ -90,8 +96,6 @@ def _properties(plug: VfioPlug) -> Iterator[Refusal]:
         yield Refusal("qemu-no-host-device", {})
     if device.text("fd") and not backend:
         yield Refusal("qemu-fd-without-iommufd", {})
-    elif device.text("fd") and not device.id:
-        yield Refusal("qemu-fd-without-id", {})
 
 
 def _host_device(plug: VfioPlug) -> Iterator[Refusal]:

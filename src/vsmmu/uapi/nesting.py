@@ -160,6 +160,9 @@ def viommu_alloc(iommufd: int, dev_id: int, hwpt_id: int, kind: int = IOMMU_VIOM
     argument = iommu_viommu_alloc(
         size=ctypes.sizeof(iommu_viommu_alloc), type=kind, dev_id=dev_id, hwpt_id=hwpt_id
     )
+    interface = iommu_viommu_tegra241_cmdqv()
+    if kind == IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV:
+        argument.data_len, argument.data_uptr = ctypes.sizeof(interface), ctypes.addressof(interface)
     ioctl(iommufd, IOMMU_VIOMMU_ALLOC, argument)
     return int(argument.out_viommu_id)
 

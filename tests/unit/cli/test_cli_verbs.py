@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jsonschema
 import pytest
 
+from vsmmu.api import load_host
 from vsmmu.cli.main import VERBS, run
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
 
@@ -175,6 +176,42 @@ def test_check_says_unknown_rather_than_yes(vsmmu: Vsmmu) -> None:
     assert answer.status == 1
     assert "verdict: unknown" in answer.out
     assert vsmmu("check", "--host", "builtin:altra", "--assume-safe", *arguments).status == 0
+
+
+def test_check_for_this_very_host_looks_whether_the_files_are_there(
+    vsmmu: Vsmmu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("vsmmu.cli.inputs.read_host", lambda _: load_host("builtin:gb200"))
+    kernel = tmp_path / "Image"
+    words = [*vm(), "-kernel", str(kernel)]
+    answer = vsmmu("check", "--host", "live", *words)
+    assert answer.status == 1
+    assert f"could not load kernel '{kernel}'" in answer.out
+    assert vsmmu("check", *GB200, *words).status == 0  # of another host nobody knows
+    kernel.write_text("")
+    assert vsmmu("check", "--host", "live", *words).status == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("resolve", *GB200, *vm()),
+        ("explain", *GB200, *vm()),
+        ("check", *GB200, *vm()),
+        ("check", "-o", "json", *GB200, *vm()),
+        ("run", "--dry-run", *GB200, *vm()),
+        ("plan", *GB200, "0009:01:00.0"),
+        ("label", *GB200),
+        ("baseline", "builtin:gb200"),
+        ("compare", "builtin:gb200", "builtin:altra"),
+        ("report", "builtin:gb200"),
+    ],
+    ids=" ".join,
+)
+def test_every_verb_says_that_a_qemu_is_newer_than_the_model(vsmmu: Vsmmu, words: tuple[str, ...]) -> None:
+    verb, *rest = words
+    answer = vsmmu(verb, "--qemu", "12.0", *rest)
+    assert (answer.out + answer.err).count("QEMU 12.0 is newer than what was looked at") == 1, answer.err
 
 
 def test_check_quiet_prints_nothing(vsmmu: Vsmmu) -> None:

@@ -250,6 +250,16 @@ def test_command_queues_where_the_facts_have_them() -> None:
     assert kernel.errno(nesting.IOMMU_HW_QUEUE_ALLOC, queue) == "EINVAL"
 
 
+def test_queues_that_the_kernel_offers_and_does_not_give() -> None:
+    kernel = Kernel(host(cmdqv=fact(1), cmdqv_viommu=fact(0)))
+    device = kernel.bind(A).id
+    parent = hwpt(kernel, device, ioas(kernel), NEST)
+    argument = nesting.iommu_viommu_alloc(type=2, dev_id=device, hwpt_id=parent, data_len=16, data_uptr=DATA)
+    assert kernel.errno(nesting.IOMMU_VIOMMU_ALLOC, argument) == "EOPNOTSUPP"
+    argument.type = nesting.IOMMU_VIOMMU_TYPE_ARM_SMMUV3
+    assert kernel.errno(nesting.IOMMU_VIOMMU_ALLOC, argument) == "ok"
+
+
 def structures() -> list[tuple[int, int, int]]:
     rows = calls.OPERATIONS.items()
     return [(number, row.least, ctypes.sizeof(row.structure)) for number, row in rows]

@@ -194,6 +194,29 @@ def test_refusals_that_need_no_facts() -> None:
         assert caught.value.code == code
 
 
+def test_a_port_that_takes_no_device_add_is_refused_in_qemus_words() -> None:
+    """Texts by QEMU 11.1.3: tests/golden/qemu-11.1.3-slots."""
+    vm = FakeVm({"s": GB200_REGISTERS})
+    vm.tree["/machine/peripheral/s-a"]["hotplug"] = False
+    vm.device("up", "x3130-upstream", "/machine/peripheral/s-b/s-b")
+    vm.device("down", "xio3130-downstream", "/machine/peripheral/up/up", hotplug=True)
+    for bus in ("s-a", "up"):
+        (found,) = foretold(vm, GPU, bus=bus).diagnostics
+        assert (found.code, found.what) == (
+            "qemu-bus-no-hotplug",
+            f"Bus '{bus}' does not support hotplugging",
+        )
+    (occupied,) = foretold(vm, GPU, bus="s-b").diagnostics
+    assert occupied.what == (
+        "PCI: slot 0 function 0 already occupied by x3130-upstream, new func vfio-pci cannot be exposed to "
+        "guest."
+    )
+    # A free port is one that takes the function.
+    assert (foretold(vm, GPU).bus, foretold(vm, GPU).answer) == ("down", "starts")
+    vm.tree["/machine/peripheral/down"]["hotplug"] = False
+    assert foretold(vm, GPU).diagnostics[0].code == "no-free-port"
+
+
 def test_unknown_facts_leave_the_prediction_open() -> None:
     facts = host(smmu(oas=None), function(GPU))
     answer = foretold(FakeVm({"s": GB200_REGISTERS}), GPU, facts)

@@ -29,6 +29,7 @@ ANSWER = Installed(
     "virt-11.1",
     {"accel": "False", "ats": "auto", "cmdqv": "auto"},
     True,
+    True,
 )
 #: A program that speaks as much QMP as asked of it, counts its starts, and else prints its words.
 QEMU = """#!{python}
@@ -44,6 +45,7 @@ answers = {{
     "query-version": {{"qemu": {{"major": 11, "minor": {minor}, "micro": 0}}}},
     "query-machines": [{{"name": "virt-11.{minor}", "alias": "virt"}}, {{"name": "none"}}],
     "device-list-properties": {properties},
+    "query-kvm": {{"present": True, "enabled": False}},
 }}
 for line in sys.stdin:
     say({{"return": answers.get(json.loads(line)["execute"], {{}})}})

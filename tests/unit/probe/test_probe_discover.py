@@ -195,8 +195,19 @@ def test_a_device_tree_without_the_bridge(fake: FakeHost) -> None:
 
 def test_an_empty_machine(tmp_path: Path) -> None:
     host = live_host(str(tmp_path))
-    assert (host.name, host.smmus, host.functions, host.evidence) == ("live", (), (), {})
+    assert (host.name, host.smmus, host.functions) == ("live", (), ())
+    assert host.read(host.iommufd, "iommufd").exact == 0
+    assert list(host.evidence) == ["iommufd"]
     assert describe_age(host) == "no SMMU is known"
+
+
+def test_a_kernel_with_iommufd_needs_no_word(fake: FakeHost) -> None:
+    assert fake.path("/dev/iommu").exists()
+    assert discover(fake.tree).iommufd.value is None
+    fake.path("/dev/iommu").unlink()
+    assert discover(fake.tree).iommufd.value == 0
+    fake.write("/sys/class/misc/iommu/uevent", "")  # a container that was not given the device file
+    assert discover(fake.tree).iommufd.value is None
 
 
 def test_other_iommus_are_listed(fake: FakeHost) -> None:

@@ -65,6 +65,18 @@ def test_the_erratum_bit(fake: FakeHost) -> None:
     assert any("T264-SMMU-3" in line for line in answer_lines(host, Answer(ADDRESS, smmuv3(flags=1), None)))
 
 
+def test_queues_that_the_kernel_offers_and_does_not_give(fake: FakeHost) -> None:
+    cmdqv = HwInfo(3, struct.pack("<IBBBB", 0, 1, 2, 4, 0), 8, 0, 8)
+    for error, value in ((0, None), (errno.ENOMEM, None), (errno.EOPNOTSUPP, 0)):
+        host = record(discover(fake.tree), Answer(ADDRESS, smmuv3(), cmdqv, 0, error), NOW)
+        assert host.smmus[0].cmdqv_viommu.value == value
+
+
+def test_queues_of_another_kind(fake: FakeHost) -> None:
+    _, smmu, _ = told(fake, smmuv3(), HwInfo(2, struct.pack("<IBBBB", 0, 1, 2, 4, 0), 8, 0, 8))
+    assert smmu.hw_info_data["cmdqv.type"].value == "0x2"
+
+
 def test_cmdqv(fake: FakeHost) -> None:
     cmdqv = HwInfo(3, struct.pack("<IBBBB", 0, 1, 2, 4, 0), 8, 0, 8)
     host, smmu, _ = told(fake, smmuv3(), cmdqv)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from examples import Q10_2, Q11_0, Q11_1, device, fact, function, host, options, port, smmu, vfio, vm
-from vsmmu.host.facts import ReservedRegion
+from vsmmu.host.facts import HostSmmu, HwInfoFact, ReservedRegion
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu import hazards
 from vsmmu.qemu.process import QemuProcess, start
@@ -38,9 +38,10 @@ class Scene(NamedTuple):
     on: Host = host()
     qemu: Qemu = Q11_1
     then: str = ""
+    absent: tuple[str, ...] = ()
 
     def play(self) -> Failure:
-        running = QemuProcess(self.machine, self.on, self.qemu)
+        running = QemuProcess(self.machine, self.on, self.qemu, absent=self.absent)
         failure = running.start().failure
         if self.then:
             assert failure is None, failure
@@ -48,6 +49,12 @@ class Scene(NamedTuple):
             failure = running.unplug(last[1:]) if last[0] == "-" else running.hot_plug(device(last))
         assert failure is not None
         return failure
+
+
+def queues(**words: int) -> HostSmmu:
+    """A host SMMU whose kernel answers something unusual about its command queues."""
+    told = {f"cmdqv.{name}": HwInfoFact(hex(word), "known") for name, word in words.items()}
+    return msgspec.structs.replace(smmu(cmdqv=1), hw_info_data=told)
 
 
 def many(count: int) -> str:
@@ -133,6 +140,7 @@ SCENES = {
     "qemu-gran64k": Scene(vm(), host(smmu(IDR5_GRAN64K=0))),
     "qemu-cmdqv": Scene(vm("cmdqv=on")),
     "qemu-viommu": Scene(vm(), host(smmu(nesting=0))),
+    "qemu-viommu-11.0": Scene(vm(PINNED), host(smmu(nesting=0)), qemu=Q11_0),
     "qemu-conventional": Scene(vm(PINNED, "-device pcie-pci-bridge,id=rp1,bus=pcie.1", f"{V1},addr=1")),
     "qemu-not-accelerated": Scene(vm(vsmmu="accel=off")),
     "qemu-vfio-ats": Scene(vm("", port(1), f"{V1},ats=on"), host(smmu(), function(ats_not_supported=1))),
@@ -165,11 +173,54 @@ SCENES = {
     "qemu-no-hotplug": Scene(vm(PINNED, port(1)), then="arm-smmuv3,primary-bus=pcie.0"),
     "qemu-bus-no-hotplug": Scene(vm(PINNED, port(1)), then="e1000e,bus=pcie.0"),
     "qemu-cmdqv-unplug": Scene(vm(), host(smmu(cmdqv=1)), then="-v1"),
+    "qemu-cmdqv-type": Scene(vm("cmdqv=on"), host(queues(type=2))),
+    "qemu-cmdqv-version": Scene(vm("cmdqv=on"), host(queues(version=2))),
+    "qemu-cmdqv-queues": Scene(vm("cmdqv=on"), host(queues(log2vcmdqs=0))),
+    "qemu-cmdqv-sids": Scene(vm("cmdqv=on"), host(queues(log2vsids=3))),
+    "qemu-no-iommufd-device": Scene(vm(), msgspec.structs.replace(host(), iommufd=fact(0))),
+    "qemu-accelerator": Scene(vm(), qemu=Q11_1._replace(has_kvm=False)),
+    "qemu-irqchip-split": Scene(vm(head="-M virt,kernel-irqchip=split")),
+    "qemu-file": Scene(options("-M virt -kernel /nonexistent"), absent=("/nonexistent",)),
+    "qemu-fd-number": Scene(options("-M virt -object iommufd,id=i0,fd=x")),
+    "qemu-cpu-model": Scene(options("-M virt -cpu cortex-m3")),
+    "qemu-cpu-model-kvm": Scene(vm(head="-M virt -cpu neoverse-n1")),
+    "qemu-highmem": Scene(options("-M virt,highmem=off -m 4G")),
+    "qemu-gic-host": Scene(options("-M virt,gic-version=host")),
+    "qemu-gic-version": Scene(vm(head="-M virt,gic-version=4")),
+    "qemu-gic-v5-cpu": Scene(options("-M virt,gic-version=x-5")),
+    "qemu-gic-v5-el2": Scene(options("-M virt,gic-version=x-5,virtualization=on -cpu max")),
+    "qemu-gic-its": Scene(options("-M virt,its=on")),
+    "qemu-gic-cpus": Scene(options("-M virt,gic-version=2 -smp 9")),
+    "qemu-secure": Scene(vm(head="-M virt,secure=on")),
+    "qemu-mte-cpu": Scene(options("-M virt,mte=on")),
+    "qemu-cxl-off": Scene(options("-M virt -device pxb-cxl,id=c,bus_nr=8")),
+    "qemu-virtio-iommu-place": Scene(
+        options("-M virt", port(1, "pcie.0"), "-device virtio-iommu-pci,bus=rp1")
+    ),
+    "qemu-wrong-bus": Scene(options("-M virt -device qemu-xhci -device usb-kbd,bus=pcie.0")),
+    "qemu-no-such-bus": Scene(options("-M virt -device usb-kbd")),
+}
+#: What the host decides, and no fact tells: such a VM is unknown.
+OPEN = {
+    "qemu-cpu-kvm": "-M virt -cpu cortex-a57",
+    "qemu-virtualization": "-M virt,virtualization=on",
+    "qemu-mte-kvm": "-M virt,mte=on",
+    "qemu-gic-version": "-M virt,gic-version=2",
 }
 
 
 def test_every_message_has_a_scene() -> None:
-    assert set(SCENES) == set(MESSAGES)
+    assert SCENES.keys() | OPEN.keys() == MESSAGES.keys()
+
+
+@pytest.mark.parametrize("code", OPEN)
+def test_what_only_the_host_knows_is_unknown(code: str) -> None:
+    verdict = start(vm(head=OPEN[code]), host(), Q11_1)
+    assert verdict.answer == "unknown"
+    (doubt,) = verdict.of("unknown")
+    assert doubt.code == code
+    assert doubt.why
+    assert doubt.next
 
 
 @pytest.mark.parametrize("code", SCENES)
@@ -183,7 +234,7 @@ def test_the_message_is_reached_and_tells_what_to_do(code: str) -> None:
 @pytest.mark.parametrize("code", [code for code, scene in SCENES.items() if not scene.then])
 def test_a_start_that_is_refused_is_no_yes(code: str) -> None:
     scene = SCENES[code]
-    verdict = start(scene.machine, scene.on, scene.qemu)
+    verdict = start(scene.machine, scene.on, scene.qemu, absent=scene.absent)
     assert verdict.answer == "refused"
     assert not verdict.would_start(assume_safe=True)
     assert verdict.trace[-1].event.startswith("refused: ")
@@ -274,6 +325,7 @@ HAZARDS = {
         "", "-object iommufd,id=i1", port(1), V1, port(2), vfio("0000:03:00.0", 2).replace("=i0", "=i1")
     ),
     "ats-not-offered": vm("ats=off"),
+    "pasid-capability": vm("ssidsize=8", port(1), f"{V1},x-vpasid-cap-offset=3"),
     "endpoint-before-vsmmu": options(
         "-M virt -accel kvm -bios fw -nodefaults -object iommufd,id=i0 -device pcie-root-port,id=rp1",
         f"{V1} -device arm-smmuv3,primary-bus=pcie.0,accel=on,{PINNED}",
@@ -290,6 +342,29 @@ def test_the_hazard_is_seen_although_qemu_starts(code: str) -> None:
     assert hazard.code == code
     assert hazard.next
     assert verdict.would_start() is (hazard.severity == "warning")
+
+
+@pytest.mark.parametrize(
+    ("count", "able", "answer"), [(12, 1, "starts"), (13, 1, "unknown"), (13, 0, "starts")]
+)
+def test_command_queues_of_the_hardware_leave_room_for_fewer_vsmmus(
+    count: int, able: int, answer: str
+) -> None:
+    numbers = range(1, count + 1)
+    machine = options(
+        "-M virt -accel kvm -bios fw -nodefaults -object iommufd,id=i0",
+        *(
+            f"-device pxb-pcie,id=p{n},bus_nr={8 * n},bus=pcie.0 "
+            f"-device arm-smmuv3,primary-bus=p{n},accel=on "
+            f"{port(n, f'p{n}')} {vfio(f'0000:{n:02x}:00.0', n)}"
+            for n in numbers
+        ),
+    )
+    smmus = [smmu(f"s{n}", cmdqv=able) for n in numbers]
+    functions = [function(f"0000:{n:02x}:00.0", f"s{n}") for n in numbers]
+    verdict = start(machine, host(*smmus, *functions), Q11_1)
+    assert verdict.answer == answer
+    assert [found.code for found in verdict.diagnostics] == ["qemu-too-many"] * (answer == "unknown")
 
 
 def test_every_hazard_has_a_vm() -> None:

@@ -68,7 +68,7 @@ def cases(*, beyond: bool) -> list[Any]:
 @pytest.mark.parametrize("case", cases(beyond=False))
 def test_a_name_or_value_is_refused_as_qemu_refused_it(case: dict[str, Any]) -> None:
     text, fault = said(case)
-    assert text == (case.get("stderr") or [""])[0]
+    assert text.split("\n")[0] == (case.get("stderr") or [""])[0]  # hints were not recorded
     assert (fault is None) == (case["exit"] == 0)
 
 

@@ -10,7 +10,7 @@ from vsmmu.errors import UsageError
 from vsmmu.machine.model import Device, Origin
 from vsmmu.qemu.process import start
 from vsmmu.qemu.settings import is_auto, known_properties, read_settings
-from vsmmu.qemu.versions import LATEST, machine_type, parse_version
+from vsmmu.qemu.versions import LATEST, Qemu, machine_type, parse_version
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,22 @@ def test_virt_is_the_newest_machine_type_of_its_qemu() -> None:
 
 def test_the_properties_grow_with_the_version() -> None:
     assert known_properties(Q10_2) < known_properties(Q11_0) < known_properties(Q11_1)
-    assert "accel" not in known_properties(Q10_2)
-    assert {"cmdqv", "identifier", "msi-gpa"} == known_properties(Q11_1) - known_properties(Q11_0)
+    assert not {"accel", "memory", "msi-gpa"} & known_properties(Q10_2)
+    assert {"cmdqv", "identifier"} == known_properties(Q11_1) - known_properties(Q11_0)
 
 
 @pytest.mark.parametrize(("qemu", "accepted"), [(Q10_2, False), (Q11_0, False), (Q11_1, True)])
 def test_auto_is_accepted_from_11_1_on(qemu: object, accepted: bool) -> None:
     assert [qemu.accepts_auto(name) for name in ("oas", "cmdqv")] == [accepted] * 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("qemu", "answer"), [(Q10_2, "fails-later"), (Q11_0, "unknown"), (Q11_1, "refused")])
+def test_a_second_smmu_on_one_bus_is_looked_for_since_11_1(qemu: Qemu, answer: str) -> None:
+    """10.2.2 was asked; of 11.0 nobody knows."""
+    twice = "-device arm-smmuv3,primary-bus=pcie.0 " * 2
+    verdict = start(options(f"-M virt -nodefaults {twice}"), host(), qemu)
+    assert verdict.answer == answer
+    assert [found.code for found in verdict.diagnostics] == ["qemu-second-iommu"]
 
 
 def test_10_2_has_a_plain_smmu_on_a_root_complex_of_choice() -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.machine.command_line import device_options as drafts
 from vsmmu.machine.command_line import keyval
+from vsmmu.machine.command_line.backends import backends, doubtful_backends, files, is_defined
 from vsmmu.machine.command_line.device_options import (
     DISK_OPTIONS,
     DeviceList,
@@ -29,6 +30,8 @@ from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
 from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origin, Unread
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.errors import InputRefused
     from vsmmu.machine.command_line.options import WrittenOption
@@ -41,11 +44,8 @@ __all__ = ["JUDGED", "Assembly", "Reader", "assemble"]
 #: Gives the bytes of a ``-readconfig`` file for its name as written.
 Reader = Callable[[str], bytes]
 
-# sscanf("%63[^.].%63[^.].%63[^=]%n") and sscanf("%63[^.=].%63[^=]%n"): a field takes all it
-# can. They are compiled when met.
-_SET: Final = r"(?s)([^.]{1,63}+)\.([^.]{1,63}+)\.([^=]{1,63}+)=(.*)"
+# sscanf("%63[^.=].%63[^=]%n"): a field takes all it can. It is compiled when met.
 _GLOBAL: Final = r"(?s)([^.=]{1,63}+)\.([^=]{1,63}+)=(.*)"
-_NOT_SETTABLE: Final = frozenset({"object", "audiodev", "machine", "smp-opts", "boot-opts"})
 _ASKS: Final = frozenset({"h", "help", "version"})
 
 
@@ -71,20 +71,21 @@ class _Assembler:
         self.drives: list[Drive] = []
         self.cards: list[str] = []
         self.memory: list[str] = []
+        self.smp: list[str] = []
+        self.numa: list[str] = []
+        self.cpu = ""
+        self.start = 0
         self.default_nic = True
         self.only_migratable = False
         self.config_files = 0
         self.opaque: frozenset[str] = frozenset()
         self.unread: list[Diagnostic] = []
 
-    # --- where and why --------------------------------------------------------------------------------------
-
     def origin(self, first: int, last: int) -> Origin:
         return Origin(" ".join(self.source.words[first : last + 1]), self.source.place(first))
 
-    # --- the loop -------------------------------------------------------------------------------------------
-
     def run(self, start: int) -> None:
+        self.start = start
         words, opaque = self.source.words, self.source.opaque
         for option in options(words, start):
             if opaque and (option.first in opaque or option.last in opaque) and not self.admitted(option):
@@ -127,7 +128,7 @@ class _Assembler:
 
     def option(self, name: str, text: str, origin: Origin, word: int) -> None:
         if name in _ASKS:
-            raise self.asks(origin)
+            raise _asks(origin)
         if name in MACHINE_SUGAR:
             key, value = MACHINE_SUGAR[name]
             self.machine[key] = value or text
@@ -145,23 +146,18 @@ class _Assembler:
         else:
             _HANDLERS[name](self, text, origin, word)
 
-    def asks(self, origin: Origin) -> InputRefused:
-        return refusal("no-vm", "this asks QEMU for help and starts no VM", origin, next="remove the option")
-
-    # --- options --------------------------------------------------------------------------------------------
-
     def machine_option(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         try:
             self.machine.update(keyval.parse_keyval(text, "type"))
         except ValueError as error:
             if str(error) == "help":
-                raise self.asks(origin) from None
+                raise _asks(origin) from None
             raise refusal("option-syntax", "QEMU would not read this", origin, why=str(error)) from None
 
     def accel(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         settings = keyval.merged(keyval.parse_opts(text, "accel"))
         if settings.get("accel", "help") in ("help", "?"):
-            raise self.asks(origin)
+            raise _asks(origin)
         self.accels.append(settings)
 
     def object(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
@@ -181,6 +177,8 @@ class _Assembler:
             )
         if id and id in self.object_ids:
             raise refusal("duplicate-id", f"two objects have the id {id!r}", origin, next="rename one")
+        if id:
+            check_id(id, origin, "Parameter 'id' expects an identifier")
         self.object_ids.add(id)
         self.objects.append(MachineObject(qom_type, id, self.hidden(properties), origin))
 
@@ -215,7 +213,7 @@ class _Assembler:
             pairs = keyval.parse_opts(text, "driver")
             settings = keyval.merged(pairs)
             if settings.get("driver") in ("help", "?") or {"help", "?"} & settings.keys():
-                raise self.asks(origin)
+                raise _asks(origin)
             name = _opts_id(keyval.opts_id(pairs), origin)
             draft = Draft(self.hidden(dict(settings)), name, origin, word)
         self.devices.add(draft)
@@ -234,29 +232,21 @@ class _Assembler:
             ) from None
 
     def set(self, text: str, origin: Origin, word: int) -> None:
-        match = re.match(_SET, text)
-        if match is None:
-            raise refusal("option-syntax", "QEMU would not read this", origin, why=f'can\'t parse: "{text}"')
-        group, name, key, value = match.groups()
-        if group in _NOT_SETTABLE:
-            raise refusal(
-                "option-syntax", "QEMU would not do this", origin, why=f"-set is not supported with {group}"
-            )
-        if group == "device":
-            draft = self.devices.settable(name)
+        from vsmmu.machine.command_line.set_option import not_defined, parse_set
+
+        setting = parse_set(text, origin)
+        if setting.group == "device":
+            draft = self.devices.settable(setting.id)
             if draft is None:
-                raise refusal(
-                    "option-syntax",
-                    "QEMU would not do this",
-                    origin,
-                    why=f'there is no device "{name}" defined',
-                    next="put -set after the device; it does not work for devices in JSON",
-                )
-            draft.set(key, value, word)
-        elif group == "drive":
-            for drive in self.drives:
-                if drive.id == name:
-                    drive.settings[key] = value
+                raise not_defined(setting, origin)
+            draft.set(setting.key, setting.value, word)
+            return
+        for drive in self.drives if setting.group == "drive" else ():
+            if drive.id == setting.id:
+                drive.settings[setting.key] = setting.value
+        # The sections of -readconfig files count, too; their ids are not kept.
+        if not self.config_files and not is_defined(self.written(word), setting.group, setting.id):
+            raise not_defined(setting, origin)
 
     def drive(self, text: str, origin: Origin, word: int) -> None:
         pairs = keyval.parse_opts(text)
@@ -289,8 +279,6 @@ class _Assembler:
         settings = keyval.merged(keyval.parse_opts(text, "type"))
         if settings.get("type") == "nic":
             self.cards.append(settings.get("model", ""))
-
-    # --- configuration files --------------------------------------------------------------------------------
 
     def readconfig(self, name: str, origin: Origin, word: int) -> None:
         if self.reader is None:
@@ -325,12 +313,15 @@ class _Assembler:
         elif section.group == "drive":
             self.drives.append(Drive(settings, name or "", origin, word))
 
-    # --- the result -----------------------------------------------------------------------------------------
+    def written(self, end: int | None = None) -> Iterator[WrittenOption]:
+        """The options of the command line, as far as the word ``end``."""
+        return options(self.source.words[:end], self.start)
 
     def finish(self, program: str) -> Assembly:
         options = keyval.dashed(self.machine)
         machine_type = options.pop("type", "")
         ordered = self.devices.ordered(drafts.implied_disks(self.drives, machine_type))
+        memory = drafts.members("m", self.memory, options)
         machine = Machine(
             program=program,
             machine_type=machine_type,
@@ -344,8 +335,13 @@ class _Assembler:
             globals=tuple(self.globals),
             devices=tuple([draft.device(number) for number, draft in enumerate(ordered)]),
             network_cards=tuple(self.cards),
-            numa_nodes=drafts.numa_nodes(self.memory) if program and not self.config_files else None,
-            unread=tuple(self.unread),
+            numa_nodes=drafts.numa_nodes(self.numa, memory) if program and not self.config_files else None,
+            cpu=self.cpu,
+            memory=memory,
+            smp=drafts.members("smp", self.smp, options),
+            backends=backends(self.written()) if program and not (self.config_files or self.unread) else None,
+            files=tuple(files(self.drives, options)),
+            unread=(*self.unread, *doubtful_backends([*self.written()])),
         )
         return Assembly(machine, ordered)
 
@@ -364,7 +360,9 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
     "nic": _Assembler.nic,
     "net": _Assembler.net,
     "m": lambda self, text, *_: self.memory.append(text),
-    "numa": lambda self, text, *_: self.memory.append(text),
+    "smp": lambda self, text, *_: self.smp.append(text),
+    "numa": lambda self, text, *_: self.numa.append(text),
+    "cpu": lambda self, text, *_: setattr(self, "cpu", text),
     "readconfig": _Assembler.readconfig,
 }
 #: Options of which nothing is left that this package does not look at.
@@ -378,6 +376,10 @@ _RELEVANT: Final = (
     | _ASKS
     | {"nodefaults", "only-migratable", "netdev"}
 )
+
+
+def _asks(origin: Origin) -> InputRefused:
+    return refusal("no-vm", "this asks QEMU for help and starts no VM", origin, next="remove the option")
 
 
 def _opts_id(name: str | None, origin: Origin) -> str:

@@ -28,6 +28,8 @@ __all__ = [
     "firmware_of",
     "implied_audio",
     "implied_disks",
+    "members",
+    "numa_nodes",
     "refusal",
     "unknown_option",
     "well_formed",
@@ -117,14 +119,35 @@ class Drive:
         self.word = word
 
 
-def numa_nodes(options: Iterable[str]) -> int:
+#: Option -> the key of a first value without one, and the spelling of its parameters as -machine options.
+_MEMBERS: Final = {
+    "m": ("size", {"memory.size": "size", "memory.max-size": "maxmem", "memory.slots": "slots"}),
+    "smp": ("cpus", {f"smp.{name}": name for name in "cpus maxcpus sockets clusters cores threads".split()}),
+}
+
+
+def members(option: str, written: Iterable[str], options: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of ``-m`` or ``-smp``, by name; ``-machine memory.size=`` is another spelling of them.
+
+    :param written: the arguments of the option.
+    :param options: those of ``-machine``.
+    """
+    implied, names = _MEMBERS[option]
+    settings = {names[key]: value for key, value in options.items() if key in names}
+    for text in written:
+        settings.update(keyval.merged(keyval.parse_opts(text, implied)))
+    return settings
+
+
+def numa_nodes(options: Iterable[str], memory: Mapping[str, str]) -> int:
     """How many NUMA nodes a VM has.
 
-    :param options: arguments of ``-numa`` and ``-m``: room for more memory (``maxmem``) makes a node, too.
+    :param options: arguments of ``-numa``.
+    :param memory: the parameters of ``-m``: room for more memory (``maxmem``) makes a node, too.
     """
     read = [keyval.merged(keyval.parse_opts(text, "type")) for text in options]
     written = sum(settings.get("type") == "node" for settings in read)
-    return written or int(any("maxmem" in settings for settings in read))
+    return written or int("maxmem" in memory)
 
 
 def refusal(code: str, what: str, origin: Origin, *, why: str = "", next: str = "") -> InputRefused:
@@ -232,7 +255,7 @@ def implied_disks(drives: Iterable[Drive], machine_type: str) -> list[Draft]:
     default = "virtio" if machine_type == "virt" or machine_type.startswith("virt-") else ""
     return [
         Draft(
-            {"driver": "virtio-blk-pci", "drive": drive.id},
+            {"driver": "virtio-blk-pci", **({"drive": drive.id} if drive.id else {})},
             "",
             drive.origin,
             drive.word,

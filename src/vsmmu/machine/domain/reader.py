@@ -34,6 +34,8 @@ IOMMUFD: Final = "iommufd0"
 _DEFAULT_MACHINES: Final = {"x86_64": "pc", "i686": "pc"}
 #: The parts of one USB 2 controller share a slot.
 _USB_FUNCTIONS: Final = {"ich9-ehci1": 7, "ich9-uhci1": 0, "ich9-uhci2": 1, "ich9-uhci3": 2}
+#: ``-cpu`` by the mode of ``<cpu>``; else the model counts.
+_CPUS: Final = {"host-passthrough": "host", "host-model": "host", "maximum": "max"}
 _ACCELERATORS: Final = {"kvm": "kvm", "qemu": "tcg", "hvf": "hvf", "xen": "xen"}
 
 
@@ -308,13 +310,20 @@ class _Reader:
             globals=(),
             devices=tuple(self.devices),
             numa_nodes=len(list(root.all("cpu/numa/cell"))),
+            cpu=self.cpu() if accelerator == "kvm" else "",  # without KVM libvirt itself judges it
+            smp={"cpus": root.value("vcpu")},
         )
+
+    def cpu(self) -> str:
+        return _CPUS.get(self.root.value("cpu", "mode"), self.root.value("cpu/model"))
 
     def machine_options(self) -> dict[str, str]:
         options = {"acpi": "on" if self.root.find("features/acpi") is not None else "off"}
         version = self.root.value("features/gic", "version")
         if version:
             options["gic-version"] = version
+        if self.root.value("features/mte", "state") == "on":
+            options["mte"] = "on"
         if any(entry.is_smmuv3 and not entry.pci_bus for entry in self.iommus[:1]):
             options["iommu"] = "smmuv3"
         return options

@@ -203,7 +203,37 @@ def test_set() -> None:
     assert device.properties == {"ats": "a=b,c", "new": "1"}
     (device,) = machine("-device", "a,id=S", "-set", "device.S.id=T", "-set", "device.S.driver=b").devices
     assert (device.driver, device.id) == ("b", "T")
-    machine("-set", "chardev.x.y=1")
+    machine("-chardev", "null,id=x", "-set", "chardev.x.logfile=a")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("chardev.x.y=1", 'there is no chardev "x" defined'),
+        ("global.x.y=off", 'there is no global "x" defined'),
+        ("drive.x.y=1", 'there is no drive "x" defined'),
+        ("nosuch.x.y=1", "There is no option group 'nosuch'"),
+        ("object.x.y=1", "-set is not supported with object"),
+        ("abc", 'can\'t parse: "abc"'),
+    ],
+)
+def test_set_of_what_is_not_there(text: str, why: str) -> None:
+    with pytest.raises(InputRefused) as caught:
+        machine("-set", text)
+    assert caught.value.why == why
+
+
+def test_backends() -> None:
+    described = machine(
+        *("-netdev", "user,id=n", "-nic", "user,id=c", "-chardev", "null,id=s", "-drive", "id=d,if=none"),
+        *("-blockdev", '{"driver":"raw","node-name":"o","file":{"driver":"file","node-name":"i"}}'),
+    ).backends
+    assert described is not None
+    assert {name: set(given) for name, given in described.items() if given} == {
+        "netdev": {"n"},
+        "chardev": {"s"},
+        "drive": {"d", "o", "i"},
+    }
 
 
 def test_origin() -> None:

@@ -41,8 +41,10 @@ def summary(line: CommandLine) -> dict[str, object]:
         **{
             key: value
             for key, value in machine._asdict().items()
-            if key not in ("devices", "objects", "globals")
+            if key not in ("devices", "objects", "globals", "backends", "files")
         },
+        "backends": {key: sorted(names) for key, names in (machine.backends or {}).items() if names},
+        "files": [file.path for file in machine.files],
         "objects": [[entry.qom_type, entry.id, entry.properties] for entry in machine.objects],
         "globals": [list(entry[:3]) for entry in machine.globals],
         "devices": [

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of the machine before any ``-device``: type, objects, options, CPU model, the board's own devices.
+
+In the order of QEMU's start: qemu_create_machine(), objects, machine options, accelerator, machvirt_init().
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.machine.model import VSMMU_DRIVER, Device, Origin
+from vsmmu.qemu.board import (
+    accelerator,
+    accelerator_refusal,
+    irqchip,
+    machine_iommu,
+    machine_refusals,
+)
+from vsmmu.qemu.board_options import board_faults
+from vsmmu.qemu.cpu_models import judge_cpu
+from vsmmu.qemu.doubts import board_doubt
+from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.names import NameFault, global_reaches, judge_global
+from vsmmu.qemu.naming import machine_faults
+from vsmmu.qemu.realize import board_refusals
+from vsmmu.qemu.settings import SettingsError, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+    from vsmmu.diagnostic import Diagnostic
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.model import Machine, MachineObject
+    from vsmmu.qemu.versions import MachineType, Qemu
+
+__all__ = ["Found", "machine_checks"]
+
+#: Device (empty for the machine itself), the option that QEMU names, and what it would say.
+Found = tuple[str, str, "Refusal | NameFault | Diagnostic"]
+
+_IOMMUFD: Final = "iommufd"
+#: The other types that an SMMU is derived from are met first by another device of the board.
+_SMMU_TYPES: Final = frozenset({VSMMU_DRIVER, "arm-smmu"})
+
+
+def machine_checks(
+    machine: Machine,
+    host: Host,
+    qemu: Qemu,
+    name: str,
+    kind: MachineType | None,
+    absent: Container[str] = (),
+) -> Iterator[Found]:
+    """Every fault of the machine, in QEMU's order.
+
+    :param absent: paths that are known not to exist on the host.
+    :param name: its type as QEMU takes it; empty if there is none.
+    :param kind: the type, if this QEMU has it.
+    """
+    for refusal in machine_refusals(machine, name, kind):
+        yield "", "", refusal
+    if kind is None:
+        return
+    yield from machine_faults(machine, qemu)
+    for entry in machine.objects:
+        if entry.qom_type == _IOMMUFD and (refused := _iommufd(entry, host)) is not None:
+            yield entry.id, "", refused
+    for given in machine.globals:
+        if global_reaches(given, "", qemu) and (fault := judge_global(given, qemu)) is not None:
+            yield "", "", fault
+    yield from _accelerator(machine, qemu)
+    for file in machine.files:
+        if file.path in absent:
+            yield "", "", Refusal("qemu-file", {"text": file.missing})
+    cpu = judge_cpu(machine, qemu)
+    if cpu is not None:
+        yield "", "", cpu
+    for found in board_faults(machine, qemu):
+        refusal = Refusal(found.code, dict(found.values))
+        yield "", "", refusal if found.certain else board_doubt(refusal, found.needs)
+    if machine_iommu(machine):
+        yield from _board_smmu(machine, qemu, kind)
+
+
+def _accelerator(machine: Machine, qemu: Qemu) -> Iterator[Found]:
+    missing = accelerator_refusal(machine, qemu)
+    if missing is not None:
+        # -accel is named with its options; -machine accel= and -enable-kvm are not.
+        options = [f"{name}={value}" for name, value in machine.accelerator_options.items()]
+        option = "" if "accel" in machine.machine_options else ",".join(["-accel kvm", *options])
+        yield "", option, missing
+    if accelerator(machine) == "kvm" and irqchip(machine) == "split":
+        own = ",kernel-irqchip=split" if "kernel-irqchip" in machine.accelerator_options else ""
+        yield "", f"-accel kvm{own}", Refusal("qemu-irqchip-split", {})
+
+
+def _iommufd(entry: MachineObject, host: Host) -> Refusal | None:
+    written = entry.properties.get("fd")
+    if written is None:
+        missing = host.read(host.iommufd, _IOMMUFD).exact == 0
+        return Refusal("qemu-no-iommufd-device", {}) if missing else None
+    if not isinstance(written, str) or written.isdecimal():
+        return None
+    text = f"Could not parse remote object fd {written}:Invalid file descriptor number '{written}'"
+    return Refusal("qemu-fd-number", {"text": text})
+
+
+def _board_smmu(machine: Machine, qemu: Qemu, kind: MachineType) -> Iterator[Found]:
+    """The SMMU that ``-machine iommu=smmuv3`` makes: ``-global`` reaches it like any other."""
+    for given in machine.globals:
+        fault = judge_global(given, qemu, VSMMU_DRIVER) if given.driver in _SMMU_TYPES else None
+        if fault is not None:
+            yield "", "", fault
+    smmu = Device(0, VSMMU_DRIVER, "", {}, "keyval", Origin("", ""))
+    try:
+        settings = read_settings(smmu, machine, qemu, kind.version, "machine")
+    except SettingsError:
+        return  # judged by name
+    for refusal in board_refusals(settings, machine, qemu):
+        yield "", "", refusal
