@@ -89,6 +89,7 @@ bench: venv ## cold start, throughput, growth: a table, and build/bench.json
 	$(BIN)/python bench/hook/main.py
 	$(BIN)/python bench/run/main.py
 	$(BIN)/python bench/emulate/bench.py
+	$(BIN)/python bench/server/main.py
 	$(BIN)/python bench/fleet/run.py --sizes 1000,100000
 	@[ "$$(id -u)" != 0 ] || $(BIN)/python bench/probe/run.py
 

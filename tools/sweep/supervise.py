@@ -209,7 +209,7 @@ class _Supervisor:
     def _moment(self, notification: Notification) -> Moment | None:
         """The call, if it is one of the program's own."""
         call = self._calls[notification.number]
-        with ProcessMemory(notification.pid) as memory:
+        with ProcessMemory(notification.pid, lambda: True) as memory:
             paths = tuple(_text(memory, notification.arguments[at]) for at in call.paths)
         if not any(paths) and call.descriptor >= 0:
             paths = (self._opened(f"fd/{notification.arguments[call.descriptor] & 0xFFFFFFFF}"),)
