@@ -2,8 +2,8 @@
 """The gRPC server under load: many clients, rotten connections, facts on a file system that hangs.
 
 ``python bench/server/main.py [--clients 32 --calls 20000 --rotten 200]``. Clients are threads of this
-process, each with a channel of its own, and call OnDefineDomain with an accelerated domain; rotten connections send
-half a greeting, or noise, and stay. The hung part needs root and /dev/fuse, and is left out without.
+process, each with a channel of its own, and call OnDefineDomain with an accelerated domain; rotten ones send
+half a greeting, or noise, and stay. The hung part needs root and /dev/fuse, and is left out without them.
 """
 
 from __future__ import annotations

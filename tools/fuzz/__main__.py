@@ -27,16 +27,18 @@ _KINDS: Final = ("crash-", "timeout-", "oom-", "leak-")
 
 
 def main() -> int:
-    """Run, and write ``results.json``; 1 if anything was found."""
+    """Run, and write the totals; 1 if anything was found."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--inputs", type=int, default=100_000, help="for each reader")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--directory", type=Path, default=ROOT / "build" / "fuzz-run")
+    options.add_argument("--write", type=Path, help="file for the totals; those of other readers stay in it")
     options.add_argument("readers", nargs="*")
     asked = options.parse_args()
     from fuzz.readers import READERS
 
-    file = asked.directory / "results.json"
+    file = asked.write or asked.directory / "results.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = json.loads(file.read_bytes()) if file.exists() else {}
     for name in asked.readers or READERS:
         found[name] = fuzz(name, READERS[name].seeds, asked)

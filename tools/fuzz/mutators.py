@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mutate_json", "mutate_words"]
 
-_SCALARS: Final = (
+_SCALARS: Final[tuple[Any, ...]] = (
     None, True, False, 0, 1, -1, 20, 48, 2**31, 2**53 + 1, 2**63, 2**64, 10**30, 0.5, 1e308, -0.0, "", "0",
     "on", "auto", "0x0", "0009:01:00.0", "0000:00:00.0", "\0", "\n", "a\n", "\u202e", "\u2028", "\ud800",
     "\x9b", "x" * 300, "vsmmu.host/1", "smmu3.0x0000000009050000", [], {}, [[[[]]]],

@@ -13,7 +13,7 @@ import os
 import pkgutil
 import sys
 
-import atheris
+import atheris  # type: ignore[import-untyped]
 
 from fuzz.mutators import mutate_json, mutate_words
 
@@ -52,7 +52,7 @@ def main() -> None:
         seeds = reader.seeds
         base = seeds[seed % len(seeds)] if seed & 1 else data
         if seed & 6 == 0:
-            return atheris.Mutate(base, longest)
+            return bytes(atheris.Mutate(base, longest))
         changed = mutate_json(base, longest, seed) if reader.json else None
         return changed or mutate_words(base, seeds[-seed % len(seeds)], longest, seed)
 

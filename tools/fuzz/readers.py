@@ -300,7 +300,7 @@ READERS: Final[dict[str, Reader]] = {
     ),
     "kernel-config": Reader(_text(parse_kernel_config), (b"CONFIG_IOMMUFD=m\n# CONFIG_VFIO is not set\n",)),
     "vmi": Reader(_annotations, (_VMI,)),
-    "hook": Reader(_hook, tuple(_VMI + b"\0" + domain for domain in _DOMAINS)),
+    "hook": Reader(_hook, tuple(_VMI + b"\0" + domain for domain in _files("domain/[!c]*.in.xml"))),
     "monitor": Reader(lambda data: read_back(_Liar(data)), _seeds("monitor")),
     "journal": Reader(_journal, _seeds("journal")),
     "small": Reader(

@@ -47,31 +47,36 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=1, help="of the sample")
     options.add_argument("--kind", action="append", help="reader, writer, probe or hook; default: all")
     options.add_argument("-k", default="", metavar="TEXT", help="only jobs with this in their name")
-    options.add_argument("--write", type=Path, help="file for the totals")
+    options.add_argument("--write", type=Path, help="file for the totals; those of other jobs stay in it")
     asked = options.parse_args()
     import_all()
     from sweep.jobs import JOBS
 
-    totals: dict[str, dict[str, str | int]] = {}
     findings: list[str] = []
     with tempfile.TemporaryDirectory(prefix="vsmmu-sweep-") as scratch:
         for job in JOBS:
             if asked.k in job.name and (not asked.kind or job.kind in asked.kind):
                 sweep = Sweep(job, Path(scratch) / "job")
+                every = asked.every if job.kind in _WRITING else asked.stride
                 if asked.sample:
                     sweep.sample(asked.sample, random.Random(asked.seed))  # noqa: S311
                 else:
-                    sweep.all(asked.every if job.kind in _WRITING else asked.stride)
-                totals[job.name] = {"kind": job.kind, **sweep.totals}
+                    sweep.all(every)
                 findings += sweep.findings
                 sys.stdout.write(f"{job.name}: {json.dumps(sweep.totals)}\n")
                 sys.stdout.flush()
+                if asked.write:
+                    _note(asked.write, job, {"every": every, **sweep.totals}, sweep.findings)
     for finding in findings:
         sys.stdout.write(f"FOUND {finding}\n")
-    if asked.write:
-        text = json.dumps({"jobs": totals, "findings": findings}, indent=1)
-        asked.write.write_text(f"{text}\n", encoding="utf-8")
     return 1 if findings else 0
+
+
+def _note(file: Path, job: Job, totals: dict[str, int], findings: list[str]) -> None:
+    """Write down what a job came to, beside what others did."""
+    noted = json.loads(file.read_bytes()) if file.exists() else {}
+    noted[job.name] = {"kind": job.kind, **totals, "found": findings}
+    file.write_text(json.dumps(noted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 class Sweep:
