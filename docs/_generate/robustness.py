@@ -35,7 +35,8 @@ ENOSPC, EMFILE and EINTR, and kills the program with SIGKILL before every one. s
 so that none is forgotten; a probe finds a made-up host whose kernel reacts. After each run the same
 program runs undisturbed: it must come to its end, every driver must be where it was, and nothing may be
 left over. The order of calls is held against a loss of power: data is synced before it is renamed, the
-directory after, the probe's journal before a driver is changed. A row names the sample where not every call was tried."""
+directory after, the probe's journal before a driver is changed. A row
+names the sample where not every call was tried."""
 _FUZZ: Final = """\
 `make fuzz N=100000` mutates inputs of every reader, by bytes, by words and by JSON, guided by coverage
 (atheris). A reader may take an input or refuse it with an own error, within 5 seconds and 1 GiB; what it

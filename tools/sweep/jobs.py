@@ -28,7 +28,7 @@ __all__ = ["JOBS", "Job", "faults_of", "leftovers", "prepare"]
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _GOLDEN: Final = _ROOT / "tests" / "golden" / "domain"
 _VM: Final = (
-    "qemu-system-aarch64 -M virt,accel=kvm -device pxb-pcie,id=a,bus_nr=8,bus=pcie.0 "
+    "qemu-system-aarch64 -M virt,accel=kvm -bios efi.fd -device pxb-pcie,id=a,bus_nr=8,bus=pcie.0 "
     "-device arm-smmuv3,primary-bus=a,id=s,accel=on\n"
 )
 _LOG: Final = b"[ 0.0] Linux version 6.14.0\n"
@@ -108,8 +108,9 @@ def faults_of(job: Job, folder: Path, ended: Ended, *, spoke: bool = True) -> li
     :param spoke: whether what it said on stderr was taken.
     """
     found = []
-    # A built-in host whose file has gone is one that there is not.
-    if ended.status not in (0, 1, 3, 4, 5, 141) and "[no-such-builtin]" not in ended.err:
+    # A file that has gone is one that there is not: a host of no such name, a VM that is no file.
+    gone = "[no-such-builtin]" in ended.err or "[no-file]" in ended.err
+    if ended.status not in (0, 1, 3, 4, 5, 141) and not gone:
         found.append(f"status {ended.status}")
     if "Traceback" in ended.err or "bug" in ended.err:
         found.append("a traceback or a bug")
@@ -174,6 +175,27 @@ def _cached(folder: Path, _ended: Ended) -> Iterator[str]:
         yield "half a file"
 
 
+def _has(path: Path, words: bytes) -> bool:
+    """Whether a command is there to its end, perhaps with more values."""
+    data = path.read_bytes()
+    return data.startswith(words[:-2]) and data.endswith(b"\n")
+
+
+def _in_place() -> Job:
+    """The VM file and its backup: each the old one or the new one."""
+
+    def more(folder: Path, _ended: Ended) -> Iterator[str]:
+        old = _VM.encode()
+        if not (folder / "VM").is_file() or not _has(folder / "VM", old):
+            yield "a file is lost"
+        backup = folder / "VM~"
+        if backup.exists() and backup.read_bytes() != old:
+            yield "half a file"
+
+    words = "resolve --host HOST VM --assume-safe --in-place".split()
+    return Job(" ".join(words), "writer", lambda _pause: run(words), "VM", more)
+
+
 def _hook(on_failure: str) -> Job:
     domain = (_GOLDEN / "kubevirt.in.xml").read_text(encoding="utf-8")
 
@@ -214,6 +236,7 @@ def _probe(*words: str) -> Job:
 JOBS: Final = (
     *(_verb(text) for text in (*_LABELS, *_READERS)),
     Job("the cache of QEMU's properties", "writer", _cache, "cache", _cached),
+    _in_place(),
     _hook("fail"),
     _hook("pass-through"),
     _probe(),
