@@ -17,7 +17,7 @@ export VSMMU_LAB_KERNEL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system conformance mutate run test test-fast test-lab test-wheel lab bench docs docs-update regenerate schemas lock dist deb coverage clean
+.PHONY: help venv system conformance mutate sweep fuzz run test test-fast test-lab test-wheel lab bench docs docs-update regenerate schemas lock dist deb coverage clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -64,6 +64,18 @@ mutate: venv ## which mutants of the model and the policy no test kills (MUTANTS
 	@[ -x build/mutate/bin/cosmic-ray ] || { python3 -m venv build/mutate && build/mutate/bin/pip install -qq cosmic-ray; }
 	nice -n 10 build/mutate/bin/python tools/mutate.py --mutants $(MUTANTS) --seed $(SEED)
 
+# The totals of a whole sweep stand in the manual (docs/reference/robustness.md, by make regenerate).
+sweep: venv ## let every system call fail in turn, and kill at each: writers, probes, the hook (half an hour)
+	PYTHONPATH=tools nice -n 10 $(BIN)/python -m sweep --write tools/sweep/results.json
+
+# atheris brings a libFuzzer of its own and nothing else here needs it, so it lives outside .venv and the lock, too.
+N ?= 100000
+READERS ?=
+fuzz: venv ## fuzz every reader with atheris (N=100000 inputs each, READERS="domain facts"): an hour or two
+	@[ -e build/fuzz/made ] || { python3 -m venv build/fuzz && build/fuzz/bin/pip install -qq atheris && \
+		build/fuzz/bin/pip install -qq --require-hashes -r requirements/run.txt && touch build/fuzz/made; }
+	PYTHONPATH=src:tools nice -n 10 build/fuzz/bin/python -m fuzz --inputs $(N) --write tools/fuzz/results.json $(READERS)
+
 # Where the lab cannot be built, its tests say so and skip; in CI they fail.
 lab: venv ## build what the lab needs (root, Debian; cached outside the checkout)
 	@$(BIN)/vsmmu lab build $(if $(VSMMU_LAB_KERNEL),--kernel "$(VSMMU_LAB_KERNEL)") || \
@@ -77,6 +89,7 @@ bench: venv ## cold start, throughput, growth: a table, and build/bench.json
 	$(BIN)/python bench/hook/main.py
 	$(BIN)/python bench/run/main.py
 	$(BIN)/python bench/emulate/bench.py
+	$(BIN)/python bench/server/main.py --json bench/server/results.json
 	$(BIN)/python bench/fleet/run.py --sizes 1000,100000
 	@[ "$$(id -u)" != 0 ] || $(BIN)/python bench/probe/run.py
 

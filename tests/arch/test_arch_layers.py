@@ -34,6 +34,7 @@ EMULATE_MAY_IMPORT = (
     "vsmmu.host.driver_line",
     "vsmmu.host.evidence",
     "vsmmu.host.facts",
+    "vsmmu.host.whole_file",
     "vsmmu.host.files",
     "vsmmu.host.judgements",
     "vsmmu.uapi",

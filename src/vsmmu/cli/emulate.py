@@ -79,6 +79,7 @@ def _hardware(host: Host, bind: tuple[str, ...]) -> Hardware:
 
 
 def _trace(path: str | None, host: Host, hardware: Hardware) -> Trace | None:
+    from vsmmu.emulate.complaints import Complaints
     from vsmmu.emulate.trace import Trace
 
     if path is None:
@@ -93,7 +94,7 @@ def _trace(path: str | None, host: Host, hardware: Hardware) -> Trace | None:
             why=error.strerror or "",
             next="name another file with --trace",
         ) from None
-    trace = Trace(file)
+    trace = Trace(file, Complaints())
     smmus = {
         name: {
             "registers": smmu.filled.registers.as_dict(),

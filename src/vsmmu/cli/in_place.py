@@ -49,7 +49,7 @@ def write_back(path: str, before: Vm, after: Vm, *, backup: bool) -> bool:
     :return: whether the file was written.
     :raise OSError: as the kernel says.
     """
-    from vsmmu.host.files import write_whole
+    from vsmmu.host.whole_file import write_whole
 
     if not changed(before, after):
         return False

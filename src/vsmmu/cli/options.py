@@ -137,12 +137,13 @@ def _option(row: Option) -> Callable[[_Verb], _Verb]:
 def _type(row: Option) -> Any:
     if row.kind == "choice":
         return click.Choice(row.choices)
+    # Not asked is whether a file can be read: who reads it says so, and one that is replaced need not be.
     if row.kind == "path":
-        return click.Path(allow_dash=True)
+        return click.Path(allow_dash=True, readable=False)
     if row.kind in ("old-file", "new-file"):
         from pathlib import Path
 
-        return click.Path(exists=row.kind == "old-file", dir_okay=False, path_type=Path)
+        return click.Path(exists=row.kind == "old-file", dir_okay=False, readable=False, path_type=Path)
     if row.kind == "count":
         return click.IntRange(0, None if row.most is None else int(row.most))
     if row.kind == "number":

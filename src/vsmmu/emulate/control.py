@@ -34,6 +34,18 @@ if TYPE_CHECKING:
 __all__ = ["Control"]
 
 _CHUNK: Final = 1 << 16
+#: More than anybody needs at once; each may hold a document of the largest size.
+_MOST_CLIENTS: Final = 16
+
+
+class _Client:
+    """A connection, the orders that are not obeyed yet, and the answers that are not sent yet."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.orders = bytearray()
+        self.answers = bytearray()
+        self.is_waited_for = False
 
 
 class Control:
@@ -47,7 +59,7 @@ class Control:
         self._supervisor = supervisor
         self._address = address
         self._child = child
-        self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
+        self._clients: dict[int, _Client] = {}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def __enter__(self) -> Self:
@@ -63,45 +75,79 @@ class Control:
                 next="remove the file if nobody uses it, or give another address",
             ) from None
         self._socket.listen(4)
+        self._socket.setblocking(False)
         self._supervisor.watch(self._socket.fileno(), self._accept)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client, _ in self._clients.values():
-            client.close()
+        for client in self._clients.values():
+            client.socket.close()
         self._socket.close()
         if self._address[:1] != "@":
             with contextlib.suppress(OSError):
                 os.unlink(self._address)  # noqa: PTH108
 
     def _accept(self) -> None:
-        client, _ = self._socket.accept()
-        credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        if int.from_bytes(credentials[4:8], "little") not in (0, os.getuid()):
-            client.close()
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:  # it has gone again
             return
-        self._clients[client.fileno()] = (client, bytearray())
-        self._supervisor.watch(client.fileno(), lambda: self._read(client.fileno()))
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        stranger = int.from_bytes(credentials[4:8], "little") not in (0, os.getuid())
+        if stranger or len(self._clients) >= _MOST_CLIENTS:
+            connection.close()
+            return
+        connection.setblocking(False)
+        number = connection.fileno()
+        self._clients[number] = _Client(connection)
+        self._supervisor.watch(number, lambda: self._read(number))
 
     def _read(self, number: int) -> None:
-        client, pending = self._clients[number]
+        client = self._clients[number]
         try:
-            data = client.recv(_CHUNK)
+            data = client.socket.recv(_CHUNK)
         except OSError:
             data = b""
-        pending += data
-        if not data or len(pending) > MAX_BYTES:
+        client.orders += data
+        if not data or len(client.orders) > MAX_BYTES:
+            self._drop(number)
+        else:
+            self._serve(number)
+
+    def _serve(self, number: int) -> None:
+        """Obey one order after the other, as long as the client takes the answers; nobody waits for it."""
+        client = self._clients[number]
+        while True:
+            if client.answers and not self._send(number):
+                return
+            line, end, rest = bytes(client.orders).partition(b"\n")
+            if not end:
+                return
+            client.orders[:] = rest
+            client.answers += msgspec.json.encode(self._do(line)) + b"\n"
+
+    def _send(self, number: int) -> bool:
+        """Send what can be; whether that is all. Until it is, the client's next orders are not read."""
+        client = self._clients[number]
+        try:
+            del client.answers[: client.socket.send(client.answers)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._drop(number)
+            return False
+        if bool(client.answers) != client.is_waited_for:
+            client.is_waited_for = bool(client.answers)
             self._supervisor.unwatch(number)
-            del self._clients[number]
-            client.close()
-            return
-        while b"\n" in pending:
-            line, _, rest = bytes(pending).partition(b"\n")
-            pending[:] = rest
-            with contextlib.suppress(OSError):
-                client.sendall(msgspec.json.encode(self._do(line)) + b"\n")
+            ready = self._serve if client.is_waited_for else self._read
+            self._supervisor.watch(number, lambda: ready(number), to_write=client.is_waited_for)
+        return not client.answers
+
+    def _drop(self, number: int) -> None:
+        self._supervisor.unwatch(number)
+        self._clients.pop(number).socket.close()
 
     def _do(self, line: bytes) -> dict[str, Any]:
         try:
@@ -109,7 +155,7 @@ class Control:
             return {"ok": True, **self._act(order)}
         except VsmmuError as error:
             return {"ok": False, "error": str(error)}
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             return {"ok": False, "error": f"not understood: {error}"}
         except OSError as error:
             return {"ok": False, "error": str(error)}

@@ -2,8 +2,9 @@
 """Emulated open files: which descriptors of the program are ours, and when the last one is closed.
 
 An emulated device file is an ordinary one of the kernel's: ``/dev/zero`` for iommufd (it can be mapped) and
-``/dev/null`` for vfio devices, bind-mounted under the name that the program opens. So opening, duplicating,
-passing and inheriting descriptors needs no emulation, and costs nothing. What tells such open files apart is
+``/dev/null`` for vfio devices, made anew under the name that the program opens, or bind-mounted where that is
+not permitted. So opening, duplicating, passing and inheriting descriptors needs no emulation, and costs
+nothing. What tells such open files apart is
 an open file description lock (fcntl(2), F_OFD_SETLK) on a byte that no other has: it goes wherever the
 descriptor goes, /proc/PID/fdinfo shows it, and the kernel removes it with the last descriptor.
 """
@@ -49,10 +50,12 @@ class OpenFile(NamedTuple):
 
     :param token: the byte that it holds the lock on.
     :param node: ``iommu``, or the name of a vfio device such as ``vfio0``.
+    :param inode: device and number of the file that is locked.
     """
 
     token: int
     node: str
+    inode: tuple[int, int]
 
 
 class OpenFiles:
@@ -60,12 +63,13 @@ class OpenFiles:
 
     def __init__(self) -> None:
         self._files: dict[int, OpenFile] = {}
-        # Other programs may lock bytes of the same two files, though hardly these.
+        # Where the files are the host's own, other programs may lock bytes of them, though hardly these.
         self._next = secrets.randbits(61)
-        self._probes = {
-            "iommu": os.open(IOMMU_STAND_IN, os.O_RDWR | os.O_CLOEXEC),
-            "vfio": os.open(VFIO_STAND_IN, os.O_RDWR | os.O_CLOEXEC),
+        self._numbers = {
+            kind: os.stat(path).st_rdev  # noqa: PTH116
+            for kind, path in (("iommu", IOMMU_STAND_IN), ("vfio", VFIO_STAND_IN))
         }
+        self._probes: dict[tuple[int, int], int] = {}
 
     def close(self) -> None:
         """Let go of the stand-ins."""
@@ -114,23 +118,33 @@ class OpenFiles:
         node = match[1].rpartition("/")[2]
         ours = duplicate(pid, descriptor)
         try:
-            if os.fstat(ours).st_rdev != os.fstat(self._probe(node)).st_rdev:
+            found = os.fstat(ours)
+            if found.st_rdev != self._numbers["iommu" if node == "iommu" else "vfio"]:
                 return None
-            file = OpenFile(self._next, node)
+            file = OpenFile(self._next, node, (found.st_dev, found.st_ino))
+            if file.inode not in self._probes:
+                self._probes[file.inode] = os.open(f"/proc/self/fd/{ours}", os.O_RDWR | os.O_CLOEXEC)
             _lock(ours, file.token)
+        except OSError as error:
+            raise KernelError(error.errno or errno.EIO) from None
         finally:
             os.close(ours)
         self._next += 1
         self._files[file.token] = file
         return file
 
-    def _probe(self, node: str) -> int:
-        return self._probes["iommu" if node == "iommu" else "vfio"]
-
     def _is_held(self, file: OpenFile) -> bool:
         wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, file.token, 1, 0)
-        found = fcntl.fcntl(self._probe(file.node), _F_OFD_GETLK, wanted)
-        return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
+        kind, _, start, length, _ = _FLOCK.unpack(fcntl.fcntl(self._probes[file.inode], _F_OFD_GETLK, wanted))
+        if kind == fcntl.F_UNLCK or (start, length) == (file.token, 1):
+            return bool(kind != fcntl.F_UNLCK)
+        return _is_listed(file)  # a stranger's lock of more bytes hides it, or is alone
+
+
+def _is_listed(file: OpenFile) -> bool:
+    """Whether /proc/locks has the lock of a file of ours."""
+    with open("/proc/locks", "rb") as locks:  # noqa: PTH123
+        return any(line.split()[-2:] == [b"%d" % file.token] * 2 for line in locks)
 
 
 def duplicate(pid: int, descriptor: int) -> int:
@@ -152,8 +166,11 @@ def duplicate(pid: int, descriptor: int) -> int:
 
 def _leader(thread: int) -> int:
     """The process of a thread: a pidfd is of a process, notifications name threads."""
-    with open(f"/proc/{thread}/status", "rb") as status:  # noqa: PTH123 - on the path of a call
-        match = re.search(rb"^Tgid:\s+(\d+)", status.read(), re.MULTILINE)
+    try:
+        with open(f"/proc/{thread}/status", "rb") as status:  # noqa: PTH123 - on the path of a call
+            match = re.search(rb"^Tgid:\s+(\d+)", status.read(), re.MULTILINE)
+    except OSError:
+        raise KernelError(errno.EBADF) from None
     return int(match[1]) if match else thread
 
 

@@ -8,7 +8,7 @@ drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3-iommufd.c, tegra241_cmdqv_hw_info(); L
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vsmmu.emulate.calls import reserved
 from vsmmu.emulate.errno_error import KernelError
@@ -21,20 +21,29 @@ if TYPE_CHECKING:
 
 __all__ = ["get_hw_info"]
 
+_PIECE: Final = 1 << 16
+#: The kernel has no such bound; structures of this kind have less than a page.
+_MOST_CLEARED: Final = 16 << 20
+
 
 def get_hw_info(context: Context, argument: Any, caller: Caller) -> None:
     """Fill ``argument`` and the buffer that it points to.
 
-    :raise KernelError: EOPNOTSUPP, ENOENT, EFAULT.
+    :raise KernelError: EOPNOTSUPP, ENOENT, EFAULT; ENOMEM for a buffer of more than 16 MiB.
     """
     if argument.flags & ~uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE or reserved(argument):
         raise KernelError(errno.EOPNOTSUPP)
     wanted = argument.in_data_type if argument.flags & uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE else 0
     device = context.get(argument.dev_id, DeviceObject)
     kind, data = _data(device.smmu, wanted)
-    # A short buffer gets the beginning, a long one is filled with zeros.
-    if argument.data_len:
-        caller.memory.write(argument.data_uptr, data[: argument.data_len].ljust(argument.data_len, b"\0"))
+    # A short buffer gets the beginning, a long one is filled with zeros: a piece at a time, and no further
+    # than anybody needs, for the calls of others wait meanwhile.
+    if argument.data_len > _MOST_CLEARED:
+        raise KernelError(errno.ENOMEM)
+    caller.memory.write(argument.data_uptr, data[: argument.data_len])
+    for place in range(len(data), argument.data_len, _PIECE):
+        piece = min(_PIECE, argument.data_len - place)
+        caller.memory.write(argument.data_uptr + place, bytes(piece))
     argument.data_len = len(data)
     argument.out_data_type = kind
     argument.out_max_pasid_log2 = device.function.pasid_log2

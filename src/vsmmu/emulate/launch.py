@@ -101,7 +101,7 @@ def _prepare(machine: seccomp.Architecture, lay_over: Callable[[], None]) -> int
             next="run as root; in a container, allow mounts (CAP_SYS_ADMIN)",
         ) from None
     try:
-        return seccomp.install(machine)
+        return seccomp.install(machine, seccomp.filter_program(machine))
     except OSError as error:
         why = "the program has such a supervisor already" if error.errno == errno.EBUSY else error.strerror
         raise HostLacks(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from vsmmu.emulate.errno_error import KernelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 __all__ = ["Memory", "ProcessMemory"]
@@ -36,12 +37,16 @@ class Memory:
 class ProcessMemory(Memory):
     """The memory of a waiting process, by /proc/PID/mem.
 
+    :param waits: whether it still waits; asked when its memory is open, for until then another process could
+        have got its number (seccomp_unotify(2)).
+
     Opened for one call at a time: a descriptor would go on to mean the old memory after an exec. Unlike the
     kernel's own copies it can write to pages that are mapped read-only.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, waits: Callable[[], bool]) -> None:
         self._pid = pid
+        self._waits = waits
         self._file = -1
 
     def __enter__(self) -> Self:
@@ -60,6 +65,8 @@ class ProcessMemory(Memory):
                 self._file = os.open(f"/proc/{self._pid}/mem", os.O_RDWR | os.O_CLOEXEC)
             except OSError:
                 raise KernelError(errno.EFAULT) from None
+            if not self._waits():
+                raise KernelError(errno.EFAULT)
         return self._file
 
     def read(self, address: int, length: int) -> bytes:

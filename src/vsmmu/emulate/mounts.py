@@ -9,7 +9,9 @@ around it, in which they keep their own ids.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +21,7 @@ from vsmmu.emulate.nodes import EXCLUSIVE, Node
 from vsmmu.errors import HostLacks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Set
 
 __all__ = ["Overlay", "enter_namespace"]
 
@@ -86,7 +88,8 @@ class Overlay:
         """
         for path, node in sorted(nodes.items(), reverse=True):
             if node.kind == "device":
-                libc.umount2(path, libc.MNT_DETACH)
+                with contextlib.suppress(OSError):  # one that was made and not mounted
+                    libc.umount2(path, libc.MNT_DETACH)
             if node.kind == "directory":
                 continue
             Path(path).unlink(missing_ok=True)
@@ -101,7 +104,7 @@ class Overlay:
             if path in EXCLUSIVE:
                 self._mount(path)
             elif not all(_has_place(f"{path}/{name}", nodes) for name in names):
-                self._cover(path)
+                self._cover(path, {f"{path}/{name}" for name in names} & nodes.keys())
         for name in names:
             child = f"{path}/{name}"
             node = nodes.get(child, _DIRECTORY)
@@ -119,8 +122,8 @@ class Overlay:
         libc.mount(_SOURCE, path, "tmpfs", _TMPFS_FLAGS, "mode=755")
         self._devices.add(os.stat(path).st_dev)  # noqa: PTH116
 
-    def _cover(self, path: str) -> None:
-        """Cover a directory of the host with one of ours that shows the same entries."""
+    def _cover(self, path: str, ours: Set[str]) -> None:
+        """Cover a directory of the host with one of ours that shows the same entries, but for ``ours``."""
         before = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with os.scandir(f"/proc/self/fd/{before}") as found:
@@ -128,6 +131,8 @@ class Overlay:
             self._mount(path)
             for entry in entries:
                 target = f"{path}/{entry.name}"
+                if target in ours:
+                    continue
                 if entry.is_symlink():
                     os.symlink(os.readlink(entry.path), target)  # noqa: PTH115, PTH211
                     continue
@@ -154,21 +159,22 @@ def _children(nodes: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _has_place(path: str, nodes: Mapping[str, Node]) -> bool:
-    """Whether an entry can be laid over what the host has under this name."""
-    if nodes.get(path, _DIRECTORY).kind == "directory":
-        return os.path.isdir(path)  # noqa: PTH112
-    return nodes[path].kind == "device" and os.path.lexists(path)
+    """Whether what the host has under this name will do: never for a file, which is to be ours alone."""
+    return nodes.get(path, _DIRECTORY).kind == "directory" and os.path.isdir(path)  # noqa: PTH112
 
 
 def _make(path: str, node: Node) -> None:
     if node.kind == "device":
         stand_in = _STAND_INS[node.content]
         if os.path.lexists(path):
-            if os.stat(path).st_rdev == os.stat(stand_in).st_rdev:  # noqa: PTH116
-                return
-        else:
+            return
+        try:
+            # Nobody else has this file, and can lock it.
+            os.mknod(path, stat.S_IFCHR, os.stat(stand_in).st_rdev)  # noqa: PTH116
+            os.chmod(path, 0o666)  # noqa: PTH101, S103 - as the original
+        except PermissionError:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        libc.mount(stand_in, path, "", libc.MS_BIND)
+            libc.mount(stand_in, path, "", libc.MS_BIND)
     elif os.path.lexists(path):
         return
     elif node.kind == "link":

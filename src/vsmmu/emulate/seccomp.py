@@ -19,8 +19,11 @@ from vsmmu.errors import HostLacks
 __all__ = [
     "ARCHITECTURES",
     "OFFSET_MAGIC",
+    "RET_ALLOW",
+    "RET_USER_NOTIF",
     "Architecture",
     "Notification",
+    "Program",
     "add_fd",
     "answer",
     "architecture",
@@ -63,8 +66,8 @@ OFFSET_MAGIC: Final = 0x5653 << 48
 _SET_MODE_FILTER: Final = 1
 _FLAG_NEW_LISTENER: Final = 1 << 3
 _FLAG_WAIT_KILLABLE_RECV: Final = 1 << 5
-_RET_ALLOW: Final = 0x7FFF0000
-_RET_USER_NOTIF: Final = 0x7FC00000
+RET_ALLOW: Final = 0x7FFF0000
+RET_USER_NOTIF: Final = 0x7FC00000
 _NOTIF_FLAG_CONTINUE: Final = 1
 _NOTIF_FD_SYNC_WAKE_UP: Final = 1
 _IOCTL_NOTIF_RECV: Final = 0xC0502100
@@ -91,6 +94,10 @@ _ADDFD: Final = struct.Struct("=QIIII")
 _O_CLOEXEC: Final = os.O_CLOEXEC
 
 
+#: A filter's lines as (code, jump if true, jump if false, value).
+Program = tuple[tuple[int, int, int, int], ...]
+
+
 class Notification(NamedTuple):
     """A system call that waits for an answer."""
 
@@ -109,7 +116,7 @@ class _Filter(ctypes.Structure):
     )
 
 
-class _Program(ctypes.Structure):
+class _FilterProgram(ctypes.Structure):
     _fields_ = (("len", ctypes.c_uint16), ("filter", ctypes.POINTER(_Filter)))
 
 
@@ -133,8 +140,8 @@ def architecture() -> Architecture:
     return ARCHITECTURES[machine]
 
 
-def filter_program(machine: Architecture) -> tuple[tuple[int, int, int, int], ...]:
-    """The filter as (code, jump if true, jump if false, value).
+def filter_program(machine: Architecture) -> Program:
+    """The filter of an emulation.
 
     Notified are: ioctl of type ``;`` (iommufd and vfio), KVM_SET_DEVICE_ATTR, and pread64 and pwrite64 at the
     offsets of our device regions. Calls of another architecture (32-bit programs) pass.
@@ -154,13 +161,13 @@ def filter_program(machine: Architecture) -> tuple[tuple[int, int, int, int], ..
             ("offset", _LOAD, _HIGH_OF_ARG3, "", ""),
             ("", _AND, 0xFFFF0000, "", ""),
             ("", _EQUAL, OFFSET_MAGIC >> 32, "notify", ""),
-            ("allow", _RETURN, _RET_ALLOW, "", ""),
-            ("notify", _RETURN, _RET_USER_NOTIF, "", ""),
+            ("allow", _RETURN, RET_ALLOW, "", ""),
+            ("notify", _RETURN, RET_USER_NOTIF, "", ""),
         )
     )
 
 
-def _assemble(lines: tuple[tuple[str, int, int, str, str], ...]) -> tuple[tuple[int, int, int, int], ...]:
+def _assemble(lines: tuple[tuple[str, int, int, str, str], ...]) -> Program:
     """Turn (label, code, value, target if true, target if false) into jumps; no target is the next line."""
     at = {label: index for index, (label, *_) in enumerate(lines) if label}
     return tuple(
@@ -169,8 +176,8 @@ def _assemble(lines: tuple[tuple[str, int, int, str, str], ...]) -> tuple[tuple[
     )
 
 
-def install(machine: Architecture) -> int:
-    """Install the filter for this process and all that it will start; returns the listener.
+def install(machine: Architecture, lines: Program) -> int:
+    """Install a filter for this process and all that it will start; returns the listener.
 
     Privileges cannot be gained from here on (no_new_privs): a set-user-id program must not trust answers that
     somebody else makes up.
@@ -180,8 +187,7 @@ def install(machine: Architecture) -> int:
     """
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         _raise()
-    lines = filter_program(machine)
-    program = _Program(len(lines), (_Filter * len(lines))(*(_Filter(*line) for line in lines)))
+    program = _FilterProgram(len(lines), (_Filter * len(lines))(*(_Filter(*line) for line in lines)))
     for flags in (_FLAG_NEW_LISTENER | _FLAG_WAIT_KILLABLE_RECV, _FLAG_NEW_LISTENER):
         listener = _libc.syscall(machine.seccomp, _SET_MODE_FILTER, flags, ctypes.byref(program))
         if listener >= 0:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.emulate import iommufd, seccomp, vfio
 from vsmmu.emulate.calls import Caller, CallRecord
+from vsmmu.emulate.complaints import Complaints
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.files import OpenFiles
 from vsmmu.emulate.kvm import KvmFiles
@@ -48,6 +49,7 @@ class Supervisor:
         self._faults = faults
         self._trace = trace
         self._files = OpenFiles()
+        self._complaints = Complaints()
         self._kvm = KvmFiles()
         self._contexts: dict[int, Context] = {}
         self._devices: dict[int, vfio.DeviceFile] = {}
@@ -66,9 +68,9 @@ class Supervisor:
             context.close()
         self._files.close()
 
-    def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
-        """Call ``ready`` whenever ``descriptor`` can be read."""
-        self._poll.register(descriptor, select.POLLIN)
+    def watch(self, descriptor: int, ready: Callable[[], None], *, to_write: bool = False) -> None:
+        """Call ``ready`` whenever ``descriptor`` can be read, or only when it can be written to."""
+        self._poll.register(descriptor, select.POLLOUT if to_write else select.POLLIN)
         self._watched[descriptor] = ready
 
     def unwatch(self, descriptor: int) -> None:
@@ -81,13 +83,19 @@ class Supervisor:
         while True:
             for descriptor, events in self._poll.poll():
                 if descriptor in self._watched:
-                    self._watched[descriptor]()
+                    self._serve_other(self._watched[descriptor])
                 elif descriptor != self._listener:
                     continue
                 elif events & select.POLLIN:
                     self._serve()
                 elif events & (select.POLLHUP | select.POLLERR):
                     return
+
+    def _serve_other(self, ready: Callable[[], None]) -> None:
+        try:
+            ready()
+        except Exception as mistake:  # of ours: a control client must not take the program its host
+            self._complaints.own_failure("on the control socket", mistake)
 
     def _serve(self) -> None:
         notification = seccomp.receive(self._listener)
@@ -96,14 +104,13 @@ class Supervisor:
         began, record = time.monotonic(), CallRecord()
         descriptor = _signed(notification.arguments[0])
         try:
-            with ProcessMemory(notification.pid) as memory:
+            with ProcessMemory(notification.pid, lambda: self._waits(notification)) as memory:
                 value = self._answer(notification, descriptor, memory, record)
         except KernelError as failed:
             value, error = -1, failed.number
-        except Exception:
-            # A mistake of ours must not let the program wait for ever.
-            seccomp.answer(self._listener, notification.id, -1, errno.EIO)
-            raise
+        except Exception as mistake:  # of ours: the program must not wait for ever, nor lose its host
+            self._complaints.own_failure(f"a call ({record.name or 'unknown'})", mistake)
+            value, error = -1, errno.EIO
         else:
             error = 0
         if value is None:
@@ -112,6 +119,9 @@ class Supervisor:
         seccomp.answer(self._listener, notification.id, 0 if error else value, error)
         if self._trace is not None:
             self._trace.call(notification.pid, descriptor, record, value, error, began)
+
+    def _waits(self, notification: Notification) -> bool:
+        return seccomp.still_waiting(self._listener, notification.id)
 
     def _answer(
         self, notification: Notification, descriptor: int, memory: ProcessMemory, record: CallRecord

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,21 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from vsmmu.emulate.calls import CallRecord
+    from vsmmu.emulate.complaints import Complaints
 
 __all__ = ["Trace"]
 
 
 class Trace:
-    """Writes to a file, a line at a time."""
+    """Writes to a file, a line at a time; one that cannot be written ends, and the program goes on.
 
-    def __init__(self, file: BinaryIO) -> None:
+    :param complaints: told when that happens.
+    """
+
+    def __init__(self, file: BinaryIO, complaints: Complaints) -> None:
         self._file = file
+        self._complaints = complaints
+        self._lost = False
         self._start = time.monotonic()
 
     def call(
@@ -49,8 +56,15 @@ class Trace:
 
     def close(self) -> None:
         """End the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(msgspec.json.encode(line) + b"\n")
-        self._file.flush()
+        if self._lost:
+            return
+        try:
+            self._file.write(msgspec.json.encode(line) + b"\n")
+            self._file.flush()
+        except OSError as error:
+            self._lost = True
+            self._complaints.trace_lost(error)

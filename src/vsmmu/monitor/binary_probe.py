@@ -9,7 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 from vsmmu.errors import HostLacks, VsmmuError
-from vsmmu.host.files import write_whole
+from vsmmu.host.whole_file import write_whole
 from vsmmu.monitor.qmp import CommandFailed, Monitor
 from vsmmu.qemu.installed import Installed
 

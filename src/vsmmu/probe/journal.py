@@ -113,7 +113,9 @@ class Journal:
 
         :raise VsmmuError: as :meth:`undo`; ``cannot-tell``, if what is there could not be looked at.
         """
-        for step in reversed(steps):
+        # Twice: where there is nothing to undo it does nothing, and a link or function that was not found the
+        # first time (ENOENT) would be left with the wrong driver, and without a journal.
+        for step in [*reversed(steps), *reversed(steps)]:
             try:
                 step.undo(writer)
             except OSError as error:

@@ -132,6 +132,86 @@ def wait_for_function() -> object:
             hw_info.get_hw_info(context, number).type]  # fmt: skip
 
 
+def large_buffer(length: str) -> object:
+    """A buffer much longer than the answer: what is behind it is cleared, or the call refused."""
+    import ctypes
+
+    from vsmmu.uapi.ioctl import ioctl
+
+    context, device = opened()
+    number = vfio.bind_iommufd(device, context)
+    room = ctypes.create_string_buffer(b"x" * (1 << 20), 1 << 20)
+    argument = hw_info.iommu_hw_info(dev_id=number, data_len=int(length), data_uptr=ctypes.addressof(room))
+    argument.size = ctypes.sizeof(argument)
+    found = answer(ioctl, context, hw_info.IOMMU_GET_HW_INFO, argument)
+    return [found, room.raw.count(b"x"), room.raw[8:12].hex()]
+
+
+def beside_hostile_ones() -> object:
+    """Children that are killed in the middle of calls, close what they use, and pass nonsense."""
+    import fcntl
+
+    children = []
+    for kind in range(3):
+        child = os.fork()
+        if not child:
+            os.setpgid(0, 0)
+            _be_hostile(kind, fcntl.ioctl)
+        children.append(child)
+    context, device = opened()
+    number = vfio.bind_iommufd(device, context)
+    good = 0
+    for _ in range(300):
+        good += len(hw_info.get_hw_info(context, number).data) > 0
+    for child in children:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return good
+
+
+def _be_hostile(kind: int, ioctl: object) -> None:
+    context, device = opened("0002:01:00.0")
+    while True:
+        if kind == 0:
+            grandchild = os.fork()
+            if not grandchild:
+                while True:
+                    answer(hw_info.get_hw_info, context, 1)
+            time.sleep(0.02)
+            os.kill(grandchild, signal.SIGKILL)
+            os.waitpid(grandchild, 0)
+        elif kind == 1:
+            for number in range(0x3B00, 0x3C00):
+                answer(ioctl, context, number, b"\xff" * 64)
+                answer(ioctl, device, number, b"\xff" * 64)
+                answer(ioctl, device, number, b"")
+        else:
+            thread = threading.Thread(target=answer, args=(vfio.bind_iommufd, device, context))
+            thread.start()
+            answer(os.close, context)
+            thread.join()
+            context = os.open("/dev/iommu", os.O_RDWR)
+
+
+def hw_info_then_info() -> object:
+    context, device = opened()
+    number = vfio.bind_iommufd(device, context)
+    first = answer(hw_info.get_hw_info, context, number)
+    return [first, "ok" if vfio.device_get_info(device) else ""]
+
+
+def wait_for_line() -> object:
+    """Calls after each of two lines."""
+    print(json.dumps("ready"), flush=True)
+    context, device = opened()
+    number = vfio.bind_iommufd(device, context)
+    sys.stdin.readline()
+    hw_info.get_hw_info(context, number)
+    print(json.dumps(["ok"]), flush=True)
+    sys.stdin.readline()
+    return hw_info.get_hw_info(context, number).type
+
+
 def mounts() -> object:
     return Path("/proc/self/mounts").read_text(encoding="utf-8").count("vsmmu-emulate")
 

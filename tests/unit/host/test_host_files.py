@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from vsmmu.errors import HostLacks, InputRefused
 from vsmmu.host.builtin import builtin_host
-from vsmmu.host.files import decode_host, encode_host, save_bytes, write_whole
+from vsmmu.host.files import decode_host, encode_host, save_bytes
+from vsmmu.host.whole_file import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,7 +211,7 @@ def test_as_root_nothing_of_dev_is_replaced(tmp_path: Path, target: str, status:
 
 def write_and_die(path: Path) -> None:
     script = (
-        "import os, signal, sys; from vsmmu.host.files import write_whole\n"
+        "import os, signal, sys; from vsmmu.host.whole_file import write_whole\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "write_whole(sys.argv[1], b'half')"
     )
@@ -353,3 +354,25 @@ def test_names_have_no_controls_and_one_direction(member: str, mark: str, around
 def test_builtin_hosts_have_fit_names() -> None:
     host = builtin_host("gb200")
     assert decode_host(encode_host(host), "x") == host
+
+
+def test_a_link_that_cannot_be_read_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "target").write_bytes(b"old")
+
+    def refuse(_path: str) -> str:
+        raise OSError(errno.EIO, "x")
+
+    monkeypatch.setattr("os.readlink", refuse)
+    with pytest.raises(OSError, match="x"):
+        write_whole(str(tmp_path / "link"), b"new")
+    monkeypatch.undo()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"old"
+
+
+def test_links_without_end(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match="symbolic links"):
+        write_whole(str(tmp_path / "a"), b"new")

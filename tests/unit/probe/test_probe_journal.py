@@ -341,3 +341,37 @@ def test_what_cannot_be_told_is_no_reason_to_take_a_function(
     else:
         pytest.fail("it never came to an end")
     assert nth > 50
+
+
+@pytest.mark.parametrize("nth", range(1, 12))
+def test_a_link_or_function_that_is_missed_once_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    fake = host(tmp_path)
+    before = state(fake)
+    writer = FakeWriter(fake)
+    journal = Journal(f"{tmp_path}/run/vsmmu/journal")
+    for step in STEPS:
+        journal.record(step)
+        step.apply(writer)
+    asked = 0
+
+    def missed(really: Callable[..., object]) -> Callable[..., object]:
+        def call(path: str, *more: object, **options: object) -> object:
+            nonlocal asked
+            asked += NIC in str(path)
+            if asked == nth and NIC in str(path):
+                raise FileNotFoundError(errno.ENOENT, "x", path)
+            return really(path, *more, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("readlink", "stat"):
+            patch.setattr(os, name, missed(getattr(os, name)))
+        try:
+            journal.undo(writer)
+        except VsmmuError:
+            assert journal.pending()
+    journal.undo(writer)
+    assert state(fake) == before
