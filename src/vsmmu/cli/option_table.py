@@ -204,6 +204,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("--for", ("compare",),
            "Ask which hosts can run this VM (a QEMU command line or domain XML).", "path", metavar="VM",
            name="vm"),
+    Option("--answer", ("compare",),
+           "With -o hosts: which hosts to list, by what is known of the VM there; starts if not given. "
+           "Repeatable.", "choice", choices=("starts", "unknown", "refused", "absent"), multiple=True,
+           name="answers"),
     Option("--all", ("compare",), "Show the fields that are identical, too.", "flag", name="every"),
     Option("--assume-safe", ("compare",), "Accept hosts on which it starts as far as is known.", "flag"),
     Option("--assume-safe", ("baseline",),
