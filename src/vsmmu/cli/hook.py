@@ -51,9 +51,11 @@ def _run(arguments: list[str]) -> int:
 
 def _mutate(arguments: list[str]) -> bytes:
     from vsmmu.kubevirt.hook import mutate, passed_through, too_late
-    from vsmmu.kubevirt.settings import from_environment
+    from vsmmu.kubevirt.settings import from_environment, unknown_variables
 
     given = _parse(arguments)
+    for line in unknown_variables(os.environ):
+        console.remark(line, "warning")
     settings = from_environment(os.environ)
     signal.signal(signal.SIGALRM, _too_late)
     try:

@@ -61,7 +61,7 @@ def command(question: Question, diff: bool, output: str) -> int:
     if diff:
         from vsmmu.cli.diff import difference
 
-        console.raw(difference(inputs.vm, edited))
+        console.difference(difference(inputs.vm, edited))
         return 1 if _changed(inputs.vm, edited) else 0
     _print(edited, nul=output == "nul")
     return 0
