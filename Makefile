@@ -17,7 +17,7 @@ export VSMMU_LAB_KERNEL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system conformance mutate run test test-fast test-lab test-wheel lab bench docs docs-update regenerate schemas lock dist deb coverage clean
+.PHONY: help venv system conformance mutate run test test-fast test-lab test-wheel lab bench docs docs-update regenerate man schemas lock dist deb coverage clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -91,6 +91,10 @@ docs-update: venv ## run the examples in README.md and docs/ and write down what
 regenerate: venv ## write golden files, generated documents and schemas anew; look at the difference
 	-VSMMU_REGENERATE=1 $(PYTEST) -q $(PARALLEL) -m "not lab"
 	git status --short
+
+man: venv ## write the man pages anew, in packaging/man (man -l packaging/man/vsmmu.1)
+	VSMMU_REGENERATE=1 $(PYTEST) -q tests/docs/test_docs_reference.py -k generated
+	git status --short packaging/man
 
 schemas: venv ## write the JSON Schemas and the generated pages of the reference
 	VSMMU_REGENERATE=1 $(PYTEST) -q tests/docs/test_docs_reference.py -k generated

@@ -46,7 +46,7 @@ CASES = {
     "a built-in host": ("show --host builtin:qemu\t", ["show", "--host", "builtin:qemu-virt"]),
     "a built-in host, from the colon on": ("compare builtin:th\t", ["compare", "builtin:thunderx2"]),
     "half of what stands before the colon": (
-        "compare live buil\tth\t",
+        "compare live b\tth\t",
         ["compare", "live", "builtin:thunderx2"],
     ),
     "an option's value behind =": ("show --host=builtin:qemu\t", ["show", "--host=builtin:qemu-virt"]),
