@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from vsmmu.fleet.capability import KEYS
 from vsmmu.picture.host import host_box
-from vsmmu.picture.svg import svg
+from vsmmu.picture.svg import STYLE, svg
 from vsmmu.smmuv3.fields import FIELDS
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
@@ -54,7 +54,8 @@ def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = _part(environment, "report.css"), _part(environment, "report.js")
+    style = Markup(STYLE) + _part(environment, "report.css")  # noqa: S704 - our own rules
+    script = _part(environment, "report.js")
     return environment.get_template("report.html.j2").render(
         report=report,
         properties=[entry.name for entry in REGISTER_PROPERTIES],
@@ -98,5 +99,5 @@ def _hash(text: str) -> str:
 
 def _picture(host: Host) -> Markup:
     """The host as inline SVG; :func:`svg` escapes every text that it draws."""
-    document = svg(host_box(host), f"{host.name}: SMMUs and the functions behind them")
+    document = svg(host_box(host), f"{host.name}: SMMUs and the functions behind them", alone=False)
     return Markup(document.partition("?>\n")[2])  # noqa: S704 - see above

@@ -57,6 +57,8 @@ _VARIABLES: Final = (
     "VSMMU_TIMEOUT",
     "VSMMU_DEBUG",
 )
+#: What says something to other verbs.
+_OF_OTHERS: Final = ("VSMMU_RUN_DIR", "VSMMU_LAB_CACHE", "VSMMU_LAB_KERNEL", "VSMMU_LAB_MIRROR")
 
 
 class HookSettings(NamedTuple):
@@ -153,8 +155,9 @@ def from_environment(environment: Mapping[str, str]) -> HookSettings:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """A remark on each variable that is named as ours are and says nothing to the hook."""
-    strange = sorted(name for name in environment if name.startswith("VSMMU_") and name not in _VARIABLES)
+    """A remark on each variable that is named as ours are and says nothing to any part of vsmmu."""
+    known = (*_VARIABLES, *_OF_OTHERS)
+    strange = sorted(name for name in environment if name.startswith("VSMMU_") and name not in known)
     if not strange:
         return
     from difflib import get_close_matches
