@@ -17,7 +17,7 @@ export VSMMU_LAB_KERNEL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system conformance mutate sweep fuzz run test test-fast test-lab test-wheel lab bench docs docs-update regenerate schemas lock dist deb coverage clean
+.PHONY: help venv system conformance mutate sweep fuzz run test test-fast test-lab test-cluster test-wheel lab bench docs docs-update regenerate man schemas lock dist deb coverage clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -47,6 +47,12 @@ test-fast: venv ## every test that needs no lab
 
 test-lab: venv lab ## only the lab suite: a real arm64 kernel in QEMU
 	$(PYTEST) -m lab
+
+# kubernetes-validate brings 22 MB of schemas, so it lives outside .venv and the lock, as cosmic-ray does.
+test-cluster: venv ## manifests and NodeFeatures in a real API server: built from Debian's packages, kept in the lab's cache
+	@[ -x build/cluster/bin/kubernetes-validate ] || { python3 -m venv build/cluster && \
+		build/cluster/bin/pip install -qq kubernetes-validate==1.37.0; } || echo "no kubernetes-validate: its tests will say so"
+	VSMMU_CLUSTER=1 $(PYTEST) -n 0 tests/cluster
 
 test-wheel: venv ## only the locks, and the wheel on each supported Python that is here; says which are not
 	$(PYTEST) tests/install
@@ -104,6 +110,10 @@ docs-update: venv ## run the examples in README.md and docs/ and write down what
 regenerate: venv ## write golden files, generated documents and schemas anew; look at the difference
 	-VSMMU_REGENERATE=1 $(PYTEST) -q $(PARALLEL) -m "not lab"
 	git status --short
+
+man: venv ## write the man pages anew, in packaging/man (man -l packaging/man/vsmmu.1)
+	VSMMU_REGENERATE=1 $(PYTEST) -q tests/docs/test_docs_reference.py -k generated
+	git status --short packaging/man
 
 schemas: venv ## write the JSON Schemas and the generated pages of the reference
 	VSMMU_REGENERATE=1 $(PYTEST) -q tests/docs/test_docs_reference.py -k generated

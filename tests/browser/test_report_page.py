@@ -221,10 +221,23 @@ def _luminance(color: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("name", ["ink", "soft", "good", "bad", "link"])
-@pytest.mark.parametrize("ground", ["#ffffff", "ground", "#fff3c4"])
-def test_text_stands_out_from_its_ground(name: str, ground: str) -> None:
+def schemes() -> dict[str, dict[str, str]]:
+    """The colours of the light scheme, and those of the dark one, by variable."""
+    light, dark = re.findall(r":root \{([^}]*)\}", CSS.read_text(encoding="utf-8"))
+    found = {"light": dict(re.findall(r"--(\w+): (#\w+)", light))}
+    return {**found, "dark": found["light"] | dict(re.findall(r"--(\w+): (#\w+)", dark))}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["ink", "soft", "good", "bad", "open", "link"])
+@pytest.mark.parametrize("ground", ["page", "ground", "mark"])
+def test_text_stands_out_from_its_ground(scheme: str, name: str, ground: str) -> None:
     """WCAG 2.2, 1.4.3: at least 4.5 to 1."""
-    colors = dict(re.findall(r"--(\w+): (#\w+)", CSS.read_text(encoding="utf-8")))
-    light = _luminance(colors.get(ground, ground))
-    assert (light + 0.05) / (_luminance(colors[name]) + 0.05) >= 4.5
+    colours = schemes()[scheme]
+    low, high = sorted((_luminance(colours[ground]), _luminance(colours[name])))
+    assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+def test_no_colour_of_the_page_stands_outside_the_schemes() -> None:
+    rest = re.sub(r":root \{[^}]*\}", "", CSS.read_text(encoding="utf-8"))
+    assert re.findall(r"#[0-9a-f]{3,8}\b(?=[^{}]*;)", rest) == []

@@ -6,19 +6,24 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
+from man import man_pages
 from pages import PAGES
 
 from vsmmu.cli.main import VERBS
+from vsmmu.cli.option_table import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
+MAN = ROOT / "packaging" / "man"
+MAN_PAGES = man_pages()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -28,6 +33,31 @@ def test_generated_page_is_current(name: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8"), "make regenerate"
+
+
+@pytest.mark.parametrize("name", MAN_PAGES)
+def test_man_page_is_current_as_generated(name: str) -> None:
+    path = MAN / name
+    if os.environ.get("VSMMU_REGENERATE"):
+        MAN.mkdir(parents=True, exist_ok=True)
+        path.write_text(MAN_PAGES[name], encoding="utf-8")
+    assert MAN_PAGES[name] == path.read_text(encoding="utf-8"), "make man"
+
+
+def test_there_is_a_man_page_for_each_verb_and_no_other() -> None:
+    expected = {"vsmmu.1", "onDefineDomain.1", *(f"vsmmu-{verb}.1" for verb in VERBS)}
+    assert {path.name for path in MAN.glob("*")} == expected
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="no groff here")
+@pytest.mark.parametrize("name", MAN_PAGES)
+def test_man_page_is_roff_without_a_warning(name: str) -> None:
+    """What man shows: every option and example, on lines of a terminal's width."""
+    command = ["groff", "-man", "-Tutf8", "-P-c", "-P-b", "-P-o", "-P-u", "-ww", MAN / name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    options = {word for row in OPTIONS for word in row.names.split() if f"vsmmu-{row.verbs[0]}.1" == name}
+    assert [word for word in options if word.startswith("-") and word not in done.stdout] == []
 
 
 def test_every_verb_is_in_the_command_line_page() -> None:

@@ -84,23 +84,25 @@ def _pool(pool: PoolBaseline, qemu: str) -> Iterator[console.Line]:
     from vsmmu.smmuv3.properties import PROPERTIES
 
     title = f"pool {pool.pool}: " if pool.pool else ""
-    yield f"{title}{_hosts(pool.hosts)} of {_plural(len(pool.classes), 'class', 'classes')}, QEMU {qemu}"
+    kinds = _plural(len(pool.classes), "class", "classes")
+    yield f"{title}{_hosts(pool.hosts)} of {kinds}, QEMU {qemu}: {pool.answers.spell()}"
     if pool.values:
-        lost = sum(entry.hosts for entry in pool.left_out)
-        where = f"all but {_hosts(lost)}" if lost else "all of them"
-        yield "  ", console.Styled(pool.device, "title"), f" holds on {where}"
+        lost = sum(entry.hosts for entry in pool.left_out if entry.answer != "absent")
+        whose = f"all but {_hosts(lost)} are" if lost else "all of them are" if pool.hosts > 1 else "it is"
+        yield "  ", console.Styled(pool.device, "title"), f" is the most that {whose} known to offer"
     else:
         yield "  no values hold: on none of them would a VM with written values start"
     for step in pool.steps:
         if PROPERTIES[step.property].source:
             yield f"  {_step(step)}"
-    for entry in pool.left_out:
+    for entry in (entry for entry in pool.left_out if entry.answer != "absent"):
         yield f"  left out: {_hosts(entry.hosts)} {_names(entry.names, entry.hosts)}: {entry.reason}"
         yield f"    class {entry.kind} [{entry.code}]"
     unproven = sum(entry.hosts for entry in pool.unproven)
     if unproven:
         needs = dict.fromkeys(need for entry in pool.unproven for need in entry.needs)
-        yield f"  not proven on {_hosts(unproven)}, where this is not known: {', '.join(needs)}"
+        names = tuple(name for entry in pool.unproven for name in entry.names)
+        yield f"  to probe: {_hosts(unproven)} {_names(names, unproven)}; not known there: {', '.join(needs)}"
 
 
 def _step(step: DriftStep) -> str:

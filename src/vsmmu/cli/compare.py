@@ -14,7 +14,8 @@ from vsmmu.cli.options import parameters
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.fleet.documents import ComparisonDocument, PlacementDocument
+    from vsmmu.errors import UsageError
+    from vsmmu.fleet.documents import Answer, ComparisonDocument, PlacementDocument
     from vsmmu.fleet.records import Record, RecordReader
     from vsmmu.machine.model import Machine
     from vsmmu.qemu.versions import Qemu
@@ -27,6 +28,7 @@ Examples:
   vsmmu compare monday/node7.json friday/node7.json           what changed on node7
   vsmmu compare --for vm.sh facts/                 which hosts can run this VM?
   vsmmu compare --for vm.sh -o hosts hosts.jsonl | sort
+  vsmmu compare --for vm.sh -o hosts --answer unknown hosts.jsonl    which hosts to probe
 """
 _COLOURS: Final[dict[str, console.Meaning]] = {
     "identical": "good",
@@ -38,25 +40,47 @@ _COLOURS: Final[dict[str, console.Meaning]] = {
 
 @click.command("compare", epilog=_EXAMPLES)
 @parameters("compare", FleetQuestion)
-def command(question: FleetQuestion, vm: str | None, every: bool, assume_safe: bool, output: str) -> int:
+def command(
+    question: FleetQuestion,
+    vm: str | None,
+    answers: tuple[Answer, ...],
+    every: bool,
+    assume_safe: bool,
+    output: str,
+) -> int:
     """Compare two hosts, A with B, or with --for a VM with many hosts.
 
     B is identical to A, a superset of it, or incompatible: some VM that runs on A fails on B. If A and B are
     two states of the same host, every change is listed. Exit status 0 if what runs on A runs on B (with
-    --for: if every host can run the VM), 1 if not or if it is not known.
+    --for: if every host can run the VM that has the --device), 1 if not or if it is not known.
     """
     from vsmmu.api import read_vm_file
     from vsmmu.cli.hosts import read_qemu
 
+    if answers and (vm is None or output != "hosts"):
+        raise _without_hosts()
     qemu = read_qemu(question.qemu)
     if vm is not None:
-        return _place(question, read_vm_file(vm).machine(), vm, qemu, output, assume_safe=assume_safe)
+        good: tuple[Answer, ...] = ("starts", "unknown") if assume_safe else ("starts",)
+        listed = answers or good
+        return _place(question, read_vm_file(vm).machine(), vm, qemu, output, good=good, listed=listed)
     document = _compare(question, qemu, output)
     if output == "json":
         console.answer(document)
     else:
         console.say(*_comparison(document, every=every))
     return 0 if document.verdict in ("identical", "superset") else 1
+
+
+def _without_hosts() -> UsageError:
+    from vsmmu.errors import UsageError
+
+    return UsageError(
+        "answer-without-hosts",
+        "--answer says which hosts to list",
+        why="there is no list without --for and -o hosts",
+        next="vsmmu compare --for VM -o hosts --answer unknown HOST...",
+    )
 
 
 def _compare(question: FleetQuestion, qemu: Qemu, output: str) -> ComparisonDocument:
@@ -109,7 +133,14 @@ def _smmus(names: tuple[str, ...]) -> str:
 
 
 def _place(
-    question: FleetQuestion, machine: Machine, vm: str, qemu: Qemu, output: str, *, assume_safe: bool
+    question: FleetQuestion,
+    machine: Machine,
+    vm: str,
+    qemu: Qemu,
+    output: str,
+    *,
+    good: tuple[Answer, ...],
+    listed: tuple[Answer, ...],
 ) -> int:
     from vsmmu.cli.fleet_inputs import report_rejects, take_census
     from vsmmu.fleet.census import Census, pool_key
@@ -119,25 +150,27 @@ def _place(
 
     reader = RecordReader(parse_selection(question.device))
     census = Census(pool_key(question.pool), latest=question.latest)
-    note = _Printer(reader, machine, qemu, assume_safe=assume_safe) if output == "hosts" else None
+    note = _Printer(reader, machine, qemu, listed) if output == "hosts" else None
     take_census(reader, census, question.hosts, strict=question.strict, pool=question.pool, note=note)
     report_rejects(census)
-    document = placement(machine, vm, census, reader.classes, qemu, assume_safe=assume_safe)
+    document = placement(machine, vm, census, reader.classes, qemu, good)
     if output == "json":
         console.answer(document)
     elif output == "text":
         console.say(*_placement(document))
-    return 0 if document.fitting == document.hosts else 1
+    return 0 if 0 < document.fitting == document.answers.asked else 1
 
 
 class _Printer:
-    """Print the name of each host that can run the VM, as it is read."""
+    """Print the name of each host on which the VM has one of these answers, as it is read."""
 
-    def __init__(self, reader: RecordReader, machine: Machine, qemu: Qemu, *, assume_safe: bool) -> None:
+    def __init__(
+        self, reader: RecordReader, machine: Machine, qemu: Qemu, listed: tuple[Answer, ...]
+    ) -> None:
         self._reader = reader
         self._machine = machine
         self._qemu = qemu
-        self._good = ("starts", "unknown") if assume_safe else ("starts",)
+        self._listed = listed
         self._fits: dict[int, bool] = {}
 
     def __call__(self, record: Record) -> None:
@@ -146,7 +179,7 @@ class _Printer:
             from vsmmu.fleet.fit import fit_of
 
             fit = fit_of(self._machine, self._reader.classes[record.kind], self._qemu)
-            fits = self._fits[record.kind] = fit.answer in self._good
+            fits = self._fits[record.kind] = fit.answer in self._listed
         if fits:
             console.say(record.name)
 
@@ -168,4 +201,5 @@ def _placement(document: PlacementDocument) -> Iterator[str]:
     ]
     yield from table((*(("POOL",) if pools else ()), "CLASS", "HOSTS", "VM", "NAMES", "WHY"), rows)
     yield ""
-    yield f"{document.fitting:,} of {document.hosts:,} hosts can run it, by the model of QEMU {document.qemu}"
+    yield f"{document.hosts:,} hosts, by the model of QEMU {document.qemu}: {document.answers.spell()}"
+    yield f"{document.fitting:,} of {document.answers.asked:,} can run it"

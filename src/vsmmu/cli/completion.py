@@ -22,11 +22,8 @@ Examples:
 @parameters("completion")
 def command(shell: str) -> int:
     """Print the completion script for a shell."""
-    from click.shell_completion import get_completion_class
-
     from vsmmu.cli.main import cli
+    from vsmmu.cli.shells import script
 
-    kind = get_completion_class(shell)
-    assert kind is not None  # noqa: S101 - click has all three
-    console.raw(kind(cli, {}, "vsmmu", "_VSMMU_COMPLETE").source() + "\n")
+    console.raw(script(shell, cli))
     return 0

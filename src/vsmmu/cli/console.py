@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TextIO, get_args
 
 from vsmmu.errors import HostLacks
 
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from vsmmu.diagnostic import Diagnostic
 
 __all__ = [
+    "WHEN",
     "Line",
     "Meaning",
     "ReaderGone",
     "Styled",
+    "When",
     "answer",
     "diagnosis",
+    "difference",
     "finish",
     "raw",
     "remark",
@@ -51,6 +54,14 @@ _SGR: Final[dict[Meaning, str]] = {
     "good": "32",
     "title": "1",
 }
+
+
+#: Where there are colours; *auto*: on terminals.
+When = Literal["auto", "always", "never"]
+WHEN: Final = get_args(When)
+
+#: The first character of a line of a unified diff.
+_DIFFERENCE: Final[dict[str, Meaning]] = {"+": "good", "-": "error", "@": "note"}
 
 
 class Styled(NamedTuple):
@@ -105,6 +116,22 @@ def diagnosis(found: Diagnostic) -> Iterator[Line]:
         yield from (f"  {line}" for line in found.why.split("\n"))
     if found.next:
         yield f"  next: {found.next}"
+
+
+def difference(text: str) -> None:
+    """Print a unified diff to stdout: in colours line by line, where they are wanted, else byte for byte."""
+    if sys.stdout is None or not _coloured(sys.stdout):
+        raw(text)
+    else:
+        say(*(_difference_line(line) for line in text.splitlines()))
+
+
+def _difference_line(line: str) -> Line:
+    shown = line.expandtabs()
+    if line.startswith(("---", "+++")):
+        return Styled(shown, "title")
+    meaning = _DIFFERENCE.get(line[:1])
+    return shown if meaning is None else Styled(shown, meaning)
 
 
 def answer(document: object) -> None:
@@ -165,14 +192,16 @@ def _unwritten(why: str) -> HostLacks:
     )
 
 
-def use_colour(allowed: bool) -> None:
-    """Allow colours on terminals, or none anywhere (``-o json``)."""
-    _ALLOWED[0] = allowed
+def use_colour(when: When) -> None:
+    """Colour what goes to terminals, everything, or nothing (``-o json``)."""
+    _WHEN[0] = when
 
 
 def _coloured(stream: TextIO) -> bool:
+    if _WHEN[0] != "auto":
+        return _WHEN[0] == "always"
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return _ALLOWED[0] and not plain and stream.isatty()
+    return not plain and stream.isatty()
 
 
 def _write(stream: TextIO, lines: tuple[Line, ...]) -> None:
@@ -192,4 +221,4 @@ def _spelled(line: Line, *, coloured: bool) -> str:
     return f"\x1b[{_SGR[line.meaning]}m{text}\x1b[0m" if coloured else text
 
 
-_ALLOWED: Final = [True]
+_WHEN: Final[list[When]] = ["auto"]

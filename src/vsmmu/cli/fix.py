@@ -70,7 +70,7 @@ def command(
     for note in mending.notes:
         console.remark(f"note: {note}", "note")
     if diff:
-        console.raw("".join(_hunks(mending)))
+        console.difference("".join(_hunks(mending)))
     else:
         _print(mending, written=bool(file))
     return 0 if startable else 1

@@ -63,7 +63,7 @@ def take_census(
     """Read every record of every source into ``census``.
 
     :param pool: the label by which ``census`` groups.
-    :param note: called with each record that was counted.
+    :param note: called with each record that counts; if later ones can take its place, at the end.
     :raise UsageError: ``no-such-pool``: no host has it.
     :raise InputRefused: ``no-records``; with ``strict`` whatever is wrong with the first wrong record.
     :raise HostLacks: a source that was named does not exist.
@@ -71,16 +71,24 @@ def take_census(
     from vsmmu.fleet.census import check_pool
 
     read, add = reader.read, census.add
+    held: dict[str, Record] = {}
     for data, where, source in _records(hosts, census, strict=strict):
         try:
             record = read(data, where)
-            add(record, source)
+            counts = add(record, source)
         except InputRefused as error:
             if strict or error.code in _FATAL:
                 raise
             census.rejects.add(error)
             continue
-        if note is not None:
+        if note is None or not counts:
+            continue
+        if census.takes_latest:
+            held[record.name] = record
+        else:
+            note(record)
+    if note is not None:
+        for record in held.values():
             note(record)
     if not census.records:
         detail = census.rejects.examples[0] if census.rejects.examples else ""

@@ -19,9 +19,9 @@ from vsmmu.errors import EXIT_OK, UsageError
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["main", "run"]
+__all__ = ["USAGE", "main", "run"]
 
-_USAGE: Final = """\
+USAGE: Final = """\
 usage: onDefineDomain --vmi JSON --domain XML
 
 Prints the domain with the values of its accelerated SMMUv3s fitted to this node; any other domain unchanged.
@@ -45,15 +45,17 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    console.raw(_USAGE if arguments in (["-h"], ["--help"]) else _mutate(arguments))
+    console.raw(USAGE if arguments in (["-h"], ["--help"]) else _mutate(arguments))
     return EXIT_OK
 
 
 def _mutate(arguments: list[str]) -> bytes:
     from vsmmu.kubevirt.hook import mutate, passed_through, too_late
-    from vsmmu.kubevirt.settings import from_environment
+    from vsmmu.kubevirt.settings import from_environment, unknown_variables
 
     given = _parse(arguments)
+    for line in unknown_variables(os.environ):
+        console.remark(line, "warning")
     settings = from_environment(os.environ)
     signal.signal(signal.SIGALRM, _too_late)
     try:
@@ -87,14 +89,14 @@ def _parse(arguments: list[str]) -> dict[str, bytes]:
     for argument in rest:
         name, equals, value = argument.partition("=") if argument.startswith("--") else (argument, "", "")
         if name not in _OPTIONS or name in given:
-            raise UsageError("usage", f"{argument[:40]!r} is not expected", next=_USAGE.partition("\n")[0])
+            raise UsageError("usage", f"{argument[:40]!r} is not expected", next=USAGE.partition("\n")[0])
         text = value if equals else next(rest, None)
         if text is None:
-            raise UsageError("usage", f"{name} needs an argument", next=_USAGE.partition("\n")[0])
+            raise UsageError("usage", f"{name} needs an argument", next=USAGE.partition("\n")[0])
         given[name] = os.fsencode(text)
     for name in _OPTIONS:
         if name not in given:
-            raise UsageError("usage", f"{name} is missing", next=_USAGE.partition("\n")[0])
+            raise UsageError("usage", f"{name} is missing", next=USAGE.partition("\n")[0])
     return given
 
 

@@ -32,7 +32,7 @@ def serve(socket: Path, priority: int, versions: tuple[str, ...]) -> NoReturn:  
     import signal
 
     from vsmmu.errors import HostLacks
-    from vsmmu.kubevirt.settings import from_environment
+    from vsmmu.kubevirt.settings import from_environment, unknown_variables
 
     try:
         from vsmmu.kubevirt.server import HookServer
@@ -43,6 +43,8 @@ def serve(socket: Path, priority: int, versions: tuple[str, ...]) -> NoReturn:  
             why=str(error),
             next="pip install 'vsmmu[kubevirt]'",
         ) from None
+    for line in unknown_variables(os.environ):
+        console.remark(line, "warning")
     server = HookServer(from_environment(os.environ), console.remark, priority)
     server.start(socket)
     for number in (signal.SIGTERM, signal.SIGINT):

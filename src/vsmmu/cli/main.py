@@ -7,6 +7,7 @@ A start of vsmmu lies on the path of a VM's start, so nothing is imported before
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 from typing import Final, NoReturn
@@ -42,8 +43,12 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "lab": ("vsmmu.cli.lab", "An emulated Arm host with a real kernel, to try all of this in."),
     "schema": ("vsmmu.cli.schema", "Print the JSON Schema of an answer."),
     "completion": ("vsmmu.cli.completion", "Print the completion script for a shell."),
+    "version": ("vsmmu.cli.version", "Show the version."),
     "help": ("vsmmu.cli.help", "Show help for a verb."),
 }
+
+#: Set by the shell that asks for completions.
+_COMPLETING: Final = "_VSMMU_COMPLETE"
 
 _EXIT_STATUSES: Final = """\b
 Exit status:
@@ -98,9 +103,14 @@ class _Verbs(click.Group):
     epilog=_EXIT_STATUSES,
     invoke_without_command=True,
 )
-@click.option("--version", is_flag=True, help="Show the version and exit.")
+@click.option("-V", "--version", is_flag=True, help="Show the version and exit.")
+@click.option(
+    "--color",
+    type=click.Choice(console.WHEN),
+    help="Colour what is printed, or not; auto: on terminals, unless NO_COLOR is set.  [default: auto]",
+)
 @click.pass_context
-def cli(ctx: click.Context, version: bool) -> None:
+def cli(ctx: click.Context, version: bool, color: console.When | None) -> None:
     """Fit an accelerated vSMMUv3 (-device arm-smmuv3,accel=on) to the host that it runs on.
 
     \b
@@ -109,10 +119,12 @@ def cli(ctx: click.Context, version: bool) -> None:
     vsmmu explain --host facts.json vm.sh
     vsmmu check --qemu 11.0 < /proc/$(pidof qemu-system-aarch64)/cmdline
     """
+    if color is not None:
+        console.use_colour(color)
     if version:
-        from vsmmu import __version__
+        from vsmmu.cli.version import say_version
 
-        console.say(f"vsmmu {__version__}")
+        say_version()
     elif ctx.invoked_subcommand is None:
         console.raw(f"{ctx.get_help()}\n")
 
@@ -125,11 +137,15 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run one command line; every outcome becomes an exit status, and nothing a traceback."""
     json = _wants_json(arguments)
-    console.use_colour(not json)
+    console.use_colour("never" if json else "auto")
     return exit_status(lambda: _run(arguments), _report if json else None)
 
 
 def _run(arguments: list[str]) -> int:
+    if os.environ.get(_COMPLETING):
+        from vsmmu.cli.shells import register
+
+        register()
     try:
         result = cli.main(arguments, prog_name="vsmmu", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -165,7 +181,7 @@ def _usage(error: click.ClickException) -> UsageError:
 def _wants_json(arguments: list[str]) -> bool:
     """Whether ``-o json`` is among the arguments, which may be too wrong for click to say so."""
     mine = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    pairs = zip(mine, [*mine[1:], ""], strict=True)
+    pairs = zip(mine, (*mine[1:], ""), strict=False)  # of no arguments there is no pair
     return any(_JSON.fullmatch(f"{word} {value}") or _JSON.fullmatch(word) for word, value in pairs)
 
 

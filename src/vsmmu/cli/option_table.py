@@ -12,11 +12,13 @@ from typing import Final, Literal, NamedTuple
 from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, spell_version
 
-__all__ = ["OPTIONS", "Option", "options_of"]
+__all__ = ["OPTIONS", "Completed", "Option", "options_of"]
 
 #: *path*: not looked at before it is opened, and - is standard input. *old-file*: must exist. *new-file*: no
 #: directory. *count*: 0 or more. *number*: more than 0. The last two up to :attr:`Option.most`.
 Kind = Literal["text", "flag", "choice", "path", "old-file", "new-file", "integer", "count", "number"]
+#: What a shell offers: hosts, QEMU versions, functions of the host, these and its SMMUs, verbs, schemas.
+Completed = Literal["", "host", "qemu", "function", "device", "verb", "schema"]
 
 
 class Option(NamedTuple):
@@ -49,7 +51,7 @@ class Option(NamedTuple):
     required: bool = False
     hidden: bool = False
     variable: str = ""
-    complete: Literal["", "host", "qemu"] = ""
+    complete: Completed = ""
     name: str = ""
 
     @property
@@ -98,15 +100,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
     # Arguments
     Option("file", _VM, kind="path", metavar="VM"),
     Option("more", ("check",), kind="path", metavar="[DIR]...", multiple=True),
-    Option("devices", ("plan",), metavar="DEVICE...", multiple=True, required=True),
-    Option("devices", ("show", "probe"), metavar="[DEVICE]...", multiple=True),
+    Option("devices", ("plan",), metavar="DEVICE...", multiple=True, required=True, complete="function"),
+    Option("devices", ("show", "probe"), metavar="[DEVICE]...", multiple=True, complete="device"),
     Option("hosts", _FLEET, metavar="HOST...", multiple=True, required=True, complete="host"),
     Option("target", ("inspect",), kind="path", metavar="[VM]"),
     Option("argv", ("emulate",), metavar="[--] PROGRAM…", multiple=True, required=True),
     Option("argv", ("lab run",), metavar="[--] COMMAND…", multiple=True, required=True),
     Option("shell", ("completion",), kind="choice", choices=("bash", "zsh", "fish"), required=True),
-    Option("name", ("schema",), metavar="[NAME]"),
-    Option("verb", ("help",)),
+    Option("name", ("schema",), metavar="[NAME]", complete="schema"),
+    Option("verb", ("help",), complete="verb"),
     # The host
     Option("--host", _HOST,
            "Facts about the host: this machine, a facts file (- is standard input), or a built-in host.",
@@ -131,10 +133,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
            name="functions"),
     Option("--also", _VM,
            "A function that will be plugged in later; the values must fit it, too. Repeatable.",
-           metavar="[VSMMU=]BDF", multiple=True),
+           metavar="[VSMMU=]BDF", multiple=True, complete="function"),
     Option("--smmu", _VM,
            "The host SMMU that a vSMMU without endpoints is for: its name, or a function behind it.",
-           metavar="[VSMMU=]NAME|BDF", multiple=True),
+           metavar="[VSMMU=]NAME|BDF", multiple=True, complete="device"),
     Option("--assume-safe", (*_VM, "plan"),
            f"Where a fact is unknown take what asks least: {_SAFE}.", "flag"),
     Option("--allow-mixed", _VM,
@@ -173,7 +175,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("--merge", ("plan",), "With --domain: print the whole domain, ready for virsh define.", "flag"),
     # Verbs about a running VM and about a host
     Option("--hotplug", ("inspect",),
-           "Say whether this function could be plugged in, as QEMU would.", metavar="BDF"),
+           "Say whether this function could be plugged in, as QEMU would.", metavar="BDF",
+           complete="function"),
     Option("--bus", ("inspect",),
            "With --hotplug: the port; a free one if not given.", metavar="PORT", default=""),
     Option("--pin", ("inspect",), "Print the values that make the same guest start elsewhere.", "flag"),
@@ -204,7 +207,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("--yes", ("bundle",), "Write it without asking.", "flag"),
     Option("--list", ("show",), "List the built-in hosts.", "flag", name="list_hosts"),
     Option("--bind", ("probe",),
-           "Bind this one to vfio-pci for the moment.", metavar="DEVICE", multiple=True),
+           "Bind this one to vfio-pci for the moment.", metavar="DEVICE", multiple=True, complete="device"),
     Option("-n --dry-run", ("probe",), "Say what would be done, and do nothing.", "flag"),
     Option("-q --quiet", ("doctor",), "Only warnings and failures.", "flag"),
     Option("--fault", ("emulate",),
@@ -232,6 +235,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("--for", ("compare",),
            "Ask which hosts can run this VM (a QEMU command line or domain XML).", "path", metavar="VM",
            name="vm"),
+    Option("--answer", ("compare",),
+           "With -o hosts: which hosts to list, by what is known of the VM there; starts if not given. "
+           "Repeatable.", "choice", choices=("starts", "unknown", "refused", "absent"), multiple=True,
+           name="answers"),
     Option("--all", ("compare",), "Show the fields that are identical, too.", "flag", name="every"),
     Option("--assume-safe", ("compare",), "Accept hosts on which it starts as far as is known.", "flag"),
     Option("--assume-safe", ("baseline",),

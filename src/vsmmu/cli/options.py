@@ -15,7 +15,7 @@ from vsmmu.cli.option_table import options_of
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from vsmmu.cli.option_table import Option
+    from vsmmu.cli.option_table import Completed, Option
 
 __all__ = ["Question", "VmCommand", "given_words", "parameters"]
 
@@ -167,18 +167,15 @@ def _completion(row: Option) -> Callable[..., list[CompletionItem]] | None:
     return partial(_complete, row.complete) if row.complete else None
 
 
-def _complete(what: str, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+def _complete(
+    what: Completed,
+    ctx: click.Context,
+    param: click.Parameter,  # noqa: ARG001 - click's signature
+    incomplete: str,
+) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    found = [CompletionItem(name) for name in _known(what) if name.startswith(incomplete)]
+    from vsmmu.cli.known_values import known_values
+
+    found = [CompletionItem(name) for name in known_values(what, ctx) if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]
-
-
-def _known(what: str) -> list[str]:
-    if what == "qemu":
-        from vsmmu.qemu.versions import RELEASES
-
-        return [str(release) for release in RELEASES]
-    from vsmmu.host.builtin import builtin_names
-
-    return ["live", *(f"builtin:{name}" for name in builtin_names())]

@@ -13,6 +13,7 @@ from vsmmu.cli.options import VmCommand, parameters
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vsmmu.host.facts import Host
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.plan.model import Plan
 
@@ -72,7 +73,7 @@ def command(question: _Question, output: str) -> int:
         from vsmmu.errors import UsageError
 
         raise UsageError("merge", "--merge is for a domain", next="name it: --domain FILE|NAME")
-    plan = _plan(question, domain)
+    plan, host = _plan(question, domain)
     for companion in plan.companions:
         console.remark(f"note: {companion.text}", "note")
     for note in plan.notes:
@@ -80,7 +81,7 @@ def command(question: _Question, output: str) -> int:
     if question.merge and domain is not None and output in ("text", "xml"):
         console.raw(_merged(plan, domain))
     else:
-        _print(plan, "xml" if domain is not None and output == "text" else output, domain)
+        _print(plan, "xml" if domain is not None and output == "text" else output, domain, host)
     return 0
 
 
@@ -109,7 +110,7 @@ def _domain(name: str | None) -> DomainXml | None:
     return domain
 
 
-def _plan(question: _Question, domain: DomainXml | None) -> Plan:
+def _plan(question: _Question, domain: DomainXml | None) -> tuple[Plan, Host]:
     from vsmmu.api import load_qemu, read_vm
     from vsmmu.cli.hosts import read_host
     from vsmmu.errors import UsageError
@@ -133,10 +134,11 @@ def _plan(question: _Question, domain: DomainXml | None) -> Plan:
         pin_cmdqv=question.pin_cmdqv,
     )
     order = Order(question.devices, question.spare, words or (), domain)
-    return plan(order, read_host(question.host), load_qemu(question.qemu), options, reader=read_config_file)
+    host = read_host(question.host)
+    return plan(order, host, load_qemu(question.qemu), options, reader=read_config_file), host
 
 
-def _print(plan: Plan, output: str, domain: DomainXml | None) -> None:
+def _print(plan: Plan, output: str, domain: DomainXml | None, host: Host) -> None:
     words = plan.arguments if plan.command_line is None else plan.command_line
     if output == "json":
         console.answer(plan)
@@ -147,9 +149,10 @@ def _print(plan: Plan, output: str, domain: DomainXml | None) -> None:
         console.raw(devices_xml(plan, 1 if domain is None else next_index(domain)))
     elif output in ("tree", "svg"):
         from vsmmu.cli.picture import draw
+        from vsmmu.picture.host import made_up_lines
         from vsmmu.plan.boxes import plan_box
 
-        draw(plan_box(plan), output, f"PCI topology of a VM on {plan.host}")
+        draw(plan_box(plan, made_up_lines(host)), output, f"PCI topology of a VM on {plan.host}")
     elif output == "nul":
         console.raw("".join(f"{word}\0" for word in words))
     else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from vsmmu.fleet.documents import ReportDocument
     from vsmmu.fleet.records import Record, RecordReader
+    from vsmmu.qemu.versions import Qemu
 
 __all__ = ["command"]
 
@@ -49,7 +50,7 @@ def command(question: FleetQuestion, since: tuple[str, ...], title: str, names: 
     before = _earlier(reader, since, strict=question.strict) if since else None
     pool_of = pool_key(question.pool)
     census = Census(pool_of, names, before, latest=question.latest)
-    note = _csv_writer(reader) if output == "csv" else None
+    note = _csv_writer(reader, qemu) if output == "csv" else None
     take_census(reader, census, question.hosts, strict=question.strict, pool=question.pool, note=note)
     report_rejects(census)
     if output == "csv":
@@ -90,23 +91,27 @@ def _earlier(reader: RecordReader, since: tuple[str, ...], *, strict: bool) -> d
     return known
 
 
-def _csv_writer(reader: RecordReader) -> Callable[[Record], None]:
+def _csv_writer(reader: RecordReader, qemu: Qemu) -> Callable[[Record], None]:
     """Write a line for each host while they are read, so that memory does not grow."""
     import csv
 
+    from vsmmu.fleet.baseline import offer_of
     from vsmmu.fleet.report import class_values
     from vsmmu.smmuv3.properties import PROPERTIES
 
     writer = csv.writer(_Out(), lineterminator="\n")
-    writer.writerow(("host", "class", "kernel", "taken_at", *PROPERTIES))
-    values: dict[int, list[str]] = {}
+    head = ("host", "class", "title", "answer", "why", "kernel", "taken_at")
+    writer.writerow((*head, *PROPERTIES))
+    known: dict[int, tuple[tuple[str, str], list[str]]] = {}
 
     def write(record: Record) -> None:
         kind = reader.classes[record.kind]
-        if record.kind not in values:
-            values[record.kind] = list(class_values(kind).values())
-        head = (record.name, kind.fingerprint, record.kernel, record.taken_at)
-        writer.writerow(map(_inert, (*head, *values[record.kind])))
+        if record.kind not in known:
+            fit = offer_of(kind, qemu).fit
+            known[record.kind] = (fit.answer, fit.text), list(class_values(kind).values())
+        verdict, values = known[record.kind]
+        head = (record.name, kind.fingerprint, record.title, *verdict, record.kernel, record.taken_at)
+        writer.writerow(map(_inert, (*head, *values)))
 
     return write
 
@@ -132,28 +137,54 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _text(document: ReportDocument) -> Iterator[str]:
-    from vsmmu.cli.table import table
+def _text(document: ReportDocument) -> Iterator[console.Line]:
     from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
-    pools = any(pool.pool for pool in document.pools)
     names = [entry.name for entry in REGISTER_PROPERTIES if document.classes]
+    yield f"{document.hosts:,} hosts, QEMU {document.qemu}: {document.answers.spell()}"
+    yield ""
+    yield from _pools(document, names)
+    yield ""
+    yield from _classes(document, names)
+    if document.probe:
+        yield ""
+        yield from _to_probe(document)
+    if document.compared:
+        yield ""
+        yield from _moves(document)
+
+
+def _pools(document: ReportDocument, names: list[str]) -> Iterator[console.Line]:
+    from vsmmu.cli.table import table
+
+    pools = any(pool.pool for pool in document.pools)
+    yield console.Styled(
+        "Values: the most that can be written and that all usable hosts are known to offer", "title"
+    )
     yield from table(
-        (*(("POOL",) if pools else ()), "HOSTS", "CLASSES", *map(str.upper, names), "HOLDS"),
+        (
+            *(("POOL",) if pools else ()),
+            *("HOSTS", "CLASSES", *map(str.upper, names), "PROVEN", "NOT-PROVEN", "REFUSED"),
+        ),
         [
             (
                 *((pool.pool,) if pools else ()),
-                str(pool.hosts),
-                str(len(pool.classes)),
-                *(pool.values.get(name, "-") for name in names),
-                "yes" if pool.holds else "no",
+                *(f"{pool.hosts}", f"{len(pool.classes)}", *(pool.values.get(name, "-") for name in names)),
+                *(f"{pool.answers.starts}", f"{pool.answers.unknown}", f"{pool.answers.refused}"),
             )
             for pool in document.pools
         ],
     )
-    yield ""
+
+
+def _classes(document: ReportDocument, names: list[str]) -> Iterator[console.Line]:
+    from vsmmu.cli.table import table
+
+    yield console.Styled(
+        "Classes: hosts whose SMMUs can do the same, and which values they hold back", "title"
+    )
     yield from table(
-        ("CLASS", "HOSTS", *map(str.upper, names), "VSMMU", "BACK", "AS"),
+        ("CLASS", "HOSTS", *map(str.upper, names), "VSMMU", "BACK", "NAME"),
         [
             (
                 entry.kind,
@@ -161,22 +192,37 @@ def _text(document: ReportDocument) -> Iterator[str]:
                 *(entry.values[name] for name in names),
                 entry.answer,
                 ",".join(entry.holds_back),
-                entry.title,
+                entry.name,
             )
             for entry in document.classes
         ],
     )
-    if document.compared:
-        yield ""
-        yield from table(
-            ("FROM", "TO", "HOSTS", "CHANGED"),
-            [
-                (
-                    move.before,
-                    move.after,
-                    str(move.hosts),
-                    " ".join(f"{field.field}:{field.a}->{field.b}" for field in move.fields),
-                )
-                for move in document.moves
-            ],
-        )
+
+
+def _to_probe(document: ReportDocument) -> Iterator[console.Line]:
+    names = {entry.kind: entry.name for entry in document.classes}
+    yield console.Styled(
+        "To probe: nothing speaks against a start there, and these facts would prove it", "title"
+    )
+    for group in document.probe:
+        more = f" and {group.hosts - len(group.names):,} more" if group.hosts > len(group.names) else ""
+        yield f"{names[group.kind]}: {', '.join(group.needs)}"
+        yield f"  {group.hosts:,}: {' '.join(group.names)}{more}"
+
+
+def _moves(document: ReportDocument) -> Iterator[console.Line]:
+    from vsmmu.cli.table import table
+
+    yield console.Styled("Changed since the earlier facts", "title")
+    yield from table(
+        ("FROM", "TO", "HOSTS", "CHANGED"),
+        [
+            (
+                move.before,
+                move.after,
+                str(move.hosts),
+                " ".join(f"{field.field}:{field.a}->{field.b}" for field in move.fields),
+            )
+            for move in document.moves
+        ],
+    )

@@ -62,7 +62,7 @@ def command(question: Question, diff: bool, in_place: bool, backup: bool, output
     if diff:
         from vsmmu.cli.diff import difference
 
-        console.raw(difference(inputs.vm, edited))
+        console.difference(difference(inputs.vm, edited))
     elif not path:
         _print(edited, nul=output == "nul")
     return status

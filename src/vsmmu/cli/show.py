@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -22,6 +23,8 @@ Examples:
   vsmmu show --host builtin:gb200
   vsmmu show --host builtin:qemu-virt --registers
   vsmmu show 0009:01:00.0 -o json
+  vsmmu show 01:00.0                            as lspci writes it: domain 0
+  vsmmu show 10de:2941                          all functions of these ids, and their SMMUs
   vsmmu show -o svg > host.svg                  sockets, SMMUs, functions as a picture
   vsmmu show --kernel-log dmesg.txt -o json     facts from what another host logged
   vsmmu show --list                             names of the built-in hosts
@@ -44,7 +47,8 @@ def command(
 ) -> int:
     """Show the SMMUs of a host and the functions behind them, or only those behind DEVICE.
 
-    DEVICE is a function (0009:01:00.0) or an SMMU (smmu3.0x0000000011000000). A value that is not known is
+    DEVICE is a function (0009:01:00.0), its ids (10de:2941, or 10de: for all of a vendor), or an SMMU
+    (smmu3.0x0000000011000000). A value that is not known is
     shown as ?, one of which only a bound is known with ≥ or ≤.
     """
     if list_hosts:
@@ -62,6 +66,8 @@ def command(
         return 0
     if devices:
         facts = _narrowed(facts, devices)
+    if output != "json" and not host.startswith("builtin:"):
+        facts = _named(facts)
     if output == "json":
         console.answer(facts)
     elif output in ("tree", "svg"):
@@ -109,24 +115,63 @@ def _narrowed(host: Host, devices: Sequence[str]) -> Host:
     import msgspec
 
     from vsmmu.errors import Negative
-    from vsmmu.pci import normal_address
 
     functions: dict[str, HostFunction] = {}
     smmus: dict[str, HostSmmu] = {}
     for text in devices:
-        function = host.function(normal_address(text) or text)
-        smmu = host.smmu(function.smmu or "") if function is not None else host.smmu(text)
-        if function is None and smmu is None:
+        asked, own = _meant(host, text)
+        if not asked and not own:
             raise Negative(
                 "no-such-device",
                 f"host {host.name!r} has no {text!r:.80}",
                 next="vsmmu show lists its SMMUs and functions",
             )
-        asked = (function,) if function is not None else host.behind(smmu) if smmu is not None else ()
         functions.update((entry.address, entry) for entry in asked)
-        if smmu is not None:
-            smmus[smmu.name] = smmu
+        smmus.update((entry.name, entry) for entry in own)
     return msgspec.structs.replace(host, smmus=tuple(smmus.values()), functions=tuple(functions.values()))
+
+
+def _named(host: Host) -> Host:
+    """The host for people: functions that the facts know by ids alone have names out of pci.ids."""
+    import msgspec
+
+    from vsmmu.probe.pci_ids import device_names
+
+    bare = {
+        entry.address: (entry.vendor, entry.device)
+        for entry in host.functions
+        if entry.vendor and entry.device and not entry.label
+    }
+    names = device_names(set(bare.values()))
+    functions = [
+        msgspec.structs.replace(entry, label=names.get(bare.get(entry.address, ("", "")), entry.label))
+        for entry in host.functions
+    ]
+    return msgspec.structs.replace(host, functions=tuple(functions))
+
+
+def _meant(host: Host, text: str) -> tuple[list[HostFunction], list[HostSmmu]]:
+    """The functions and SMMUs that an argument stands for; none of either if the host has nothing like it."""
+    from vsmmu.pci import normal_address
+
+    if smmu := host.smmu(text):
+        return list(host.behind(smmu)), [smmu]
+    if ids := _IDS.fullmatch(text.lower()):
+        wanted = [(key, value) for key, value in ids.groupdict().items() if value]
+        functions = [
+            entry
+            for entry in host.functions
+            if wanted and all(getattr(entry, key) == value for key, value in wanted)
+        ]
+    else:
+        function = host.function(normal_address(text) or text)
+        functions = [] if function is None else [function]
+    smmus = [smmu for name in {entry.smmu for entry in functions} if name and (smmu := host.smmu(name))]
+    return functions, smmus
+
+
+#: As ``lspci -d`` has it; an address has a dot.
+_IDS: Final = re.compile(r"(?P<vendor>[0-9a-f]{4})?:(?P<device>[0-9a-f]{4})?")
 
 
 def _text(host: Host, age: str, *, registers: bool, evidence: bool) -> Iterator[str]:

@@ -10,10 +10,11 @@ what libvirt's ``hypervisor-cpu-baseline`` is to CPUs.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.fleet.documents import BaselineDocument, DriftStep, LeftOut, PoolBaseline, Unproven
-from vsmmu.fleet.fit import LEAST, NO_FUNCTION, Fit, no_smmu, values_fit
+from vsmmu.fleet.documents import Answers, BaselineDocument, DriftStep, LeftOut, PoolBaseline, Unproven
+from vsmmu.fleet.fit import LEAST, Fit, no_smmu, values_fit
 from vsmmu.smmuv3.properties import PROPERTIES, Property
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from vsmmu.fleet.capability import Capability
     from vsmmu.fleet.census import Census, Group
     from vsmmu.fleet.classes import HostClass
+    from vsmmu.fleet.documents import Answer
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["ClassOffer", "baseline_document", "offer_of", "pool_baseline"]
+__all__ = ["ClassOffer", "baseline_document", "count_answers", "offer_of", "pool_baseline"]
 
 _MOST_NAMES: Final = 20
 
@@ -94,6 +96,7 @@ def pool_baseline(
             kind=classes[kind].fingerprint,
             hosts=groups[kind].count,
             names=tuple(groups[kind].names[:_MOST_NAMES]),
+            answer=offers[kind].fit.answer,
             code=offers[kind].fit.code,
             reason=offers[kind].fit.text,
         )
@@ -104,18 +107,32 @@ def pool_baseline(
         pool=pool,
         hosts=sum(group.count for group in groups.values()),
         classes=tuple(classes[kind].fingerprint for kind in ordered),
-        holds=bool(kept) and all(entry.code == NO_FUNCTION for entry in left_out),
+        holds=bool(kept) and all(entry.answer == "absent" for entry in left_out),
+        answers=count_answers((offers[kind].fit.answer, group.count) for kind, group in groups.items()),
         values=values,
         device=_device(values),
         libvirt=_libvirt(values),
         steps=tuple(step for entry in PROPERTIES.values() for step in _steps(entry, kept, groups, classes)),
         left_out=left_out,
         unproven=tuple(
-            Unproven(classes[kind].fingerprint, groups[kind].count, kept[kind].fit.needs)
+            Unproven(
+                classes[kind].fingerprint,
+                groups[kind].count,
+                offers[kind].fit.needs,
+                tuple(groups[kind].names[:_MOST_NAMES]),
+            )
             for kind in ordered
-            if kind in kept and kept[kind].fit.needs
+            if offers[kind].fit.answer == "unknown"
         ),
     )
+
+
+def count_answers(found: Iterable[tuple[Answer, int]]) -> Answers:
+    """Add up how many hosts have which answer."""
+    sums: Counter[str] = Counter()
+    for answer, hosts in found:
+        sums[answer] += hosts
+    return Answers(**sums)
 
 
 def _steps(

@@ -89,20 +89,26 @@ class Census:
         self._before = before
         self._latest: dict[str, tuple[str, str, int]] | None = {} if latest else None
 
-    def add(self, record: Record, source: str) -> None:
-        """Count one record.
+    @property
+    def takes_latest(self) -> bool:
+        """Whether a record can take the place of an earlier one."""
+        return self._latest is not None
+
+    def add(self, record: Record, source: str) -> bool:
+        """Count one record; False if a later one of this host is counted already.
 
         :raise InputRefused: ``too-many-pools``.
         """
         pool = self._pool_of(record, source)
         if self._latest is not None and not self._is_latest(record, pool):
-            return
+            return False
         self.records += 1
         self._count(self._pool(pool), record.kind, record)
         if self._before is not None:
             earlier = self._before.get(record.name, record.kind)
             if earlier != record.kind:
                 self._count(self.moves, Move(earlier, record.kind), record)
+        return True
 
     def _pool(self, name: str) -> dict[int, Group]:
         groups = self.pools.get(name)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.fleet.baseline import count_answers
 from vsmmu.fleet.capability import Capability, capability_of
 from vsmmu.fleet.documents import (
+    Answer,
     ClassPlacement,
     ComparisonDocument,
     FieldComparison,
@@ -27,7 +29,7 @@ from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.properties import PROPERTIES, Property
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from vsmmu.fleet.census import Census
     from vsmmu.fleet.classes import HostClass, Selection
@@ -40,10 +42,11 @@ __all__ = ["compare_capabilities", "compare_hosts", "placement", "relation"]
 _SOURCES: Final = frozenset(entry.source for entry in PROPERTIES.values())
 _CONSTANT: Final = tuple(check for check in CHECKS if check.key not in _SOURCES)
 _RANK: Final[Mapping[str, int]] = {"incompatible": 0, "unknown": 1, "superset": 2, "identical": 3}
-_STARTS: Final[Mapping[str, Interval]] = {
+_STARTS: Final[Mapping[Answer, Interval]] = {
     "starts": exactly(1),
     "unknown": Interval(0, 1),
     "refused": exactly(0),
+    "absent": exactly(0),
 }
 
 
@@ -138,12 +141,17 @@ def _spell(interval: Interval, entry: Property | None = None) -> str:
 
 
 def placement(
-    machine: Machine, vm: str, census: Census, classes: Sequence[HostClass], qemu: Qemu, *, assume_safe: bool
+    machine: Machine,
+    vm: str,
+    census: Census,
+    classes: Sequence[HostClass],
+    qemu: Qemu,
+    good: Collection[Answer],
 ) -> PlacementDocument:
     """Which of the counted hosts can run a VM, by class.
 
     :param vm: how the user called it.
-    :param assume_safe: also count hosts on which it starts as far as is known.
+    :param good: the answers with which a host counts as fitting.
     """
     fits: dict[int, Fit] = {}
     found: list[ClassPlacement] = []
@@ -158,12 +166,12 @@ def placement(
                 )
             )
     found.sort(key=lambda entry: (entry.pool, entry.answer != "starts", -entry.hosts, entry.kind))
-    good = ("starts", "unknown") if assume_safe else ("starts",)
     return PlacementDocument(
         schema="vsmmu.placement/1",
         vm=vm,
         qemu=str(qemu),
         hosts=census.records,
+        answers=count_answers((entry.answer, entry.hosts) for entry in found),
         fitting=sum(entry.hosts for entry in found if entry.answer in good),
         refused=census.rejects.count,
         refusals=tuple(census.rejects.examples),

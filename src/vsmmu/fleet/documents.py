@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 
 __all__ = [
+    "Answer",
+    "Answers",
     "BaselineDocument",
     "Change",
     "ClassPlacement",
@@ -25,6 +27,30 @@ __all__ = [
     "SmmuComparison",
     "Unproven",
 ]
+
+
+#: Whether an accelerated vSMMU (with ``compare --for``: the VM) starts on a host. *absent*: the host has no
+#: function of those that were asked about, which is no fault of it.
+Answer = Literal["starts", "unknown", "refused", "absent"]
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """How many hosts have which :data:`Answer`; together all hosts."""
+
+    starts: int = 0
+    unknown: int = 0
+    refused: int = 0
+    absent: int = 0
+
+    @property
+    def asked(self) -> int:
+        """The hosts that have what was asked about."""
+        return self.starts + self.unknown + self.refused
+
+    def spell(self) -> str:
+        """The headline: what is proven, what is not, and what is certain to fail."""
+        text = f"{self.starts:,} proven, {self.unknown:,} not proven, {self.refused:,} refused"
+        return f"{text} ({self.absent:,} more have no such function)" if self.absent else text
 
 
 class DriftStep(msgspec.Struct, frozen=True):
@@ -49,22 +75,28 @@ class LeftOut(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     code: str
     reason: str
+    answer: Answer = "refused"
 
 
 class Unproven(msgspec.Struct, frozen=True):
-    """Hosts that start as far as is known; ``needs`` are the facts that would prove it."""
+    """Hosts to probe: nothing speaks against a start; ``needs`` are the facts that would prove it.
+
+    ``names`` are the first of the ``hosts``.
+    """
 
     kind: str
     hosts: int
     needs: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
 
 class PoolBaseline(msgspec.Struct, frozen=True):
     """The baseline of one pool; ``pool`` is empty where hosts were not grouped.
 
-    ``values`` are in QEMU's spelling, empty if no host is left; ``holds`` says that they hold on every host.
-    ``device`` and ``libvirt`` are the same to paste. ``cmdqv`` is among the values, and not to be pasted,
-    because QEMU's own auto falls back on every host.
+    ``values`` are in QEMU's spelling, empty if no host is left; ``holds`` says that nothing speaks against
+    them on any host that has what was asked about, and ``answers`` on how many that is proven. ``device`` and
+    ``libvirt`` are the same to paste. ``cmdqv`` is among the values, and not to be pasted, because QEMU's own
+    auto falls back on every host.
     """
 
     pool: str
@@ -77,6 +109,7 @@ class PoolBaseline(msgspec.Struct, frozen=True):
     steps: tuple[DriftStep, ...]
     left_out: tuple[LeftOut, ...]
     unproven: tuple[Unproven, ...]
+    answers: Answers = Answers()
 
 
 class BaselineDocument(msgspec.Struct, frozen=True):
@@ -147,19 +180,23 @@ class ClassPlacement(msgspec.Struct, frozen=True):
     pool: str
     hosts: int
     names: tuple[str, ...]
-    answer: Literal["starts", "refused", "unknown"]
+    answer: Answer
     code: str
     reason: str
 
 
 class PlacementDocument(msgspec.Struct, frozen=True):
-    """``vsmmu.placement/1``: the answer of ``compare --for VM``; ``fitting`` of the ``hosts`` can run it."""
+    """``vsmmu.placement/1``: the answer of ``compare --for VM``; ``fitting`` of the ``hosts`` can run it.
+
+    ``refused`` counts records that could not be used, ``answers`` the hosts.
+    """
 
     schema: Literal["vsmmu.placement/1"]
     vm: str
     qemu: str
     hosts: int
     fitting: int
+    answers: Answers
     refused: int
     refusals: tuple[str, ...]
     classes: tuple[ClassPlacement, ...]
@@ -168,17 +205,19 @@ class PlacementDocument(msgspec.Struct, frozen=True):
 class ReportClass(msgspec.Struct, frozen=True):
     """One class of hosts in a report.
 
-    ``values`` are what is known of each property in QEMU's spelling, ``answer`` whether an accelerated vSMMU
-    with the least values starts there, ``holds_back`` the properties of which other hosts could have more.
-    ``fields`` has one mapping for each kind of SMMU, from key to value.
+    ``name`` is one that people can say, and no two classes of a report have the same. ``values`` are what is
+    known of each property in QEMU's spelling, ``answer`` whether an accelerated vSMMU with the least values
+    starts there, ``holds_back`` the properties of which other hosts could have more. ``fields`` has one
+    mapping for each kind of SMMU, from key to value.
     """
 
     kind: str
+    name: str
     title: str
     hosts: int
     pools: tuple[str, ...]
     values: dict[str, str]
-    answer: Literal["starts", "refused", "unknown"]
+    answer: Answer
     reason: str
     holds_back: tuple[str, ...]
     smmus: tuple[str, ...]
@@ -191,6 +230,7 @@ class ReportHost(msgspec.Struct, frozen=True):
     name: str
     pool: str
     kind: str
+    answer: Answer
     topology: int
 
 
@@ -207,7 +247,8 @@ class ReportMove(msgspec.Struct, frozen=True):
 class ReportDocument(msgspec.Struct, frozen=True):
     """``vsmmu.report/1``: the answer of ``report``.
 
-    ``named`` are at most a few hundred hosts of each class; ``hosts`` counts all.
+    ``answers`` is the headline, and ``probe`` the hosts that a probe would settle. ``named`` are at most a
+    few hundred hosts of each class; ``hosts`` counts all. ``refused`` counts records that could not be used.
     """
 
     schema: Literal["vsmmu.report/1"]
@@ -219,6 +260,8 @@ class ReportDocument(msgspec.Struct, frozen=True):
     refused: int
     refusals: tuple[str, ...]
     compared: bool
+    answers: Answers
+    probe: tuple[Unproven, ...]
     pools: tuple[PoolBaseline, ...]
     classes: tuple[ReportClass, ...]
     moves: tuple[ReportMove, ...]

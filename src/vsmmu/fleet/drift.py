@@ -47,7 +47,8 @@ def changes_of(before: Host, after: Host) -> Iterator[Change]:
 def _smmu(before: Host, old: HostSmmu, after: Host, new: HostSmmu) -> Iterator[Change]:
     for key in FIELDS:
         readings = before.read_field(old, key), after.read_field(new, key)
-        yield from _differ(old.name, key, readings[0].spell(), readings[1].spell())
+        spell = FIELDS[key].spell
+        yield from _differ(old.name, key, readings[0].spell(spell), readings[1].spell(spell))
     for name in _SMMU_FACTS:
         readings = (
             before.read(getattr(old, name), name, _MOST),

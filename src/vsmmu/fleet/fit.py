@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.fleet.capability import Capability, host_with
 from vsmmu.machine.command_line.argv import read_words
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vsmmu.fleet.classes import HostClass
+    from vsmmu.fleet.documents import Answer
     from vsmmu.machine.model import Machine
     from vsmmu.qemu.outcome import Verdict
     from vsmmu.qemu.versions import Qemu
@@ -37,19 +38,20 @@ _VM: Final = (
     "-device pcie-root-port,id=rp1,bus=pcie.1,chassis=1 "
     f"-device vfio-pci,host={_ADDRESS},bus=rp1,iommufd=iommufd0"
 )
-_RANK: Final[Mapping[str, int]] = {"starts": 2, "unknown": 1, "refused": 0}
+_RANK: Final[Mapping[str, int]] = {"starts": 2, "unknown": 1, "refused": 0, "absent": 0}
 
 
 class Fit(NamedTuple):
     """The answer for one SMMU capability, or for a class of hosts.
 
-    :param answer: *starts*, *refused*, or *unknown* where facts are missing.
+    :param answer: *starts*, *refused*, *unknown* where facts are missing, or *absent* of hosts without the
+        functions that were asked about.
     :param code: the message that QEMU would (or could) print, as :mod:`vsmmu.qemu.texts` calls it.
     :param text: that message, or what is missing.
     :param needs: the facts that would settle it.
     """
 
-    answer: Literal["starts", "refused", "unknown"]
+    answer: Answer
     code: str = ""
     text: str = ""
     needs: tuple[str, ...] = ()
@@ -78,7 +80,7 @@ def fit_of(machine: Machine, kind: HostClass | Capability, qemu: Qemu) -> Fit:
 def no_smmu(kind: HostClass) -> Fit:
     """The answer for hosts without an SMMU that counts."""
     if kind.selection.vendor:
-        return Fit("refused", NO_FUNCTION, f"no function {kind.selection} is known behind an SMMU of it")
+        return Fit("absent", NO_FUNCTION, f"no function {kind.selection} is known behind an SMMU of it")
     return Fit("refused", "no-smmu", "no SMMU is known on it")
 
 
@@ -120,5 +122,5 @@ def _fit(verdict: Verdict) -> Fit:
     if doubts:
         needs = tuple(dict.fromkeys(need for doubt in doubts for need in doubt.needs))
         return Fit("unknown", doubts[0].code, f"not known: {', '.join(needs)}", needs)
-    answer: Literal["starts", "unknown"] = "starts" if verdict.answer == "starts" else "unknown"
+    answer: Answer = "starts" if verdict.answer == "starts" else "unknown"
     return Fit(answer)

@@ -17,19 +17,29 @@ from markupsafe import Markup
 
 from vsmmu.fleet.capability import KEYS
 from vsmmu.picture.host import host_box
-from vsmmu.picture.svg import svg
+from vsmmu.picture.svg import STYLE, svg
+from vsmmu.smmuv3.fields import FIELDS
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from vsmmu.fleet.documents import ReportClass, ReportDocument
+    from vsmmu.fleet.documents import Answer, ReportClass, ReportDocument
     from vsmmu.host.facts import Host
 
 __all__ = ["page"]
 
 #: Columns of the matrix of fields; more classes than this are listed but not set side by side.
 _MOST_COLUMNS: Final = 40
+#: Answer -> what the page says of such hosts.
+_WORDS: Final[Mapping[Answer, str]] = {
+    "starts": "proven",
+    "unknown": "not proven",
+    "refused": "refused",
+    "absent": "without",
+}
+#: Properties that count bits.
+_IN_BITS: Final = frozenset({"oas", "ssidsize"})
 
 
 def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
@@ -44,11 +54,16 @@ def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = _part(environment, "report.css"), _part(environment, "report.js")
+    style = Markup(STYLE) + _part(environment, "report.css")  # noqa: S704 - our own rules
+    script = _part(environment, "report.js")
     return environment.get_template("report.html.j2").render(
         report=report,
         properties=[entry.name for entry in REGISTER_PROPERTIES],
         keys=KEYS,
+        words=_WORDS,
+        called={entry.kind: entry.name for entry in report.classes},
+        unit=lambda name, value: f"{value} bits" if name in _IN_BITS and value[-1:].isdigit() else value,
+        title=lambda key: FIELDS[key].title if key in FIELDS else "",
         shown=report.classes[:_MOST_COLUMNS],
         matrix=lambda key: [_cell(entry, key) for entry in report.classes[:_MOST_COLUMNS]],
         pictures=[(host, _picture(host)) for host in topologies],
@@ -61,8 +76,15 @@ def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
 
 
 def _cell(entry: ReportClass, key: str) -> str:
-    """The values of one field over the kinds of SMMU of a class."""
-    return " / ".join(dict.fromkeys(fields[key] for fields in entry.fields)) or "-"
+    """The values of one field over the kinds of SMMU of a class, as what their codes mean."""
+    texts = dict.fromkeys(fields[key] for fields in entry.fields)
+    return " / ".join("..".join(_meaning(key, code) for code in text.split("..")) for text in texts) or "-"
+
+
+def _meaning(key: str, code: str) -> str:
+    if not code.isdecimal() or key == "hw_info_type":
+        return code
+    return FIELDS[key].spell(int(code)) if key in FIELDS else "yes" if int(code) else "no"
 
 
 def _part(environment: Environment, name: str) -> Markup:
@@ -77,5 +99,5 @@ def _hash(text: str) -> str:
 
 def _picture(host: Host) -> Markup:
     """The host as inline SVG; :func:`svg` escapes every text that it draws."""
-    document = svg(host_box(host), f"{host.name}: SMMUs and the functions behind them")
+    document = svg(host_box(host), f"{host.name}: SMMUs and the functions behind them", alone=False)
     return Markup(document.partition("?>\n")[2])  # noqa: S704 - see above

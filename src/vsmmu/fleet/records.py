@@ -51,6 +51,7 @@ _Key = tuple[bytes, bytes, bytes]
 class Record(NamedTuple):
     """One host as one record states it.
 
+    :param title: the host's title, or the product that its firmware names.
     :param kind: position of its class in :attr:`RecordReader.classes`.
     :param topology: position in :attr:`RecordReader.topologies` of a host of this class built like it; -1 if
         there are too many different ones.
@@ -193,7 +194,8 @@ class RecordReader:
         if known is None or head.schema != SCHEMA or head.iommufd is not UNKNOWN or not _is_plain(head):
             return self._read_new(data, where, key)
         release, (kind, topology) = head.kernel.release, known
-        return Record(head.name, head.taken_at, release, head.title, kind, _NO_LABELS, topology, None)
+        title = head.title or head.product
+        return Record(head.name, head.taken_at, release, title, kind, _NO_LABELS, topology, None)
 
     def _read_functions(self, key: _Key) -> tuple[int, int] | None:
         """Class and topology of a host whose functions alone are new; None if that cannot be told quickly."""
@@ -273,7 +275,8 @@ class RecordReader:
     def _record(self, host: Host, labels: Mapping[str, str], where: str) -> Record:
         kind = self._number(class_of(host, self._selection), where)
         release, topology = host.kernel.release, self._topology(host, kind)
-        return Record(host.name, host.taken_at, release, host.title, kind, labels, topology, host)
+        title = host.title or host.product
+        return Record(host.name, host.taken_at, release, title, kind, labels, topology, host)
 
     def _topology(self, host: Host, kind: int) -> int:
         if len(host.functions) > _MOST_FUNCTIONS:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from vsmmu.fleet.baseline import offer_of, pool_baseline
+from vsmmu.fleet.baseline import count_answers, offer_of, pool_baseline
 from vsmmu.fleet.capability import KEYS
 from vsmmu.fleet.comparison import compare_capabilities
 from vsmmu.fleet.documents import (
@@ -15,12 +16,13 @@ from vsmmu.fleet.documents import (
     ReportDocument,
     ReportHost,
     ReportMove,
+    Unproven,
 )
 from vsmmu.smmuv3.interval import meet
 from vsmmu.smmuv3.properties import PROPERTIES, Property
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from vsmmu.fleet.baseline import ClassOffer
     from vsmmu.fleet.capability import Capability
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from vsmmu.fleet.classes import HostClass
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["class_values", "report_document"]
+__all__ = ["class_names", "class_values", "report_document"]
 
 
 def report_document(
@@ -46,12 +48,13 @@ def report_document(
     :param made_at: the date to print; this package reads no clock.
     :param compared: whether the census knows earlier facts.
     """
-    used = sorted({kind for groups in census.pools.values() for kind in groups})
-    offers = {kind: offer_of(classes[kind], qemu) for kind in used}
+    counted = _counted(census)
+    offers = {kind: offer_of(classes[kind], qemu) for kind in counted}
+    names = class_names({kind: (classes[kind].fingerprint, census.titles.get(kind, "")) for kind in counted})
     pools = tuple(
         pool_baseline(pool, groups, classes, offers) for pool, groups in sorted(census.pools.items())
     )
-    found = [_class(kind, classes[kind], offers[kind], census, pools) for kind in used]
+    found = [_class(kind, names[kind], classes[kind], offers[kind], census, pools) for kind in counted]
     return ReportDocument(
         schema="vsmmu.report/1",
         title=title,
@@ -62,11 +65,53 @@ def report_document(
         refused=census.rejects.count,
         refusals=tuple(census.rejects.examples),
         compared=compared,
+        answers=count_answers((offers[kind].fit.answer, hosts) for kind, hosts in counted.items()),
+        probe=tuple(_to_probe(counted, census, classes, offers)),
         pools=pools,
         classes=tuple(sorted(found, key=lambda entry: (-entry.hosts, entry.kind))),
         moves=tuple(_moves(census, classes, qemu)),
-        named=tuple(_named(census, classes)),
+        named=tuple(_named(census, classes, offers)),
     )
+
+
+def _counted(census: Census) -> dict[int, int]:
+    """How many hosts there are of each class, over all pools."""
+    counted: Counter[int] = Counter()
+    for groups in census.pools.values():
+        counted.update({kind: group.count for kind, group in groups.items()})
+    return dict(sorted(counted.items()))
+
+
+def class_names(classes: Mapping[int, tuple[str, str]]) -> dict[int, str]:
+    """A name for each class that people can say: its title, with what tells it from others of that title.
+
+    :param classes: fingerprint and title of each; a title may be empty.
+    """
+    titles = Counter(title for _, title in classes.values())
+    prints = [fingerprint for fingerprint, _ in classes.values()]
+    digits = next((length for length in range(4, 12) if _differ(prints, length)), 12)
+    return {
+        kind: title if title and titles[title] == 1 else f"{title or 'untitled'} ({fingerprint[:digits]})"
+        for kind, (fingerprint, title) in classes.items()
+    }
+
+
+def _differ(prints: Collection[str], length: int) -> bool:
+    return len({fingerprint[:length] for fingerprint in prints}) == len(prints)
+
+
+def _to_probe(
+    counted: Mapping[int, int],
+    census: Census,
+    classes: Sequence[HostClass],
+    offers: Mapping[int, ClassOffer],
+) -> Iterator[Unproven]:
+    """The hosts of which a missing fact keeps the answer open, most of a class first."""
+    for kind, hosts in sorted(counted.items(), key=lambda item: (-item[1], item[0])):
+        if offers[kind].fit.answer == "unknown":
+            groups = [groups[kind] for _, groups in sorted(census.pools.items()) if kind in groups]
+            names = tuple(name for group in groups for name in group.names)
+            yield Unproven(classes[kind].fingerprint, hosts, offers[kind].fit.needs, names)
 
 
 def class_values(kind: HostClass) -> dict[str, str]:
@@ -85,12 +130,18 @@ def _spell(entry: Property, capabilities: Iterable[Capability]) -> str:
 
 
 def _class(
-    number: int, kind: HostClass, offer: ClassOffer, census: Census, pools: Sequence[PoolBaseline]
+    number: int,
+    name: str,
+    kind: HostClass,
+    offer: ClassOffer,
+    census: Census,
+    pools: Sequence[PoolBaseline],
 ) -> ReportClass:
     mine = [(pool, groups[number].count) for pool, groups in census.pools.items() if number in groups]
     costly = {step.property for pool in pools for step in pool.steps if kind.fingerprint in step.classes}
     return ReportClass(
         kind=kind.fingerprint,
+        name=name,
         title=census.titles.get(number, ""),
         hosts=sum(count for _, count in mine),
         pools=tuple(sorted(pool for pool, _ in mine)),
@@ -130,8 +181,11 @@ def _changed(before: HostClass, after: HostClass, qemu: Qemu) -> tuple[FieldComp
     return tuple(field for field in fields if field.a != field.b)
 
 
-def _named(census: Census, classes: Sequence[HostClass]) -> Iterator[ReportHost]:
+def _named(
+    census: Census, classes: Sequence[HostClass], offers: Mapping[int, ClassOffer]
+) -> Iterator[ReportHost]:
     for pool, groups in sorted(census.pools.items()):
         for kind, group in groups.items():
             for name, topology in zip(group.names, group.topologies, strict=True):
-                yield ReportHost(name, pool, classes[kind].fingerprint, topology)
+                answer = offers[kind].fit.answer
+                yield ReportHost(name, pool, classes[kind].fingerprint, answer, topology)

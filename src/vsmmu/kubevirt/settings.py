@@ -12,11 +12,19 @@ from vsmmu.errors import UsageError
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, spell_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from vsmmu.policy.options import Policy
 
-__all__ = ["NODE", "PREFIX", "HookSettings", "OnFailure", "Values", "from_environment"]
+__all__ = [
+    "NODE",
+    "PREFIX",
+    "HookSettings",
+    "OnFailure",
+    "Values",
+    "from_environment",
+    "unknown_variables",
+]
 
 #: In front of every annotation that the hook looks at.
 PREFIX: Final = "vsmmu/"
@@ -35,6 +43,22 @@ _MAX_SECONDS: Final = 55.0  # KubeVirt gives a callback a minute
 _SWITCH: Final = ("on", "off")
 _POLICIES: Final = ("common", "qemu")
 _ANNOTATIONS: Final = ("hook", "accel", "also", "assume-safe", "on-failure", "policy", "values")
+#: What the environment can say to the hook; the last is read where errors are shown.
+_VARIABLES: Final = (
+    "VSMMU_HOST",
+    "VSMMU_ON_FAILURE",
+    "VSMMU_VALUES",
+    "VSMMU_POLICY",
+    "VSMMU_ASSUME_SAFE",
+    "VSMMU_QEMU",
+    "VSMMU_LIBVIRT",
+    "VSMMU_MACHINE_TYPE",
+    "VSMMU_ANNOTATIONS",
+    "VSMMU_TIMEOUT",
+    "VSMMU_DEBUG",
+)
+#: What says something to other verbs.
+_OF_OTHERS: Final = ("VSMMU_RUN_DIR", "VSMMU_LAB_CACHE", "VSMMU_LAB_KERNEL", "VSMMU_LAB_MIRROR")
 
 
 class HookSettings(NamedTuple):
@@ -128,6 +152,20 @@ def from_environment(environment: Mapping[str, str]) -> HookSettings:
         annotations=_annotations(environment.get("VSMMU_ANNOTATIONS")),
         seconds=_seconds(seconds),
     )
+
+
+def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """A remark on each variable that is named as ours are and says nothing to any part of vsmmu."""
+    known = (*_VARIABLES, *_OF_OTHERS)
+    strange = sorted(name for name in environment if name.startswith("VSMMU_") and name not in known)
+    if not strange:
+        return
+    from difflib import get_close_matches
+
+    for name in strange:
+        near = get_close_matches(name, _VARIABLES, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        yield f"warning: {name} in the environment is no setting of the hook, and has no effect{meant}"
 
 
 def _annotations(text: str | None) -> tuple[str, ...]:

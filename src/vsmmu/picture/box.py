@@ -3,14 +3,33 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-__all__ = ["Box", "Shade"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["MARKS", "Box", "Mark", "Shade", "spell_mark"]
 
 #: How a box looks; each differs in more than colour, so that a print in grey can be read.
 #: *plain*: a frame. *place*: a light ground, for what holds others. *strong*: a heavy frame, for what the
 #: picture is about. *open*: a dashed frame, for what is not there yet.
 Shade = Literal["plain", "place", "strong", "open"]
+
+#: How well the values of a box are known, or that it is of no use; empty where there is nothing to say.
+Mark = Literal["", "measured", "published", "inferred", "unknown", "refused"]
+#: Mark -> its sign, which tells it apart without colour, and what it says.
+MARKS: Final[Mapping[Mark, tuple[str, str]]] = {
+    "measured": ("✓", "this host's kernel said it"),
+    "published": ("¶", "stated of this model of host"),
+    "inferred": ("≈", "follows from something else"),
+    "unknown": ("?", "a value is not known"),
+    "refused": ("✗", "no accelerated vSMMU starts here"),
+}
+
+
+def spell_mark(mark: Mark) -> str:
+    """The mark as it stands in a picture: ``✓ measured``; nothing for no mark."""
+    return f"{MARKS[mark][0]} {mark}" if mark else ""
 
 
 class Box(NamedTuple):
@@ -19,9 +38,12 @@ class Box(NamedTuple):
     :param title: its name, in one line.
     :param lines: what is said of it, a line each.
     :param inside: the boxes in it, in order.
+    :param notes: of the outermost box: what is to be said of the whole picture, below it.
     """
 
     title: str
     lines: tuple[str, ...] = ()
     inside: tuple[Box, ...] = ()
     shade: Shade = "plain"
+    mark: Mark = ""
+    notes: tuple[str, ...] = ()

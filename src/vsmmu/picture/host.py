@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from vsmmu.host.judgements import nesting_behind
 from vsmmu.picture.box import Box
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
@@ -12,8 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
+    from vsmmu.picture.box import Mark
 
-__all__ = ["host_box"]
+__all__ = ["host_box", "made_up_lines"]
+
+#: Evidence from the best to the worst: the worst of a box's values is its mark.
+_WORSE: Final[tuple[Mark, ...]] = ("measured", "published", "inferred", "unknown")
 
 
 def host_box(host: Host) -> Box:
@@ -33,7 +38,13 @@ def host_box(host: Host) -> Box:
     outside = tuple(_function(function) for function in host.functions if function.smmu is None)
     if outside:
         places.append(Box("behind no SMMUv3", inside=outside, shade="open"))
-    return Box(host.name, (host.title,) if host.title else (), tuple(places), "place")
+    title = (host.title,) if host.title else ()
+    return Box(host.name, title, tuple(places), "place", notes=made_up_lines(host))
+
+
+def made_up_lines(host: Host) -> tuple[str, ...]:
+    """What of a host that serves as an example was made up."""
+    return tuple(f"made up: {text}" for text in host.synthetic)
 
 
 def _smmu(host: Host, smmu: HostSmmu) -> Box:
@@ -42,7 +53,15 @@ def _smmu(host: Host, smmu: HostSmmu) -> Box:
         for entry in REGISTER_PROPERTIES
     )
     inside = tuple(_root_complexes(host.behind(smmu)))
-    return Box(smmu.name, (offers,), inside, "strong")
+    return Box(smmu.name, (offers,), inside, "strong", _mark(host, smmu))
+
+
+def _mark(host: Host, smmu: HostSmmu) -> Mark:
+    """That no vSMMU can stand for it, else how the least certain of its values is known."""
+    if nesting_behind(host, smmu).answer is False:
+        return "refused"
+    kinds = {host.read_field(smmu, entry.source).evidence.kind for entry in REGISTER_PROPERTIES}
+    return max(kinds, key=_WORSE.index)
 
 
 def _root_complexes(functions: Iterable[HostFunction]) -> Iterator[Box]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vsmmu.picture.box import spell_mark
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,9 +16,10 @@ __all__ = ["tree"]
 
 
 def tree(box: Box) -> Iterator[str]:
-    """The lines of the tree: each box with its text beside it, and below it the boxes inside."""
+    """The lines of the tree: each box with its text beside it, below it the boxes inside; then notes."""
     yield _text(box)
     yield from _inside(box, "")
+    yield from box.notes
 
 
 def _inside(box: Box, margin: str) -> Iterator[str]:
@@ -27,4 +30,5 @@ def _inside(box: Box, margin: str) -> Iterator[str]:
 
 
 def _text(box: Box) -> str:
-    return "  ".join((box.title, *box.lines))
+    mark = (spell_mark(box.mark),) if box.mark else ()
+    return "  ".join((box.title, *box.lines, *mark))

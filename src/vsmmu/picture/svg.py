@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes as an SVG document: no script, style sheet or font; text stays text.
+"""Boxes as an SVG document: no script and no font; text stays text.
+
+Colours are attributes, which every viewer knows; a style sheet adds those of the dark scheme and lets the
+picture shrink to its place. Below the boxes a legend says what their frames and marks mean.
 
 Boxes without children stand side by side in rows of at most :data:`COLUMNS`; others in rows that make the
 picture about as wide as high. Widths of characters are estimated, since nothing here
@@ -10,12 +13,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vsmmu.picture.box import MARKS, spell_mark
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vsmmu.picture.box import Box, Shade
+    from vsmmu.picture.box import Box, Mark, Shade
 
-__all__ = ["COLUMNS", "svg"]
+__all__ = ["COLUMNS", "STYLE", "svg"]
 
 #: Leaves in one row.
 COLUMNS: Final = 4
@@ -29,6 +34,35 @@ _LOOKS: Final[dict[Shade, tuple[str, str, float, str]]] = {
     "strong": ("#ffffff", "#000000", 2, ""),
     "open": ("#ffffff", "#555555", 1, "4 3"),
 }
+#: Shade -> what its frame says.
+_FRAMES: Final[dict[Shade, str]] = {
+    "strong": "heavy frame: an SMMU",
+    "open": "dashed frame: behind no SMMU, or free for hot-plug",
+}
+#: Mark -> its colour on a light ground.
+_INKS: Final[dict[Mark, str]] = {
+    "": "#000000",
+    "measured": "#0b5d1e",
+    "published": "#0b4a8f",
+    "inferred": "#0b4a8f",
+    "unknown": "#6b4500",
+    "refused": "#9b1c1c",
+}
+#: Rules for a picture, in a document of its own or in a page.
+STYLE: Final = """\
+svg.boxes { max-width: 100%; height: auto; }
+@media (prefers-color-scheme: dark) {
+  .boxes .ground { fill: #14171a; }
+  .boxes text { fill: #e8e8e8; }
+  .boxes .measured { fill: #7fd694; }
+  .boxes .published, .boxes .inferred { fill: #8dbdf5; }
+  .boxes .unknown { fill: #f0c36a; }
+  .boxes .refused { fill: #ff9c94; }
+  .boxes .plain, .boxes .strong, .boxes .open { fill: #14171a; stroke: #b0b0b0; }
+  .boxes .strong { stroke: #ffffff; }
+  .boxes .place { fill: #1f2428; stroke: #6a7077; }
+}
+"""
 _ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 #: Surrogates and two code points that are no characters; controls are forbidden besides.
 _FORBIDDEN: Final = frozenset(map(chr, (*range(0xD800, 0xE000), 0xFFFE, 0xFFFF)))
@@ -43,28 +77,60 @@ class _Laid(NamedTuple):
     inside: tuple[tuple[float, float, _Laid], ...]
 
 
-def svg(box: Box, title: str) -> str:
+def svg(box: Box, title: str, *, alone: bool = True) -> str:
     """A whole document.
 
     :param title: said by screen readers and shown as a tooltip.
+    :param alone: bring :data:`STYLE`; a page that has pictures in it has it once.
     """
     laid = _lay_out(box)
-    width, height = laid.width + 2 * _PAD, laid.height + 2 * _PAD
+    legend = _legend(box)
+    width = max([laid.width, *(len(line) * _CHARACTER for _, line in legend)]) + 2 * _PAD
+    height = laid.height + 2 * _PAD + (_LINE * len(legend) + _PAD if legend else 0)
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
-    font = f'font-family="monospace" font-size="{_FONT}"'
+    font = f'class="boxes" font-family="monospace" font-size="{_FONT}"'
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font} role="img">',
         f"<title>{_safe(title)}</title>",
-        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
+        *([f"<style>\n{STYLE}</style>"] if alone else ()),
+        f'<rect class="ground" width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
         *_draw(laid, _PAD, _PAD),
+        *(
+            _line(_PAD, laid.height + _PAD + _LINE * number + _PAD, text, mark)
+            for number, (mark, text) in enumerate(legend, 1)
+        ),
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
 
 
+def _legend(box: Box) -> list[tuple[Mark, str]]:
+    """The notes, and what the frames and marks mean that there are."""
+    boxes = list(_all(box))
+    shades, marks = {one.shade for one in boxes}, {one.mark for one in boxes}
+    frames = (text for shade, text in _FRAMES.items() if shade in shades)
+    said: list[tuple[Mark, str]] = [("", text) for text in (*box.notes, *frames)]
+    return said + [
+        (mark, f"{spell_mark(mark)}: {text}") for mark, (_, text) in MARKS.items() if mark in marks
+    ]
+
+
+def _all(box: Box) -> Iterator[Box]:
+    yield box
+    for child in box.inside:
+        yield from _all(child)
+
+
+def _line(x: float, y: float, text: str, mark: Mark = "", more: str = "") -> str:
+    """One line of text, in the colour of a mark."""
+    ink = f' class="{mark}" fill="{_INKS[mark]}"' if mark else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}"{ink}{more}>{_safe(text)}</text>'
+
+
 def _lay_out(box: Box) -> _Laid:
-    own_width = max(len(line) for line in (box.title, *box.lines)) * _CHARACTER + 2 * _PAD
+    head = f"{box.title}  {spell_mark(box.mark)}" if box.mark else box.title
+    own_width = max(len(line) for line in (head, *box.lines)) * _CHARACTER + 2 * _PAD
     own_height = _LINE * (1 + len(box.lines)) + _PAD
     if not box.inside:
         return _Laid(box, own_width, own_height + _PAD / 2, ())
@@ -104,15 +170,17 @@ def _rows(
 
 def _draw(laid: _Laid, x: float, y: float) -> Iterator[str]:
     fill, stroke, weight, dashes = _LOOKS[laid.box.shade]
-    frame = f'fill="{fill}" stroke="{stroke}" stroke-width="{weight:g}"'
+    frame = f'class="{laid.box.shade}" fill="{fill}" stroke="{stroke}" stroke-width="{weight:g}"'
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
     place = f'x="{x:.1f}" y="{y:.1f}" width="{laid.width:.1f}" height="{laid.height:.1f}" rx="4"'
     yield f"<rect {place} {frame}{dashed}/>"
     baseline = y + _LINE
-    yield f'<text x="{x + _PAD:.1f}" y="{baseline:.1f}" font-weight="bold">{_safe(laid.box.title)}</text>'
+    yield _line(x + _PAD, baseline, laid.box.title, more=' font-weight="bold"')
+    if mark := laid.box.mark:
+        yield _line(x + laid.width - _PAD, baseline, spell_mark(mark), mark, ' text-anchor="end"')
     for line in laid.box.lines:
         baseline += _LINE
-        yield f'<text x="{x + _PAD:.1f}" y="{baseline:.1f}">{_safe(line)}</text>'
+        yield _line(x + _PAD, baseline, line)
     for left, top, child in laid.inside:
         yield from _draw(child, x + left, y + top)
 

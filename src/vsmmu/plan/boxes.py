@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 __all__ = ["plan_box"]
 
 
-def plan_box(plan: Plan) -> Box:
-    """The whole plan; host SMMUs on several NUMA nodes are put together by node."""
+def plan_box(plan: Plan, made_up: tuple[str, ...] = ()) -> Box:
+    """The whole plan; host SMMUs on several NUMA nodes are put together by node.
+
+    :param made_up: what to say of a host that serves as an example.
+    """
     nodes = dict.fromkeys(vsmmu.host_node for vsmmu in plan.vsmmus)
     inside = [
         Box(
@@ -25,7 +28,8 @@ def plan_box(plan: Plan) -> Box:
         for node in nodes
     ]
     shown = inside if len(nodes) > 1 else inside[0].inside
-    return Box(f"VM on {plan.host}", (f"QEMU {plan.qemu}, {plan.machine_type}",), tuple(shown), "place")
+    title, about = f"VM on {plan.host}", (f"QEMU {plan.qemu}, {plan.machine_type}",)
+    return Box(title, about, tuple(shown), "place", notes=made_up)
 
 
 def _host_smmu(vsmmu: PlannedVsmmu) -> Box:

@@ -84,6 +84,10 @@ class Field(NamedTuple):
         """A word for ``value``; empty if the field is a plain number."""
         return self.meanings.get(value, "reserved") if self.meanings else ""
 
+    def spell(self, value: int) -> str:
+        """What ``value`` means: ``48-bit``, ``yes``, or the number itself where it is one."""
+        return self.meanings.get(value, f"{value} (reserved)") if self.meanings else str(value)
+
 
 _YES_NO: Final[Mapping[int, str]] = MappingProxyType({0: "no", 1: "yes"})
 

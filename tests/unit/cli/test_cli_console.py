@@ -44,7 +44,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
         monkeypatch.delenv(name, raising=False)
     terminal = Terminal()
     # Not sys.stdout itself: pytest's capture puts its own there before the test.
-    console.use_colour(True)  # another test may have left it off
+    console.use_colour("auto")  # another test may have left it off
     monkeypatch.setattr(console, "sys", SimpleNamespace(stdout=terminal, stderr=terminal))
     return terminal
 

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import jsonschema
+import msgspec
 import pytest
 
 from vsmmu.api import load_host
 from vsmmu.cli.main import VERBS, run
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
+from vsmmu.host.builtin import builtin_host
+from vsmmu.host.files import encode_host
+from vsmmu.probe.pci_ids import device_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -243,6 +247,46 @@ def test_show_lists_the_builtin_hosts(vsmmu: Vsmmu) -> None:
     assert {"builtin:gb200", "builtin:gh200", "builtin:gb10", "builtin:altra", "builtin:qemu-virt"} <= set(
         names
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("10de:2941", ["0008:01:00.0", "0009:01:00.0", "0018:01:00.0", "0019:01:00.0"]),
+        ("10DE:", ["0008:01:00.0", "0009:01:00.0", "0018:01:00.0", "0019:01:00.0"]),
+        (":2941", ["0008:01:00.0", "0009:01:00.0", "0018:01:00.0", "0019:01:00.0"]),
+        ("9:1:0.0", ["0009:01:00.0"]),
+        ("smmu3.0x0000000012000000", ["0009:01:00.0", "0009:02:00.0"]),
+    ],
+)
+def test_show_takes_what_lspci_takes(vsmmu: Vsmmu, device: str, expected: list[str]) -> None:
+    facts = json.loads(vsmmu("show", *GB200, "-o", "json", device).out)
+    assert [entry["address"] for entry in facts["functions"]] == expected
+    assert {entry["name"] for entry in facts["smmus"]} == {entry["smmu"] for entry in facts["functions"]}
+
+
+@pytest.mark.parametrize("device", ["10de:0001", ":", "10de", "1234:", "0009:09:00.0"])
+def test_show_of_ids_that_no_function_has_is_a_no(vsmmu: Vsmmu, device: str) -> None:
+    assert vsmmu("show", *GB200, device).status == 1
+
+
+def test_show_leaves_domain_zero_out_as_lspci_does(vsmmu: Vsmmu) -> None:
+    facts = json.loads(vsmmu("show", "--host", "builtin:qemu-virt", "-o", "json", "00:05.0").out)
+    assert [entry["address"] for entry in facts["functions"]] == ["0000:00:05.0"]
+
+
+def test_show_names_devices_by_the_pci_ids_of_this_machine(
+    vsmmu: Vsmmu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = builtin_host("gb200")
+    bare = tuple(msgspec.structs.replace(entry, label="") for entry in host.functions)
+    facts = tmp_path / "facts.json"
+    facts.write_bytes(encode_host(msgspec.structs.replace(host, functions=bare)))
+    ids = tmp_path / "pci.ids"
+    ids.write_text("10de  NVIDIA Corporation\n\t2941  GB200 [Grace]\n")
+    monkeypatch.setattr(device_names, "__defaults__", ((str(ids),),))
+    assert "10de:2941 NVIDIA Corporation GB200 [Grace]" in vsmmu("show", "--host", str(facts)).out
+    assert "Corporation" not in vsmmu("show", "--host", str(facts), "-o", "json").out
 
 
 def test_show_of_an_unknown_device_is_a_no(vsmmu: Vsmmu) -> None:

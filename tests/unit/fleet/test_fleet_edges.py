@@ -102,7 +102,7 @@ def test_smmus_and_functions_that_come_and_go_are_changes() -> None:
 def test_what_became_known_is_a_change() -> None:
     before, after = (examples.host(examples.smmu(ril=ril, cmdqv=ril)) for ril in (None, 1))
     assert [(change.what, change.before, change.after) for change in changes_of(before, after)] == [
-        ("IDR3.RIL", "?", "1"),
+        ("IDR3.RIL", "?", "yes"),
         ("cmdqv", "?", "1"),
     ]
 

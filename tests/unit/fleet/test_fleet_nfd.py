@@ -152,7 +152,7 @@ def test_a_directory_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.Ca
 
 def test_only_some_smmus_may_count(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["label", "--host", "builtin:gh200", "--device", "10de:2941", "-o", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)[f"{PREFIX}accel"] == "refused"
+    assert json.loads(capsys.readouterr().out)[f"{PREFIX}accel"] == "absent"
 
 
 # --- what is packaged ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -18,7 +19,7 @@ import vsmmu.host
 from domains import PARTS, domain, driver, golden
 from vsmmu.errors import HostLacks, InputRefused, Negative, UsageError
 from vsmmu.kubevirt.hook import mutate
-from vsmmu.kubevirt.settings import HookSettings, from_environment
+from vsmmu.kubevirt.settings import HookSettings, from_environment, unknown_variables
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.topology import Topology
 
@@ -267,6 +268,22 @@ def test_environment() -> None:
     for name, value in (("VSMMU_TIMEOUT", "60"), ("VSMMU_TIMEOUT", "nan"), ("VSMMU_ON_FAILURE", "no")):
         with pytest.raises(UsageError, match=name):
             from_environment({name: value})
+
+
+def test_variables_that_say_nothing_are_told() -> None:
+    read = re.findall(r'"(VSMMU_\w+)"', inspect.getsource(from_environment))
+    assert len(read) > 10
+    assert list(unknown_variables({**dict.fromkeys(read, ""), "VSMMU_DEBUG": "1", "HOME": "/"})) == []
+    (told,) = unknown_variables({"VSMMU_ASSUMESAFE": "on"})
+    assert told.startswith("warning: VSMMU_ASSUMESAFE in the environment")
+    assert told.endswith("did you mean VSMMU_ASSUME_SAFE?")
+
+
+def test_program_tells_a_variable_that_is_misspelt_and_does_its_work() -> None:
+    done = call(golden("gb200"), VSMMU_ON_FAIL="pass-through")
+    assert done.returncode == 0
+    assert b"VSMMU_ON_FAIL" in done.stderr
+    assert b"oas='48'" in done.stdout
 
 
 def call(
