@@ -23,12 +23,16 @@ class Judgement(NamedTuple):
     :param cases: how many cases it stands for.
     :param messages: codes of the messages that came as predicted.
     :param complaints: one sentence for each case that disagrees.
+    :param row: code of the message that the model says; empty where it says that QEMU starts.
+    :param undecided: whether QEMU starts and the model does not know it.
     """
 
     run: Run
     cases: int
     messages: tuple[str, ...]
     complaints: tuple[str, ...]
+    row: str = ""
+    undecided: bool = False
 
 
 def judge(run: Run, expected: Expected, outcome: Outcome) -> Judgement:
@@ -36,7 +40,7 @@ def judge(run: Run, expected: Expected, outcome: Outcome) -> Judgement:
     started = _judge_start(run, expected, outcome)
     if started or not outcome.started:
         code = (expected.code,) if expected.code and not started else ()
-        return Judgement(run, 1, code, tuple(started))
+        return Judgement(run, 1, code, tuple(started), expected.code)
     complaints = _judge_registers(run, expected, outcome)
     messages = []
     for index, (wanted, got) in enumerate(zip(expected.steps, outcome.steps, strict=False)):
@@ -47,7 +51,8 @@ def judge(run: Run, expected: Expected, outcome: Outcome) -> Judgement:
         complaints.append(f"QEMU ended in step {len(outcome.steps)}: {_last(outcome.stderr)}")
     own = len(outcome.registers) if run.packed else 1
     plugs = sum(step.do == "add" for step in run.steps)
-    return Judgement(run, own + plugs, tuple(messages), tuple(complaints))
+    undecided = expected.answer == "unknown"
+    return Judgement(run, own + plugs, tuple(messages), tuple(complaints), undecided=undecided)
 
 
 def _judge_start(run: Run, expected: Expected, outcome: Outcome) -> list[str]:

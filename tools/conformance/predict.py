@@ -6,8 +6,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from conformance.cases import READ, Expected, ExpectedStep, Run, Step
+from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.model import Device, Origin
+from vsmmu.qemu.board import not_modelled
 from vsmmu.qemu.process import QemuProcess
 from vsmmu.qemu.versions import LATEST, Qemu
 
@@ -27,8 +29,15 @@ def starts(argv: tuple[str, ...], host: Host, qemu: Qemu = LATEST) -> bool:
 
 def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
     """What the model says of a run and its steps."""
-    vm = QemuProcess(read_words(run.argv).machine(), host, qemu)
-    verdict = vm.start()
+    try:
+        machine = read_words(run.argv, lambda name: run.files[name].encode()).machine()
+    except InputRefused as refused:
+        # Not judged in QEMU's words; QEMU must not start it either.
+        return Expected("refused", code=refused.code)
+    if not_modelled(machine):
+        return Expected("unknown")
+    vm = QemuProcess(machine, host, qemu)
+    verdict = vm.start().beside(machine.unread)
     failure = verdict.failure
     steps = tuple(_step(vm, step) for step in run.steps) if verdict.at_start == "starts" else ()
     return Expected(
