@@ -8,6 +8,7 @@ Taken from real binaries by ``tools/device_tables`` and loaded only when asked; 
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from vsmmu.qemu.versions import Qemu
     from vsmmu.versions import Version
@@ -107,14 +108,26 @@ class DeviceTable:
 
     :ivar build: whose binary was asked; for a derived table, that it is one.
     :ivar enums: accepted values by type of property; a type that is not there cannot be judged.
+    :ivar exact: whether it is that of the very binary that the VM is for: then a type that is not in it is
+        certainly not there.
     """
 
-    def __init__(self, version: Version, files: tuple[_File, ...]) -> None:
+    def __init__(
+        self,
+        version: Version,
+        files: tuple[_File, ...],
+        *,
+        exact: bool = False,
+        kinds: DeviceTable | None = None,
+    ) -> None:
         self._version = version
         self._files = files
+        self.exact = exact
+        # QMP does not tell how some values are read; where that was tried, it stands in this table.
+        self._kinds = kinds
         versions = " and ".join(file.version for file in files)
         self.build = files[-1].build if len(files) == 1 else f"derived from {versions}"
-        self.enums: Mapping[str, list[str]] = files[-1].enums
+        self.enums: Mapping[str, list[str]] = kinds.enums if kinds is not None else files[-1].enums
 
     def device(self, name: str) -> DeviceType | None:
         """A type of device, abstract or not, by name or alias; None if the version has no such type."""
@@ -138,11 +151,19 @@ class DeviceTable:
     def object(self, name: str) -> tuple[Member, ...] | None:
         """What ``-object`` takes for a type, in the order of QEMU's reading; None if it has no such type."""
         found = [file.objects[name] for file in self._files if name in file.objects]
-        return tuple(found[-1]) if found else None
+        if not found:
+            return None
+        tried = (self._kinds.object(name) if self._kinds is not None else None) or ()
+        kinds = {member: kind for member, kind, _ in tried}
+        return tuple((member, kinds.get(member, kind), must) for member, kind, must in found[-1])
 
     def has_object(self, name: str) -> bool:
         """Whether the version has a type of object for certain."""
         return all(name in file.objects for file in self._files)
+
+    def is_known_elsewhere(self, name: str) -> bool:
+        """Whether other builds of the version have a type of device."""
+        return self._kinds is not None and self._kinds.device(name) is not None
 
     def device_names(self) -> tuple[str, ...]:
         """The devices that ``-device`` takes."""
@@ -155,6 +176,10 @@ class DeviceTable:
 
     def _joined(self, found: list[DeviceType]) -> DeviceType:
         newest = found[-1]
+        if self._kinds is not None:
+            return _with_kinds(
+                newest, self._kinds.device(newest.name) or self._kinds.machine(_bare(newest.name))
+            )
         if len(self._files) == 1:
             return newest
         removed = {
@@ -184,6 +209,20 @@ def _device(types: Mapping[str, msgspec.Raw], name: str) -> DeviceType | None:
     return DeviceType(name, parents, entry.bus, entry.abstract, entry.creatable, properties)
 
 
+def _bare(name: str) -> str:
+    return name.removesuffix("-machine")
+
+
+def _with_kinds(asked: DeviceType, tried: DeviceType | None) -> DeviceType:
+    """A type as QMP tells it, with the types of its values as they were tried with another binary."""
+    known = tried.properties if tried is not None else {}
+    # A number's width is not told.
+    kinds = {
+        name: known.get(name) or ("any" if kind == "int" else kind) for name, kind in asked.properties.items()
+    }
+    return asked._replace(properties=kinds)
+
+
 _LOADED: dict[Version, _File] = {}
 
 
@@ -195,8 +234,16 @@ def _load(version: Version) -> _File:
 
 
 def table(qemu: Qemu) -> DeviceTable:
-    """The table of a version; of the newest one for a version that is newer."""
+    """The table of the binary that was asked, or of a version; of the newest one for one that is newer."""
+    if qemu.own_table is not None:
+        return _own(qemu._replace(own_table=None), qemu.own_table)
     version = qemu.version
     if version in _BETWEEN:
         return DeviceTable(version, tuple(_load(neighbour) for neighbour in _BETWEEN[version]))
     return DeviceTable(version, (_load(max(taken for taken in _TAKEN if taken <= version)),))
+
+
+@cache
+def _own(qemu: Qemu, read: Callable[[], bytes]) -> DeviceTable:
+    own = msgspec.json.decode(read(), type=_File)
+    return DeviceTable(qemu.version, (own,), exact=True, kinds=table(qemu))

@@ -61,6 +61,7 @@ _TABLE: Final = (
     Message("qemu-property-unknown", "{text}", "{remedy}"),
     Message("qemu-property-value", "{text}", "{remedy}"),
     Message("qemu-type-unknown", "{text}", "{remedy}"),
+    Message("qemu-object-unknown", "{text}", "{remedy}"),
     Message(
         "qemu-json-type",
         "Invalid parameter type for '{property}', expected: {value}",
