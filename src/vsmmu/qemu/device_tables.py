@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from vsmmu.qemu.versions import Qemu
     from vsmmu.versions import Version
 
-__all__ = ["DERIVED", "DeviceTable", "DeviceType", "Member", "Removed", "table"]
+__all__ = [
+    "CERTAIN",
+    "DERIVED",
+    "DeviceTable",
+    "DeviceType",
+    "Member",
+    "Removed",
+    "between",
+    "table",
+]
 
 _DIRECTORY: Final = Path(__file__).with_name("tables")
 
@@ -52,7 +61,7 @@ DERIVED: Final[Mapping[Version, tuple[Removed, ...]]] = MappingProxyType(
     }
 )
 #: What 11.0's tree (0bb5ed78b0) has for certain although 10.2 has it not.
-_CERTAIN: Final[Mapping[tuple[Version, str], frozenset[str]]] = MappingProxyType(
+CERTAIN: Final[Mapping[tuple[Version, str], frozenset[str]]] = MappingProxyType(
     {((11, 0), "arm-smmuv3"): frozenset("accel ats ril oas ssidsize memory secure-memory msi-gpa".split())}
 )
 #: The tables that are there, and the versions made of two of them (older, newer).
@@ -191,7 +200,7 @@ class DeviceTable:
         everywhere = frozenset.intersection(*(frozenset(entry.properties) for entry in found))
         if len(found) < len(self._files):
             everywhere = frozenset()
-        sure = everywhere | _CERTAIN.get((self._version, newest.name), frozenset())
+        sure = everywhere | CERTAIN.get((self._version, newest.name), frozenset())
         properties = {
             name: kind for entry in found for name, kind in entry.properties.items() if name not in removed
         }
@@ -231,6 +240,11 @@ def _load(version: Version) -> _File:
         data = (_DIRECTORY / f"{version[0]}.{version[1]}.json").read_bytes()
         _LOADED[version] = msgspec.json.decode(data, type=_File)
     return _LOADED[version]
+
+
+def between(version: Version) -> tuple[Version, Version] | None:
+    """The older and the newer version that a table is made of; None if it was taken from a binary."""
+    return _BETWEEN.get(version)
 
 
 def table(qemu: Qemu) -> DeviceTable:
