@@ -22,6 +22,7 @@ from vsmmu.qemu.board import (
     board_card,
     bypasses_iommu,
     lacks_cxl,
+    lacks_error_source,
     machine_iommu,
     usable_accelerators,
     with_globals,
@@ -169,6 +170,8 @@ class Creation(Run):
             self._create_vsmmu(device, faults)
         else:
             self._name_faults(device, faults)
+            for found in self._placement.peripherals.refusals(device):
+                self._refuse(found.code, device.name, device.origin.option, **found.values)
 
     def _create_pci(self, device: Device, faults: Sequence[NameFault]) -> None:
         bus = self._bus_of(device, faults)
@@ -299,7 +302,7 @@ class Creation(Run):
             return
         self._admission.admit(vsmmu, endpoint, self._phase)
         vsmmu.endpoints.append(endpoint)
-        self._note(device.name, f"realized behind {vsmmu.name}: {_summary(vsmmu)}")
+        self._note(device.name, f"realized behind {vsmmu.name}: {vsmmu.summary()}")
 
     def _vfio_plug(self, endpoint: Endpoint, bus: Bus, vsmmu: Vsmmu | None) -> VfioPlug:
         device, function = endpoint.device, endpoint.function
@@ -315,7 +318,7 @@ class Creation(Run):
             bound=self._bound,
             vsmmu=vsmmu,
             board_smmu=board_smmu,
-            conventional=bus.owner in self._conventional,
+            conventional=bus.owner in self._conventional and not self._placement.is_first(device),
             incoherent=self._admission.is_incoherent(endpoint),
             direct=function is not None and direct_mapped(function).answer is True,
             absent=address is not None and function is None and self.host.complete,
@@ -344,10 +347,12 @@ class Creation(Run):
             if vsmmu.settings.accel and root in self._emulated:
                 maker, early = self._emulated[root]
                 failures[maker] = ("qemu-endpoint-first", early)
+        if lacks_error_source(self.machine):
+            failures[_BOARD - 1] = ("qemu-errors-without-acpi", "")
         for _, (code, name) in sorted(failures.items(), reverse=True):
             self._refuse(code, name, "")
         for vsmmu in self.vsmmus:
-            self._note(vsmmu.name, f"machine-done: {_summary(vsmmu)}")
+            self._note(vsmmu.name, f"machine-done: {vsmmu.summary()}")
 
     def reset(self) -> None:
         """Reset the machine: GBPA gets its reset value (bypass), and every endpoint is attached by it."""
@@ -390,8 +395,3 @@ class Creation(Run):
             vsmmus=tuple(vsmmu.outcome() for vsmmu in self.vsmmus),
             trace=(*self.trace, *end),
         )
-
-
-def _summary(vsmmu: Vsmmu) -> str:
-    values = ",".join(f"{name}={value}" for name, value in vsmmu.spelled().items())
-    return f"auto_finalised={vsmmu.auto_finalised} {values}"

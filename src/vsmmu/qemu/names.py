@@ -303,7 +303,8 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
 def _is_ordinary(option: str, value: str, qemu: Qemu) -> bool:
     kind = known_names.MACHINE.get(option)
     text = _refused(kind, option, value, "keyval", known_names.ENUMS, "")
-    return not text and value in (known_names.choices(option, qemu) or {value})
+    fits = value in (known_names.choices(option, qemu) or {value})
+    return fits and not text and not values.setter_refusal(option, value)
 
 
 def _judge_option(
@@ -322,6 +323,7 @@ def _judge_option(
             text = f"Parameter '{option}' is unexpected"
             return NameFault("qemu-property-unknown", certain, text, nearest(member, members))
     text = values.refusal(option, held or "", value, "keyval", table.enums)
+    text = text or values.setter_refusal(option, value)
     if value not in (known_names.choices(option, qemu) or {value}):
         text = f"Invalid {option} value"
         if option == "gic-version" and qemu.version in known_names.GIC_VALUES:

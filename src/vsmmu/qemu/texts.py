@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.qemu.board_texts import BOARD_MESSAGES
 from vsmmu.qemu.cmdqv_texts import CMDQV_MESSAGES, VIOMMU
 from vsmmu.qemu.message import Message, Phase
+from vsmmu.qemu.peripheral_texts import PERIPHERAL_MESSAGES
 from vsmmu.qemu.slot_texts import SLOT_MESSAGES
 
 if TYPE_CHECKING:
@@ -387,7 +388,10 @@ _TABLE: Final = (
 
 #: Every message by its code; ``-11.0`` at the end of one is for the words of 11.0 and before.
 MESSAGES: Final[Mapping[str, Message]] = MappingProxyType(
-    {entry.code: entry for entry in (*_TABLE, *CMDQV_MESSAGES, *BOARD_MESSAGES, *SLOT_MESSAGES)}
+    {
+        entry.code: entry
+        for entry in (*_TABLE, *CMDQV_MESSAGES, *BOARD_MESSAGES, *SLOT_MESSAGES, *PERIPHERAL_MESSAGES)
+    }
 )
 
 

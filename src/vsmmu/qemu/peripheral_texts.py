@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU's refusals of devices that have nothing to do with an SMMU: rows of the table of messages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vsmmu.qemu.message import Message
+
+__all__ = ["PERIPHERAL_MESSAGES"]
+
+PERIPHERAL_MESSAGES: Final = (
+    Message(
+        "qemu-boot-index", "The bootindex {value} has already been used", "give {device} another bootindex"
+    ),
+    Message("qemu-balloon-twice", "Only one balloon device is supported", "remove {device}"),
+    Message(
+        "qemu-ramfb-twice", "duplicate fw_cfg file name: etc/ramfb", "remove {device}: a VM has one ramfb"
+    ),
+    Message(
+        "qemu-memory-module",
+        "memory hotplug is not enabled: {value}",
+        "give the VM firmware (-bios or pflash) and neither acpi=off nor mte=on, or remove {device}",
+    ),
+    Message("qemu-nvdimm", "nvdimm is not enabled: add 'nvdimm=on' to '-M'", "add nvdimm=on to -machine"),
+    Message("qemu-module-without-memory", "'memdev' property must be set", "add memdev= to {device}"),
+    Message(
+        "qemu-memory-twice",
+        "can't use already busy memdev: {value}",
+        "give {device} a memory backend of its own",
+    ),
+    Message(
+        "qemu-errors-without-acpi",
+        "Segmentation fault",
+        "add firmware (-bios or pflash) or remove ras=on: QEMU 11.1.3 crashes (signal 11) without firmware",
+        aborts=True,
+    ),
+)
