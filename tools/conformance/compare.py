@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.smmuv3.fields import field
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Judgement", "judge"]
 
+#: QEMU does not say this of itself.
+_CRASH: Final = "Segmentation fault"
 _RANGE: Final = re.compile(r"\d+\.\.\d+")
 _DESCRIPTOR: Final = re.compile(r"\b(fd|iommufd)=\d+")
 
@@ -57,7 +60,7 @@ def judge(run: Run, expected: Expected, outcome: Outcome) -> Judgement:
 
 def _judge_start(run: Run, expected: Expected, outcome: Outcome) -> list[str]:
     if expected.answer == "unknown":
-        possible = outcome.started or _possible(expected, outcome.stderr)
+        possible = outcome.started or not expected.possible or _possible(expected, outcome.stderr)
         return (
             []
             if possible
@@ -68,7 +71,8 @@ def _judge_start(run: Run, expected: Expected, outcome: Outcome) -> list[str]:
     if expected.answer == "refused" and outcome.started:
         return [f"should be refused with {expected.text!r}, but starts"]
     # A check that the facts leave open may come before the one that certainly refuses.
-    said = _printed(expected.text, outcome.stderr) or _possible(expected, outcome.stderr)
+    crashed = expected.text == _CRASH and outcome.status == -signal.SIGSEGV
+    said = crashed or _printed(expected.text, outcome.stderr) or _possible(expected, outcome.stderr)
     if expected.answer == "refused" and not said:
         return [f"should say {expected.text!r}, says (status {outcome.status}): {_last(outcome.stderr)}"]
     if outcome.started:

@@ -20,6 +20,7 @@ from conformance.fixed import fixed_runs
 from conformance.predict import predict
 from conformance.written import WrittenVms
 from slots.lines import questions
+from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host
 from vsmmu.qemu.versions import LATEST, Qemu
 
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["NOBODY", "fast_runs", "play_here"]
 
 #: A host without functions: what ``vfio-pci,host=`` names there is certainly not there.
-NOBODY = Host(schema=SCHEMA, name="nobody").listing_all()
+NOBODY = Host(
+    schema=SCHEMA,
+    name="nobody",
+    iommufd=Fact(0, "made"),
+    evidence={"made": Evidence("measured", "written by hand", "a host without /dev/iommu")},
+).listing_all()
 _WITHOUT_KVM = {"kvm": "tcg", "host": "max"}
 #: A board whose own card wants a firmware that not every build comes with.
 _NEEDS_FILES = "sbsa-ref"

@@ -170,8 +170,9 @@ class Creation(Run):
             self._create_vsmmu(device, faults)
         else:
             self._name_faults(device, faults)
-            for found in self._placement.peripherals.refusals(device):
+            for found in self._placement.peripherals.written(device):
                 self._refuse(found.code, device.name, device.origin.option, **found.values)
+            self._realize_peripheral(device)
 
     def _create_pci(self, device: Device, faults: Sequence[NameFault]) -> None:
         bus = self._bus_of(device, faults)
@@ -181,9 +182,14 @@ class Creation(Run):
             self._create_vfio(device, bus)
         else:
             self._create_emulated(device, bus)
+            self._realize_peripheral(device)
         refused = self._placement.after_realize(device)
         if refused is not None:
             self._refuse(refused.code, device.name, device.origin.option, **refused.values)
+
+    def _realize_peripheral(self, device: Device) -> None:
+        for found in self._placement.peripherals.realized(device) if self._phase != "hot-plug" else ():
+            self._refuse(found.code, device.name, device.origin.option, **found.values)
 
     def _faults_of(self, device: Device) -> list[NameFault]:
         """Faults in the names and values of a device, as it is written."""

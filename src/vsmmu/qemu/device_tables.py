@@ -157,6 +157,11 @@ class DeviceTable:
                 found.append(kind)
         return self._joined(found) if found else None
 
+    def has_machine(self, name: str) -> bool:
+        """Whether any build is known to have a machine type, of whatever kind of board."""
+        here = any(f"{name}-machine" in file.machines or name in file.aliases for file in self._files)
+        return here or (self._kinds is not None and self._kinds.has_machine(name))
+
     def object(self, name: str) -> tuple[Member, ...] | None:
         """What ``-object`` takes for a type, in the order of QEMU's reading; None if it has no such type."""
         found = [file.objects[name] for file in self._files if name in file.objects]

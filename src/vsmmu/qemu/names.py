@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NameFault",
     "global_reaches",
+    "has_machine",
     "judge_device",
     "judge_global",
     "judge_machine",
@@ -242,7 +243,9 @@ def _judge_members(
 ) -> NameFault | None:
     form: values.Form = "json" if _in_json(entry) else "opts"
     if not entry.id:
-        return NameFault("qemu-property-value", certain, "Parameter 'id' is missing")
+        other = "Invalid parameter type for 'id', expected: string"
+        text = other if "id" in entry.properties else "Parameter 'id' is missing"
+        return NameFault("qemu-property-value", certain, text)
     for name, kind, needed in members:
         if name not in entry.properties:
             if needed and kind != "struct":
@@ -273,6 +276,11 @@ def _in_json(entry: MachineObject) -> bool:
 
 
 # The machine
+
+
+def has_machine(name: str, qemu: Qemu) -> bool:
+    """Whether this QEMU is known to have a machine type, of whatever kind of board."""
+    return _table(qemu).has_machine(name)
 
 
 def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:

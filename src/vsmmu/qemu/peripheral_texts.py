@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's refusals of devices that have nothing to do with an SMMU: rows of the table of messages."""
+# ruff: noqa: E501 - QEMU's sentences are not ours to break
+"""QEMU's refusals of devices that are no part of an SMMU and of NUMA nodes: rows of the table of messages."""
 
 from __future__ import annotations
 
@@ -21,6 +22,29 @@ PERIPHERAL_MESSAGES: Final = (
         "qemu-memory-module",
         "memory hotplug is not enabled: {value}",
         "give the VM firmware (-bios or pflash) and neither acpi=off nor mte=on, or remove {device}",
+    ),
+    Message(
+        "qemu-module-slots",
+        "no slots where allocated, please specify the 'slots' option",
+        "write -m SIZE,slots=N,maxmem=SIZE",
+    ),
+    Message(
+        "qemu-module-room",
+        "the configuration is not prepared for memory devices (e.g., for memory hotplug), consider specifying the maxmem option",
+        "write -m SIZE,maxmem=SIZE",
+    ),
+    Message("qemu-property-missing", "{text}", "add {property}= to {device}"),
+    Message(
+        "qemu-node-memory",
+        "memdev={value} is ambiguous",
+        "add -object memory-backend-ram,id={value},size=SIZE",
+    ),
+    Message("qemu-node-twice", "Duplicate NUMA nodeid: {value}", "give each -numa node a nodeid of its own"),
+    Message("qemu-node-missing", "numa: Node ID missing: {value}", "add -numa node,nodeid={value}"),
+    Message(
+        "qemu-node-sum",
+        "total memory for NUMA nodes ({value}) should equal RAM size ({expected})",
+        "make the sizes of the nodes' memory backends add up to -m",
     ),
     Message("qemu-nvdimm", "nvdimm is not enabled: add 'nvdimm=on' to '-M'", "add nvdimm=on to -machine"),
     Message("qemu-module-without-memory", "'memdev' property must be set", "add memdev= to {device}"),

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.needed_properties import missing_property
 from vsmmu.qemu.realize import has_acpi
 from vsmmu.qemu.settings import read_bool
-from vsmmu.qemu.values import signed
+from vsmmu.qemu.values import signed, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,24 +38,37 @@ class Peripherals:
         self._boot_order: set[int] = set()
         self._only_one: set[str] = set()
 
-    def refusals(self, device: Device) -> Iterator[Refusal]:
-        """Every reason to refuse a device, in QEMU's order; to be asked once for each."""
-        yield from self._boot(device)
-        if device.driver in _MODULES:
-            yield from self._module(device)
-        for kind, code in ((_BALLOONS, "qemu-balloon-twice"), ({_FRAME_BUFFER}, "qemu-ramfb-twice")):
-            if device.driver in kind:
-                if code in self._only_one:
-                    yield Refusal(code, {})
-                self._only_one.add(code)
-
-    def _boot(self, device: Device) -> Iterator[Refusal]:
+    def written(self, device: Device) -> Iterator[Refusal]:
+        """What QEMU says while it sets a device's properties; to be asked once for each."""
         number = signed(device.text("bootindex")) if device.text("bootindex") else None
         if number is None or number < 0:
             return
         if number in self._boot_order:
             yield Refusal("qemu-boot-index", {"value": number})
         self._boot_order.add(number)
+
+    def realized(self, device: Device) -> Iterator[Refusal]:
+        """What QEMU says when it realizes a device; to be asked once for each.
+
+        A device that is no option of a command line has properties that only libvirt will write.
+        """
+        if device.driver in _MODULES:
+            yield from self._module(device)
+        elif device.driver.startswith("virtio-mem") and self._lacks("maxmem"):
+            yield Refusal("qemu-module-room", {})
+        elif device.origin.option and (missing := missing_property(device)) is not None:
+            name, text = missing
+            yield Refusal("qemu-property-missing", {"property": name, "text": text})
+        for kind, code in ((_BALLOONS, "qemu-balloon-twice"), ({_FRAME_BUFFER}, "qemu-ramfb-twice")):
+            if device.driver in kind:
+                if code in self._only_one:
+                    yield Refusal(code, {})
+                self._only_one.add(code)
+
+    def _lacks(self, name: str) -> bool:
+        """Whether a whole VM's ``-m`` has no such parameter, or 0."""
+        written = self._machine.memory.get(name, "0")
+        return self._machine.backends is not None and size(written) == 0
 
     def _module(self, device: Device) -> Iterator[Refusal]:
         """A memory module; a persistent one that is there from the start needs no ACPI."""
@@ -66,6 +80,8 @@ class Peripherals:
             yield Refusal("qemu-memory-module", {"value": "MTE is enabled"})
         if persistent and read_bool(options.get("nvdimm")) is not True:
             yield Refusal("qemu-nvdimm", {})
+        if self._lacks("slots"):
+            yield Refusal("qemu-module-slots", {})
         backend = device.text("memdev")
         if not backend:
             yield Refusal("qemu-module-without-memory", {})

@@ -56,7 +56,7 @@ class Placement:
         ):
             yield Refusal("qemu-bus-takes-bridges", {})
         if not hot:
-            yield from self.peripherals.refusals(device)
+            yield from self.peripherals.written(device)
         placed = self.slots.place(device, bus, hot=hot)
         if isinstance(placed, Refusal):
             yield placed

@@ -44,6 +44,7 @@ for line in (stream if match else sys.stdin.buffer):
 """
 PCI = [{"name": "addr", "type": "str"}, {"name": "multifunction", "type": "bool"}]
 ANSWERS: dict[str, Any] = {
+    "query-kvm": {"present": False},
     "query-version": {"qemu": {"major": 12, "minor": 0, "micro": 1}, "package": "a build"},
     "query-machines": [{"name": "virt-12.0", "alias": "virt"}],
     "qom-list-types": [

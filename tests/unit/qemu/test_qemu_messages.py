@@ -32,6 +32,8 @@ V1 = vfio("0000:01:00.0", 1)
 DIRECT = ReservedRegion("0xa1600000", "0xb97fffff", "direct")
 
 
+#: Memory to plug.
+MEMORY = "-m 128M,slots=2,maxmem=1G -object memory-backend-ram,id=m,size=128M"
 #: A QEMU whose binary was asked.
 OWN = Q11_1._replace(own_table=(Path(device_tables.__file__).parent / "tables" / "11.1.json").read_bytes)
 
@@ -157,12 +159,19 @@ SCENES = {
     "qemu-boot-index": Scene(options("-M virt -device igb,bootindex=1 -device e1000e,bootindex=1")),
     "qemu-balloon-twice": Scene(options("-M virt -device virtio-balloon-pci -device virtio-balloon-pci")),
     "qemu-ramfb-twice": Scene(options("-M virt -device ramfb -device ramfb")),
-    "qemu-memory-module": Scene(options("-M virt -device pc-dimm,memdev=m")),
-    "qemu-nvdimm": Scene(options("-M virt -bios fw.fd -device nvdimm,memdev=m")),
-    "qemu-module-without-memory": Scene(options("-M virt -bios fw.fd -device pc-dimm")),
+    "qemu-memory-module": Scene(options(f"-M virt {MEMORY} -device pc-dimm,memdev=m")),
+    "qemu-nvdimm": Scene(options(f"-M virt {MEMORY} -bios fw.fd -device nvdimm,memdev=m")),
+    "qemu-module-without-memory": Scene(options(f"-M virt {MEMORY} -bios fw.fd -device pc-dimm")),
     "qemu-memory-twice": Scene(
-        options("-M virt -bios fw.fd -device pc-dimm,memdev=m -device pc-dimm,memdev=m")
+        options(f"-M virt {MEMORY} -bios fw.fd -device pc-dimm,memdev=m -device pc-dimm,memdev=m")
     ),
+    "qemu-module-slots": Scene(options("-M virt -bios fw.fd -device pc-dimm")),
+    "qemu-module-room": Scene(options("-M virt -device virtio-mem-pci")),
+    "qemu-property-missing": Scene(options("-M virt -device nvme")),
+    "qemu-node-memory": Scene(options("-M virt -numa node,memdev=m")),
+    "qemu-node-twice": Scene(options("-M virt -numa node,nodeid=0 -numa node,nodeid=0")),
+    "qemu-node-missing": Scene(options("-M virt -numa node,nodeid=1")),
+    "qemu-node-sum": Scene(options("-M virt -m 128 -numa node")),
     "qemu-errors-without-acpi": Scene(options("-M virt,ras=on -nodefaults")),
     "qemu-object-unknown": Scene(options("-M virt -object nosuch,id=n"), qemu=OWN),
     "qemu-multiple-iommus": Scene(options("-M virt,iommu=smmuv3 -nodefaults -device virtio-iommu-pci")),
