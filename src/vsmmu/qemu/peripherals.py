@@ -50,13 +50,13 @@ class Peripherals:
     def realized(self, device: Device) -> Iterator[Refusal]:
         """What QEMU says when it realizes a device; to be asked once for each.
 
-        A device that is no option of a command line has properties that only libvirt will write.
+        A device of a libvirt domain gets properties that only libvirt writes.
         """
         if device.driver in _MODULES:
             yield from self._module(device)
         elif device.driver.startswith("virtio-mem") and self._lacks("maxmem"):
             yield Refusal("qemu-module-room", {})
-        elif device.origin.option and (missing := missing_property(device)) is not None:
+        elif self._is_whole(device) and (missing := missing_property(device)) is not None:
             name, text = missing
             yield Refusal("qemu-property-missing", {"property": name, "text": text})
         for kind, code in ((_BALLOONS, "qemu-balloon-twice"), ({_FRAME_BUFFER}, "qemu-ramfb-twice")):
@@ -64,6 +64,10 @@ class Peripherals:
                 if code in self._only_one:
                     yield Refusal(code, {})
                 self._only_one.add(code)
+
+    def _is_whole(self, device: Device) -> bool:
+        """Whether all properties of a device are written: in a command line, or in a configuration file."""
+        return self._machine.backends is not None or not device.origin.option.startswith("-")
 
     def _lacks(self, name: str) -> bool:
         """Whether a whole VM's ``-m`` has no such parameter, or 0."""
