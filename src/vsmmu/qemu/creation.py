@@ -54,7 +54,7 @@ from vsmmu.qemu.versions import Qemu, is_vendor_machine, machine_type
 from vsmmu.qemu.vfio import ENDING, VfioPlug, vfio_refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from vsmmu.host.facts import Host
     from vsmmu.qemu.names import NameFault
@@ -170,9 +170,7 @@ class Creation(Run):
             self._create_vsmmu(device, faults)
         else:
             self._name_faults(device, faults)
-            for found in self._placement.peripherals.written(device):
-                self._refuse(found.code, device.name, device.origin.option, **found.values)
-            self._realize_peripheral(device)
+            self._refuse_each(device, self._placement.peripherals.refusals(device))
 
     def _create_pci(self, device: Device, faults: Sequence[NameFault]) -> None:
         bus = self._bus_of(device, faults)
@@ -182,14 +180,14 @@ class Creation(Run):
             self._create_vfio(device, bus)
         else:
             self._create_emulated(device, bus)
-            self._realize_peripheral(device)
+            self._refuse_each(device, self._placement.peripherals.realized(device))
         refused = self._placement.after_realize(device)
         if refused is not None:
             self._refuse(refused.code, device.name, device.origin.option, **refused.values)
 
-    def _realize_peripheral(self, device: Device) -> None:
-        for found in self._placement.peripherals.realized(device) if self._phase != "hot-plug" else ():
-            self._refuse(found.code, device.name, device.origin.option, **found.values)
+    def _refuse_each(self, device: Device, found: Iterable[Refusal]) -> None:
+        for refusal in found:
+            self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
 
     def _faults_of(self, device: Device) -> list[NameFault]:
         """Faults in the names and values of a device, as it is written."""
@@ -232,8 +230,7 @@ class Creation(Run):
         if len(self._findings.refusals) == known:
             self._name_faults(device, faults)
         plug = self._plug(device, settings)
-        for refusal in refusals(plug):
-            self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
+        self._refuse_each(device, refusals(plug))
         if plug.taken and self.qemu.version < ONE_IOMMU_SINCE:
             self._findings.note(second_iommu(device.name, settings.primary_bus, self.qemu))
         elif plug.taken or (settings.primary_bus and plug.bus is None):

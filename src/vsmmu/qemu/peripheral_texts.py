@@ -11,6 +11,7 @@ from vsmmu.qemu.message import Message
 __all__ = ["PERIPHERAL_MESSAGES"]
 
 PERIPHERAL_MESSAGES: Final = (
+    Message("qemu-object-unknown", "{text}", "{remedy}"),
     Message(
         "qemu-boot-index", "The bootindex {value} has already been used", "give {device} another bootindex"
     ),

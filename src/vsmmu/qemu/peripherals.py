@@ -38,6 +38,11 @@ class Peripherals:
         self._boot_order: set[int] = set()
         self._only_one: set[str] = set()
 
+    def refusals(self, device: Device) -> Iterator[Refusal]:
+        """Every reason to refuse a device that is no PCI device, in QEMU's order; ask once for each."""
+        yield from self.written(device)
+        yield from self.realized(device)
+
     def written(self, device: Device) -> Iterator[Refusal]:
         """What QEMU says while it sets a device's properties; to be asked once for each."""
         number = signed(device.text("bootindex")) if device.text("bootindex") else None

@@ -62,7 +62,6 @@ _TABLE: Final = (
     Message("qemu-property-unknown", "{text}", "{remedy}"),
     Message("qemu-property-value", "{text}", "{remedy}"),
     Message("qemu-type-unknown", "{text}", "{remedy}"),
-    Message("qemu-object-unknown", "{text}", "{remedy}"),
     Message(
         "qemu-json-type",
         "Invalid parameter type for '{property}', expected: {value}",
@@ -220,11 +219,6 @@ _TABLE: Final = (
         "Segmentation fault",
         "give {device} an id: QEMU 11.1.3 crashes (signal 11) on vfio-pci with fd= and without one",
         aborts=True,
-    ),
-    Message(
-        "qemu-fd-without-iommufd",
-        "Use FD passing only with iommufd backend",
-        "add -object iommufd,id=iommufd0 and iommufd=iommufd0 to the vfio-pci",
     ),
     Message(
         "qemu-no-vfio-device",
