@@ -51,6 +51,7 @@ class _Wish(NamedTuple):
     workers: int
     qemu: str
     table: Path | None
+    answers: tuple[Path, ...]
 
 
 @click.command()
@@ -68,21 +69,38 @@ class _Wish(NamedTuple):
               help="A binary of this machine: no lab, and nothing behind the need for KVM.")  # fmt: skip
 @click.option("--table", type=click.Path(dir_okay=False, path_type=Path),
               help="A page of the manual into which the table is put.")  # fmt: skip
+@click.option("--answers", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Saved answers that the model is judged by again, before anything is run.")  # fmt: skip
 def command(**options: Any) -> None:
     """Hold the model of QEMU against the real one."""
     from conformance.table import into_page, render, tally
 
     wish = _Wish(**options)
     judged: dict[tuple[str, ...], Judgement] = {}
+    for path in wish.answers:
+        _again(path, judged)
     if wish.qemu:
         _here(wish, judged)
-    else:
+    elif wish.cases or not wish.answers:
         _in_lab(wish, judged)
     result = tally(judged.values())
     click.echo(render(result))
     if wish.table is not None:
         into_page(wish.table, result, "here" if wish.qemu else "lab")
     sys.exit(1 if result.complaints else 0)
+
+
+def _again(path: Path, judged: dict[tuple[str, ...], Judgement]) -> None:
+    """Judge the model by what a QEMU once answered."""
+    from conformance import recorded
+    from conformance.compare import judge
+    from conformance.predict import predict
+
+    record = recorded.decode(path.read_bytes())
+    for answer in record.answers:
+        run, outcome = answer.run, answer.outcome
+        key = (record.host.name, *run.argv, str(run.steps), str(run.files))
+        judged.setdefault(key, judge(run, predict(run, record.host), outcome))
 
 
 def _in_lab(wish: _Wish, judged: dict[tuple[str, ...], Judgement]) -> None:
@@ -145,7 +163,7 @@ def _here(wish: _Wish, judged: dict[tuple[str, ...], Judgement]) -> None:
     kept: list[tuple[Run, Outcome]] = []
     for judgement, outcome in play_here(binary, runs, installed.qemu, wish.workers):
         run = judgement.run
-        judged.setdefault((*run.argv, str(run.files)), judgement)
+        judged.setdefault((NOBODY.name, *run.argv, str(run.steps), str(run.files)), judgement)
         for complaint in judgement.complaints:
             click.echo(f"{run.name}: {complaint}", err=True)
         if judgement.complaints or wish.written:
