@@ -65,6 +65,7 @@ def machine_checks(
             yield "", "", Refusal("qemu-machine-type", {"value": name})
         return
     yield from machine_faults(machine, qemu)
+    yield from _flash(machine)
     yield from _iommufds(machine, host)
     for given in machine.globals:
         if global_reaches(given, "", qemu) and (fault := judge_global(given, qemu)) is not None:
@@ -95,6 +96,13 @@ def _accelerator(machine: Machine, qemu: Qemu) -> Iterator[Found]:
     if accelerator(machine) == "kvm" and irqchip(machine) == "split":
         own = ",kernel-irqchip=split" if "kernel-irqchip" in machine.accelerator_options else ""
         yield "", f"-accel kvm{own}", Refusal("qemu-irqchip-split", {})
+
+
+def _flash(machine: Machine) -> Iterator[Found]:
+    for chip in ("pflash0", "pflash1"):
+        drive = machine.machine_options.get(chip, "")
+        if drive and machine.backends is not None and drive not in machine.backends["drive"]:
+            yield "", "", Refusal("qemu-flash-drive", {"value": drive})
 
 
 def _iommufds(machine: Machine, host: Host) -> Iterator[Found]:

@@ -36,6 +36,11 @@ PERIPHERAL_MESSAGES: Final = (
     ),
     Message("qemu-property-missing", "{text}", "add {property}= to {device}"),
     Message(
+        "qemu-flash-drive",
+        "Property 'cfi.pflash01.drive' can't find value '{value}'",
+        "add -blockdev ...,node-name={value}, or correct the name",
+    ),
+    Message(
         "qemu-node-memory",
         "memdev={value} is ambiguous",
         "add -object memory-backend-ram,id={value},size=SIZE",

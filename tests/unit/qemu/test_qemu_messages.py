@@ -168,6 +168,7 @@ SCENES = {
     "qemu-module-slots": Scene(options("-M virt -bios fw.fd -device pc-dimm")),
     "qemu-module-room": Scene(options("-M virt -device virtio-mem-pci")),
     "qemu-property-missing": Scene(options("-M virt -device nvme")),
+    "qemu-flash-drive": Scene(options("-M virt,pflash0=fw")),
     "qemu-node-memory": Scene(options("-M virt -numa node,memdev=m")),
     "qemu-node-twice": Scene(options("-M virt -numa node,nodeid=0 -numa node,nodeid=0")),
     "qemu-node-missing": Scene(options("-M virt -numa node,nodeid=1")),
