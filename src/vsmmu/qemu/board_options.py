@@ -78,9 +78,10 @@ def _memory(machine: Machine) -> Iterator[BoardFault]:
         return
     most = _bytes(machine.memory.get("maxmem", "")) or ram
     slots = unsigned(machine.memory.get("slots", "0")) or 0
-    # Memory that can be plugged begins at a multiple of 1 GiB, and each slot may waste up to as much.
+    # Memory that can be plugged begins and ends at a multiple of 1 GiB, and each slot may waste as much.
     base = -(-(_RAM_BASE + ram) // _GIB) * _GIB
-    over = base + (most - ram) + slots * _GIB - 4 * _GIB
+    room = -(-(most - ram) // _GIB) * _GIB + slots * _GIB
+    over = base + room - 4 * _GIB
     if most >= ram and over > 0:
         yield BoardFault("qemu-highmem", {"value": over})
 

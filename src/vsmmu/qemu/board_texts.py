@@ -30,6 +30,11 @@ BOARD_MESSAGES: Final = (
         "use an emulator that is built for this machine's own architecture: it has KVM",
     ),
     Message("qemu-file", "{text}", "correct the name of the file, or make it"),
+    Message(
+        "qemu-fd-without-iommufd",
+        "Use FD passing only with iommufd backend",
+        "add -object iommufd,id=iommufd0 and iommufd=iommufd0 to the vfio-pci",
+    ),
     Message("qemu-fd-number", "{text}", "write the number of an open descriptor: fd=33"),
     Message(
         "qemu-cpu-kvm",

@@ -218,6 +218,14 @@ def test_every_verb_says_that_a_qemu_is_newer_than_the_model(vsmmu: Vsmmu, words
     assert (answer.out + answer.err).count("QEMU 12.0 is newer than what was looked at") == 1, answer.err
 
 
+def test_a_trace_says_which_rows_are_derived(vsmmu: Vsmmu) -> None:
+    old = vsmmu("check", "--qemu", "11.0", "--trace", *GB200, *vm(PINNED)).out
+    assert "not measured for QEMU 11.0, but derived:" in old
+    assert "qemu-auto-11.0: qemu/qemu at 7e88c1a9d0" in old
+    assert "derived" not in vsmmu("check", "--qemu", "11.1", "--trace", *GB200, *vm()).out
+    assert "derived" not in vsmmu("check", "--qemu", "11.0", *GB200, *vm(PINNED)).out
+
+
 def test_check_quiet_prints_nothing(vsmmu: Vsmmu) -> None:
     assert vsmmu("check", "-q", *GB200, *vm(f"{SMMU},ril=on")) == Answer(1, "", "")
 
