@@ -12,7 +12,7 @@ from vsmmu.monitor.table_probe import ask_types
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vsmmu.qemu.table_folding import Answers
+    from vsmmu.qemu.table_folding import AskedTypes
 
 __all__ = ["ask", "refusal"]
 
@@ -30,7 +30,7 @@ def refusal(program: Sequence[str], *words: str) -> str:
     return done.stderr if done.returncode else ""
 
 
-def ask(program: Sequence[str]) -> Answers:
+def ask(program: Sequence[str]) -> AskedTypes:
     """Ask ``program`` (a binary, with whatever stands before it) for everything."""
     answers = ask_types(program)
     objects = {

@@ -13,7 +13,7 @@ import msgspec
 
 from vsmmu.errors import HostLacks, VsmmuError
 from vsmmu.monitor.qmp import CommandFailed, Monitor
-from vsmmu.qemu.table_folding import Answers, Type, fold
+from vsmmu.qemu.table_folding import AskedTypes, Type, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,7 +66,7 @@ def _started(program: Sequence[str]) -> Iterator[Monitor]:
             process.kill()
 
 
-def ask_types(program: Sequence[str]) -> Answers:
+def ask_types(program: Sequence[str]) -> AskedTypes:
     """Start ``program`` (a binary, with whatever stands before it) without a machine, and ask it.
 
     :return: its answers; an object's numbers are of type ``int``, since QMP does not tell their widths.
@@ -87,7 +87,7 @@ def ask_types(program: Sequence[str]) -> Answers:
         }
     listed = list(_QDM.finditer(qdm))
     numbers = version["qemu"]
-    return Answers(
+    return AskedTypes(
         version=f"{numbers['major']}.{numbers['minor']}.{numbers['micro']}",
         build=version["package"],
         devices=devices,

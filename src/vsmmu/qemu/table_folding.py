@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Answers", "Type", "fold"]
+__all__ = ["AskedTypes", "Type", "fold"]
 
 #: Nobody writes these: they are QOM's own, and the same for every type.
 _OWN: Final = frozenset({"type"})
@@ -21,7 +21,7 @@ class Type(NamedTuple):
     properties: dict[str, str] | None
 
 
-class Answers(NamedTuple):
+class AskedTypes(NamedTuple):
     """What one binary said.
 
     :param build: the package's version, as ``query-version`` has it.
@@ -44,7 +44,7 @@ class Answers(NamedTuple):
     device_aliases: dict[str, str]
 
 
-def fold(answers: Answers, enums: Mapping[str, list[str]]) -> dict[str, Any]:
+def fold(answers: AskedTypes, enums: Mapping[str, list[str]]) -> dict[str, Any]:
     """The table as it is kept; keys as in :class:`vsmmu.qemu.device_tables.DeviceTable`.
 
     :param enums: accepted values by type of property, as far as they were tried.
