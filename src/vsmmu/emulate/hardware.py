@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vsmmu.emulate.config_space import ConfigSpace, Identity
 from vsmmu.emulate.fill import Filled, completed, fill
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostFunction, HostSmmu
-from vsmmu.host.judgements import nest_parent, nesting
+from vsmmu.host.judgements import direct_mapped, nest_parent, nesting
 from vsmmu.smmuv3.fields import OAS_BITS
 from vsmmu.uapi import hw_info
 
@@ -66,6 +66,7 @@ class Function:
 
     :param host: with its registers completed.
     :ivar node: the name of its vfio device (``vfio0``); empty if no vfio driver has it.
+    :ivar direct_mapped: whether the kernel refuses to bind it, because it has to stay mapped 1:1.
     :ivar nests: whether the kernel makes a vIOMMU for it; where nobody knows it does, since without one no
         accelerated VM could be tried.
     :ivar nesting_made_up: whether nobody knows.
@@ -81,6 +82,7 @@ class Function:
             f"{int(entry.start, 16):#018x} {int(entry.end, 16):#018x} {entry.type}"
             for entry in facts.reserved_regions or ()
         ]
+        self.direct_mapped = direct_mapped(facts).answer is True
         nests = nesting(host, smmu.facts, facts).answer if smmu is not None else False
         self.nests = nests is not False
         self.nesting_made_up = nests is None

@@ -144,6 +144,8 @@ class DeviceFile:
                 raise KernelError(errno.EINVAL)
             if other.function.group == self.function.group and other.context is not context:
                 raise KernelError(errno.EPERM)
+        if self.function.direct_mapped:
+            raise KernelError(errno.EINVAL)  # __iommu_take_dma_ownership() of a device with require_direct
 
     def _attach(self, address: int, memory: Memory, record: CallRecord) -> int:
         attach = _short(memory, address, uapi.vfio_device_attach_iommufd_pt, "pt_id")

@@ -21,6 +21,7 @@ from vsmmu.fleet.classes import EVERYTHING, HostClass, Selection, class_of
 from vsmmu.host.evidence import UNKNOWN, Fact
 from vsmmu.host.facts import NAME_PATTERN, SCHEMA, HostFunction, ReservedRegion, region_fault
 from vsmmu.host.files import decode_host
+from vsmmu.host.judgements import direct_mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -226,7 +227,13 @@ class RecordReader:
     def _behind(self, functions: Iterable[HostFunction | _Function]) -> frozenset[object]:
         """What of the functions bears on the class."""
         takes = self._selection.takes
-        return frozenset([(entry.smmu, entry.canwbs) for entry in functions if entry.smmu and takes(entry)])
+        return frozenset(
+            [
+                (entry.smmu, entry.canwbs, bool(entry.reserved_regions) and direct_mapped(entry).answer)
+                for entry in functions
+                if entry.smmu and takes(entry)
+            ]
+        )
 
     def _read_new(self, data: bytes, where: str, key: _Key) -> Record:
         host = decode_host(data, where)

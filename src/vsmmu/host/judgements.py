@@ -9,7 +9,7 @@ erratum), arm_smmu_domain_alloc_paging_flags() (a nest parent needs the feature)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -20,7 +20,7 @@ from vsmmu.smmuv3.interval import Interval, exactly, hull
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vsmmu.host.facts import Host, HostFunction, HostSmmu
+    from vsmmu.host.facts import Host, HostFunction, HostSmmu, ReservedRegion
 
 __all__ = [
     "MMUS_WITH_ERRATA",
@@ -43,6 +43,13 @@ _SINCE_NESTING: Final = (6, 5)
 _CLASS_BRIDGE: Final = "06"
 _STAGES: Final = ("IDR0.S1P", "IDR0.S2P")
 _OPEN: Final = Interval(0, 1)
+
+
+class _HasRegions(Protocol):
+    """A function as far as 1:1 mapping goes."""
+
+    @property
+    def reserved_regions(self) -> tuple[ReservedRegion, ...] | msgspec.UnsetType: ...
 
 
 class Judgement(NamedTuple):
@@ -146,7 +153,7 @@ def bridge(function: HostFunction) -> Judgement:
     return decide(f"its class is {function.class_code}")
 
 
-def direct_mapped(function: HostFunction) -> Judgement:
+def direct_mapped(function: _HasRegions) -> Judgement:
     """Whether firmware wants the function mapped 1:1, so that the kernel gives it to no VM.
 
     Source: Linux 7.3 __iommu_take_dma_ownership() and iommu_create_device_direct_mappings() in

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vsmmu.errors import Negative, UsageError
-from vsmmu.host.judgements import bridge
+from vsmmu.host.judgements import bridge, direct_mapped
+from vsmmu.host.obstacles import direct_region
 from vsmmu.pci import normal_address
 from vsmmu.plan.model import Companion
 
@@ -30,7 +31,7 @@ def shares(devices: Sequence[str], host: Host, given: Collection[str] = ()) -> t
 
     :param devices: function addresses, or names of SMMUs for which there is no function yet.
     :param given: addresses that the VM has already.
-    :raise Negative: ``no-such-device``, ``no-smmu-behind``, ``already-given``.
+    :raise Negative: ``no-such-device``, ``no-smmu-behind``, ``direct-region``, ``already-given``.
     :raise UsageError: ``not-a-function``.
     """
     found: dict[str, dict[str, HostFunction]] = {}
@@ -44,6 +45,8 @@ def shares(devices: Sequence[str], host: Host, given: Collection[str] = ()) -> t
                 where=function.address,
                 next="name the function below it: vsmmu show lists them",
             )
+        if function is not None and direct_mapped(function).answer:
+            raise Negative.of(direct_region(function.address))
         smmu = _smmu_of(function, host) if function is not None else host.smmu(text)
         if smmu is None:
             raise _no_such_device(text, host)

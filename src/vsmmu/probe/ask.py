@@ -14,8 +14,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.probe.refusals import refused
-from vsmmu.probe.sysfs import group_members
+from vsmmu.probe.refusals import bind_refused, refused
+from vsmmu.probe.sysfs import group_members, has_direct_region
 from vsmmu.probe.vfio_files import group_node, holders, vfio_device
 from vsmmu.uapi import hw_info
 from vsmmu.uapi.iommufd import IOMMU_HWPT_ALLOC_NEST_PARENT, hwpt_alloc, ioas_alloc
@@ -68,8 +68,9 @@ def ask(tree: Tree, address: str, node: str, group: int | None) -> Answer:
         try:
             dev_id = bind_iommufd(device, iommufd)
         except OSError as error:
-            detail = _held_by(tree, node, group, error)
-            raise refused("bind", error, address, detail) from None
+            held = _held_by(tree, node, group, error)
+            direct = None if group is None else has_direct_region(tree, group)
+            raise bind_refused(error, address, held, direct) from None
         return _answer(address, iommufd, dev_id)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic, by_severity
 from vsmmu.host.judgements import direct_mapped
+from vsmmu.host.obstacles import direct_region
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge, is_pci, is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
@@ -28,7 +29,6 @@ from vsmmu.qemu.board import (
     with_globals,
 )
 from vsmmu.qemu.doubts import (
-    direct_region,
     second_iommu,
     too_many_queues,
     unlisted_function,
@@ -294,7 +294,7 @@ class Creation(Run):
             and direct_mapped(endpoint.function).answer
             and not device.text("iommufd")
         ):
-            self._findings.note(direct_region(device.name, endpoint.function.address))
+            self._findings.note(direct_region(endpoint.function.address, device.name))
         if vsmmu is None:
             if device.text("iommufd"):
                 self._admission.check_vfio_ats(endpoint, self._phase)
