@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""1:1 regions inside a guest: behind accel=on its kernel binds no device to an iommufd; without accel it does."""
+"""1:1 regions in a guest: behind accel=on its kernel binds no device to an iommufd; without accel it does."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ def guest_limits(verdict: Verdict) -> tuple[Diagnostic, ...]:
     return (
         Diagnostic(
             "guest-direct-region",
-            "a Linux guest can give devices behind it neither to DPDK (vfio-pci) nor to a VM of its own: to its "
-            "kernel they have to stay mapped 1:1",
+            "a Linux guest can give devices behind it neither to DPDK (vfio-pci) nor to a VM of its own: "
+            "to its kernel they have to stay mapped 1:1",
             where=", ".join(names),
             next="nothing, if the guest's own drivers use the devices",
             severity="note",
