@@ -19,7 +19,14 @@ import msgspec
 from vsmmu.errors import InputRefused
 from vsmmu.fleet.classes import EVERYTHING, HostClass, Selection, class_of
 from vsmmu.host.evidence import UNKNOWN, Fact
-from vsmmu.host.facts import NAME_PATTERN, SCHEMA, HostFunction, ReservedRegion, region_fault
+from vsmmu.host.facts import (
+    NAME_PATTERN,
+    SCHEMA,
+    HostFunction,
+    MemoryRegion,
+    ReservedRegion,
+    region_fault,
+)
 from vsmmu.host.files import decode_host
 from vsmmu.host.judgements import direct_mapped
 
@@ -92,6 +99,8 @@ class _Function(msgspec.Struct, frozen=True, gc=False):
     physical_function: str | None = None
     virtual_functions: int | None = None
     reserved_regions: tuple[ReservedRegion, ...] | msgspec.UnsetType = msgspec.UNSET
+    memory_regions: tuple[MemoryRegion, ...] | msgspec.UnsetType = msgspec.UNSET
+    generic_initiators: Fact = UNKNOWN
     ats_capability: Fact = UNKNOWN
     ats_not_supported: Fact = UNKNOWN
     root_complex_ats: Fact = UNKNOWN
@@ -338,6 +347,8 @@ def _is_in_order(function: _Function, body: _Body) -> bool:
     for region in function.reserved_regions or ():
         if not region.type.isprintable() or region_fault(region, body.evidence):
             return False
+    if any(region_fault(region, body.evidence) for region in function.memory_regions or ()):
+        return False
     for fact in _FACTS_OF(function):
         if fact is not UNKNOWN:
             evidence = body.evidence.get(fact.evidence)
