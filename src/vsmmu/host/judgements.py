@@ -28,6 +28,7 @@ __all__ = [
     "ats",
     "bridge",
     "direct_mapped",
+    "generic_initiators",
     "nest_parent",
     "nesting",
     "nesting_behind",
@@ -43,6 +44,9 @@ _SINCE_NESTING: Final = (6, 5)
 _CLASS_BRIDGE: Final = "06"
 _STAGES: Final = ("IDR0.S1P", "IDR0.S2P")
 _OPEN: Final = Interval(0, 1)
+#: The vfio driver of GPUs that bring memory, and the nodes for each (one for each part that MIG can make).
+_COHERENT_MEMORY, _COHERENT_NODES = "nvgrace-gpu", 8
+_MOST_NODES: Final = 255
 
 
 class _HasRegions(Protocol):
@@ -166,6 +170,20 @@ def direct_mapped(function: _HasRegions) -> Judgement:
     if not direct:
         return _no("no reserved region of type direct")
     return _yes(f"the reserved region {direct[0].start}..{direct[0].end} is of type direct")
+
+
+def generic_initiators(host: Host, function: HostFunction) -> Judgement:
+    """How many NUMA nodes without CPU and memory the function has as its own: an interval within 0..255.
+
+    A GPU that brings memory (nvgrace-gpu) has eight, for its driver to online that memory in; where neither
+    the facts say how many, nor its driver that it is one, it is open.
+    """
+    told = host.read(function.generic_initiators, "generic_initiators", _MOST_NODES)
+    if not told.is_unknown:
+        return Judgement(told.interval, told.evidence.source)
+    if function.driver.replace("_", "-").startswith(_COHERENT_MEMORY):
+        return Judgement(exactly(_COHERENT_NODES), f"its driver is {function.driver}")
+    return Judgement(Interval(0, _MOST_NODES), "neither the facts nor its driver say so")
 
 
 def _implied_nesting(host: Host, smmu: HostSmmu, function: HostFunction | None) -> Judgement:

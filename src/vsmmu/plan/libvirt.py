@@ -13,6 +13,7 @@ from vsmmu.errors import Negative
 from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT
 from vsmmu.machine.domain.insertion import NewElement, address, controller
 from vsmmu.machine.domain.iommu import SMMUV3
+from vsmmu.plan.libvirt_surroundings import cpu_elements, root_controller
 from vsmmu.qemu.versions import machine_type, parse_version
 from vsmmu.smmuv3.properties import AUTO, AUTO_SINCE, LIBVIRT_ORDER
 from vsmmu.versions import spell_version
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IndexedVsmmu",
+    "acpi_elements",
     "check_expressible",
     "devices_xml",
     "hostdev_elements",
@@ -73,7 +75,7 @@ def hostdev_elements(vsmmus: Sequence[IndexedVsmmu]) -> list[NewElement]:
 
 
 def devices_xml(plan: Plan, first_index: int = 1) -> str:
-    """The elements, in ``<devices>`` so that they are one document.
+    """The elements, in ``<devices>`` (in ``<domain>``, if there are others) so that they are one document.
 
     :param first_index: as for :func:`indexed`.
     :raise Negative: ``xml-inexpressible``, if a value is left to QEMU's ``auto`` and the machine type's
@@ -81,8 +83,10 @@ def devices_xml(plan: Plan, first_index: int = 1) -> str:
     """
     check_expressible(plan)
     vsmmus = indexed(plan.vsmmus, first_index)
-    children = (*topology_elements(vsmmus), *hostdev_elements(vsmmus))
-    return "".join(f"{line}\n" for line in NewElement("devices", {}, children).lines())
+    children = (*root_controller(plan.mmio_window), *topology_elements(vsmmus), *hostdev_elements(vsmmus))
+    devices = NewElement("devices", {}, children)
+    whole = NewElement("domain", {}, (*cpu_elements(plan.nodes), devices)) if plan.nodes else devices
+    return "".join(f"{line}\n" for line in whole.lines())
 
 
 def check_expressible(plan: Plan) -> None:
@@ -133,6 +137,14 @@ def _check_defaults(vsmmu: PlannedVsmmu, plan: Plan) -> None:
             )
 
 
+def acpi_elements(port: PlannedPort) -> tuple[NewElement, ...]:
+    """What makes the function of a port the generic initiator of its nodes, which follow each other."""
+    if not port.initiators:
+        return ()
+    first, last = port.initiators[0], port.initiators[-1]
+    return (NewElement("acpi", {"nodeset": f"{first}-{last}" if last > first else f"{first}"}),)
+
+
 def _hostdev(port: PlannedPort, bus: int) -> NewElement:
     domain, bus_number, rest = port.function.split(":")
     slot, function = rest.split(".")
@@ -144,6 +156,7 @@ def _hostdev(port: PlannedPort, bus: int) -> NewElement:
         (
             NewElement("driver", {"name": "vfio", "iommufd": "yes"}),
             NewElement("source", {}, (source,)),
+            *acpi_elements(port),
             NewElement("address", address(bus)),
         ),
     )
