@@ -21,10 +21,12 @@ pytestmark = pytest.mark.lab
 INIT = b"""#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs devtmpfs /dev
 exec </dev/ttyAMA0 >/dev/ttyAMA0 2>&1
+/bin/busybox echo mounting
 /bin/busybox mount -o ro /dev/vda /root
 /bin/busybox mount -t devtmpfs devtmpfs /root/dev
 /bin/busybox mount -t sysfs sysfs /root/sys
 /bin/busybox mount -t proc proc /root/proc
+/bin/busybox echo asking
 /bin/busybox chroot /root /usr/bin/python3 -c "$(/bin/busybox cat /bind.py)"
 /bin/busybox dmesg | /bin/busybox grep 1:1
 /bin/busybox poweroff -f
@@ -54,7 +56,7 @@ print('FOUND', json.dumps(found))
 """
 CARD = "0000:00:05.0"
 QEMU = f"""
-timeout 100 qemu-system-aarch64 -M virt,gic-version=3 -accel kvm -cpu host -m 512 -display none -nodefaults \\
+timeout 280 qemu-system-aarch64 -M virt,gic-version=3 -accel kvm -cpu host -m 512 -display none -nodefaults \\
     -serial stdio -no-reboot -bios {FIRMWARE} \\
     -kernel /root/direct/Image -initrd /root/direct/initramfs \\
     -append 'console=ttyAMA0 quiet acpi=force panic=-1' \\
@@ -82,7 +84,7 @@ def test_the_guests_kernel_wants_every_device_behind_accel_mapped_1_1(lab_acpi: 
     initramfs = cpio.archive(files, executable={"init", "bin/busybox"})
     lab_acpi.put({"/root/direct/Image": lab_acpi.artifacts.kernel, "/root/direct/initramfs": initramfs})
     with bound(lab_acpi, CARD):
-        result = lab_acpi.run(["sh", "-c", QEMU], timeout=120)
+        result = lab_acpi.run(["sh", "-c", QEMU], timeout=300)
     said = result.stdout.decode(errors="replace")
     assert "FOUND " in said, said + result.stderr.decode()
     found = json.loads(said.partition("FOUND ")[2].splitlines()[0])
