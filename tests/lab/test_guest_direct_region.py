@@ -60,7 +60,7 @@ timeout 280 qemu-system-aarch64 -M virt,gic-version=3 -accel kvm -cpu host -m 51
     -serial stdio -no-reboot -bios {FIRMWARE} \\
     -kernel /root/direct/Image -initrd /root/direct/initramfs \\
     -append 'console=ttyAMA0 quiet acpi=force panic=-1' \\
-    -object iommufd,id=iommufd0 -device virtio-blk-pci,drive=root,bus=pcie.0 \\
+    -object iommufd,id=iommufd0 -device virtio-blk-device,drive=root \\
     -drive if=none,id=root,file=/dev/vda,format=raw,readonly=on,file.locking=off \\
     -device pxb-pcie,id=pcie.1,bus_nr=8,bus=pcie.0 \\
     -device arm-smmuv3,primary-bus=pcie.1,id=smmuv3.0,accel=on \\
