@@ -21,12 +21,10 @@ pytestmark = pytest.mark.lab
 INIT = b"""#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs devtmpfs /dev
 exec </dev/ttyAMA0 >/dev/ttyAMA0 2>&1
-/bin/busybox echo mounting
-/bin/busybox mount -o ro /dev/vda /root
+/bin/busybox mount -t ext4 -o ro /dev/vda /root
 /bin/busybox mount -t devtmpfs devtmpfs /root/dev
 /bin/busybox mount -t sysfs sysfs /root/sys
 /bin/busybox mount -t proc proc /root/proc
-/bin/busybox echo asking
 /bin/busybox chroot /root /usr/bin/python3 -c "$(/bin/busybox cat /bind.py)"
 /bin/busybox dmesg | /bin/busybox grep 1:1
 /bin/busybox poweroff -f
@@ -60,7 +58,7 @@ timeout 280 qemu-system-aarch64 -M virt,gic-version=3 -accel kvm -cpu host -m 51
     -serial stdio -no-reboot -bios {FIRMWARE} \\
     -kernel /root/direct/Image -initrd /root/direct/initramfs \\
     -append 'console=ttyAMA0 quiet acpi=force panic=-1' \\
-    -object iommufd,id=iommufd0 -device virtio-blk-device,drive=root \\
+    -object iommufd,id=iommufd0 -device virtio-blk-pci,drive=root,bus=pcie.0 \\
     -drive if=none,id=root,file=/dev/vda,format=raw,readonly=on,file.locking=off \\
     -device pxb-pcie,id=pcie.1,bus_nr=8,bus=pcie.0 \\
     -device arm-smmuv3,primary-bus=pcie.1,id=smmuv3.0,accel=on \\

@@ -22,7 +22,7 @@ from vsmmu.plan.arguments import arguments
 from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
 from vsmmu.plan.numa import guest_nodes, node_for
 from vsmmu.plan.numbers import Names, chassis_numbers, has_json_devices, place
-from vsmmu.plan.selection import Share, companions, shares, unready
+from vsmmu.plan.selection import Grouping, Share, companions, shares, unready
 from vsmmu.plan.surroundings import MainNode, Surroundings, initiator_words, surround
 from vsmmu.policy.options import Options
 from vsmmu.policy.resolver import resolve
@@ -57,6 +57,7 @@ class Order(NamedTuple):
     :param domain: the VM, if it is a libvirt domain: the plan keeps clear of its numbers.
     :param line: the VM, if it is a command line that was read already, for :func:`lay_out`.
     :param moving: whether the VM has the functions, which move.
+    :param group: what each vSMMU stands for: a host SMMU, or one root complex behind it.
     """
 
     devices: tuple[str, ...]
@@ -65,6 +66,7 @@ class Order(NamedTuple):
     domain: DomainXml | None = None
     line: CommandLine | None = None
     moving: bool = False
+    group: Grouping = "smmu"
 
 
 class _Vm(NamedTuple):
@@ -152,6 +154,7 @@ def lay_out(order: Order, host: Host) -> tuple[PlannedVsmmu, ...]:
 
 def _choose(order: Order, vm: _Vm, host: Host) -> tuple[Share, ...]:
     chosen = shares(order.devices, host, () if order.moving else vm.given)
+    chosen = shares(order.devices, host, vm.given, order.group)
     _check_limits(chosen, vm)
     return chosen
 

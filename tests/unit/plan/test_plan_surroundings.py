@@ -11,6 +11,7 @@ import pytest
 
 from domains import domain
 from examples import Q11_1, function, host, smmu
+from vsmmu.cli.main import run
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.facts import Host, MemoryRegion
 from vsmmu.host.mmio_window import DEFAULT_WINDOW, spell_size, window_need
@@ -19,6 +20,7 @@ from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.plan.domain import with_host_devices
 from vsmmu.plan.libvirt import devices_xml
 from vsmmu.plan.libvirt_surroundings import with_surroundings
+from vsmmu.plan.listing import listing
 from vsmmu.plan.planner import Order, plan
 from vsmmu.plan.surroundings import Surroundings
 from vsmmu.qemu.passthrough import initiator_nodes
@@ -27,11 +29,13 @@ from vsmmu.qemu.process import start
 if TYPE_CHECKING:
     from vsmmu.host.facts import HostFunction
     from vsmmu.plan.model import Plan
+    from vsmmu.plan.selection import Grouping
 
 GB200 = builtin_host("gb200")
 GPU, OTHER, NIC = "0009:01:00.0", "0019:01:00.0", "0009:02:00.0"
 HEAD = "qemu-system-aarch64 -M virt -accel kvm -bios firmware.fd -nodefaults"
 GI = 1 << 30
+GROUPS: tuple[Grouping, ...] = ("smmu", "root-complex")
 
 
 def planned(*devices: str, on: Host = GB200, vm: str = "") -> Plan:
@@ -262,6 +266,36 @@ def test_a_smaller_hole_of_the_domain_is_made_larger() -> None:
     grown = with_surroundings(given, Surroundings((), 2 << 40))
     assert grown.machine().machine_options["highmem-mmio-size"] == f"{2 << 30}K"
     assert grown.data.count(b"pcihole64") == 2
+
+
+def test_functions_can_be_kept_apart_by_root_complex() -> None:
+    """As GB300's GPUs, two of which sit behind one SMMU, each on a PCI domain of its own."""
+    devices = ("0008:06:00.0", "0009:06:00.0")
+    together, apart = (plan(Order(devices, group=group), builtin_host("gb300"), Q11_1) for group in GROUPS)
+    assert [len(entry.endpoints) for entry in together.vsmmus] == [2]
+    assert [len(entry.endpoints) for entry in apart.vsmmus] == [1, 1]
+    assert len({entry.host_smmu for entry in apart.vsmmus}) == 1
+    assert apart.answer == "starts"
+
+
+def test_the_list_says_what_functions_share_and_what_stands_against_them() -> None:
+    found = {entry.function: entry for entry in listing(GB200).functions}
+    assert list(found) == sorted(found, key=lambda address: (found[address].smmu, address))
+    assert (found[GPU].smmu, found[GPU].root_complex) == (found[NIC].smmu, found[NIC].root_complex)
+    assert (found[GPU].bars, found[GPU].initiators, found[GPU].obstacle) == (("≥256G",), 8, "")
+    assert (found[NIC].bars, found[NIC].initiators) == ((), None)
+    fixed = {entry.function: entry.obstacle for entry in listing(builtin_host("gb10")).functions}
+    assert fixed["000f:01:00.0"].startswith("mapped 1:1")
+    assert fixed["0000:01:00.0"] == ""
+
+
+@pytest.mark.parametrize(("words", "status", "says"), [(["--list"], 0, "0009:02:00.0"), ([], 2, "no-device")])
+def test_the_command_line_asks_for_functions_or_lists_them(
+    words: list[str], status: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plan", "--host", "builtin:gb200", *words]) == status
+    printed = capsys.readouterr()
+    assert says in printed.out + printed.err
 
 
 def test_sizes_are_spelled_in_the_largest_unit() -> None:
