@@ -13,7 +13,7 @@ from vsmmu.errors import Negative
 from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT
 from vsmmu.machine.domain.insertion import NewElement, address, controller
 from vsmmu.machine.domain.iommu import SMMUV3
-from vsmmu.plan.libvirt_surroundings import cpu_elements, root_controller
+from vsmmu.plan.libvirt_surroundings import acpi_elements, cpu_elements, root_controller
 from vsmmu.qemu.versions import machine_type, parse_version
 from vsmmu.smmuv3.properties import AUTO, AUTO_SINCE, LIBVIRT_ORDER
 from vsmmu.versions import spell_version
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IndexedVsmmu",
-    "acpi_elements",
     "check_expressible",
     "devices_xml",
     "hostdev_elements",
@@ -135,14 +134,6 @@ def _check_defaults(vsmmu: PlannedVsmmu, plan: Plan) -> None:
                 why=f"{plan.machine_type} takes {entry.spell(entry.software)} where nothing is written",
                 next=f"use a machine type from virt-{spell_version(AUTO_SINCE)} on, whose default is auto",
             )
-
-
-def acpi_elements(port: PlannedPort) -> tuple[NewElement, ...]:
-    """What makes the function of a port the generic initiator of its nodes, which follow each other."""
-    if not port.initiators:
-        return ()
-    first, last = port.initiators[0], port.initiators[-1]
-    return (NewElement("acpi", {"nodeset": f"{first}-{last}" if last > first else f"{first}"}),)
 
 
 def _hostdev(port: PlannedPort, bus: int) -> NewElement:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vsmmu.machine.domain.elements import Element
-    from vsmmu.plan.model import PlannedNode
+    from vsmmu.plan.model import PlannedNode, PlannedPort
     from vsmmu.plan.surroundings import Surroundings
 
-__all__ = ["cpu_elements", "root_controller", "with_surroundings"]
+__all__ = ["acpi_elements", "cpu_elements", "root_controller", "with_surroundings"]
 
 _KIB_BITS = 10
 #: Elements of a domain that its schema has before ``<cpu>``, in no particular order.
@@ -39,6 +39,14 @@ def root_controller(window: int) -> tuple[NewElement, ...]:
         return ()
     attributes = {"type": "pci", "index": "0", "model": "pcie-root"}
     return (NewElement("controller", attributes, (_hole(window),)),)
+
+
+def acpi_elements(port: PlannedPort) -> tuple[NewElement, ...]:
+    """What makes the function of a port the generic initiator of its nodes, which follow each other."""
+    if not port.initiators:
+        return ()
+    first, last = port.initiators[0], port.initiators[-1]
+    return (NewElement("acpi", {"nodeset": f"{first}-{last}" if last > first else f"{first}"}),)
 
 
 def with_surroundings(domain: DomainXml, around: Surroundings) -> DomainXml:

@@ -18,7 +18,7 @@ from vsmmu.qemu.passthrough import WINDOW_OPTION
 from vsmmu.qemu.values import size as read_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from vsmmu.host.facts import Host, HostFunction
     from vsmmu.plan.model import PlannedPort, PlannedVsmmu
@@ -81,6 +81,7 @@ def surround(
     main: Callable[[], MainNode | str | None],
     written: str | None,
     names: Names,
+    served: Collection[str] = (),
 ) -> tuple[tuple[PlannedVsmmu, ...], Surroundings, tuple[str, ...]]:
     """Give planned functions the nodes and the window that they need.
 
@@ -88,15 +89,21 @@ def surround(
     :param main: tells what node 0 would be, in a VM without nodes; None where there is no VM to know it of, a
         reason where the VM's own memory cannot be put into a node.
     :param written: the VM's own MMIO window as it is written; None if it is not.
+    :param served: functions that have their nodes already.
     :return: the vSMMUs with their functions' nodes, the surroundings, and notes on them.
     """
-    bringing = any(_initiators(port, host) for vsmmu in vsmmus for port in vsmmu.endpoints)
+    counts = {
+        port.function: 0 if port.function in served else _initiators(port, host)
+        for vsmmu in vsmmus
+        for port in vsmmu.endpoints
+    }
+    bringing = any(counts.values())
     own = main() if bringing and not nodes else None
     notes: list[str] = []
     if isinstance(own, str):
         notes.append(f"no generic initiators are written: {own}; give the VM its node 0 ({_MAIN_NODE})")
     elif bringing:
-        vsmmus = tuple(_with_initiators(vsmmus, host, max(nodes, default=_MAIN) + 1, bare=not nodes))
+        vsmmus = tuple(_with_initiators(vsmmus, counts, max(nodes, default=_MAIN) + 1, bare=not nodes))
         if own is None and not nodes:
             notes.append(
                 f"node 0 is the one with the VM's CPUs and memory: {_MAIN_NODE}, with SIZE that of -m"
@@ -120,16 +127,17 @@ def _initiators(port: PlannedPort, host: Host) -> int:
 
 
 def _with_initiators(
-    vsmmus: Sequence[PlannedVsmmu], host: Host, first: int, *, bare: bool
+    vsmmus: Sequence[PlannedVsmmu], counts: Mapping[str, int], first: int, *, bare: bool
 ) -> Iterator[PlannedVsmmu]:
     """Number the nodes of all functions from ``first`` on.
 
+    :param counts: how many each function has.
     :param bare: whether node 0 is the only one with CPUs and memory, so that everything is near to it.
     """
     for vsmmu in vsmmus:
         ports = []
         for port in vsmmu.ports:
-            count = _initiators(port, host) if port.function else 0
+            count = counts.get(port.function, 0)
             ports.append(msgspec.structs.replace(port, initiators=tuple(range(first, first + count))))
             first += count
         near = _MAIN if bare and vsmmu.numa_node is None else vsmmu.numa_node

@@ -15,6 +15,7 @@ from vsmmu.cli.main import run
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.facts import Host, MemoryRegion
 from vsmmu.host.mmio_window import DEFAULT_WINDOW, spell_size, window_need
+from vsmmu.kubevirt.create import create_vsmmus
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.plan.domain import with_host_devices
@@ -266,6 +267,24 @@ def test_a_smaller_hole_of_the_domain_is_made_larger() -> None:
     grown = with_surroundings(given, Surroundings((), 2 << 40))
     assert grown.machine().machine_options["highmem-mmio-size"] == f"{2 << 30}K"
     assert grown.data.count(b"pcihole64") == 2
+
+
+@pytest.mark.parametrize("acpi", ["", "<acpi nodeset='1'/>"])
+def test_the_hook_surrounds_what_it_moves(acpi: str) -> None:
+    """A function that is a generic initiator already stays as it is; the window comes all the same."""
+    device = (
+        "<hostdev mode='subsystem' type='pci' managed='no'>"
+        f"<source><address domain='0x0009' bus='0x01' slot='0x00' function='0x0'/></source>{acpi}</hostdev>"
+    )
+    text = domain(**BARE, more=device).replace(
+        b"<devices>", b"<memory unit='GiB'>2</memory><vcpu>2</vcpu><devices>", 1
+    )
+    machine = create_vsmmus(read_domain_xml(text, "vm.xml"), GB200).machine()
+    expected = ["1"] if acpi else [str(node) for node in range(1, 9)]
+    assert initiator_nodes(machine, "hostdev0") == expected
+    assert machine.numa_nodes == (0 if acpi else 9)
+    assert [entry.driver for entry in machine.vsmmus] == ["arm-smmuv3"]
+    assert machine.machine_options["highmem-mmio-size"] == f"{512 << 20}K"
 
 
 def test_functions_can_be_kept_apart_by_root_complex() -> None:
