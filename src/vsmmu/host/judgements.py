@@ -127,12 +127,17 @@ def nest_parent(host: Host, smmu: HostSmmu) -> Judgement:
 def ats(host: Host, function: HostFunction, smmu: HostSmmu | None = None) -> Judgement:
     """Whether the function can use ATS: its capability, its root complex, and the kernel's word.
 
+    A virtual function cannot where its physical one cannot: the kernel goes by that.
+
     :param smmu: the SMMU behind which it sits, if that counts too.
     """
     capability = host.read(function.ats_capability, "ats_capability").exact
     refused = host.read(function.ats_not_supported, "ats_not_supported").exact
+    physical = host.function(function.physical_function) if function.physical_function else None
     if capability == 0:
         return _no("it has no ATS capability")
+    if physical is not None and _ats_refused(host, physical):
+        return _no(f"its physical function {physical.address} cannot use ATS")
     if refused == 1:
         return _no("the kernel says that it cannot use ATS")
     if host.read(function.root_complex_ats, "root_complex_ats").exact == 0:
@@ -147,6 +152,14 @@ def ats(host: Host, function: HostFunction, smmu: HostSmmu | None = None) -> Jud
     if refused is None:
         return Judgement(_OPEN, "the kernel has not said whether it can use ATS")
     return _yes("it has the capability, and the kernel lets it use ATS")
+
+
+def _ats_refused(host: Host, function: HostFunction) -> bool:
+    """Whether a function's own capability, or the kernel's word on it, rules ATS out."""
+    return (
+        host.read(function.ats_capability, "ats_capability").exact == 0
+        or host.read(function.ats_not_supported, "ats_not_supported").exact == 1
+    )
 
 
 def bridge(function: HostFunction) -> Judgement:
