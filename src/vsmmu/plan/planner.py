@@ -153,8 +153,7 @@ def lay_out(order: Order, host: Host) -> tuple[PlannedVsmmu, ...]:
 
 
 def _choose(order: Order, vm: _Vm, host: Host) -> tuple[Share, ...]:
-    chosen = shares(order.devices, host, () if order.moving else vm.given)
-    chosen = shares(order.devices, host, vm.given, order.group)
+    chosen = shares(order.devices, host, () if order.moving else vm.given, order.group)
     _check_limits(chosen, vm)
     return chosen
 
