@@ -176,8 +176,6 @@ def _plan(question: _Question, domain: DomainXml | None) -> tuple[Plan, Host]:
     )
     group: Grouping = "root-complex" if question.group == "root-complex" else "smmu"
     order = Order(question.devices, question.spare, words or (), domain, group=group)
-    group: Grouping = "root-complex" if question.group == "root-complex" else "smmu"
-    order = Order(question.devices, question.spare, words or (), domain, group=group)
     host = read_host(question.host)
     return plan(order, host, load_qemu(question.qemu), options, reader=read_config_file), host
 
