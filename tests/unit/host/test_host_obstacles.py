@@ -90,7 +90,7 @@ def test_label_and_report_do_not_count_it() -> None:
     host = builtin_host("gb10")
     only = parse_selection("10de:2e12")
     assert class_of(host, only).capabilities == ()
-    assert labels_of(host, Q11_1, only)[f"{PREFIX}accel"] == "refused"
+    assert labels_of(host, Q11_1, only)[f"{PREFIX}accel"] == "absent"
     free = _with_regions(host, msgspec.UNSET)
     assert class_of(free, only).capabilities != ()
     assert class_of(free, EVERYTHING).fingerprint == class_of(_with_regions(host, ()), EVERYTHING).fingerprint
