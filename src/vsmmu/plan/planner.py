@@ -112,11 +112,11 @@ def plan(
         *arguments(vsmmus, iommufd, iommufd_present=present, json=json),
         *initiator_words(vsmmus, names),
     )
-    line = read_words((*order.words, *added), reader)
+    before = order.words or around.stand_in
+    line = read_words((*before, *added), reader)
     resolution, called = _resolve(line, order, host, qemu, options, vsmmus, around)
     vsmmus = tuple(_with_values(vsmmu, name, resolution) for vsmmu, name in zip(vsmmus, called, strict=True))
     line = line.edit(_edits(line, order, resolution, vsmmus))
-    start = len(order.words)
     return Plan(
         host=host.name,
         qemu=str(qemu),
@@ -130,7 +130,7 @@ def plan(
         mmio_window=around.window,
         companions=tuple(companions(chosen, host, vm.given)),
         notes=(*resolution.notes, *unready(chosen), *_notes(vsmmus, vm, host), *about),
-        arguments=line.words[start : start + len(added)],
+        arguments=line.words[len(before) : len(before) + len(added)],
         command_line=line.words if order.words else None,
     )
 

@@ -53,6 +53,14 @@ class Surroundings(NamedTuple):
     window: int = 0
     memory: str = ""
 
+    @property
+    def stand_in(self) -> tuple[str, ...]:
+        """A node 0 to judge a fragment with, whose nodes begin at 1; it is not handed out."""
+        if not self.nodes or self.nodes[0].memory or self.nodes[0].id != 1:
+            return ()
+        memory = "memory-backend-ram,id=node-0,size=1G"
+        return ("-m", "1G", "-object", memory, "-numa", "node,nodeid=0,cpus=0,memdev=node-0")
+
     def machine_words(self) -> Iterator[str]:
         """What comes before the devices."""
         if self.window:
