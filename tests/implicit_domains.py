@@ -51,6 +51,18 @@ CRYPTO = "<crypto model='virtio' type='qemu'><backend model='builtin' queues='1'
 ALL_USB = ("ich9-ehci1", "ich9-uhci1", "ich9-uhci2", "ich9-uhci3")
 
 #: Parts of domains, all without the addresses or controllers that libvirt chooses.
+UNNUMBERED = {
+    name: f"<controller type='pci' model='{model}'/>"
+    for name, model in (("root", "pcie-root"), ("port", "pcie-root-port"))
+}
+
+
+def unrooted(controllers: str) -> bytes:
+    """A domain with these controllers alone, and a hostdev without address."""
+    written = domain(**BARE | {"port": controllers, "hostdev": hostdev(1)})
+    return written.replace(b"<controller type='pci' index='0' model='pcie-root'/>", b"", 1)
+
+
 DOMAINS = {
     "nothing": domain(**BARE),
     "port-of-a-disk": domain(**BARE, more=disk("vda", at(5))),
@@ -79,6 +91,11 @@ DOMAINS = {
     "companions-of-a-placed-master": domain(more=usb2("ich9-ehci1", place=at(0, 9, 7)) + usb2(*ALL_USB[1:])),
     "controllers-without-address": domain(
         expander=controller(1, "pcie-expander-bus"), port="".join(controller(index, "pcie-root-port") for index in range(2, 13)), hostdev=hostdev(1, at(12)),
+    ),
+    "controllers-without-index": unrooted(UNNUMBERED["root"] + UNNUMBERED["port"] * 2),
+    "index-left-free": unrooted(UNNUMBERED["root"] + UNNUMBERED["port"] + controller(1, "pcie-root-port")),
+    "index-before-the-root": unrooted(
+        UNNUMBERED["port"] * 2 + controller(0, "pcie-root") + controller(5, "pcie-root-port")
     ),
     "two-expanders-in-any-order": domain(
         expander=controller(2, "pcie-expander-bus") + controller(1, "pcie-expander-bus"), port=controller(3, "pcie-root-port", at(1)) + controller(4, "pcie-root-port", at(2)),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from vsmmu.errors import InputRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from vsmmu.machine.domain.elements import Element
     from vsmmu.machine.model import JsonValue
@@ -29,6 +29,7 @@ __all__ = [
     "make_controller",
     "number",
     "read_controllers",
+    "with_added",
 ]
 
 EXPANDER: Final = "pcie-expander-bus"
@@ -119,31 +120,69 @@ def address_of(element: Element) -> Address | None:
 
 
 def read_controllers(elements: Iterable[Element]) -> dict[int, Controller]:
-    """The PCI controllers by index, in that order; the root is there even if it is not written.
+    """The PCI controllers by index, in libvirt's order, which is that of the indexes where all are written.
 
-    :raise InputRefused: ``domain-controller``: an index that is none or occurs twice.
+    :raise InputRefused: ``domain-controller``: an index that is none or occurs twice;
+        ``domain-controller-root``: the first one is not the root.
     """
-    found: dict[int, Element] = {}
-    following = 0
+    listed: list[tuple[int | None, Element]] = []
     for element in elements:
         if element.get("type") != "pci":
             continue
-        text = element.get("index")
-        index = number(text) if text else following
-        if index is None or index in found or index > _MAX_CONTROLLERS:
-            raise InputRefused(
-                "domain-controller",
-                f"index {text!r:.40} of a PCI controller is {'taken' if index in found else 'no number'}",
-                where=f"line {element.line}",
-                next="give every PCI controller an index of its own",
-            )
-        following = index + 1
-        found[index] = element
+        index = _index(element, {index for index, _ in listed}) if element.get("index") else None
+        listed.insert(_position(index, [known for known, _ in listed]), (index, element))
+    taken = {index for index, _ in listed}
+    # As libvirt does (measured, 12.8): those without an index take the lowest that are free, in their order.
+    free = (index for index in range(len(listed)) if index not in taken)
+    found = {next(free) if index is None else index: element for index, element in listed}
+    _check_root(found)
     numbers = _bus_numbers(found)
     return {
         index: make_controller(element, index, {"bus_nr": numbers.get(index, 0)})
-        for index, element in sorted(found.items())
+        for index, element in found.items()
     }
+
+
+def _position(index: int | None, listed: Sequence[int | None]) -> int:
+    """Where libvirt puts a controller into its list: in front of higher indexes, else at the end."""
+    place = len(listed)
+    while index is not None and place and (listed[place - 1] or 0) > index:
+        place -= 1
+    return place
+
+
+def with_added(listed: Iterable[int], added: Iterable[int]) -> list[int]:
+    """The indexes of a domain's controllers in libvirt's order, with those that libvirt adds to them."""
+    order = list(listed)
+    for index in added:
+        order.insert(_position(index, order), index)
+    return order
+
+
+def _index(element: Element, taken: Container[int | None]) -> int:
+    text = element.get("index")
+    index = number(text)
+    if index is None or index in taken or index > _MAX_CONTROLLERS:
+        raise InputRefused(
+            "domain-controller",
+            f"index {text!r:.40} of a PCI controller is {'taken' if index in taken else 'no number'}",
+            where=f"line {element.line}",
+            next="give every PCI controller an index of its own",
+        )
+    return index
+
+
+def _check_root(controllers: Mapping[int, Element]) -> None:
+    first = controllers.get(0)
+    if first is not None and (model := first.get("model")) and model not in ROOTS:
+        raise InputRefused(
+            "domain-controller-root",
+            f"the PCI controller with index 0 is a {model:.40}, and libvirt wants the root there",
+            where=f"line {first.line}",
+            why="The PCI controller with index='0' must be model='pcie-root' for this machine type, "
+            f"but model='{model:.40}' was found instead",
+            next="write <controller type='pci' model='pcie-root'/> in front of it",
+        )
 
 
 def make_controller(

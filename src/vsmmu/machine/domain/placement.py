@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, Address, Controller, make_controller
+from vsmmu.machine.domain.controllers import (
+    EXPANDER,
+    ROOT_PORT,
+    Address,
+    Controller,
+    make_controller,
+    with_added,
+)
 from vsmmu.machine.domain.elements import Element
 
 if TYPE_CHECKING:
@@ -201,7 +208,6 @@ def place(
     """
     if max(models) >= _MAX_BUSES:
         return GuestPlacement({}, {})  # libvirt has no such bus number
-    ports = {index: ports[index] for index in sorted(ports)}
     first = _Walk(models, grows=True)
     first.collect([*devices, *ports.values()])
     first.assign([*ports.values(), *devices])
@@ -213,7 +219,8 @@ def place(
     new = {index: Wanted(_added_key(index), model) for index, model in added.items()}
     second = _Walk({**models, **added}, grows=False)
     second.collect([*devices, *ports.values()])
-    second.assign([wanted for _, wanted in sorted({**ports, **new}.items())])
+    both = {**ports, **new}
+    second.assign([both[index] for index in with_added(ports, new)])
     second.assign(devices)
     return GuestPlacement(added, second.places)
 
@@ -236,4 +243,4 @@ def placed(
         attributes = {"type": "pci", "index": str(index), "model": model}
         element = Element("controller", attributes, key, by.line)
         found[index] = make_controller(element, index, {}, placement.places.get(key))
-    return dict(sorted(found.items()))
+    return {index: found[index] for index in with_added(controllers, placement.added)}

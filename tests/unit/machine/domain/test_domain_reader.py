@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from domains import domain, driver, golden
+from implicit_domains import UNNUMBERED, unrooted
+from vsmmu.errors import InputRefused
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.topology import Topology
 
@@ -133,3 +135,11 @@ def test_machine() -> None:
     assert machine(domain(features="")).machine_options == {"acpi": "off"}
     empty = machine(b"<domain/>")
     assert (empty.devices, empty.machine_type) == ((), "virt")
+
+
+def test_the_first_controller_is_the_root() -> None:
+    """libvirt 12.8: The PCI controller with index='0' must be model='pcie-root' for this machine type."""
+    written = unrooted(UNNUMBERED["port"] * 2)
+    with pytest.raises(InputRefused, match="index 0 is a pcie-root-port") as caught:
+        read_domain_xml(written, "vm.xml").machine()
+    assert caught.value.code == "domain-controller-root"
