@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vsmmu.host.facts import Host
+    from vsmmu.machine.domain.elements import Element
     from vsmmu.plan.model import PlannedVsmmu
 
 __all__ = ["surround_domain"]
@@ -38,11 +39,17 @@ def surround_domain(domain: DomainXml, vsmmus: Sequence[PlannedVsmmu], host: Hos
     found, around, _ = surround(
         vsmmus, host, nodes, lambda: main_node_of_domain(domain), window, names, served
     )
+    # Behind source and driver: between them xmllint, and with it define --validate, does not take it.
     splices = [
-        insert_behind(domain.data, source, acpi_elements(port))
+        insert_behind(domain.data, last, acpi_elements(port))
         for vsmmu in found
         for port in vsmmu.endpoints
-        if port.initiators and (source := given[port.function].find("source")) is not None
+        if port.initiators and (last := _last(given[port.function], "source", "driver")) is not None
     ]
     grown = DomainXml(apply(domain.data, splices), domain.where) if splices else domain
     return with_surroundings(grown, around)
+
+
+def _last(element: Element, *names: str) -> Element | None:
+    found = [child for name in names if (child := element.find(name)) is not None]
+    return max(found, key=lambda child: child.start, default=None)
