@@ -12,7 +12,7 @@ import click
 from codes import exit_statuses
 from markdown import code, page, prose, table
 
-from vsmmu.cli.main import cli
+from vsmmu.cli.group import cli
 from vsmmu.cli.option_table import OPTIONS
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
 from vsmmu.codes import code_table

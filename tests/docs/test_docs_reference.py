@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 from pages import PAGES
 
-from vsmmu.cli.main import VERBS
+from vsmmu.cli.group import VERBS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -24,7 +24,7 @@ def command(shell: str) -> int:
     """Print the completion script for a shell."""
     from click.shell_completion import get_completion_class
 
-    from vsmmu.cli.main import cli
+    from vsmmu.cli.group import cli
 
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click has all three

@@ -3,30 +3,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import click
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vsmmu.cli.plain_form import Question
     from vsmmu.host.evidence import Evidence
     from vsmmu.policy.result import PropertyResolution, Resolution, Source, VsmmuResolution
 
-__all__ = ["command"]
+__all__ = ["EXAMPLES", "command"]
 
-_EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   vsmmu explain --host builtin:gb200 vm.sh
   vsmmu explain --qemu 11.0 --host facts.json -o json vm.sh | jq '.vsmmus[].properties[]'
 """
 
 
-@click.command("explain", cls=VmCommand, epilog=_EXAMPLES)
-@parameters("explain", Question)
 def command(question: Question, output: str) -> int:
     """Say for each value where it comes from, by which rule, and what other values would do.
 

@@ -12,7 +12,7 @@ from vsmmu.errors import UsageError
 from vsmmu.policy.options import make_options
 
 if TYPE_CHECKING:
-    from vsmmu.cli.options import Question
+    from vsmmu.cli.plain_form import Question
     from vsmmu.host.facts import Host
     from vsmmu.machine.model import Machine
     from vsmmu.machine.vm import Vm

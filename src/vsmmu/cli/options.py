@@ -6,18 +6,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial, update_wrapper
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from vsmmu.cli.option_table import options_of
+from vsmmu.cli.plain_form import Question, with_question
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from vsmmu.cli.option_table import Option
 
-__all__ = ["Question", "VmCommand", "given_words", "parameters"]
+__all__ = ["VmCommand", "given_words", "parameters", "vm_command"]
 
 _Verb = Callable[..., Any]
 _WORDS: Final = "vsmmu.words"
@@ -45,23 +46,9 @@ def given_words(ctx: click.Context) -> tuple[str, ...] | None:
     return words
 
 
-class Question(NamedTuple):
-    """What the user asked, as given: nothing is read yet."""
-
-    file: str | None
-    words: tuple[str, ...] | None
-    host: str
-    qemu: str | None
-    machine_type: str | None
-    libvirt: str | None
-    policy: str
-    functions: tuple[str, ...]
-    also: tuple[str, ...]
-    smmu: tuple[str, ...]
-    assume_safe: bool
-    allow_mixed: bool
-    pin_cmdqv: bool
-    baseline: str | None = None
+def vm_command(verb: str, function: _Verb, examples: str) -> click.Command:
+    """Click's command of a verb about a VM, of the function that takes its :class:`Question` and options."""
+    return click.command(verb, cls=VmCommand, epilog=examples)(parameters(verb, Question)(function))
 
 
 def parameters(verb: str, question: type[Any] | None = None) -> Callable[[_Verb], _Verb]:
@@ -84,8 +71,7 @@ def _asking(function: _Verb, question: type[Any]) -> _Verb:
     def invoke(**given: Any) -> Any:
         if "words" in question._fields:
             given["words"] = given_words(click.get_current_context())
-        mine = {name: given.pop(name) for name in question._fields}
-        return function(question(**mine), **given)
+        return function(**with_question(given, question))
 
     return update_wrapper(invoke, function)
 

@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import click
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
+    from vsmmu.cli.plain_form import Question
     from vsmmu.machine.vm import Vm
 
-__all__ = ["command"]
+__all__ = ["EXAMPLES", "command"]
 
-_EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   vsmmu resolve -- qemu-system-aarch64 -M virt,accel=kvm ... -device arm-smmuv3,...,accel=on ...
   vsmmu resolve --host builtin:gb200 --diff vm.sh
@@ -25,8 +23,6 @@ Examples:
 """
 
 
-@click.command("resolve", cls=VmCommand, epilog=_EXAMPLES)
-@parameters("resolve", Question)
 def command(question: Question, diff: bool, output: str) -> int:
     """Pin what is auto, or not written where accel=on, to values that fit the host.
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import jsonschema
 import pytest
 
-from vsmmu.cli.main import VERBS, run
+from vsmmu.cli.group import VERBS
+from vsmmu.cli.main import run
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
 
 if TYPE_CHECKING:
