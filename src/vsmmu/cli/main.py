@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -73,9 +72,13 @@ def _report(error: VsmmuError) -> None:
 def _wants_json(arguments: list[str]) -> bool:
     """Whether ``-o json`` is among the arguments, which may be too wrong for click to say so."""
     mine = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if not any(word.endswith("json") for word in mine):
+        return False
+    import re
+
     pairs = zip(mine, [*mine[1:], ""], strict=True)
-    return any(_JSON.fullmatch(f"{word} {value}") or _JSON.fullmatch(word) for word, value in pairs)
+    return any(re.fullmatch(_JSON, f"{word} {value}") or re.fullmatch(_JSON, word) for word, value in pairs)
 
 
 #: ``-o json``, ``-qo json``, ``-ojson``, ``--output json``, ``--output=json``.
-_JSON: Final = re.compile(r"(-[a-z]*o ?|--output[ =])json")
+_JSON: Final = r"(-[a-z]*o ?|--output[ =])json"

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -32,10 +31,11 @@ from vsmmu.smmuv3.fields import FIELDS, REGISTERS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
+    from pathlib import Path
 
 __all__ = [
-    "BUILTIN",
     "MAX_BYTES",
+    "builtin_files",
     "decode_host",
     "encode_host",
     "load_host",
@@ -48,8 +48,6 @@ __all__ = [
     "write_whole",
 ]
 
-#: Where the built-in hosts are.
-BUILTIN: Final = Path(__file__).with_name("builtin")
 #: A host with 4,096 functions takes about 2 MiB.
 MAX_BYTES: Final = 16 << 20
 #: As many symbolic links as the kernel follows.
@@ -64,6 +62,12 @@ _NEW: Final = ".vsmmu-new"
 _NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: vsmmu probe'
 
 
+def builtin_files() -> dict[str, str]:
+    """The paths of the facts files that ship with vsmmu, by the names of their hosts, sorted."""
+    place = os.path.join(os.path.dirname(__file__), "builtin")  # noqa: PTH118, PTH120 - no pathlib on the path
+    return {name.removesuffix(".json"): f"{place}/{name}" for name in sorted(os.listdir(place))}  # noqa: PTH208
+
+
 def load_host(path: str) -> Host:
     """Read a facts file; ``-`` is standard input. It must be a regular file: none other ends for sure.
 
@@ -74,7 +78,7 @@ def load_host(path: str) -> Host:
     try:
         data = read_bounded(path, MAX_BYTES, "facts", regular=True)
     except HostLacks as error:
-        if not path.isidentifier() or not (BUILTIN / f"{path}.json").is_file():
+        if path not in builtin_files():
             raise
         named = f"to name the built-in host, write builtin:{path}"
         raise HostLacks.of(msgspec.structs.replace(error.diagnostic, next=named)) from None
@@ -164,8 +168,8 @@ def open_regular(path: str) -> int:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISFIFO(mode) and _is_unnamed(descriptor):
+        mode, place = os.fstat(descriptor).st_mode, f"/proc/self/fd/{descriptor}"
+        if stat.S_ISFIFO(mode) and os.readlink(place).startswith("pipe:"):  # noqa: PTH115
             os.set_blocking(descriptor, True)
         elif not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is no regular file; what comes from elsewhere is read as -")
@@ -173,10 +177,6 @@ def open_regular(path: str) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _is_unnamed(descriptor: int) -> bool:
-    return os.readlink(f"/proc/self/fd/{descriptor}").startswith("pipe:")  # noqa: PTH115
 
 
 def read_bounded(path: str, limit: int, what: str, *, regular: bool = False) -> bytes:

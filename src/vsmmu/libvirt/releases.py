@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["missing_features", "parse_libvirt_version"]
 
-_VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?")
-_MACHINE: Final = re.compile(r"virt-(\d{1,3})\.(\d{1,3})")
+_VERSION: Final = r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?"
+_MACHINE: Final = r"virt-(\d{1,3})\.(\d{1,3})"
 
 
 class _Feature(NamedTuple):
@@ -55,7 +55,7 @@ def parse_libvirt_version(text: str) -> Version:
 
     :raise UsageError: ``libvirt-version``.
     """
-    match = _VERSION.fullmatch(text)
+    match = re.fullmatch(_VERSION, text)
     if match is None:
         raise UsageError(
             "libvirt-version",
@@ -106,7 +106,7 @@ def _fixed_defaults(
     reading: DomainReading, smmus: Iterable[Iommu], qemu: Version
 ) -> Iterator[tuple[Element, str, dict[str, object]]]:
     machine = reading.machine.machine_type
-    match = _MACHINE.fullmatch(machine)
+    match = re.fullmatch(_MACHINE, machine)
     kept = (int(match[1]), int(match[2])) if match else qemu
     if min(qemu, kept) < AUTO_SINCE:
         version = f"QEMU {spell_version(qemu)}" if qemu < AUTO_SINCE else machine
