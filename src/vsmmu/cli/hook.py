@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """``onDefineDomain``: the program that KubeVirt's sidecar-shim calls to change a domain before it is defined.
 
-It lies on the path of every VM's start on a node, so it parses its two arguments itself: loading click would
-take longer than everything else that a VM without accelerated SMMUv3 needs.
+It lies on the path of every VM's start on a node, so it parses its two arguments itself, and a domain without
+SMMUv3 is passed on before anything is loaded: not even typing, which would take longer than the rest.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING, Final, NoReturn
 
-from vsmmu.cli import console
+from vsmmu.cli import stdout
 from vsmmu.cli.outcome import end_quickly, exit_status
-from vsmmu.errors import EXIT_OK, UsageError
+from vsmmu.kubevirt.concern import is_concerned
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Final, NoReturn
+
+    from vsmmu.errors import UsageError
 
 __all__ = ["main", "run"]
 
@@ -47,28 +49,35 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    console.raw(_USAGE if arguments in (["-h"], ["--help"]) else _mutate(arguments))
-    return EXIT_OK
+    if arguments in (["-h"], ["--help"]):
+        stdout.raw(_USAGE)
+        return 0
+    given = _parse(arguments)
+    domain, vmi = given["--domain"], given["--vmi"]
+    stdout.raw(_mutate(domain, vmi) if is_concerned(domain, vmi) else domain)
+    return 0
 
 
-def _mutate(arguments: list[str]) -> bytes:
+def _mutate(domain: bytes, vmi: bytes) -> bytes:
+    import signal
+
+    from vsmmu.cli import console
     from vsmmu.kubevirt.hook import mutate, passed_through, too_late
     from vsmmu.kubevirt.settings import from_environment
 
-    given = _parse(arguments)
     settings = from_environment(os.environ)
     signal.signal(signal.SIGALRM, _too_late)
     try:
         signal.setitimer(signal.ITIMER_REAL, settings.seconds)
         try:
-            outcome = mutate(given["--domain"], given["--vmi"], settings)
+            outcome = mutate(domain, vmi, settings)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except _TooLateError:
         error = too_late(settings.seconds)
         if settings.on_failure == "fail":
             raise error from None
-        outcome = passed_through(given["--domain"], error)
+        outcome = passed_through(domain, error)
     for line in outcome.messages:
         console.remark(line)
     return outcome.domain
@@ -89,15 +98,21 @@ def _parse(arguments: list[str]) -> dict[str, bytes]:
     for argument in rest:
         name, equals, value = argument.partition("=") if argument.startswith("--") else (argument, "", "")
         if name not in _OPTIONS or name in given:
-            raise UsageError("usage", f"{argument[:40]!r} is not expected", next=_USAGE.partition("\n")[0])
+            raise _usage(f"{argument[:40]!r} is not expected")
         text = value if equals else next(rest, None)
         if text is None:
-            raise UsageError("usage", f"{name} needs an argument", next=_USAGE.partition("\n")[0])
+            raise _usage(f"{name} needs an argument")
         given[name] = os.fsencode(text)
     for name in _OPTIONS:
         if name not in given:
-            raise UsageError("usage", f"{name} is missing", next=_USAGE.partition("\n")[0])
+            raise _usage(f"{name} is missing")
     return given
+
+
+def _usage(what: str) -> UsageError:
+    from vsmmu.errors import UsageError
+
+    return UsageError("usage", what, next=_USAGE.partition("\n")[0])
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@ A start of vsmmu lies on the path of a VM's start, so nothing is imported before
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Final, NoReturn
 
-from vsmmu.cli import console
+from vsmmu.cli import stdout
 from vsmmu.cli.outcome import end_quickly, exit_status
-from vsmmu.errors import EXIT_OK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final, NoReturn
+
     from vsmmu.errors import VsmmuError
 
 __all__ = ["main", "run"]
@@ -40,30 +40,34 @@ def main() -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run one command line; every outcome becomes an exit status, and nothing a traceback."""
     json = _wants_json(arguments)
-    console.use_colour(not json)
-    return exit_status(lambda: _run(arguments), _report if json else None)
+    return exit_status(lambda: _run(arguments, colour=not json), _report if json else None)
 
 
-def _run(arguments: list[str]) -> int:
-    if not os.environ.get(_COMPLETING):
-        if arguments == ["--version"]:
-            from vsmmu import __version__
+def _run(arguments: list[str], *, colour: bool) -> int:
+    if arguments == ["--version"]:
+        from vsmmu import __version__
 
-            console.say(f"vsmmu {__version__}")
-            return EXIT_OK
-        if arguments and arguments[0] in _ABOUT_A_VM:
-            from vsmmu.cli.plain_form import parse_plainly
+        stdout.raw(f"vsmmu {__version__}\n")
+        return 0
+    from vsmmu.cli import console
 
-            verb, *rest = arguments
-            if (given := parse_plainly(verb, rest)) is not None:
-                status: int = importlib.import_module(f"vsmmu.cli.{verb}").command(**given)
-                return status
+    console.use_colour(colour)
+    if arguments and arguments[0] in _ABOUT_A_VM and not os.environ.get(_COMPLETING):
+        from importlib import import_module
+
+        from vsmmu.cli.plain_form import parse_plainly
+
+        verb, *rest = arguments
+        if (given := parse_plainly(verb, rest)) is not None:
+            status: int = import_module(f"vsmmu.cli.{verb}").command(**given)
+            return status
     from vsmmu.cli.group import run as run_with_click
 
     return run_with_click(arguments)
 
 
 def _report(error: VsmmuError) -> None:
+    from vsmmu.cli import console
     from vsmmu.cli.documents import error_document
 
     console.answer(error_document(error))
