@@ -14,9 +14,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Final, Literal, TextIO
 
 from vsmmu.cli.stdout import ReaderGone, finish, raw, settle, write_answer
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vsmmu.api import load_qemu, read_vm, read_vm_file
 from vsmmu.cli.hosts import read_host
 from vsmmu.errors import UsageError
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.policy.options import make_options
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ same table, so that there is one behaviour and one wording.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from vsmmu.cli.option_table import options_of
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

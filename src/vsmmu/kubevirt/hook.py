@@ -7,11 +7,12 @@ byte for byte, without the facts or even the XML being read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vsmmu.errors import Negative, error_of
 from vsmmu.kubevirt.concern import is_concerned
 from vsmmu.kubevirt.settings import NODE
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

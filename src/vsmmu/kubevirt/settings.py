@@ -6,10 +6,11 @@ An annotation asks for work, as far as the administrator allows that annotation;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from vsmmu.errors import UsageError
 from vsmmu.kubevirt.concern import PREFIX
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, spell_version
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ Nothing is offered for writing that the model says would not start.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from vsmmu.diagnostic import Diagnostic, Edit
 from vsmmu.machine.topology import Topology
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.policy.candidates import Served, served_by
 from vsmmu.policy.options import Options
 from vsmmu.policy.result import Action, PropertyResolution, Resolution, VsmmuResolution

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import UsageError
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import (
     ACCEL_SINCE,
     AUTO,

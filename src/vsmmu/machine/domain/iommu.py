@@ -8,8 +8,9 @@ KubeVirt wrote ``ssidSize`` for months. Sources: ``domaincommon.rng`` and the bi
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import AUTO, LIBVIRT_ORDER, PROPERTIES
 
 if TYPE_CHECKING:
