@@ -65,7 +65,8 @@ _NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: 
 def builtin_files() -> dict[str, str]:
     """The paths of the facts files that ship with vsmmu, by the names of their hosts, sorted."""
     place = os.path.join(os.path.dirname(__file__), "builtin")  # noqa: PTH118, PTH120 - no pathlib on the path
-    return {name.removesuffix(".json"): f"{place}/{name}" for name in sorted(os.listdir(place))}  # noqa: PTH208
+    names = sorted(name.removesuffix(".json") for name in os.listdir(place))  # noqa: PTH208
+    return {name: f"{place}/{name}.json" for name in names}
 
 
 def load_host(path: str) -> Host:
