@@ -54,8 +54,12 @@ def main() -> None:
         save_host(host(), facts)
         responder, loop = compiled(directory, "responder"), compiled(directory, "plain")
         native = min(float(output(responder, str(COUNT))) for _ in range(ROUNDS))
-        ours = min(
-            float(emulated(facts, sys.executable, str(PROGRAM), "busy", str(COUNT))) for _ in range(ROUNDS)
+        ours, among = (
+            min(
+                float(emulated(facts, sys.executable, str(PROGRAM), "busy", str(COUNT), others))
+                for _ in range(ROUNDS)
+            )
+            for others in ("0", "256")
         )
         plain: dict[str, list[list[float]]] = {"alone": [], "emulated": []}
         for _ in range(ROUNDS):
@@ -69,6 +73,7 @@ def main() -> None:
         "trapped call, C responder [us]": round(native, 1),
         "trapped call, emulator [us]": round(ours, 1),
         "ratio": round(ours / native, 2),
+        "trapped call, 256 more files open [us]": round(among, 1),
         **{
             f"{call} {way} [ns]": round(best[way][index])
             for index, call in enumerate(CALLS)

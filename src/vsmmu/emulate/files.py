@@ -16,10 +16,11 @@ import os
 import re
 import secrets
 import struct
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.emulate.errno_error import KernelError
-from vsmmu.emulate.libc import syscall
+from vsmmu.emulate.libc import IN_CLOSE, inotify_add_watch, inotify_init1, syscall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,9 @@ _FLOCK: Final = struct.Struct("=hh4xqqi4x")
 _LOCK: Final = re.compile(rb"^lock:\s+\d+: OFDLCK\s+ADVISORY\s+(?:READ|WRITE)\s+\S+ \S+ (\d+) ", re.MULTILINE)
 _NODE: Final = re.compile(r"(?:^|/)dev/(iommu|vfio/devices/(?:noiommu-)?vfio\d+)$")
 _SYS_PIDFD_GETFD: Final = 438
+#: Seconds. The kernel tells of a closing shortly before it removes the lock; and its queue may overflow.
+_CLOSING: Final = 0.05
+_UNTOLD: Final = 1.0
 
 
 def vfio_number() -> str:
@@ -66,12 +70,16 @@ class OpenFiles:
             "iommu": os.open(IOMMU_STAND_IN, os.O_RDWR | os.O_CLOEXEC),
             "vfio": os.open(VFIO_STAND_IN, os.O_RDWR | os.O_CLOEXEC),
         }
+        self._notices = _watch_closing()
+        self._looked = self._told = 0.0
 
     def close(self) -> None:
         """Let go of the stand-ins."""
         for descriptor in self._probes.values():
             os.close(descriptor)
         self._probes.clear()
+        if self._notices is not None:
+            os.close(self._notices)
 
     def find(self, pid: int, descriptor: int) -> OpenFile | None:
         """What ``descriptor`` is in process ``pid``; None if it is none of ours.
@@ -83,11 +91,28 @@ class OpenFiles:
         return known if known is not None else self._adopt(pid, descriptor)
 
     def closed(self) -> Iterator[OpenFile]:
-        """The files whose last descriptor has been closed since the last time; they are forgotten."""
+        """The files whose last descriptor has been closed since the last time; they are forgotten.
+
+        They are asked one by one, but only where the kernel has told that any was closed.
+        """
+        now = time.monotonic()
+        if not self._may_be_closed(now):
+            return
+        self._looked = now
         for token, file in list(self._files.items()):
             if not self._is_held(file):
                 del self._files[token]
                 yield file
+
+    def _may_be_closed(self, now: float) -> bool:
+        if self._notices is None:
+            return True
+        try:
+            os.read(self._notices, 4096)
+        except BlockingIOError:
+            return now < self._told + _CLOSING or now > self._looked + _UNTOLD
+        self._told = now
+        return True
 
     def _token(self, pid: int, descriptor: int) -> int | None:
         try:
@@ -131,6 +156,21 @@ class OpenFiles:
         wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, file.token, 1, 0)
         found = fcntl.fcntl(self._probe(file.node), _F_OFD_GETLK, wanted)
         return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
+
+
+def _watch_closing() -> int | None:
+    """A descriptor that can be read after an open file of a stand-in, anybody's, was closed; None without."""
+    try:
+        notices = inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # a user may have so many of them
+        return None
+    try:
+        for path in (IOMMU_STAND_IN, VFIO_STAND_IN):
+            inotify_add_watch(notices, path, IN_CLOSE)
+    except OSError:
+        os.close(notices)
+        return None
+    return notices
 
 
 def duplicate(pid: int, descriptor: int) -> int:
