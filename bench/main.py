@@ -30,18 +30,28 @@ VM = (
     "-object iommufd,id=iommufd0 -device pxb-pcie,id=pcie.1,bus_nr=8,bus=pcie.0 "
     "-device arm-smmuv3,primary-bus=pcie.1,id=smmuv3.0,accel=on"
 )
-PORT = "-device pcie-root-port,id=rp{n},bus=pcie.1,chassis={n}"
-VFIO = "-device vfio-pci,id=vfio{n},host={address},bus=rp{n},iommufd=iommufd0"
+PORT = (
+    "-device pcie-root-port,id=rp{port},bus=pcie.1,chassis={port},addr={slot:#x}.{function},multifunction=on"
+)
+VFIO = (
+    "-device vfio-pci,id=vfio{n},host={address},bus=rp{port},addr=0.{function},multifunction=on,"
+    "iommufd=iommufd0"
+)
+#: Functions of a slot, and of a port: PCI has no more.
+EIGHT = 8
 SIZES = (1, 16, 64, 512)
 #: The aims of the project: at most this many times the other.
 AIMS = {"python": 8.0, "virt-xml": 0.5, "growth": 2.0}
 
 
 def vm(addresses: list[str]) -> list[str]:
-    """A command line with these functions, each behind a root port of its own."""
+    """A command line with these functions, eight behind each root port."""
     parts = [VM]
-    for number, address in enumerate(addresses, 1):
-        parts += [PORT.format(n=number), VFIO.format(n=number, address=address)]
+    for number, address in enumerate(addresses):
+        port, function = divmod(number, EIGHT)
+        if not function:
+            parts.append(PORT.format(port=port + 1, slot=port // EIGHT, function=port % EIGHT))
+        parts.append(VFIO.format(n=number + 1, address=address, port=port + 1, function=function))
     return shlex.split(" ".join(parts))
 
 
