@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from vsmmu.api import load_qemu, read_vm, read_vm_file
 from vsmmu.cli.hosts import read_host
 from vsmmu.errors import UsageError
+from vsmmu.machine.endpoints import host_address
 from vsmmu.named_tuple import NamedTuple
+from vsmmu.pci import normal_address
 from vsmmu.policy.options import make_options
 
 if TYPE_CHECKING:
@@ -53,7 +55,16 @@ def read_inputs(question: Question) -> Inputs:
     options = _options(question)
     vm = _read_vm(question)
     machine = options.complete(vm.machine())
-    return Inputs(vm, machine, read_host(question.host), load_qemu(question.qemu), options)
+    host = read_host(question.host, _named(machine, options))
+    return Inputs(vm, machine, host, load_qemu(question.qemu), options)
+
+
+def _named(machine: Machine, options: Options) -> frozenset[str]:
+    """The addresses of the host functions that the VM and the options name."""
+    also = [address for every in options.also.values() for address in every]
+    written = [*options.functions.values(), *options.smmu.values(), *also]
+    found = [*map(host_address, machine.devices), *map(normal_address, written)]
+    return frozenset(address for address in found if address)
 
 
 def _read_vm(question: Question) -> Vm:
