@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from codes import exit_statuses
 from markdown import code, page, prose, table
+from performance import performance
 
 from vsmmu.cli.group import cli
 from vsmmu.cli.option_table import OPTIONS
@@ -375,5 +376,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "qemu-versions.md": versions,
     "builtin-hosts.md": builtin_hosts,
     "json.md": documents,
+    "performance.md": performance,
     **{f"schemas/vsmmu.{name}-1.schema.json": _schema(name) for name in DOCUMENTS},
 }
