@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vsmmu.host.evidence import Evidence
     from vsmmu.host.facts import Host
 
-__all__ = ["FACTS_ELEMENT", "MAX_CLASSES", "Findings", "Record", "RecordReader"]
+__all__ = ["FACTS_ELEMENT", "MAX_CLASSES", "Kinds", "Record", "RecordReader"]
 
 #: The element of a NodeFeature's attributes in which ``vsmmu label`` carries the facts.
 FACTS_ELEMENT: Final = "vsmmu.host"
@@ -154,7 +154,7 @@ class _Body(NamedTuple):
     evidence: Mapping[str, Evidence]
 
 
-class Findings(NamedTuple):
+class Kinds(NamedTuple):
     """The classes and topologies that a reader met, for another process.
 
     :param shapes: the position of the topology of each shape.
@@ -204,11 +204,11 @@ class RecordReader:
         release, (kind, topology) = head.kernel.release, known
         return Record(head.name, head.taken_at, release, head.title, kind, _NO_LABELS, topology, None)
 
-    def findings(self) -> Findings:
+    def findings(self) -> Kinds:
         """The classes and topologies that were met so far."""
-        return Findings(tuple(self.classes), tuple(self.topologies), dict(self._shapes))
+        return Kinds(tuple(self.classes), tuple(self.topologies), dict(self._shapes))
 
-    def adopt(self, findings: Findings) -> tuple[list[int], list[int]]:
+    def adopt(self, findings: Kinds) -> tuple[list[int], list[int]]:
         """Take over what another reader met after what this one has met.
 
         :return: the position here of each of its classes, and of each of its topologies (or -1).
@@ -221,7 +221,7 @@ class RecordReader:
         ]
         return kinds, topologies
 
-    def restore(self, findings: Findings) -> None:
+    def restore(self, findings: Kinds) -> None:
         """Forget what was adopted since."""
         self.classes[:], self.topologies[:] = findings.classes, findings.topologies
         self._shapes = dict(findings.shapes)
