@@ -23,12 +23,12 @@ from vsmmu.host.facts import NAME_PATTERN, SCHEMA, HostFunction, ReservedRegion,
 from vsmmu.host.files import decode_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from vsmmu.host.evidence import Evidence
     from vsmmu.host.facts import Host
 
-__all__ = ["FACTS_ELEMENT", "MAX_CLASSES", "Record", "RecordReader", "split_list"]
+__all__ = ["FACTS_ELEMENT", "MAX_CLASSES", "Kinds", "Record", "RecordReader"]
 
 #: The element of a NodeFeature's attributes in which ``vsmmu label`` carries the facts.
 FACTS_ELEMENT: Final = "vsmmu.host"
@@ -46,6 +46,8 @@ _NAME: Final = re.compile(NAME_PATTERN)
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _NOTHING: Final = msgspec.Raw(b"")
 _Key = tuple[bytes, bytes, bytes]
+#: The position of a class, the places of the SMMUs, those of the functions.
+_Shape = tuple[int, tuple[object, ...], tuple[object, ...]]
 
 
 class Record(NamedTuple):
@@ -145,11 +147,6 @@ class _NodeFeature(msgspec.Struct, frozen=True):
     spec: _Spec = _Spec()
 
 
-class _List(msgspec.Struct, frozen=True):
-    kind: str
-    items: list[msgspec.Raw]
-
-
 class _Body(NamedTuple):
     """SMMUs and evidence that were found in order, for which only the functions may be new."""
 
@@ -157,6 +154,17 @@ class _Body(NamedTuple):
     smmus: frozenset[str]
     shape: tuple[object, ...]
     evidence: Mapping[str, Evidence]
+
+
+class Kinds(NamedTuple):
+    """The classes and topologies that a reader met, for another process.
+
+    :param shapes: the position of the topology of each shape.
+    """
+
+    classes: tuple[HostClass, ...]
+    topologies: tuple[Host, ...]
+    shapes: dict[_Shape, int]
 
 
 class RecordReader:
@@ -168,13 +176,15 @@ class RecordReader:
     def __init__(self, selection: Selection = EVERYTHING) -> None:
         self.classes: list[HostClass] = []
         self.topologies: list[Host] = []
+        #: How many to keep.
+        self.most_topologies = _MOST_TOPOLOGIES
         self._selection = selection
         self._numbers: dict[str, int] = {}
         self._known: dict[_Key, tuple[int, int]] = {}
         self._known_bytes = 0
         self._bodies: dict[tuple[bytes, bytes], _Body] = {}
         self._kinds: dict[tuple[int, frozenset[object]], int] = {}
-        self._shapes: dict[object, int] = {}
+        self._shapes: dict[_Shape, int] = {}
         self._good: set[object] = set()
 
     def read(self, data: bytes, where: str) -> Record:
@@ -197,6 +207,29 @@ class RecordReader:
         title = head.title or head.product
         return Record(head.name, head.taken_at, release, title, kind, _NO_LABELS, topology, None)
 
+    def findings(self) -> Kinds:
+        """The classes and topologies that were met so far."""
+        return Kinds(tuple(self.classes), tuple(self.topologies), dict(self._shapes))
+
+    def adopt(self, findings: Kinds) -> tuple[list[int], list[int]]:
+        """Take over what another reader met after what this one has met.
+
+        :return: the position here of each of its classes, and of each of its topologies (or -1).
+        :raise InputRefused: ``too-many-classes``.
+        """
+        kinds = [self._number(kind, "") for kind in findings.classes]
+        topologies = [
+            self._keep_topology((kinds[shape[0]], *shape[1:]), findings.topologies[position])
+            for shape, position in sorted(findings.shapes.items(), key=lambda item: item[1])
+        ]
+        return kinds, topologies
+
+    def restore(self, findings: Kinds) -> None:
+        """Forget what was adopted since."""
+        self.classes[:], self.topologies[:] = findings.classes, findings.topologies
+        self._shapes = dict(findings.shapes)
+        self._numbers = {kind.fingerprint: position for position, kind in enumerate(findings.classes)}
+
     def _read_functions(self, key: _Key) -> tuple[int, int] | None:
         """Class and topology of a host whose functions alone are new; None if that cannot be told quickly."""
         body = self._bodies.get((key[0], key[2]))
@@ -215,7 +248,7 @@ class RecordReader:
         if kind is None or len({function.address for function in functions}) != len(functions):
             return None
         shape = self._shapes.get((kind, body.shape, _places(functions)), -1)
-        return None if shape < 0 and len(self._shapes) < _MOST_TOPOLOGIES else (kind, shape)
+        return None if shape < 0 and len(self._shapes) < self.most_topologies else (kind, shape)
 
     def _note_good(self, functions: tuple[_Function, ...]) -> None:
         """These were found to match the patterns."""
@@ -281,10 +314,12 @@ class RecordReader:
     def _topology(self, host: Host, kind: int) -> int:
         if len(host.functions) > _MOST_FUNCTIONS:
             return -1
-        shape = (kind, _smmu_places(host), _places(host.functions))
+        return self._keep_topology((kind, _smmu_places(host), _places(host.functions)), host)
+
+    def _keep_topology(self, shape: _Shape, host: Host) -> int:
         known = self._shapes.get(shape)
         if known is None:
-            if len(self._shapes) >= _MOST_TOPOLOGIES:
+            if len(self._shapes) >= self.most_topologies:
                 return -1
             known = self._shapes[shape] = len(self.topologies)
             self.topologies.append(host)
@@ -339,19 +374,6 @@ def _is_in_order(function: _Function, body: _Body) -> bool:
     return True
 
 
-def split_list(data: bytes) -> Iterator[bytes] | None:
-    """The items of a Kubernetes list (``kubectl get nodefeatures -o json``) or of a JSON array; None if
-    ``data`` is neither.
-    """
-    for decode in (_DECODE_LIST, _DECODE_ARRAY):
-        try:
-            found = decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-        return (bytes(item) for item in (found.items if isinstance(found, _List) else found))
-    return None
-
-
 def _refuse(where: str, what: str, next_step: str) -> InputRefused:
     return InputRefused("no-facts", what, where=where, next=next_step)
 
@@ -365,5 +387,3 @@ _DECODE_FUNCTIONS: Final = msgspec.json.Decoder(tuple[_Function, ...]).decode
 _DECODE_STRICTLY: Final = msgspec.json.Decoder(tuple[HostFunction, ...]).decode
 _DECODE_HEAD: Final = msgspec.json.Decoder(_Head).decode
 _DECODE_FEATURE: Final = msgspec.json.Decoder(_NodeFeature).decode
-_DECODE_LIST: Final = msgspec.json.Decoder(_List).decode
-_DECODE_ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from vsmmu.api import load_host
-from vsmmu.cli.main import VERBS, run
+from vsmmu.cli.group import VERBS
+from vsmmu.cli.main import run
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import encode_host

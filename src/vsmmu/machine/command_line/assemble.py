@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.command_line import device_options as drafts
 from vsmmu.machine.command_line import keyval
@@ -28,6 +28,7 @@ from vsmmu.machine.command_line.device_options import (
 from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, PATCHED, options
 from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
 from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origin, Unread
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,11 @@ walks look for the first bus that takes the device (virDomainPCIAddressGetNextAd
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT, Address, Controller, make_controller
 from vsmmu.machine.domain.elements import Element
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

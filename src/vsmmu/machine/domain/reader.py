@@ -8,7 +8,7 @@ and merged here; what it misreads because of a spelling is read as it is meant (
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -21,6 +21,7 @@ from vsmmu.machine.domain.placement import PCI, PCIE, GuestPlacement, Wanted, pl
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
 from vsmmu.machine.model import VSMMU_DRIVER, Device, JsonValue, Machine, MachineObject, Origin
 from vsmmu.machine.topology import ROOT_BUS
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
