@@ -63,9 +63,9 @@ def load_qemu(spec: str | None = None) -> Qemu:
         return LATEST
     if spec[:1].isdigit() and "/" not in spec:
         return parse_version(spec)
-    from vsmmu.monitor.binary_cache import installed
+    from vsmmu.monitor.binary_cache import installed, with_own_table
 
-    return installed(spec).qemu
+    return with_own_table(installed(spec), spec)
 
 
 def read_vm(source: bytes | str | Sequence[str]) -> Vm:

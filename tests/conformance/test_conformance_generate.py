@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -16,11 +17,14 @@ from conformance.fixed import fixed_runs
 from conformance.generate import KINDS
 from conformance.guest import Functions
 from conformance.hosts import make_host
-from conformance.table import render, tally
+from conformance.table import into_page, render, tally
 from vsmmu.emulate.hardware import Hardware
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu.compat import CHECKS
 from vsmmu.smmuv3.fields import field
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COUNTS = dict.fromkeys(KINDS, 2) | {"hot-plug": 1, "packed": 1}
 
@@ -126,6 +130,34 @@ def test_the_table_counts_cases_and_names_what_disagrees() -> None:
     text = render(result)
     assert "r: should be refused with 'no', but starts" in text
     assert [line.split() for line in text.splitlines()][1] == ["kind", "3", "2", "1"]
+    assert "rows that differ:\n     1  qemu-ril" in text
+
+
+def test_what_starts_although_the_model_did_not_know_is_counted() -> None:
+    run = Run("r", "kind", ("qemu-system-aarch64",))
+    result = tally([judge(run, Expected("unknown"), outcome()), judge(run, Expected("starts"), outcome())])
+    assert (result.undecided, result.complaints) == (1, ())
+
+
+def test_the_table_goes_between_the_marks_of_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- conformance lab -->\nold\n<!-- end of conformance lab -->\nb\n")
+    run = Run("r", "kind", ("qemu-system-aarch64",))
+    result = tally([judge(run, Expected("starts"), outcome())])
+    for _ in range(2):
+        into_page(page, result, "lab")
+    assert page.read_text().splitlines() == [
+        "a",
+        "<!-- conformance lab -->",
+        "| kind | cases | agreed | disagreed |",
+        "|---|---|---|---|",
+        "| kind | 1 | 1 | 0 |",
+        "| all | 1 | 1 | 0 |",
+        "<!-- end of conformance lab -->",
+        "b",
+    ]
+    with pytest.raises(ValueError, match="are not both there"):
+        into_page(page, result, "here")
 
 
 def test_what_is_open_may_go_either_way_but_not_any_way() -> None:

@@ -30,6 +30,7 @@ class Run(msgspec.Struct, frozen=True):
     :param name: kind, seed and number: enough to make it again.
     :param packed: whether each vSMMU is a case of its own (they do not influence each other).
     :param registers: guest-visible registers that something other than the model of QEMU claims, by vSMMU.
+    :param files: text by name, to be put beside the firmware where QEMU is started.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Run(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...] = ()
     packed: bool = False
     registers: dict[str, dict[str, str]] = {}
+    files: dict[str, str] = {}
 
 
 class ExpectedStep(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.smmuv3.fields import field
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Judgement", "judge"]
 
+#: QEMU does not say this of itself.
+_CRASH: Final = "Segmentation fault"
 _RANGE: Final = re.compile(r"\d+\.\.\d+")
 _DESCRIPTOR: Final = re.compile(r"\b(fd|iommufd)=\d+")
 
@@ -23,12 +26,16 @@ class Judgement(NamedTuple):
     :param cases: how many cases it stands for.
     :param messages: codes of the messages that came as predicted.
     :param complaints: one sentence for each case that disagrees.
+    :param row: code of the message that the model says; empty where it says that QEMU starts.
+    :param undecided: whether QEMU starts and the model does not know it.
     """
 
     run: Run
     cases: int
     messages: tuple[str, ...]
     complaints: tuple[str, ...]
+    row: str = ""
+    undecided: bool = False
 
 
 def judge(run: Run, expected: Expected, outcome: Outcome) -> Judgement:
@@ -36,7 +43,7 @@ def judge(run: Run, expected: Expected, outcome: Outcome) -> Judgement:
     started = _judge_start(run, expected, outcome)
     if started or not outcome.started:
         code = (expected.code,) if expected.code and not started else ()
-        return Judgement(run, 1, code, tuple(started))
+        return Judgement(run, 1, code, tuple(started), expected.code)
     complaints = _judge_registers(run, expected, outcome)
     messages = []
     for index, (wanted, got) in enumerate(zip(expected.steps, outcome.steps, strict=False)):
@@ -47,12 +54,13 @@ def judge(run: Run, expected: Expected, outcome: Outcome) -> Judgement:
         complaints.append(f"QEMU ended in step {len(outcome.steps)}: {_last(outcome.stderr)}")
     own = len(outcome.registers) if run.packed else 1
     plugs = sum(step.do == "add" for step in run.steps)
-    return Judgement(run, own + plugs, tuple(messages), tuple(complaints))
+    undecided = expected.answer == "unknown"
+    return Judgement(run, own + plugs, tuple(messages), tuple(complaints), undecided=undecided)
 
 
 def _judge_start(run: Run, expected: Expected, outcome: Outcome) -> list[str]:
     if expected.answer == "unknown":
-        possible = outcome.started or _possible(expected, outcome.stderr)
+        possible = outcome.started or not expected.possible or _possible(expected, outcome.stderr)
         return (
             []
             if possible
@@ -63,7 +71,8 @@ def _judge_start(run: Run, expected: Expected, outcome: Outcome) -> list[str]:
     if expected.answer == "refused" and outcome.started:
         return [f"should be refused with {expected.text!r}, but starts"]
     # A check that the facts leave open may come before the one that certainly refuses.
-    said = _printed(expected.text, outcome.stderr) or _possible(expected, outcome.stderr)
+    crashed = expected.text == _CRASH and outcome.status == -signal.SIGSEGV
+    said = crashed or _printed(expected.text, outcome.stderr) or _possible(expected, outcome.stderr)
     if expected.answer == "refused" and not said:
         return [f"should say {expected.text!r}, says (status {outcome.status}): {_last(outcome.stderr)}"]
     if outcome.started:

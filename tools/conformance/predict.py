@@ -6,8 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from conformance.cases import READ, Expected, ExpectedStep, Run, Step
+from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.argv import read_words
+from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.model import Device, Origin
+from vsmmu.qemu.board import not_modelled
 from vsmmu.qemu.process import QemuProcess
 from vsmmu.qemu.versions import LATEST, Qemu
 
@@ -27,8 +30,15 @@ def starts(argv: tuple[str, ...], host: Host, qemu: Qemu = LATEST) -> bool:
 
 def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
     """What the model says of a run and its steps."""
-    vm = QemuProcess(read_words(run.argv).machine(), host, qemu)
-    verdict = vm.start()
+    try:
+        machine = read_words(run.argv, lambda name: run.files[name].encode()).machine()
+        vm = QemuProcess(machine, host, qemu)
+    except InputRefused as refused:
+        # Not judged in QEMU's words; QEMU must not start it either.
+        return Expected("refused", code=refused.code)
+    if not_modelled(machine):
+        return Expected("unknown")
+    verdict = vm.start().beside(machine.unread)
     failure = verdict.failure
     steps = tuple(_step(vm, step) for step in run.steps) if verdict.at_start == "starts" else ()
     return Expected(
@@ -71,8 +81,14 @@ def _registers(verdict: Verdict) -> tuple[dict[str, str] | None, ...]:
 
 
 def _warnings(vm: QemuProcess) -> tuple[str, ...]:
-    """Whether vfio-pci says that it hides the ATS capability; said only where there is one to hide."""
+    """Whether vfio-pci says that it hides the ATS capability; said only where there is one to hide.
+
+    Nothing is claimed of a VM with a vfio-pci that no vSMMU serves.
+    """
     masked = False
+    served = sum(len(vsmmu.endpoints) for vsmmu in vm.vsmmus)
+    if served < sum(is_vfio(device.driver) for device in vm.machine.devices):
+        return ()
     for vsmmu in vm.vsmmus:
         for endpoint in vsmmu.endpoints:
             wish = endpoint.device.text("ats") or "auto"

@@ -33,11 +33,15 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """Answers of one QEMU on one host."""
+    """Answers of one QEMU on one host.
+
+    :param complete: whether the host has no other functions, which its document does not say.
+    """
 
     qemu: str
     host: Host
     answers: tuple[Answer, ...]
+    complete: bool = False
 
 
 def record(qemu: str, host: Host, answers: Iterable[tuple[Run, Outcome]]) -> Record:
@@ -52,6 +56,7 @@ def record(qemu: str, host: Host, answers: Iterable[tuple[Run, Outcome]]) -> Rec
             host, functions=functions, smmus=tuple(smmu for smmu in host.smmus if smmu.name in smmus)
         ),
         kept,
+        host.complete,
     )
 
 
@@ -62,14 +67,16 @@ def _without_noise(outcome: Outcome) -> Outcome:
 
 def encode(document: Record) -> bytes:
     """As JSON, one answer a line, so that a difference can be read."""
-    head = msgspec.json.encode({"qemu": document.qemu, "host": document.host})[:-1]
+    known = {"qemu": document.qemu, "host": document.host}
+    head = msgspec.json.encode(known | ({"complete": True} if document.complete else {}))[:-1]
     lines = b",\n".join(msgspec.json.encode(answer) for answer in document.answers)
     return head + b',"answers":[\n' + lines + b"\n]}\n"
 
 
 def decode(data: bytes) -> Record:
     """Read one back."""
-    return _DECODER.decode(data)
+    found = _DECODER.decode(data)
+    return msgspec.structs.replace(found, host=found.host.listing_all()) if found.complete else found
 
 
 _DECODER: Final = msgspec.json.Decoder(Record)

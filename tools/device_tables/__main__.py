@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 from device_tables.ask import ask
-from device_tables.table import fold
 from device_tables.tried import accepted, correct
+from vsmmu.qemu.table_folding import fold
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vsmmu.cli.plain_form import Question
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.qemu.outcome import Failure, Verdict, VsmmuOutcome
+    from vsmmu.qemu.versions import Qemu
 
 __all__ = ["EXAMPLES", "command"]
 
@@ -66,16 +67,27 @@ def command(
 
         console.answer(verdict_document(verdict, inputs.host.name, startable=startable))
     elif not quiet:
-        console.say(*_text(verdict, trace=trace))
+        if trace:
+            console.say(*_trace(verdict, inputs.qemu))
+        console.say(*_text(verdict))
         console.say(*_conclusion(verdict, startable=startable))
     return 0 if startable else 1
 
 
-def _text(verdict: Verdict, *, trace: bool) -> Iterator[console.Line]:
-    if trace:
-        for step in verdict.trace:
-            yield f"{step.phase:12} {step.device:16} {step.event}"
+def _trace(verdict: Verdict, qemu: Qemu) -> Iterator[console.Line]:
+    from vsmmu.qemu.derived_rows import derived_rows
+
+    for step in verdict.trace:
+        yield f"{step.phase:12} {step.device:16} {step.event}"
+    yield ""
+    rows = derived_rows(qemu)
+    if rows:
+        yield f"not measured for QEMU {verdict.qemu}, but derived:"
+        yield from (f"  {row.row}: {row.source}" for row in rows)
         yield ""
+
+
+def _text(verdict: Verdict) -> Iterator[console.Line]:
     for vsmmu in verdict.vsmmus:
         yield from _vsmmu(vsmmu, runs=verdict.failure is None)
     if verdict.failure is not None:

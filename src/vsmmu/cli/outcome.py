@@ -51,7 +51,7 @@ def exit_status(program: Callable[[], int], report: Callable[[VsmmuError], objec
 def end_quickly(status: int) -> NoReturn:
     """End the process as :func:`exit_status` left it, without tearing the interpreter down.
 
-    Freeing every module and object one by one is a seventh of a short start, and the kernel does it at once.
+    Freeing every module and object one by one adds a tenth to a start, and the kernel does it at once.
     Only for a program that has no thread, no child and no callback of atexit left.
     """
     os._exit(status)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plain command lines of the verbs about a VM, parsed from the option table without loading click.
 
-These verbs lie on the path of a VM's start, where loading click would take a third of the time. Plain is
+These verbs lie on the path of a VM's start, to which loading click would add a quarter. Plain is
 what scripts write: names of options in full, each at most once unless it is repeatable, and a value that
 does not look like an option. Anything else (help, mistakes, ``-ojson``) is left to click, which reads the
 same table, so that there is one behaviour and one wording.

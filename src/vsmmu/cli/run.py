@@ -60,13 +60,15 @@ def _inputs(question: Question) -> Inputs:
         )
     if question.qemu is not None:
         return inputs
-    from vsmmu.monitor.binary_cache import find, installed
+    from vsmmu.monitor.binary_cache import find, installed, with_own_table
     from vsmmu.qemu.installed import fit_machine
 
     path = find(inputs.machine.program, line.prefix)
     known = installed(path)
     return inputs._replace(
-        vm=line.with_program(path), qemu=known.qemu, machine=fit_machine(inputs.machine, known)
+        vm=line.with_program(path),
+        qemu=with_own_table(known, path),
+        machine=fit_machine(inputs.machine, known),
     )
 
 

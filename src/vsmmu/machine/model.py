@@ -26,6 +26,7 @@ __all__ = [
     "Machine",
     "MachineObject",
     "NamedFile",
+    "NumaOption",
     "Origin",
     "Unread",
 ]
@@ -116,6 +117,13 @@ class NamedFile(NamedTuple):
     missing: str
 
 
+class NumaOption(NamedTuple):
+    """One ``-numa``, its ``type`` among the settings."""
+
+    settings: Mapping[str, str]
+    origin: Origin
+
+
 class Machine(NamedTuple):
     """A VM's configuration.
 
@@ -130,6 +138,7 @@ class Machine(NamedTuple):
     :param network_cards: models of the cards that the board makes because of ``-nic`` or ``-net nic``, before
         any ``-device``; the default card is not among them.
     :param numa_nodes: how many NUMA nodes there are; None if that was not said.
+    :param numa: the ``-numa`` options in order.
     :param cpu: the argument of ``-cpu``; empty if none was given.
     :param memory: the parameters of ``-m`` as written, by name.
     :param smp: the parameters of ``-smp`` as written, by name.
@@ -152,6 +161,7 @@ class Machine(NamedTuple):
     devices: tuple[Device, ...]
     network_cards: tuple[str, ...] = ()
     numa_nodes: int | None = None
+    numa: tuple[NumaOption, ...] = ()
     cpu: str = ""
     memory: Mapping[str, str] = MappingProxyType({})
     smp: Mapping[str, str] = MappingProxyType({})

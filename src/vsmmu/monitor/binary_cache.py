@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cache of what QEMU binaries answered, keyed by the identity of the file.
+"""Cache of answers of QEMU binaries, keyed by the identity of the file.
 
 The identity is path, device, inode, size and times, so that the start of a VM costs one small file. What asks
 a binary that is new is not even imported for one that is known.
@@ -8,6 +8,7 @@ a binary that is new is not even imported for one that is known.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,9 +19,12 @@ from vsmmu.qemu.installed import FORMAT, Installed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["find", "installed"]
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["find", "installed", "with_own_table"]
 
 _LIMIT: Final = 1 << 16
+_TABLE_LIMIT: Final = 1 << 23
 
 
 def find(program: str, prefix: Sequence[str] = ()) -> str:
@@ -83,6 +87,37 @@ def installed(program: str) -> Installed:
     answer = msgspec.structs.replace(ask(path), identity=identity)
     keep(cache, msgspec.json.encode(answer))
     return answer
+
+
+def with_own_table(known: Installed, program: str) -> Qemu:
+    """The model's row for an installed binary, which reads the binary's own names when they are needed.
+
+    :raise UsageError: ``qemu-version``: older than what is modelled.
+    """
+    return known.qemu._replace(own_table=partial(_own_table, find(program), known.identity))
+
+
+def _own_table(path: str, identity: str) -> bytes:
+    """The table of devices of a binary: from the cache, or asked (a second) and then kept.
+
+    :raise HostLacks: ``qemu-binary``, if it does not answer.
+    """
+    state = os.stat(path)  # noqa: PTH116
+    cache = f"{_cache_directory()}/{state.st_dev:x}-{state.st_ino:x}-names.json"
+    head = f"{FORMAT} {identity}\n".encode()
+    try:
+        with open(cache, "rb") as file:  # noqa: PTH123
+            data = file.read(_TABLE_LIMIT)
+        if data.startswith(head) and data.endswith(b"\n"):
+            return data[len(head) :]
+    except OSError:
+        pass
+    from vsmmu.monitor.binary_probe import keep
+    from vsmmu.monitor.table_probe import ask_table
+
+    table = ask_table(path)
+    keep(cache, head + table + b"\n")
+    return table
 
 
 def _cache_directory() -> str:

@@ -30,6 +30,7 @@ __all__ = [
     "expander_refusal",
     "irqchip",
     "lacks_cxl",
+    "lacks_error_source",
     "machine_iommu",
     "machine_refusals",
     "not_modelled",
@@ -210,3 +211,14 @@ def bypasses_iommu(machine: Machine) -> bool:
     options = machine.machine_options
     names = ("default-bus-bypass-iommu", "default_bus_bypass_iommu")
     return any(read_bool(options.get(name)) is True for name in names)
+
+
+def lacks_error_source(machine: Machine) -> bool:
+    """Whether QEMU would look for the error source (``ras=on``) of an ACPI device that it has not made.
+
+    Without firmware there is none, but ACPI counts as on unless ``acpi=off`` is written (virt_acpi_setup() in
+    hw/arm/virt-acpi-build.c) [measured].
+    """
+    options = machine.machine_options
+    without = bool(machine.program) and not machine.firmware
+    return without and read_bool(options.get("ras")) is True and options.get("acpi") != "off"

@@ -79,9 +79,10 @@ def _memory(machine: Machine) -> Iterator[BoardFault]:
         return
     most = _bytes(machine.memory.get("maxmem", "")) or ram
     slots = unsigned(machine.memory.get("slots", "0")) or 0
-    # Memory that can be plugged begins at a multiple of 1 GiB, and each slot may waste up to as much.
+    # Memory that can be plugged begins and ends at a multiple of 1 GiB, and each slot may waste as much.
     base = -(-(_RAM_BASE + ram) // _GIB) * _GIB
-    over = base + (most - ram) + slots * _GIB - 4 * _GIB
+    room = -(-(most - ram) // _GIB) * _GIB + slots * _GIB
+    over = base + room - 4 * _GIB
     if most >= ram and over > 0:
         yield BoardFault("qemu-highmem", {"value": over})
 
@@ -114,7 +115,7 @@ def _gic(machine: Machine, under: str, named: str, qemu: Qemu) -> Iterator[Board
     cpus = max_cpus(machine.smp)
     second = written == "2" or (not written and under == "tcg" and cpus <= _GICV2_CPUS)
     if second and _wants_its(options) and qemu.version >= _SINCE_GICV5:
-        yield BoardFault("qemu-gic-its", {"value": "GICv2 + ITS is an invalid configuration."})
+        yield BoardFault("qemu-gic-its", {"value": 2, "state": "an invalid configuration."})
     if written == "2" and cpus > _GICV2_CPUS:
         yield BoardFault("qemu-gic-cpus", {"value": cpus, "most": _GICV2_CPUS})
     if written == "x-5" and qemu.version >= _SINCE_GICV5:
@@ -129,7 +130,7 @@ def _gicv5(machine: Machine, under: str, named: str) -> Iterator[BoardFault]:
     elif _model(machine) != "max":
         yield BoardFault("qemu-gic-v5-cpu", {})
     if _wants_its(options):
-        yield BoardFault("qemu-gic-its", {"value": "GICv5 + ITS is not yet implemented."})
+        yield BoardFault("qemu-gic-its", {"value": 5, "state": "not yet implemented."})
     if read_bool(options.get("virtualization")) is True:
         yield BoardFault("qemu-gic-v5-el2", {})
 

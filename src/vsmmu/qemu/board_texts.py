@@ -30,6 +30,11 @@ BOARD_MESSAGES: Final = (
         "use an emulator that is built for this machine's own architecture: it has KVM",
     ),
     Message("qemu-file", "{text}", "correct the name of the file, or make it"),
+    Message(
+        "qemu-fd-without-iommufd",
+        "Use FD passing only with iommufd backend",
+        "add -object iommufd,id=iommufd0 and iommufd=iommufd0 to the vfio-pci",
+    ),
     Message("qemu-fd-number", "{text}", "write the number of an open descriptor: fd=33"),
     Message(
         "qemu-cpu-kvm",
@@ -64,7 +69,7 @@ BOARD_MESSAGES: Final = (
         "qemu-gic-v5-cpu", "Using GICv5 but guest CPU does not support it", "write gic-version=3, or -cpu max"
     ),
     Message("qemu-gic-v5-el2", "mach-virt: GICv5 currently supports EL1 only", "remove virtualization=on"),
-    Message("qemu-gic-its", "{value}", "write gic-version=3: it is the one with an ITS"),
+    Message("qemu-gic-its", "GICv{value} + ITS is {state}", "write gic-version=3: it is the one with an ITS"),
     Message(
         "qemu-gic-cpus",
         "Number of SMP CPUs requested ({value}) exceeds max CPUs supported by machine 'mach-virt' ({most})",

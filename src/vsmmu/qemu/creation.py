@@ -22,6 +22,7 @@ from vsmmu.qemu.board import (
     board_card,
     bypasses_iommu,
     lacks_cxl,
+    lacks_error_source,
     machine_iommu,
     usable_accelerators,
     with_globals,
@@ -53,7 +54,7 @@ from vsmmu.qemu.versions import Qemu, is_vendor_machine, machine_type
 from vsmmu.qemu.vfio import ENDING, VfioPlug, vfio_refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from vsmmu.host.facts import Host
     from vsmmu.qemu.names import NameFault
@@ -169,6 +170,7 @@ class Creation(Run):
             self._create_vsmmu(device, faults)
         else:
             self._name_faults(device, faults)
+            self._refuse_each(device, self._placement.peripherals.refusals(device))
 
     def _create_pci(self, device: Device, faults: Sequence[NameFault]) -> None:
         bus = self._bus_of(device, faults)
@@ -178,9 +180,14 @@ class Creation(Run):
             self._create_vfio(device, bus)
         else:
             self._create_emulated(device, bus)
+            self._refuse_each(device, self._placement.peripherals.realized(device))
         refused = self._placement.after_realize(device)
         if refused is not None:
             self._refuse(refused.code, device.name, device.origin.option, **refused.values)
+
+    def _refuse_each(self, device: Device, found: Iterable[Refusal]) -> None:
+        for refusal in found:
+            self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
 
     def _faults_of(self, device: Device) -> list[NameFault]:
         """Faults in the names and values of a device, as it is written."""
@@ -223,8 +230,7 @@ class Creation(Run):
         if len(self._findings.refusals) == known:
             self._name_faults(device, faults)
         plug = self._plug(device, settings)
-        for refusal in refusals(plug):
-            self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
+        self._refuse_each(device, refusals(plug))
         bus = plug.bus or self._topology.later_bus_of(device)
         if plug.taken and self.qemu.version < ONE_IOMMU_SINCE:
             self._findings.note(second_iommu(device.name, settings.primary_bus, self.qemu))
@@ -300,7 +306,7 @@ class Creation(Run):
             return
         self._admission.admit(vsmmu, endpoint, self._phase)
         vsmmu.endpoints.append(endpoint)
-        self._note(device.name, f"realized behind {vsmmu.name}: {_summary(vsmmu)}")
+        self._note(device.name, f"realized behind {vsmmu.name}: {vsmmu.summary()}")
 
     def _vfio_plug(self, endpoint: Endpoint, bus: Bus, vsmmu: Vsmmu | None) -> VfioPlug:
         device, function = endpoint.device, endpoint.function
@@ -316,7 +322,7 @@ class Creation(Run):
             bound=self._bound,
             vsmmu=vsmmu,
             board_smmu=board_smmu,
-            conventional=bus.owner in self._conventional,
+            conventional=bus.owner in self._conventional and not self._placement.is_first(device),
             incoherent=self._admission.is_incoherent(endpoint),
             direct=function is not None and direct_mapped(function).answer is True,
             absent=address is not None and function is None and self.host.complete,
@@ -345,10 +351,12 @@ class Creation(Run):
             if vsmmu.settings.accel and root in self._emulated:
                 maker, early = self._emulated[root]
                 failures[maker] = ("qemu-endpoint-first", early)
+        if lacks_error_source(self.machine):
+            failures[_BOARD - 1] = ("qemu-errors-without-acpi", "")
         for _, (code, name) in sorted(failures.items(), reverse=True):
             self._refuse(code, name, "")
         for vsmmu in self.vsmmus:
-            self._note(vsmmu.name, f"machine-done: {_summary(vsmmu)}")
+            self._note(vsmmu.name, f"machine-done: {vsmmu.summary()}")
 
     def reset(self) -> None:
         """Reset the machine: GBPA gets its reset value (bypass), and every endpoint is attached by it."""
@@ -389,8 +397,3 @@ class Creation(Run):
             vsmmus=tuple(vsmmu.outcome() for vsmmu in self.vsmmus),
             trace=(*self.trace, *end),
         )
-
-
-def _summary(vsmmu: Vsmmu) -> str:
-    values = ",".join(f"{name}={value}" for name, value in vsmmu.spelled().items())
-    return f"auto_finalised={vsmmu.auto_finalised} {values}"

@@ -8,6 +8,7 @@ Taken from real binaries by ``tools/device_tables`` and loaded only when asked; 
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -15,12 +16,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from vsmmu.qemu.versions import Qemu
     from vsmmu.versions import Version
 
-__all__ = ["DERIVED", "DeviceTable", "DeviceType", "Member", "Removed", "table"]
+__all__ = [
+    "CERTAIN",
+    "DERIVED",
+    "DeviceTable",
+    "DeviceType",
+    "Member",
+    "Removed",
+    "between",
+    "table",
+]
 
 _DIRECTORY: Final = Path(__file__).with_name("tables")
 
@@ -51,7 +61,7 @@ DERIVED: Final[Mapping[Version, tuple[Removed, ...]]] = MappingProxyType(
     }
 )
 #: What 11.0's tree (0bb5ed78b0) has for certain although 10.2 has it not.
-_CERTAIN: Final[Mapping[tuple[Version, str], frozenset[str]]] = MappingProxyType(
+CERTAIN: Final[Mapping[tuple[Version, str], frozenset[str]]] = MappingProxyType(
     {((11, 0), "arm-smmuv3"): frozenset("accel ats ril oas ssidsize memory secure-memory msi-gpa".split())}
 )
 #: The tables that are there, and the versions made of two of them (older, newer).
@@ -107,14 +117,26 @@ class DeviceTable:
 
     :ivar build: whose binary was asked; for a derived table, that it is one.
     :ivar enums: accepted values by type of property; a type that is not there cannot be judged.
+    :ivar exact: whether it is that of the very binary that the VM is for: then a type that is not in it is
+        certainly not there.
     """
 
-    def __init__(self, version: Version, files: tuple[_File, ...]) -> None:
+    def __init__(
+        self,
+        version: Version,
+        files: tuple[_File, ...],
+        *,
+        exact: bool = False,
+        kinds: DeviceTable | None = None,
+    ) -> None:
         self._version = version
         self._files = files
+        self.exact = exact
+        # QMP does not tell how some values are read; where that was tried, it stands in this table.
+        self._kinds = kinds
         versions = " and ".join(file.version for file in files)
         self.build = files[-1].build if len(files) == 1 else f"derived from {versions}"
-        self.enums: Mapping[str, list[str]] = files[-1].enums
+        self.enums: Mapping[str, list[str]] = kinds.enums if kinds is not None else files[-1].enums
 
     def device(self, name: str) -> DeviceType | None:
         """A type of device, abstract or not, by name or alias; None if the version has no such type."""
@@ -135,14 +157,27 @@ class DeviceTable:
                 found.append(kind)
         return self._joined(found) if found else None
 
+    def has_machine(self, name: str) -> bool:
+        """Whether any build is known to have a machine type, of whatever kind of board."""
+        here = any(f"{name}-machine" in file.machines or name in file.aliases for file in self._files)
+        return here or (self._kinds is not None and self._kinds.has_machine(name))
+
     def object(self, name: str) -> tuple[Member, ...] | None:
         """What ``-object`` takes for a type, in the order of QEMU's reading; None if it has no such type."""
         found = [file.objects[name] for file in self._files if name in file.objects]
-        return tuple(found[-1]) if found else None
+        if not found:
+            return None
+        tried = (self._kinds.object(name) if self._kinds is not None else None) or ()
+        kinds = {member: kind for member, kind, _ in tried}
+        return tuple((member, kinds.get(member, kind), must) for member, kind, must in found[-1])
 
     def has_object(self, name: str) -> bool:
         """Whether the version has a type of object for certain."""
         return all(name in file.objects for file in self._files)
+
+    def is_known_elsewhere(self, name: str) -> bool:
+        """Whether other builds of the version have a type of device."""
+        return self._kinds is not None and self._kinds.device(name) is not None
 
     def device_names(self) -> tuple[str, ...]:
         """The devices that ``-device`` takes."""
@@ -155,6 +190,10 @@ class DeviceTable:
 
     def _joined(self, found: list[DeviceType]) -> DeviceType:
         newest = found[-1]
+        if self._kinds is not None:
+            return _with_kinds(
+                newest, self._kinds.device(newest.name) or self._kinds.machine(_bare(newest.name))
+            )
         if len(self._files) == 1:
             return newest
         removed = {
@@ -166,7 +205,7 @@ class DeviceTable:
         everywhere = frozenset.intersection(*(frozenset(entry.properties) for entry in found))
         if len(found) < len(self._files):
             everywhere = frozenset()
-        sure = everywhere | _CERTAIN.get((self._version, newest.name), frozenset())
+        sure = everywhere | CERTAIN.get((self._version, newest.name), frozenset())
         properties = {
             name: kind for entry in found for name, kind in entry.properties.items() if name not in removed
         }
@@ -184,6 +223,20 @@ def _device(types: Mapping[str, msgspec.Raw], name: str) -> DeviceType | None:
     return DeviceType(name, parents, entry.bus, entry.abstract, entry.creatable, properties)
 
 
+def _bare(name: str) -> str:
+    return name.removesuffix("-machine")
+
+
+def _with_kinds(asked: DeviceType, tried: DeviceType | None) -> DeviceType:
+    """A type as QMP tells it, with the types of its values as they were tried with another binary."""
+    known = tried.properties if tried is not None else {}
+    # A number's width is not told.
+    kinds = {
+        name: known.get(name) or ("any" if kind == "int" else kind) for name, kind in asked.properties.items()
+    }
+    return asked._replace(properties=kinds)
+
+
 _LOADED: dict[Version, _File] = {}
 
 
@@ -194,9 +247,22 @@ def _load(version: Version) -> _File:
     return _LOADED[version]
 
 
+def between(version: Version) -> tuple[Version, Version] | None:
+    """The older and the newer version that a table is made of; None if it was taken from a binary."""
+    return _BETWEEN.get(version)
+
+
 def table(qemu: Qemu) -> DeviceTable:
-    """The table of a version; of the newest one for a version that is newer."""
+    """The table of the binary that was asked, or of a version; of the newest one for one that is newer."""
+    if qemu.own_table is not None:
+        return _own(qemu._replace(own_table=None), qemu.own_table)
     version = qemu.version
     if version in _BETWEEN:
         return DeviceTable(version, tuple(_load(neighbour) for neighbour in _BETWEEN[version]))
     return DeviceTable(version, (_load(max(taken for taken in _TAKEN if taken <= version)),))
+
+
+@cache
+def _own(qemu: Qemu, read: Callable[[], bytes]) -> DeviceTable:
+    own = msgspec.json.decode(read(), type=_File)
+    return DeviceTable(qemu.version, (own,), exact=True, kinds=table(qemu))

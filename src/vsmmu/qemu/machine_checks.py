@@ -20,7 +20,7 @@ from vsmmu.qemu.board_options import board_faults
 from vsmmu.qemu.cpu_models import judge_cpu
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.names import NameFault, global_reaches, judge_global
+from vsmmu.qemu.names import NameFault, global_reaches, has_machine, judge_global
 from vsmmu.qemu.naming import machine_faults
 from vsmmu.qemu.realize import board_refusals
 from vsmmu.qemu.settings import SettingsError, read_settings
@@ -60,14 +60,16 @@ def machine_checks(
     for refusal in machine_refusals(machine, name, kind):
         yield "", "", refusal
     if kind is None:
+        if name and not name.startswith("virt-") and not has_machine(name, qemu):
+            yield "", "", Refusal("qemu-machine-type", {"value": name})
         return
     yield from machine_faults(machine, qemu)
-    for entry in machine.objects:
-        if entry.qom_type == _IOMMUFD and (refused := _iommufd(entry, host)) is not None:
-            yield entry.id, "", refused
+    yield from _flash(machine)
+    yield from _iommufds(machine, host)
     for given in machine.globals:
         if global_reaches(given, "", qemu) and (fault := judge_global(given, qemu)) is not None:
             yield "", "", fault
+    yield from _numa(machine)
     yield from _accelerator(machine, qemu)
     for file in machine.files:
         if file.path in absent:
@@ -82,6 +84,15 @@ def machine_checks(
         yield from _board_smmu(machine, qemu, kind)
 
 
+def _numa(machine: Machine) -> Iterator[Found]:
+    if not machine.numa:
+        return
+    from vsmmu.qemu.numa import numa_refusals  # few VMs have nodes
+
+    for option, refusal in numa_refusals(machine):
+        yield "", option, refusal
+
+
 def _accelerator(machine: Machine, qemu: Qemu) -> Iterator[Found]:
     missing = accelerator_refusal(machine, qemu)
     if missing is not None:
@@ -92,6 +103,19 @@ def _accelerator(machine: Machine, qemu: Qemu) -> Iterator[Found]:
     if accelerator(machine) == "kvm" and irqchip(machine) == "split":
         own = ",kernel-irqchip=split" if "kernel-irqchip" in machine.accelerator_options else ""
         yield "", f"-accel kvm{own}", Refusal("qemu-irqchip-split", {})
+
+
+def _flash(machine: Machine) -> Iterator[Found]:
+    for chip in ("pflash0", "pflash1"):
+        drive = machine.machine_options.get(chip, "")
+        if drive and machine.backends is not None and drive not in machine.backends["drive"]:
+            yield "", "", Refusal("qemu-flash-drive", {"value": drive})
+
+
+def _iommufds(machine: Machine, host: Host) -> Iterator[Found]:
+    for entry in machine.objects:
+        if entry.qom_type == _IOMMUFD and (refused := _iommufd(entry, host)) is not None:
+            yield entry.id, "", refused
 
 
 def _iommufd(entry: MachineObject, host: Host) -> Refusal | None:

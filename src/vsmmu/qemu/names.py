@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NameFault",
     "global_reaches",
+    "has_machine",
     "judge_device",
     "judge_global",
     "judge_machine",
@@ -75,6 +76,11 @@ def _table(qemu: Qemu) -> DeviceTable:
     return table(qemu)
 
 
+def _sure(qemu: Qemu, table: DeviceTable | None) -> bool:
+    """Whether a name that the table lacks is certainly none of this QEMU's."""
+    return qemu.modelled or (table is not None and table.exact)
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """The name that looks most like another; empty if none does."""
     if len(name) > _LONGEST_NAME:
@@ -119,7 +125,7 @@ def _judge_by_table(device: Device, qemu: Qemu, table: DeviceTable) -> NameFault
     if kind.abstract or not kind.creatable:
         expected = "non-abstract" if kind.abstract else "pluggable"
         return NameFault(
-            "qemu-type-unknown", qemu.modelled, f"Parameter 'driver' expects a {expected} device type"
+            "qemu-type-unknown", _sure(qemu, table), f"Parameter 'driver' expects a {expected} device type"
         )
     for name in in_order(device.properties):
         if name == "bus":
@@ -133,9 +139,11 @@ def _judge_by_table(device: Device, qemu: Qemu, table: DeviceTable) -> NameFault
 def _unknown_device(name: str, table: DeviceTable) -> NameFault:
     text = f"'{name}' is not a valid device model name"
     draft = dialect("device", name)
-    if draft is not None:
+    if draft is not None and not table.exact:
         return NameFault("draft-name", False, text, translation=draft.translation, name=name)
-    return NameFault("qemu-type-unknown", False, text, nearest(name, table.device_names()), name=name)
+    likely = "" if draft or table.is_known_elsewhere(name) else nearest(name, table.device_names())
+    translation = draft.translation if draft else ""
+    return NameFault("qemu-type-unknown", table.exact, text, likely, translation, name)
 
 
 def _judge_property(
@@ -146,14 +154,14 @@ def _judge_property(
     if name in _READ_ONLY or held in _FIXED_KINDS:
         text = f"Property '{kind.name}.{name}' is not writable"
         writable = [other for other, held in properties.items() if held not in _FIXED_KINDS]
-        certain = qemu.modelled and name not in kind.doubtful
+        certain = _sure(qemu, table) and name not in kind.doubtful
         return NameFault("qemu-property-unknown", certain, text, nearest(name, writable))
     if held is None:
-        return _unknown_property(kind.name, name, properties, certain=qemu.modelled and "[" not in name)
+        return _unknown_property(kind.name, name, properties, certain=_sure(qemu, table) and "[" not in name)
     if name in kind.doubtful and not known_names.settled(kind.name, name):
         return _unknown_property(kind.name, name, {}, certain=False)
     text = values.refusal(name, held, value, form, table.enums, kind.name)
-    return NameFault("qemu-property-value", qemu.modelled, text) if text else None
+    return NameFault("qemu-property-value", _sure(qemu, table), text) if text else None
 
 
 def _unknown_property(owner: str, name: str, properties: Mapping[str, str], *, certain: bool) -> NameFault:
@@ -224,11 +232,13 @@ def judge_object(entry: MachineObject, qemu: Qemu) -> NameFault | None:
     if members is None:
         text = f"Parameter 'qom-type' does not accept value '{entry.qom_type}'"
         draft = dialect("object", entry.qom_type)
+        exact = table is not None and table.exact
         if draft is not None:
-            return NameFault("draft-name", False, text, translation=draft.translation)
+            code: Code = "qemu-object-unknown" if exact else "draft-name"
+            return NameFault(code, exact, text, translation=draft.translation)
         names = table.object_names() if table else ()
-        return NameFault("qemu-object-unknown", False, text, nearest(entry.qom_type, names))
-    certain = qemu.modelled and (table is None or table.has_object(entry.qom_type))
+        return NameFault("qemu-object-unknown", exact, text, nearest(entry.qom_type, names))
+    certain = _sure(qemu, table) and (table is None or table.has_object(entry.qom_type))
     return _judge_members(entry, members, certain=certain)
 
 
@@ -237,7 +247,9 @@ def _judge_members(
 ) -> NameFault | None:
     form: values.Form = "json" if _in_json(entry) else "opts"
     if not entry.id:
-        return NameFault("qemu-property-value", certain, "Parameter 'id' is missing")
+        other = "Invalid parameter type for 'id', expected: string"
+        text = other if "id" in entry.properties else "Parameter 'id' is missing"
+        return NameFault("qemu-property-value", certain, text)
     for name, kind, needed in members:
         if name not in entry.properties:
             if needed and kind != "struct":
@@ -270,6 +282,11 @@ def _in_json(entry: MachineObject) -> bool:
 # The machine
 
 
+def has_machine(name: str, qemu: Qemu) -> bool:
+    """Whether this QEMU is known to have a machine type, of whatever kind of board."""
+    return _table(qemu).has_machine(name)
+
+
 def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
     """The first fault of ``-machine``'s options on a ``virt`` machine; other machines are not judged."""
     options = {name: value for name, value in machine.machine_options.items() if name not in _NOT_PROPERTIES}
@@ -287,7 +304,7 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
     kind = table.machine(full.name if full else name)
     if kind is None:
         return None
-    certain = qemu.modelled and full is not None
+    certain = _sure(qemu, table) and full is not None
     for option in in_order(options):
         known = full.name if full else name
         fault = _judge_option(kind, known, option, options[option], table, qemu, certain=certain)
@@ -299,7 +316,8 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
 def _is_ordinary(option: str, value: str, qemu: Qemu) -> bool:
     kind = known_names.MACHINE.get(option)
     text = _refused(kind, option, value, "keyval", known_names.ENUMS, "")
-    return not text and value in (known_names.choices(option, qemu) or {value})
+    fits = value in (known_names.choices(option, qemu) or {value})
+    return fits and not text and not values.setter_refusal(option, value)
 
 
 def _judge_option(
@@ -318,6 +336,7 @@ def _judge_option(
             text = f"Parameter '{option}' is unexpected"
             return NameFault("qemu-property-unknown", certain, text, nearest(member, members))
     text = values.refusal(option, held or "", value, "keyval", table.enums)
+    text = text or values.setter_refusal(option, value)
     if value not in (known_names.choices(option, qemu) or {value}):
         text = f"Invalid {option} value"
         if option == "gic-version" and qemu.version in known_names.GIC_VALUES:

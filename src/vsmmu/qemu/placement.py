@@ -10,6 +10,7 @@ from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge
 from vsmmu.qemu.board import PciNumbers, expander_refusal
 from vsmmu.qemu.bus_room import bus_hazards
 from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.peripherals import Peripherals
 from vsmmu.qemu.slot_address import FUNCTIONS
 from vsmmu.qemu.slots import Slots
 
@@ -29,10 +30,12 @@ class Placement:
     """The PCI buses of a VM, as its devices are created one after the other.
 
     :ivar slots: who is where.
+    :ivar peripherals: the emulated devices that are there at most once.
     """
 
     def __init__(self, machine: Machine) -> None:
         self.slots = Slots(machine)
+        self.peripherals = Peripherals(machine)
         self._nodes = machine.numa_nodes
         self._numbers = PciNumbers()
         self._makers: dict[int, str] = {}
@@ -52,6 +55,8 @@ class Placement:
             not is_bridge(device.driver) or device.driver in HOST_BRIDGES
         ):
             yield Refusal("qemu-bus-takes-bridges", {})
+        if not hot:
+            yield from self.peripherals.written(device)
         placed = self.slots.place(device, bus, hot=hot)
         if isinstance(placed, Refusal):
             yield placed
@@ -82,6 +87,14 @@ class Placement:
         if refused is not None:
             self.slots.remove(device.number)
         return refused
+
+    def is_first(self, device: Device) -> bool:
+        """Whether a device is function 0 in slot 0 of its bus.
+
+        Behind a PCIe-to-PCI bridge that is who all devices are to an SMMU (pci_device_get_iommu_bus_devfn()).
+        """
+        placed = self.slots.address(device.number)
+        return placed is not None and placed.devfn == 0
 
     def region(self, device: Device) -> dict[str, object]:
         """The numbers in the name of the memory region that QEMU makes for a vfio-pci behind an SMMU.

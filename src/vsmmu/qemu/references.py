@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.drivers import BRIDGES, is_vfio
 from vsmmu.machine.model import VSMMU_DRIVER, Unread
+from vsmmu.machine.topology import ROOT_BUS
 from vsmmu.qemu import known_names
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.names import NameFault, nearest
@@ -76,9 +77,8 @@ def bus_refusal(device: Device, machine: Machine, topology: Topology) -> Refusal
         return _no_bus(device, machine)
     if not isinstance(name, str) or isinstance(name, Unread) or "/" in name:
         return None
-    pci = topology.bus_of(device)
-    if pci is not None:
-        kind = "pcie" if pci.owner < 0 else BRIDGES[machine.devices[pci.owner].driver]
+    kind = _pci_bus(device, name, machine, topology)
+    if kind:
         return Refusal("qemu-wrong-bus", {"value": kind.upper() if "-" not in kind else kind})
     if name == _SYSTEM_BUS:
         return None
@@ -86,6 +86,16 @@ def bus_refusal(device: Device, machine: Machine, topology: Topology) -> Refusal
     maker = match[1] if match else ""
     known = any(entry.id == maker for entry in machine.devices[: device.number])
     return None if known or maker in _TYPES else Refusal("qemu-no-bus", {"value": name})
+
+
+def _pci_bus(device: Device, name: str, machine: Machine, topology: Topology) -> str:
+    """The kind of the PCI bus of a name; empty if it is none."""
+    pci = topology.bus_of(device)
+    if pci is not None:
+        return "pcie" if pci.owner < 0 else BRIDGES[machine.devices[pci.owner].driver]
+    # An arm-smmuv3 is attached to a bus, but sits on none.
+    makers = [entry.driver for entry in machine.devices[: device.number] if entry.id == name]
+    return "pcie" if name == ROOT_BUS else next((BRIDGES[maker] for maker in makers if maker in BRIDGES), "")
 
 
 def _no_bus(device: Device, machine: Machine) -> Refusal | None:

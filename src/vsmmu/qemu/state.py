@@ -92,6 +92,11 @@ class Vsmmu:
         self.viommu_smmu = self.viommu_owner = self.attached = ""
         self.cmdqv_active = False
 
+    def summary(self) -> str:
+        """Whether ``auto`` is settled, and the values, for the trace."""
+        values = ",".join(f"{name}={value}" for name, value in self.spelled().items())
+        return f"auto_finalised={self.auto_finalised} {values}"
+
     def spelled(self) -> dict[str, str]:
         """The five values after what has happened so far, as QEMU would spell them."""
         spelled: dict[str, str] = {}

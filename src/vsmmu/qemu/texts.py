@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.qemu.board_texts import BOARD_MESSAGES
 from vsmmu.qemu.cmdqv_texts import CMDQV_MESSAGES, VIOMMU
 from vsmmu.qemu.message import Message, Phase
+from vsmmu.qemu.peripheral_texts import PERIPHERAL_MESSAGES
 from vsmmu.qemu.slot_texts import SLOT_MESSAGES
 
 if TYPE_CHECKING:
@@ -220,11 +221,6 @@ _TABLE: Final = (
         aborts=True,
     ),
     Message(
-        "qemu-fd-without-iommufd",
-        "Use FD passing only with iommufd backend",
-        "add -object iommufd,id=iommufd0 and iommufd=iommufd0 to the vfio-pci",
-    ),
-    Message(
         "qemu-no-vfio-device",
         "vfio {value}/vfio-dev: couldn't open directory {value}/vfio-dev: No such file or directory",
         "vfio refuses a function behind an SMMU that is not coherent: no function of it can be given to a VM",
@@ -386,7 +382,10 @@ _TABLE: Final = (
 
 #: Every message by its code; ``-11.0`` at the end of one is for the words of 11.0 and before.
 MESSAGES: Final[Mapping[str, Message]] = MappingProxyType(
-    {entry.code: entry for entry in (*_TABLE, *CMDQV_MESSAGES, *BOARD_MESSAGES, *SLOT_MESSAGES)}
+    {
+        entry.code: entry
+        for entry in (*_TABLE, *CMDQV_MESSAGES, *BOARD_MESSAGES, *SLOT_MESSAGES, *PERIPHERAL_MESSAGES)
+    }
 )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import JsonValue
 
-__all__ = ["Form", "boolean", "refusal", "setter", "signed", "size", "unsigned"]
+__all__ = ["Form", "boolean", "refusal", "setter", "setter_refusal", "signed", "size", "unsigned"]
 
 #: Which of QEMU's parsers reads the value.
 Form = Literal["keyval", "opts", "json"]
@@ -35,6 +35,7 @@ _SIZE: Final = r"[ \t\n\v\f\r]*\+?([0-9]*)(?:\.([0-9]*))?([bBkKmMgGtTpPeE]?)"
 _UNITS: Final = "BKMGTPE"
 _BITS: Final = r"(u?)int(8|16|32|64)"
 _MAX: Final = (1 << 64) - 1
+_LEAST_WINDOW: Final = 512 << 30
 _HEX: Final = r"[+-]?(?:0[xX])?[0-9a-fA-F]+"
 _DEVFN: Final = rf"\s*({_HEX})(?:\.\s*({_HEX}))?"
 _HOST: Final = rf"\s*(?:({_HEX}):)?\s*({_HEX}):\s*({_HEX})\.\s*([+-]?[0-9]+)"
@@ -119,6 +120,21 @@ def refusal(
         number = unsigned(value) if width and width[1] else signed(value)
         return f"Parameter '{name}' expects integer" if number is None else _range(name, kind, number)
     return _refused_text(name, kind, value, enums, owner)
+
+
+def setter_refusal(option: str, text: str) -> str:
+    """What the ``virt`` board says to a machine option's value that is of the right type; empty if nothing.
+
+    Source: virt_set_highmem_mmio_size() in hw/arm/virt.c.
+    """
+    number = size(text) if option == "highmem-mmio-size" else None
+    if number is None:
+        return ""
+    if number.bit_count() != 1:
+        return f"{option} is not a power of 2"
+    if number < _LEAST_WINDOW:
+        return f"{option} cannot be set to a lower value than the default (512 GiB)"
+    return ""
 
 
 def _is_structure(kind: str) -> bool:

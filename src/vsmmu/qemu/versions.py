@@ -25,7 +25,7 @@ from vsmmu.smmuv3.properties import (
 from vsmmu.versions import LATEST_QEMU, Version, spell_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "LATEST",
@@ -63,6 +63,8 @@ class Qemu(NamedTuple):
     :param modelled: false for a version that is newer than any that was looked at.
     :param has_kvm: whether the binary has KVM, as one for this machine's own architecture has; None where no
         binary was asked.
+    :param own_table: gives the table of devices of the binary that was asked, as JSON; None where only a
+        version is known. It is called when a VM has a name that is not among the ordinary ones.
     """
 
     version: Version
@@ -73,6 +75,7 @@ class Qemu(NamedTuple):
     checks_ats: bool | None
     modelled: bool = True
     has_kvm: bool | None = None
+    own_table: Callable[[], bytes] | None = None
 
     def __str__(self) -> str:
         return spell_version(self.version)

@@ -186,7 +186,7 @@ def test_check_says_unknown_rather_than_yes(vsmmu: Vsmmu) -> None:
 def test_check_for_this_very_host_looks_whether_the_files_are_there(
     vsmmu: Vsmmu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("vsmmu.cli.inputs.read_host", lambda _: load_host("builtin:gb200"))
+    monkeypatch.setattr("vsmmu.cli.inputs.read_host", lambda *_: load_host("builtin:gb200"))
     kernel = tmp_path / "Image"
     words = [*vm(), "-kernel", str(kernel)]
     answer = vsmmu("check", "--host", "live", *words)
@@ -217,6 +217,14 @@ def test_every_verb_says_that_a_qemu_is_newer_than_the_model(vsmmu: Vsmmu, words
     verb, *rest = words
     answer = vsmmu(verb, "--qemu", "12.0", *rest)
     assert (answer.out + answer.err).count("QEMU 12.0 is newer than what was looked at") == 1, answer.err
+
+
+def test_a_trace_says_which_rows_are_derived(vsmmu: Vsmmu) -> None:
+    old = vsmmu("check", "--qemu", "11.0", "--trace", *GB200, *vm(PINNED)).out
+    assert "not measured for QEMU 11.0, but derived:" in old
+    assert "qemu-auto-11.0: qemu/qemu at 7e88c1a9d0" in old
+    assert "derived" not in vsmmu("check", "--qemu", "11.1", "--trace", *GB200, *vm()).out
+    assert "derived" not in vsmmu("check", "--qemu", "11.0", *GB200, *vm(PINNED)).out
 
 
 def test_check_quiet_prints_nothing(vsmmu: Vsmmu) -> None:

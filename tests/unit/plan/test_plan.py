@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 GB200 = builtin_host("gb200")
 GPU, OTHER = "0009:01:00.0", "0019:01:00.0"
+MEMORY = "-object memory-backend-ram,id=m,size=128M"
 HEAD = "qemu-system-aarch64 -M virt -accel kvm -bios firmware.fd -nodefaults"
 SMMU = "arm-smmuv3,primary-bus=pcie.1,id=smmuv3.0,accel=on,ats=on,ril=off,ssidsize=20,oas=48"
 
@@ -87,7 +88,7 @@ def test_an_smmu_gets_ports_and_values_for_functions_to_come() -> None:
 
 
 def test_an_existing_command_line_stays_as_it_is() -> None:
-    vm = f"{HEAD} -object iommufd,id=mine -device virtio-blk-pci,id=disk,bus=pcie.0"
+    vm = f"{HEAD} -object iommufd,id=mine -device virtio-rng-pci,id=disk,bus=pcie.0"
     answer = planned(GPU, vm=vm)
     assert answer.command_line is not None
     assert shlex.join(answer.command_line[: len(vm.split())]) == vm
@@ -123,7 +124,7 @@ def test_a_port_that_hides_the_root_complex_is_refused() -> None:
 
 def test_json_devices_are_followed_by_json_devices() -> None:
     """QEMU makes key=value devices before all JSON ones: ours would take their slots."""
-    vm = [*HEAD.split(), "-device", '{"driver":"virtio-blk-pci","id":"disk","bus":"pcie.0","addr":"0x1"}']
+    vm = [*HEAD.split(), "-device", '{"driver":"virtio-rng-pci","id":"disk","bus":"pcie.0","addr":"0x1"}']
     answer = plan(Order((GPU,), words=tuple(vm)), GB200, Q11_1)
     assert answer.form == "json"
     smmu_word = next(word for word in answer.arguments if "arm-smmuv3" in word)
@@ -134,11 +135,11 @@ def test_json_devices_are_followed_by_json_devices() -> None:
     ("numa", "nodes"),
     [
         ("", (None, None)),
-        ("-numa node,nodeid=0 -numa node,nodeid=1", (0, 1)),
-        ("-numa node -numa node", (0, 1)),
-        ("-numa node,nodeid=0", (0, None)),
-        ("-object memory-backend-ram,id=m,size=1G,host-nodes=1 -numa node,nodeid=0,memdev=m", (None, 0)),
-        ("-numa node,nodeid=1 -numa node,nodeid=0", (0, 1)),
+        (f"{MEMORY} -numa node,nodeid=0,memdev=m -numa node,nodeid=1", (0, 1)),
+        (f"{MEMORY} -numa node,memdev=m -numa node", (0, 1)),
+        (f"{MEMORY} -numa node,nodeid=0,memdev=m", (0, None)),
+        (f"{MEMORY},host-nodes=1 -numa node,nodeid=0,memdev=m", (None, 0)),
+        (f"{MEMORY} -numa node,nodeid=1,memdev=m -numa node,nodeid=0", (0, 1)),
         ("-numa cpu,node-id=0,socket-id=0", (None, None)),
     ],
 )  # fmt: skip
@@ -242,11 +243,11 @@ def test_the_small_configuration_space_has_sixteen_buses(option: str) -> None:
 
 
 def test_slots_of_the_root_complex_run_out() -> None:
-    disks = " ".join("-device virtio-blk-pci,bus=pcie.0" for _ in range(30))
+    disks = " ".join("-device virtio-rng-pci,bus=pcie.0" for _ in range(30))
     assert planned(GPU, vm=f"{HEAD} {disks}")
     refused("no-slots", GPU, OTHER, vm=f"{HEAD} {disks}")
-    functions = " ".join(f"-device virtio-blk-pci,bus=pcie.0,addr=1.{n},multifunction=on" for n in range(8))
-    more = " ".join("-device virtio-blk-pci,bus=pcie.0" for _ in range(28))
+    functions = " ".join(f"-device virtio-rng-pci,bus=pcie.0,addr=1.{n},multifunction=on" for n in range(8))
+    more = " ".join("-device virtio-rng-pci,bus=pcie.0" for _ in range(28))
     assert planned(GPU, OTHER, vm=f"{HEAD} {functions} {more}")
 
 

@@ -131,3 +131,16 @@ def test_a_number_is_read_in_each_base_up_to_its_bounds(number: int) -> None:
 @pytest.mark.parametrize(("nearest", "said"), [("accel", "did you mean accel?"), ("", "")])
 def test_a_name_that_looks_like_none_is_not_said_to_mean_one(nearest: str, said: str) -> None:
     assert meant(NameFault("qemu-property-unknown", True, "text", nearest)) == said
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [("", "qemu-slot-shpc"), (",addr=1", "qemu-conventional")],
+)
+def test_slot_0_behind_a_pci_bridge_is_who_the_vsmmu_sees(address: str, code: str) -> None:
+    """Recorded in the lab with 11.1.3 (written-lab-1): QEMU admits it and refuses its slot then."""
+    bridge = "-device pcie-pci-bridge,id=b,bus=rp1"
+    machine = vm("ats=off,ril=on,ssidsize=0,oas=44", port(1), bridge, f"{vfio(A, 1)},bus=b{address}")
+    failed = start(machine, host(), Q11_1).failure
+    assert failed is not None
+    assert failed.code == code

@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ import pytest
 from examples import Q10_2, Q11_0, Q11_1, device, fact, function, host, options, port, smmu, vfio, vm
 from vsmmu.host.facts import HostSmmu, HwInfoFact, ReservedRegion
 from vsmmu.machine.command_line.argv import read_words
-from vsmmu.qemu import hazards
+from vsmmu.qemu import device_tables, hazards
 from vsmmu.qemu.process import QemuProcess, start
 from vsmmu.qemu.realize import MAX_VSMMUS
 from vsmmu.qemu.texts import MESSAGES
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 PINNED = "ats=off,ril=on,ssidsize=0,oas=44"
 V1 = vfio("0000:01:00.0", 1)
 DIRECT = ReservedRegion("0xa1600000", "0xb97fffff", "direct")
+
+
+#: Memory to plug.
+MEMORY = "-m 128M,slots=2,maxmem=1G -object memory-backend-ram,id=m,size=128M"
+#: A QEMU whose binary was asked.
+OWN = Q11_1._replace(own_table=(Path(device_tables.__file__).parent / "tables" / "11.1.json").read_bytes)
 
 
 class Scene(NamedTuple):
@@ -149,6 +156,25 @@ SCENES = {
     ),
     "qemu-no-such-function": Scene(vm("", port(1), vfio("0000:09:00.0", 1)), host().listing_all()),
     "qemu-fd-without-id": Scene(vm("", port(1), "-device vfio-pci,fd=7,iommufd=i0,bus=rp1")),
+    "qemu-boot-index": Scene(options("-M virt -device igb,bootindex=1 -device e1000e,bootindex=1")),
+    "qemu-balloon-twice": Scene(options("-M virt -device virtio-balloon-pci -device virtio-balloon-pci")),
+    "qemu-ramfb-twice": Scene(options("-M virt -device ramfb -device ramfb")),
+    "qemu-memory-module": Scene(options(f"-M virt {MEMORY} -device pc-dimm,memdev=m")),
+    "qemu-nvdimm": Scene(options(f"-M virt {MEMORY} -bios fw.fd -device nvdimm,memdev=m")),
+    "qemu-module-without-memory": Scene(options(f"-M virt {MEMORY} -bios fw.fd -device pc-dimm")),
+    "qemu-memory-twice": Scene(
+        options(f"-M virt {MEMORY} -bios fw.fd -device pc-dimm,memdev=m -device pc-dimm,memdev=m")
+    ),
+    "qemu-module-slots": Scene(options("-M virt -bios fw.fd -device pc-dimm")),
+    "qemu-module-room": Scene(options("-M virt -device virtio-mem-pci")),
+    "qemu-property-missing": Scene(options("-M virt -device nvme")),
+    "qemu-flash-drive": Scene(options("-M virt,pflash0=fw")),
+    "qemu-node-memory": Scene(options("-M virt -numa node,memdev=m")),
+    "qemu-node-twice": Scene(options("-M virt -numa node,nodeid=0 -numa node,nodeid=0")),
+    "qemu-node-missing": Scene(options("-M virt -numa node,nodeid=1")),
+    "qemu-node-sum": Scene(options("-M virt -m 128 -numa node")),
+    "qemu-errors-without-acpi": Scene(options("-M virt,ras=on -nodefaults")),
+    "qemu-object-unknown": Scene(options("-M virt -object nosuch,id=n"), qemu=OWN),
     "qemu-multiple-iommus": Scene(options("-M virt,iommu=smmuv3 -nodefaults -device virtio-iommu-pci")),
     "qemu-property-unknown": Scene(vm("", f"{port(1)},chasis=1", V1)),
     "qemu-property-value": Scene(vm("", port(1), f"{V1},rombar=x")),

@@ -4,8 +4,7 @@
 What QEMU would refuse while it still reads its command line is refused here. What it would only find out when
 it makes the devices (unknown buses, values, properties) is left to those who know a QEMU version.
 
-The parsers of JSON and of configuration files are imported when one is met: a start of the tool is a part
-of a start of a VM.
+The parsers of JSON and of configuration files are imported when one is met: the start of a VM waits for this.
 """
 
 from __future__ import annotations
@@ -27,14 +26,13 @@ from vsmmu.machine.command_line.device_options import (
 )
 from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, PATCHED, options
 from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
-from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, Origin, Unread
+from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, NumaOption, Origin, Unread
 from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.diagnostic import Diagnostic
-    from vsmmu.errors import InputRefused
     from vsmmu.machine.command_line.options import WrittenOption
     from vsmmu.machine.command_line.qjson import Member
     from vsmmu.machine.command_line.readconfig import Section
@@ -73,7 +71,7 @@ class _Assembler:
         self.cards: list[str] = []
         self.memory: list[str] = []
         self.smp: list[str] = []
-        self.numa: list[str] = []
+        self.numa: list[NumaOption] = []
         self.cpu = ""
         self.start = 0
         self.default_nic = True
@@ -129,7 +127,7 @@ class _Assembler:
 
     def option(self, name: str, text: str, origin: Origin, word: int) -> None:
         if name in _ASKS:
-            raise _asks(origin)
+            raise drafts.asks(origin)
         if name in MACHINE_SUGAR:
             key, value = MACHINE_SUGAR[name]
             self.machine[key] = value or text
@@ -152,20 +150,20 @@ class _Assembler:
             self.machine.update(keyval.parse_keyval(text, "type"))
         except ValueError as error:
             if str(error) == "help":
-                raise _asks(origin) from None
+                raise drafts.asks(origin) from None
             raise refusal("option-syntax", "QEMU would not read this", origin, why=str(error)) from None
 
     def accel(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         settings = keyval.merged(keyval.parse_opts(text, "accel"))
         if settings.get("accel", "help") in ("help", "?"):
-            raise _asks(origin)
+            raise drafts.asks(origin)
         self.accels.append(settings)
 
     def object(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         if text.startswith("{"):
             properties: dict[str, JsonValue] = {m.key: m.value for m in self.members(text, origin)}
-            name = properties.pop("id", "")
-            self.add_object(properties, name if isinstance(name, str) else "", origin)
+            name = properties.pop("id", "") if isinstance(properties.get("id"), str) else ""
+            self.add_object(properties, str(name), origin)
         else:
             pairs = keyval.parse_opts(text, "qom-type")
             self.add_object(dict(keyval.merged(pairs)), keyval.opts_id(pairs) or "", origin)
@@ -214,7 +212,7 @@ class _Assembler:
             pairs = keyval.parse_opts(text, "driver")
             settings = keyval.merged(pairs)
             if settings.get("driver") in ("help", "?") or {"help", "?"} & settings.keys():
-                raise _asks(origin)
+                raise drafts.asks(origin)
             name = _opts_id(keyval.opts_id(pairs), origin)
             draft = Draft(self.hidden(dict(settings)), name, origin, word)
         self.devices.add(draft)
@@ -313,6 +311,10 @@ class _Assembler:
             self.accels.append(settings)
         elif section.group == "drive":
             self.drives.append(Drive(settings, name or "", origin, word))
+        elif section.group == "numa":
+            self.numa.append(NumaOption(settings, origin))
+        elif section.group == "memory":
+            self.memory.append(keyval.written(settings))
 
     def written(self, end: int | None = None) -> Iterator[WrittenOption]:
         """The options of the command line, as far as the word ``end``."""
@@ -336,7 +338,8 @@ class _Assembler:
             globals=tuple(self.globals),
             devices=tuple([draft.device(number) for number, draft in enumerate(ordered)]),
             network_cards=tuple(self.cards),
-            numa_nodes=drafts.numa_nodes(self.numa, memory) if program and not self.config_files else None,
+            numa_nodes=drafts.numa_nodes(self.numa, memory) if program else None,
+            numa=tuple(self.numa),
             cpu=self.cpu,
             memory=memory,
             smp=drafts.members("smp", self.smp, options),
@@ -362,7 +365,7 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
     "net": _Assembler.net,
     "m": lambda self, text, *_: self.memory.append(text),
     "smp": lambda self, text, *_: self.smp.append(text),
-    "numa": lambda self, text, *_: self.numa.append(text),
+    "numa": lambda self, text, origin, _: self.numa.append(drafts.numa_option(text, origin)),
     "cpu": lambda self, text, *_: setattr(self, "cpu", text),
     "readconfig": _Assembler.readconfig,
 }
@@ -377,10 +380,6 @@ _RELEVANT: Final = (
     | _ASKS
     | {"nodefaults", "only-migratable", "netdev"}
 )
-
-
-def _asks(origin: Origin) -> InputRefused:
-    return refusal("no-vm", "this asks QEMU for help and starts no VM", origin, next="remove the option")
 
 
 def _opts_id(name: str | None, origin: Origin) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line import keyval
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
-from vsmmu.machine.model import Device, JsonValue, Origin
+from vsmmu.machine.model import Device, JsonValue, NumaOption, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,12 +24,14 @@ __all__ = [
     "Drive",
     "accelerator_options",
     "accelerators",
+    "asks",
     "check_id",
     "firmware_of",
     "implied_audio",
     "implied_disks",
     "members",
     "numa_nodes",
+    "numa_option",
     "refusal",
     "unknown_option",
     "well_formed",
@@ -139,14 +141,22 @@ def members(option: str, written: Iterable[str], options: Mapping[str, str]) -> 
     return settings
 
 
-def numa_nodes(options: Iterable[str], memory: Mapping[str, str]) -> int:
+def asks(origin: Origin) -> InputRefused:
+    """The error for an option that starts no VM."""
+    return refusal("no-vm", "this asks QEMU for help and starts no VM", origin, next="remove the option")
+
+
+def numa_option(text: str, origin: Origin) -> NumaOption:
+    """One ``-numa``."""
+    return NumaOption(keyval.merged(keyval.parse_opts(text, "type")), origin)
+
+
+def numa_nodes(options: Iterable[NumaOption], memory: Mapping[str, str]) -> int:
     """How many NUMA nodes a VM has.
 
-    :param options: arguments of ``-numa``.
     :param memory: the parameters of ``-m``: room for more memory (``maxmem``) makes a node, too.
     """
-    read = [keyval.merged(keyval.parse_opts(text, "type")) for text in options]
-    written = sum(settings.get("type") == "node" for settings in read)
+    written = sum(option.settings.get("type") == "node" for option in options)
     return written or int("maxmem" in memory)
 
 

@@ -16,7 +16,7 @@ from vsmmu.named_tuple import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Pair", "dashed", "escape", "merged", "opts_id", "parse_keyval", "parse_opts"]
+__all__ = ["Pair", "dashed", "escape", "merged", "opts_id", "parse_keyval", "parse_opts", "written"]
 
 
 class Pair(NamedTuple):
@@ -39,6 +39,11 @@ class Pair(NamedTuple):
 def escape(value: str) -> str:
     """A value as it is written: every comma doubled."""
     return value.replace(",", ",,")
+
+
+def written(settings: Mapping[str, str]) -> str:
+    """Settings as a QemuOpts string."""
+    return ",".join(f"{name}={escape(value)}" for name, value in settings.items())
 
 
 def _value_end(text: str, start: int) -> int:

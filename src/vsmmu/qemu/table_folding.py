@@ -1,23 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fold the answers of a binary into a table: a property stands once, at the type that its owners share."""
+"""Fold a binary's answers into a table of devices: each property once, at the type that its owners share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from device_tables.ask import Answers, Type
-
-__all__ = ["fold"]
+__all__ = ["AskedTypes", "Type", "fold"]
 
 #: Nobody writes these: they are QOM's own, and the same for every type.
 _OWN: Final = frozenset({"type"})
 
 
-def fold(answers: Answers, enums: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The table as it is committed; keys as in :class:`vsmmu.qemu.device_tables.DeviceTable`.
+class Type(NamedTuple):
+    """A type as QOM has it; ``properties`` is None for an abstract one, which cannot be asked."""
+
+    parent: str
+    properties: dict[str, str] | None
+
+
+class AskedTypes(NamedTuple):
+    """What one binary said.
+
+    :param build: the package's version, as ``query-version`` has it.
+    :param buses: kind of bus by device, empty for a device that needs none.
+    :param creatable: the devices that ``-device`` takes.
+    :param objects: what ``-object`` takes: members in the order in which QEMU visits them, each with its type
+        and whether it must be there.
+    :param aliases: of machines, such as ``virt`` -> ``virt-11.1``.
+    :param device_aliases: such as ``ahci`` -> ``ich9-ahci``.
+    """
+
+    version: str
+    build: str
+    devices: dict[str, Type]
+    machines: dict[str, Type]
+    buses: dict[str, str]
+    creatable: frozenset[str]
+    objects: dict[str, list[tuple[str, str, bool]]]
+    aliases: dict[str, str]
+    device_aliases: dict[str, str]
+
+
+def fold(answers: AskedTypes, enums: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The table as it is kept; keys as in :class:`vsmmu.qemu.device_tables.DeviceTable`.
 
     :param enums: accepted values by type of property, as far as they were tried.
     """

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Properties without which QEMU does not make a device, and what it says then.
+
+Found by making each type of device bare with 11.1.3 (``-device TYPE``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from vsmmu.machine.model import Device
+
+__all__ = ["missing_property"]
+
+_DRIVE: Final = ("drive", "drive property not set")
+_BASE: Final = ("chardev", "vhost-user-base: missing chardev")
+_FORMS: Final = ("-pci", "-device-pci", "-pci-transitional", "-pci-non-transitional", "-device", "")
+#: Type without ``-pci`` and the like -> the property and QEMU's sentence.
+_NEEDED: Final = {
+    "acpi-erst": ("memdev", "'memdev' property is not set"),
+    "ivshmem-doorbell": ("chardev", "You must specify a 'chardev'"),
+    "ivshmem-plain": ("memdev", "You must specify a 'memdev'"),
+    "nvme": ("serial", "serial property not set"),
+    "scsi-block": _DRIVE,
+    "scsi-generic": _DRIVE,
+    "scsi-hd": _DRIVE,
+    "usb-braille": ("chardev", "Property chardev is required"),
+    "usb-serial": ("chardev", "Property chardev is required"),
+    "usb-storage": _DRIVE,
+    "vhost-scsi": ("wwpn", "vhost-scsi: missing wwpn"),
+    "vhost-user-blk": ("chardev", "chardev is mandatory"),
+    "vhost-user-fs": ("chardev", "missing chardev"),
+    "vhost-user-scmi": ("chardev", "vhost-user-scmi: chardev is mandatory"),
+    "vhost-user-scsi": ("chardev", "vhost-user-scsi: missing chardev"),
+    "vhost-user-vsock": ("chardev", "missing chardev"),
+    "vhost-vdpa-device": ("vhostdev", "vhost-vdpa-device: vhostdev are missing"),
+    "vhost-vsock": ("guest-cid", "guest-cid property must be greater than 2"),
+    "virtio-9p": ("fsdev", "9pfs device couldn't find fsdev with the id = NULL"),
+    "virtio-blk": _DRIVE,
+    "virtio-crypto": ("cryptodev", "'cryptodev' parameter expects a valid object"),
+    "virtio-input-host": ("evdev", "evdev property is required"),
+    **{f"vhost-user-{kind}": _BASE for kind in "gpio i2c input rng rtc snd spi test-device".split()},
+}
+
+
+def missing_property(device: Device) -> tuple[str, str] | None:
+    """The property that a device lacks and QEMU's sentence; None if it lacks none of those known here."""
+    for form in _FORMS:
+        if device.driver.endswith(form) and (needed := _NEEDED.get(device.driver.removesuffix(form))):
+            return needed if not device.text(needed[0]) else None
+    return None

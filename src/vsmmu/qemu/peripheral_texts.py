@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - QEMU's sentences are not ours to break
+"""QEMU's refusals of devices that are no part of an SMMU and of NUMA nodes: rows of the table of messages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vsmmu.qemu.message import Message
+
+__all__ = ["PERIPHERAL_MESSAGES"]
+
+PERIPHERAL_MESSAGES: Final = (
+    Message("qemu-object-unknown", "{text}", "{remedy}"),
+    Message(
+        "qemu-boot-index", "The bootindex {value} has already been used", "give {device} another bootindex"
+    ),
+    Message("qemu-balloon-twice", "Only one balloon device is supported", "remove {device}"),
+    Message(
+        "qemu-ramfb-twice", "duplicate fw_cfg file name: etc/ramfb", "remove {device}: a VM has one ramfb"
+    ),
+    Message(
+        "qemu-memory-module",
+        "memory hotplug is not enabled: {value}",
+        "give the VM firmware (-bios or pflash) and neither acpi=off nor mte=on, or remove {device}",
+    ),
+    Message(
+        "qemu-module-slots",
+        "no slots where allocated, please specify the 'slots' option",
+        "write -m SIZE,slots=N,maxmem=SIZE",
+    ),
+    Message(
+        "qemu-module-room",
+        "the configuration is not prepared for memory devices (e.g., for memory hotplug), consider specifying the maxmem option",
+        "write -m SIZE,maxmem=SIZE",
+    ),
+    Message("qemu-property-missing", "{text}", "add {property}= to {device}"),
+    Message(
+        "qemu-flash-drive",
+        "Property 'cfi.pflash01.drive' can't find value '{value}'",
+        "add -blockdev ...,node-name={value}, or correct the name",
+    ),
+    Message(
+        "qemu-node-memory",
+        "memdev={value} is ambiguous",
+        "add -object memory-backend-ram,id={value},size=SIZE",
+    ),
+    Message("qemu-node-twice", "Duplicate NUMA nodeid: {value}", "give each -numa node a nodeid of its own"),
+    Message("qemu-node-missing", "numa: Node ID missing: {value}", "add -numa node,nodeid={value}"),
+    Message(
+        "qemu-node-sum",
+        "total memory for NUMA nodes ({value}) should equal RAM size ({expected})",
+        "make the sizes of the nodes' memory backends add up to -m",
+    ),
+    Message("qemu-nvdimm", "nvdimm is not enabled: add 'nvdimm=on' to '-M'", "add nvdimm=on to -machine"),
+    Message("qemu-module-without-memory", "'memdev' property must be set", "add memdev= to {device}"),
+    Message(
+        "qemu-memory-twice",
+        "can't use already busy memdev: {value}",
+        "give {device} a memory backend of its own",
+    ),
+    Message(
+        "qemu-errors-without-acpi",
+        "Segmentation fault",
+        "add firmware (-bios or pflash) or remove ras=on: QEMU 11.1.3 crashes (signal 11) without firmware",
+        aborts=True,
+    ),
+)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refusals of devices that are no part of an SMMU: memory modules, balloons, frame buffers, boot order.
+
+Sources: virt_memory_pre_plug() in hw/arm/virt.c, hw/mem/pc-dimm.c, system/balloon.c, hw/display/ramfb.c,
+system/bootdevice.c of qemu/qemu; each text measured with 11.1.3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.needed_properties import missing_property
+from vsmmu.qemu.realize import has_acpi
+from vsmmu.qemu.settings import read_bool
+from vsmmu.qemu.values import signed, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.machine.model import Device, Machine
+
+__all__ = ["Peripherals"]
+
+_MODULES: Final = frozenset({"pc-dimm", "nvdimm"})
+_BALLOONS: Final = frozenset(
+    f"virtio-balloon{form}" for form in ("", "-device", "-pci", "-pci-transitional", "-pci-non-transitional")
+)
+_FRAME_BUFFER: Final = "ramfb"
+
+
+class Peripherals:
+    """The devices of a VM so far, as they are made one after the other."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._modules: set[str] = set()
+        self._boot_order: set[int] = set()
+        self._only_one: set[str] = set()
+
+    def refusals(self, device: Device) -> Iterator[Refusal]:
+        """Every reason to refuse a device that is no PCI device, in QEMU's order; ask once for each."""
+        yield from self.written(device)
+        yield from self.realized(device)
+
+    def written(self, device: Device) -> Iterator[Refusal]:
+        """What QEMU says while it sets a device's properties; to be asked once for each."""
+        number = signed(device.text("bootindex")) if device.text("bootindex") else None
+        if number is None or number < 0:
+            return
+        if number in self._boot_order:
+            yield Refusal("qemu-boot-index", {"value": number})
+        self._boot_order.add(number)
+
+    def realized(self, device: Device) -> Iterator[Refusal]:
+        """What QEMU says when it realizes a device; to be asked once for each.
+
+        A device of a libvirt domain gets properties that only libvirt writes.
+        """
+        if device.driver in _MODULES:
+            yield from self._module(device)
+        elif device.driver.startswith("virtio-mem") and self._lacks("maxmem"):
+            yield Refusal("qemu-module-room", {})
+        elif self._is_whole(device) and (missing := missing_property(device)) is not None:
+            name, text = missing
+            yield Refusal("qemu-property-missing", {"property": name, "text": text})
+        for kind, code in ((_BALLOONS, "qemu-balloon-twice"), ({_FRAME_BUFFER}, "qemu-ramfb-twice")):
+            if device.driver in kind:
+                if code in self._only_one:
+                    yield Refusal(code, {})
+                self._only_one.add(code)
+
+    def _is_whole(self, device: Device) -> bool:
+        """Whether all properties of a device are written: in a command line, or in a configuration file."""
+        return self._machine.backends is not None or not device.origin.option.startswith("-")
+
+    def _lacks(self, name: str) -> bool:
+        """Whether a whole VM's ``-m`` has no such parameter, or 0."""
+        written = self._machine.memory.get(name, "0")
+        return self._machine.backends is not None and size(written) == 0
+
+    def _module(self, device: Device) -> Iterator[Refusal]:
+        """A memory module; a persistent one that is there from the start needs no ACPI."""
+        persistent = device.driver == "nvdimm"
+        options = self._machine.machine_options
+        if not persistent and not has_acpi(self._machine):
+            yield Refusal("qemu-memory-module", {"value": "missing acpi-ged device"})
+        if read_bool(options.get("mte")) is True:
+            yield Refusal("qemu-memory-module", {"value": "MTE is enabled"})
+        if persistent and read_bool(options.get("nvdimm")) is not True:
+            yield Refusal("qemu-nvdimm", {})
+        if self._lacks("slots"):
+            yield Refusal("qemu-module-slots", {})
+        backend = device.text("memdev")
+        if not backend:
+            yield Refusal("qemu-module-without-memory", {})
+        elif backend in self._modules:
+            yield Refusal("qemu-memory-twice", {"value": backend})
+        self._modules.add(backend)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fast mode: run cases with a QEMU binary on this machine, which needs neither a lab nor an Arm processor.
+
+Without KVM for Arm a QEMU refuses ``accel=on`` before it asks a host, so what is held is everything before
+that: names, values, places, boards, and the registers of vSMMUs without acceleration.
+"""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from conformance import guest
+from conformance.cases import Outcome, Run, Step
+from conformance.compare import Judgement, judge
+from conformance.fixed import fixed_runs
+from conformance.predict import predict
+from conformance.written import WrittenVms
+from slots.lines import questions
+from vsmmu.host.evidence import Evidence, Fact
+from vsmmu.host.facts import SCHEMA, Host
+from vsmmu.qemu.versions import LATEST, Qemu
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["NOBODY", "fast_runs", "play_here"]
+
+#: A host without functions: what ``vfio-pci,host=`` names there is certainly not there.
+NOBODY = Host(
+    schema=SCHEMA,
+    name="nobody",
+    iommufd=Fact(0, "made"),
+    evidence={"made": Evidence("measured", "written by hand", "a host without /dev/iommu")},
+).listing_all()
+_WITHOUT_KVM = {"kvm": "tcg", "host": "max"}
+#: A board whose own card wants a firmware that not every build comes with.
+_NEEDS_FILES = "sbsa-ref"
+
+
+def fast_runs(seed: int, written: int, *, fixed: bool = True) -> Iterator[Run]:
+    """The fixed cases without KVM, the places of PCI devices, and so many whole VMs of a seed."""
+    if fixed:
+        for run in fixed_runs():
+            words = tuple(_without_kvm(word) for word in run.argv)
+            if words[words.index("-accel") + 1] == "tcg" and _NEEDS_FILES not in words:
+                yield msgspec.structs.replace(run, argv=words, steps=())
+        for question in questions():
+            steps = tuple(Step("add", plug) for plug in question.plugs)
+            yield Run(f"slots/{question.id}", "places", question.words, steps)
+    source = random.Random(seed)  # noqa: S311 - reproducible on purpose
+    vms = WrittenVms(source, NOBODY, f"here/{seed}", lab=False)
+    for _ in range(written):
+        yield vms.run()
+
+
+def _without_kvm(word: str) -> str:
+    """A word of a command line for a machine without KVM and without /dev/iommu."""
+    if word.startswith("iommufd,") and ",fd=" not in word:
+        return f"{word},fd={guest.IOMMUFD}"
+    return _WITHOUT_KVM.get(word, word)
+
+
+def play_here(
+    binary: str, runs: Iterable[Run], qemu: Qemu = LATEST, workers: int = 1
+) -> Iterator[tuple[Judgement, Outcome]]:
+    """Run each case and judge it, in order."""
+    guest.spare_descriptor()
+
+    def ask(run: Run) -> tuple[Judgement, Outcome]:
+        order: dict[str, Any] = msgspec.to_builtins(run)
+        outcome = msgspec.convert(guest.run(order, binary), Outcome)
+        return judge(run, predict(run, NOBODY, qemu), outcome), outcome
+
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(ask, runs)
