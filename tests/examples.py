@@ -6,6 +6,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
 from vsmmu.machine.command_line.argv import read_words
@@ -16,7 +18,20 @@ from vsmmu.smmuv3.fields import oas_code
 if TYPE_CHECKING:
     from vsmmu.machine.model import Machine
 
-__all__ = ["Q10_2", "Q11_0", "Q11_1", "device", "fact", "function", "host", "port", "smmu", "vfio", "vm"]
+__all__ = [
+    "Q10_2",
+    "Q11_0",
+    "Q11_1",
+    "device",
+    "fact",
+    "function",
+    "host",
+    "port",
+    "smmu",
+    "vfio",
+    "vm",
+    "without_memory",
+]
 
 Q10_2, Q11_0, Q11_1 = parse_version("10.2"), parse_version("11.0"), parse_version("11.1")
 
@@ -128,3 +143,12 @@ def device(text: str) -> Device:
     driver, *pairs = text.split(",")
     properties = dict(pair.split("=", 1) for pair in pairs)
     return Device(0, driver, properties.pop("id", ""), properties, "keyval", Origin("", "device_add"))
+
+
+def without_memory(facts: Host) -> Host:
+    """The same host, with functions that bring no memory: they need nothing but a vSMMU."""
+    functions = [
+        msgspec.structs.replace(entry, driver="vfio-pci", memory_regions=msgspec.UNSET)
+        for entry in facts.functions
+    ]
+    return msgspec.structs.replace(facts, functions=tuple(functions))

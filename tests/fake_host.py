@@ -15,6 +15,7 @@ from vsmmu.probe.system_root import Tree
 PAGE = 4096
 BOOT = "11111111-2222-3333-4444-555555555555"
 SMMU = "smmu3.0x0000000009050000"
+MSI = "0x0000000008000000 0x00000000080fffff msi"
 LOG = "arm-smmu-v3 9050000.smmuv3: oas 44-bit (features 0x01088705)"
 
 
@@ -78,7 +79,7 @@ class FakeHost:
 
     def function(
         self, address: str, *, smmu: str | None = SMMU, group: int | None = None, driver: str | None = None,
-        ids: str = "8086:10D3", kind: str = "20000", config: bytes = b"",
+        ids: str = "8086:10D3", kind: str = "20000", config: bytes = b"", regions: str = MSI,
     ) -> None:  # fmt: skip
         bridge = f"/sys/devices/platform/40000000.pcie/pci{address[:7]}"
         base = f"{bridge}/{address}"
@@ -93,6 +94,7 @@ class FakeHost:
         if group is not None:
             self.link(f"/sys/kernel/iommu_groups/{group}/devices/{address}", base)
             self.link(f"{base}/iommu_group", f"/sys/kernel/iommu_groups/{group}")
+            self.write(f"/sys/kernel/iommu_groups/{group}/reserved_regions", f"{regions}\n")
         self._uevent(address)
         if driver is not None:
             self.bind(address, driver)

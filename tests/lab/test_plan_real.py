@@ -12,6 +12,7 @@ import pytest
 from running_vm import GUEST, STOPPED, Vm, bound, guest_files, started, vsmmu
 
 from examples import function, host, smmu
+from layouts import LAYOUTS
 from quoted import quoted
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import encode_host
@@ -19,10 +20,13 @@ from vsmmu.lab.build import ensure
 from vsmmu.lab.cache import Cache
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.plan.planner import Order, plan
+from vsmmu.policy.options import Options
 from vsmmu.qemu.process import start
 from vsmmu.qemu.versions import LATEST
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vsmmu.host.facts import Host
     from vsmmu.lab import LabConfig, Session
 
@@ -101,24 +105,40 @@ def test_the_numbers_never_collide(lab_config: LabConfig, smmus: int) -> None:
             value = value.partition(",accel=on")[0]
         if option == "-device" and not value.startswith("vfio-pci"):
             words += [option, value]
+    start_software(lab_config, words)
+
+
+def start_software(lab_config: LabConfig, words: Sequence[str]) -> None:
+    """Start a real QEMU with these arguments up to its first instruction, on this machine."""
     tools = ensure(Cache.default(), lab_config.kernel).tools
-    machine = [
-        "-M",
-        "virt",
-        "-display",
-        "none",
-        "-nodefaults",
-        "-S",
-        "-qmp",
-        "stdio",
-        "-bios",
-        str(tools.firmware),
-    ]
+    machine = "-M virt -display none -nodefaults -S -qmp stdio -bios".split()
     talk = b'{"execute":"qmp_capabilities"}\n{"execute":"query-status"}\n{"execute":"quit"}\n'
-    done = subprocess.run([*tools.qemu(), *machine, *words], input=talk, capture_output=True, check=False)
+    command = [*tools.qemu(), *machine, str(tools.firmware), *words]
+    done = subprocess.run(command, input=talk, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert b'"status": "prelaunch"' in done.stdout
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_surroundings_of_every_layout_start(lab_config: LabConfig, name: str) -> None:
+    """Window, nodes and initiators as planned, around software vSMMUs, with other devices in the ports."""
+    host, *devices = LAYOUTS[name]
+    options = Options(assume_safe="--assume-safe" in devices)
+    order = Order(
+        tuple(entry for entry in devices if not entry.startswith("-")),
+        words=("qemu-system-aarch64", *"-M virt -accel kvm -bios x -nodefaults -m 1G -smp 2".split()),
+    )
+    planned = plan(order, builtin_host(host), LATEST, options)
+    words = ["-cpu", "max", "-m", "1G", "-smp", "2"]
+    for option, value in zip(planned.arguments[::2], planned.arguments[1::2], strict=True):
+        value = value.partition(",accel=on")[0] if value.startswith("arm-smmuv3") else value
+        if value.startswith("vfio-pci"):
+            parts = dict(part.split("=", 1) for part in value.split(",")[1:])
+            value = f"pci-testdev,id={parts['id']},bus={parts['bus']}"
+        words += [option, value] if not value.startswith("iommufd") else []
+    assert any("generic-initiator" in word for word in words) == (host != "altra")
+    start_software(lab_config, words)
 
 
 def test_a_vm_with_ports_only_starts_and_takes_a_function(lab_acpi: Session) -> None:

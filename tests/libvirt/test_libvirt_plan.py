@@ -13,13 +13,18 @@ import pytest
 from as_libvirt import as_tcg
 
 from domains import domain
+from examples import without_memory
+from layouts import LAYOUTS
 from quoted import quoted
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.command_line.argv import read_source
 from vsmmu.machine.domain.document import read_domain_xml
-from vsmmu.plan.domain import next_index
+from vsmmu.plan.domain import next_index, with_host_devices
 from vsmmu.plan.libvirt import devices_xml
+from vsmmu.plan.libvirt_surroundings import with_surroundings
 from vsmmu.plan.planner import Order, plan
+from vsmmu.plan.surroundings import Surroundings
+from vsmmu.policy.options import Options
 from vsmmu.qemu.process import start
 from vsmmu.qemu.versions import LATEST
 
@@ -27,11 +32,45 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from conftest import Libvirt
+    from vsmmu.machine.model import Machine
 
 pytestmark = [pytest.mark.lab]
 GOLDEN = Path(__file__).parents[1] / "golden" / "plan"
-GB200 = builtin_host("gb200")
+GB200 = without_memory(builtin_host("gb200"))
 BARE = {"expander": "", "port": "", "hostdev": "", "iommu": ""}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_libvirt_hands_the_surroundings_of_every_layout_to_qemu(name: str, libvirt: Libvirt) -> None:
+    host, *devices = LAYOUTS[name]
+    given = read_domain_xml(domain(**BARE), "vm.xml")
+    options = Options(assume_safe="--assume-safe" in devices)
+    order = Order(tuple(entry for entry in devices if not entry.startswith("-")), domain=given)
+    planned = plan(order, builtin_host(host), LATEST, options)
+    around = with_surroundings(given, Surroundings(planned.nodes, planned.mmio_window))
+    grown = with_host_devices(around, planned.vsmmus)
+    done = libvirt(
+        "virt-xml-validate vm.xml domain && virsh -q define --validate vm.xml && "
+        "virsh dumpxml --inactive t > dumped.xml && virsh domxml-to-native qemu-argv dumped.xml > vm.args",
+        {"vm.xml": as_tcg(grown.data)},
+    )
+    assert done.status == 0, done.stderr
+    ours, theirs = grown.machine(), read_source(done.files["vm.args"], "vm.args").machine()
+    assert theirs.numa_nodes == ours.numa_nodes
+    window = "highmem-mmio-size"
+    assert theirs.machine_options.get(window) == ours.machine_options.get(window)
+    assert _initiators(theirs) == _initiators(ours)
+    assert len(_initiators(theirs)) == sum(
+        len(port.initiators) for entry in planned.vsmmus for port in entry.ports
+    )
+
+
+def _initiators(machine: Machine) -> list[tuple[str, str, str]]:
+    return [
+        (entry.id, str(entry.properties["pci-dev"]), str(entry.properties["node"]))
+        for entry in machine.objects
+        if entry.qom_type == "acpi-generic-initiator"
+    ]
 
 
 @pytest.mark.parametrize(

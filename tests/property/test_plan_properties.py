@@ -49,7 +49,9 @@ def test_a_plan_collides_with_nothing_and_starts(case: tuple[Order, Host]) -> No
     try:
         answer = plan(order, facts, Q11_1)
     except Negative as error:
-        if error.code != "no-bus-numbers":
+        # A VM that lacks room for its own buses is refused as it is.
+        own = start(read_words(order.words).machine(), facts, Q11_1).diagnostics if order.words else ()
+        if error.code != "no-bus-numbers" and error.code not in {entry.code for entry in own}:
             raise
         return
     words = answer.command_line or answer.arguments

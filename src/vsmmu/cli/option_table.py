@@ -101,7 +101,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     # Arguments
     Option("file", _VM, kind="path", metavar="VM"),
     Option("more", ("check",), kind="path", metavar="[DIR]...", multiple=True),
-    Option("devices", ("plan",), metavar="DEVICE...", multiple=True, required=True, complete="function"),
+    Option("devices", ("plan",), metavar="[DEVICE]...", multiple=True, complete="function"),
     Option("devices", ("show", "probe"), metavar="[DEVICE]...", multiple=True, complete="device"),
     Option("hosts", _FLEET, metavar="HOST...", multiple=True, required=True, complete="host"),
     Option("target", ("inspect",), kind="path", metavar="[VM]"),
@@ -206,6 +206,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
            metavar="FILE", multiple=True, name="logs"),
     Option("--write", ("bundle",), "Write it there once it has been shown.", "new-file", metavar="FILE"),
     Option("--yes", ("bundle",), "Write it without asking.", "flag"),
+    Option("--list", ("plan",),
+           "Show the host's functions and what they share, and plan nothing.", "flag", name="list_functions"),
+    Option("--group", ("plan",),
+           "What each vSMMU stands for: a host SMMU, or one root complex behind it, so that a GPU and a "
+           "NIC that talk to each other sit together.",
+           "choice", choices=("smmu", "root-complex"), default="smmu"),
     Option("--list", ("show",), "List the built-in hosts.", "flag", name="list_hosts"),
     Option("--bind", ("probe",),
            "Bind this one to vfio-pci for the moment.", metavar="DEVICE", multiple=True, complete="device"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.plan.model import Plan
+    from vsmmu.plan.selection import Grouping
 
 __all__ = ["command"]
 
@@ -26,6 +27,7 @@ Examples:
   vsmmu plan --spare 2 smmu3.0x0000000012000000                    ports for functions to come
   vsmmu plan --domain vm.xml 0009:01:00.0                          XML to be added with virsh edit
   vsmmu plan --domain VM --merge 0009:01:00.0 | virsh define /dev/stdin
+  vsmmu plan --list                                                which functions share what
   vsmmu plan -o svg 0009:01:00.0 0019:01:00.0 > plan.svg
 """
 
@@ -52,6 +54,8 @@ class _Question(NamedTuple):
     pin_cmdqv: bool
     domain: str | None
     merge: bool
+    list_functions: bool
+    group: str
 
 
 @click.command("plan", cls=_PlanCommand, epilog=_EXAMPLES)
@@ -68,6 +72,9 @@ def command(question: _Question, output: str) -> int:
     domain. For functions that the VM has already there is vsmmu fix --accelerate. Nothing comes out that
     QEMU would refuse, as far as the facts tell.
     """
+    if question.list_functions:
+        _list(question.host, output)
+        return 0
     domain = _domain(question.domain)
     if question.merge and domain is None:
         from vsmmu.errors import UsageError
@@ -89,9 +96,41 @@ def _merged(plan: Plan, domain: DomainXml) -> bytes:
     """The whole domain with the planned elements in it."""
     from vsmmu.plan.domain import with_host_devices
     from vsmmu.plan.libvirt import check_expressible
+    from vsmmu.plan.libvirt_surroundings import with_surroundings
+    from vsmmu.plan.surroundings import Surroundings
 
     check_expressible(plan)
-    return with_host_devices(domain, plan.vsmmus).data
+    around = Surroundings(plan.nodes, plan.mmio_window)
+    return with_host_devices(with_surroundings(domain, around), plan.vsmmus).data
+
+
+def _list(spec: str, output: str) -> None:
+    """The functions that a VM can be given."""
+    from vsmmu.cli.hosts import read_host
+    from vsmmu.cli.table import table
+    from vsmmu.plan.listing import listing
+
+    found = listing(read_host(spec))
+    if output == "json":
+        console.answer(found)
+        return
+    rows = [
+        (
+            entry.function,
+            entry.smmu,
+            entry.root_complex,
+            "" if entry.iommu_group is None else str(entry.iommu_group),
+            "" if entry.numa_node is None else str(entry.numa_node),
+            " ".join(entry.bars),
+            "" if entry.initiators is None else str(entry.initiators),
+            entry.obstacle or entry.label,
+        )
+        for entry in found.functions
+    ]
+    console.say(*table(_COLUMNS, rows))
+
+
+_COLUMNS = ("FUNCTION", "SMMU", "ROOT", "GROUP", "NODE", "BARS", "NODES OF ITS OWN", "WHAT")
 
 
 def _domain(name: str | None) -> DomainXml | None:
@@ -118,6 +157,8 @@ def _plan(question: _Question, domain: DomainXml | None) -> tuple[Plan, Host]:
     from vsmmu.plan.planner import Order, plan
     from vsmmu.policy.options import Options
 
+    if not question.devices:
+        raise UsageError("no-device", "no function is named", next="name one: vsmmu plan --list shows them")
     words = question.words
     if words is not None and not words:
         raise UsageError("no-vm", "nothing stands after --", next="write the QEMU command there")
@@ -133,7 +174,8 @@ def _plan(question: _Question, domain: DomainXml | None) -> tuple[Plan, Host]:
         assume_safe=question.assume_safe,
         pin_cmdqv=question.pin_cmdqv,
     )
-    order = Order(question.devices, question.spare, words or (), domain)
+    group: Grouping = "root-complex" if question.group == "root-complex" else "smmu"
+    order = Order(question.devices, question.spare, words or (), domain, group=group)
     host = read_host(question.host)
     return plan(order, host, load_qemu(question.qemu), options, reader=read_config_file), host
 

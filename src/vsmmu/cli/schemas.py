@@ -23,6 +23,7 @@ DOCUMENTS: Final[dict[str, str]] = {
     "probe-plan": "vsmmu.probe.documents:PlanDocument",
     "doctor": "vsmmu.doctor.model:Diagnosis",
     "plan": "vsmmu.plan.model:Plan",
+    "functions": "vsmmu.plan.listing:Listing",
     "inspection": "vsmmu.monitor.inspection:Inspection",
     "running": "vsmmu.monitor.running_vms:RunningVms",
     "baseline": "vsmmu.fleet.documents:BaselineDocument",

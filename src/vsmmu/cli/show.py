@@ -223,9 +223,11 @@ def _smmu_row(host: Host, smmu: HostSmmu) -> tuple[str, ...]:
 
 def _function_row(host: Host, function: HostFunction) -> tuple[str, ...]:
     from vsmmu.cli.render import spell_ats, spell_fact
+    from vsmmu.host.judgements import direct_mapped
 
     pasid = spell_fact(function.max_pasid_log2, switch=False)
     ids = f"{function.vendor}:{function.device}" if function.vendor else ""
+    fixed = "(mapped 1:1: for no VM)" if direct_mapped(function).answer else ""
     return (
         function.address,
         function.smmu or "none",
@@ -234,7 +236,7 @@ def _function_row(host: Host, function: HostFunction) -> tuple[str, ...]:
         "" if function.numa_node is None else str(function.numa_node),
         spell_ats(host, function),
         pasid,
-        " ".join(part for part in (ids, function.label) if part),
+        " ".join(part for part in (ids, function.label, fixed) if part),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.doctor.model import Check
 from vsmmu.host.builtin import describe_likeness
-from vsmmu.host.judgements import nesting, nesting_behind
+from vsmmu.host.judgements import bridge, direct_mapped, nesting, nesting_behind
 from vsmmu.smmuv3.properties import ACCEL_SINCE, AUTO_SINCE, LIBVIRT_SINCE
 from vsmmu.versions import spell_version
 
@@ -177,6 +177,32 @@ def check_groups(seen: Observed) -> Check:
     return Check("groups", title, "PASS", "no function shares its group with one that the host uses")
 
 
+def check_direct_regions(seen: Observed) -> Check:
+    """Functions that firmware wants mapped 1:1, which the kernel gives to no VM."""
+    title = "no 1:1 mappings"
+    taken = [entry.function for entry in seen.functions]
+    fixed = [entry.address for entry in taken if direct_mapped(entry).answer]
+    if fixed:
+        return Check.found(
+            "direct-regions", title, "FAIL", f"firmware wants these mapped 1:1: {_some(fixed)}",
+            "the kernel gives them to no VM (EINVAL): take others; "
+            "/sys/kernel/iommu_groups/N/reserved_regions names the regions",
+        )  # fmt: skip
+    others = [entry for entry in seen.host.functions if entry.smmu and bridge(entry).answer is not True]
+    fixed = [entry.address for entry in others if direct_mapped(entry).answer]
+    if fixed:
+        return Check.found(
+            "direct-regions", title, "WARN", f"firmware wants these mapped 1:1: {_some(fixed)}",
+            "the kernel would give them to no VM: take others; only firmware could change it",
+        )  # fmt: skip
+    if any(direct_mapped(entry).answer is None for entry in taken):
+        return Check.found(
+            "direct-regions", title, "SKIP", "the reserved regions of an IOMMU group cannot be read",
+            "look at /sys/kernel/iommu_groups/N/reserved_regions: none may be of type direct",
+        )  # fmt: skip
+    return Check("direct-regions", title, "PASS")
+
+
 def check_interrupts(seen: Observed) -> Check:
     """Functions whose interrupts are not isolated are refused by iommufd."""
     title = "isolated interrupts"
@@ -279,7 +305,6 @@ def check_libvirt(seen: Observed) -> Check:
     return Check("libvirt", title, "PASS", str(best))
 
 
-#: In the order in which one would mend what fails.
 def check_byte_code(seen: Observed) -> Check:
     """Byte code of this program, which a VM's start waits for."""
     title = "compiled Python"
@@ -294,6 +319,7 @@ def check_byte_code(seen: Observed) -> Check:
     )  # fmt: skip
 
 
+#: In the order in which one would mend what fails.
 CHECKS: Final[tuple[Callable[[Observed], Check], ...]] = (
     check_machine,
     check_smmu,
@@ -304,6 +330,7 @@ CHECKS: Final[tuple[Callable[[Observed], Check], ...]] = (
     check_functions,
     check_device_files,
     check_groups,
+    check_direct_regions,
     check_interrupts,
     check_nesting,
     check_journal,

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration space of an emulated function: enough for a driver of vfio-pci to accept it.
 
-An endpoint with one 4 KiB memory BAR, power management, PCI Express (with function level reset) and MSI, and
-those of the ATS and PASID capabilities that the facts name. Layouts: PCI Local Bus Specification 3.0,
-chapter 6; PCI Express Base Specification, chapters 7.5, 7.8.8 (PASID) and 10.5.1 (ATS).
+An endpoint with the memory BARs that the facts name (else one of 4 KiB), power management, PCI Express (with
+function level reset) and MSI, and those of the ATS and PASID capabilities that the facts name. Only BAR 0 can
+be written: vfio tells sizes by regions, and what a VM's firmware writes stays with QEMU.
+
+Layouts: PCI Local Bus Specification 3.0, chapter 6; PCI Express Base Specification, chapters 7.5, 7.8.8
+(PASID) and 10.5.1 (ATS).
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-__all__ = ["SIZE", "ConfigSpace", "Identity"]
+__all__ = ["PAGE", "SIZE", "ConfigSpace", "Identity"]
 
 #: With the extended part, which every PCI Express function has.
 SIZE: Final = 4096
@@ -20,13 +23,16 @@ _PM, _EXPRESS, _MSI = 0x40, 0x50, 0x90
 _EXTENDED, _EXTENDED_STEP = 0x100, 0x10
 _CAP_ID_PM, _CAP_ID_MSI, _CAP_ID_EXPRESS = 0x01, 0x05, 0x10
 _ECAP_ID_ATS, _ECAP_ID_PASID = 0x0F, 0x1B
-_BAR_SIZE: Final = 0x1000
+#: The least memory BAR that vfio-pci shows.
+PAGE: Final = 0x1000
+#: What a BAR says that is 64 bits wide and prefetchable.
+_HIGH_BAR: Final = 0xC
 
 #: Where software may write, and which bits stick: command, BAR 0, interrupt line, PM state, device and link
 #: control, MSI.
 _WRITABLE: Final = {
     0x04: 0x0547,
-    0x10: 0xFFFFFFFF & ~(_BAR_SIZE - 1),
+    0x10: 0xFFFFFFFF & ~(PAGE - 1),
     0x3C: 0x000000FF,
     _PM + 4: 0x00000103,
     _EXPRESS + 0x08: 0x00007FFF,
@@ -44,6 +50,7 @@ class Identity(NamedTuple):
 
     :param ats: whether it has the ATS capability.
     :param pasid_bits: the widest PASID that it can send; None if it has no PASID capability.
+    :param high_bars: numbers of the memory BARs that are 64 bits wide and prefetchable.
     """
 
     vendor: int
@@ -51,6 +58,7 @@ class Identity(NamedTuple):
     class_code: int
     ats: bool
     pasid_bits: int | None
+    high_bars: frozenset[int] = frozenset()
 
 
 class _Extended(NamedTuple):
@@ -94,6 +102,8 @@ class ConfigSpace:
         # Status: capabilities list. Header type 0, no interrupt pin: the function has MSI only.
         self._put(0x06, "<H", 0x0010)
         self._put(0x08, "<I", identity.class_code << 8)
+        for bar in identity.high_bars:
+            self._put(0x10 + 4 * bar, "<I", _HIGH_BAR)
         self._put(0x2C, "<HH", identity.vendor, identity.device)
         self._data[0x34] = _PM
         self._put(_PM, "<BBHI", _CAP_ID_PM, _EXPRESS, 0x0003, 0x0008)

@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.emulate.config_space import ConfigSpace, Identity
+from vsmmu.emulate.config_space import PAGE, ConfigSpace, Identity
 from vsmmu.emulate.fill import Filled, completed, fill
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostFunction, HostSmmu
-from vsmmu.host.judgements import nest_parent, nesting
+from vsmmu.host.judgements import direct_mapped, nest_parent, nesting
 from vsmmu.smmuv3.fields import OAS_BITS
 from vsmmu.uapi import hw_info
 
@@ -66,6 +66,7 @@ class Function:
 
     :param host: with its registers completed.
     :ivar node: the name of its vfio device (``vfio0``); empty if no vfio driver has it.
+    :ivar direct_mapped: whether the kernel refuses to bind it, because it has to stay mapped 1:1.
     :ivar nests: whether the kernel makes a vIOMMU for it; where nobody knows it does, since without one no
         accelerated VM could be tried.
     :ivar nesting_made_up: whether nobody knows.
@@ -81,6 +82,7 @@ class Function:
             f"{int(entry.start, 16):#018x} {int(entry.end, 16):#018x} {entry.type}"
             for entry in facts.reserved_regions or ()
         ]
+        self.direct_mapped = direct_mapped(facts).answer is True
         nests = nesting(host, smmu.facts, facts).answer if smmu is not None else False
         self.nests = nests is not False
         self.nesting_made_up = nests is None
@@ -88,6 +90,8 @@ class Function:
         self.ats_capability = exact["ats_capability"] == 1
         self.pasid_log2 = exact["max_pasid_log2"] or 0
         self.capabilities = _capabilities(exact, self.pasid_log2)
+        #: Size of each memory BAR; a function of which none is known has one page.
+        self.bars = {entry.index: int(entry.size, 16) for entry in facts.memory_regions or ()} or {0: PAGE}
         self.config = ConfigSpace(_identity(facts, exact, self.ats_capability, self.pasid_log2))
 
     @property
@@ -123,6 +127,7 @@ def _identity(facts: HostFunction, exact: dict[str, int | None], ats: bool, pasi
         ats=ats,
         # A virtual function has no such capability of its own: it uses the physical one's.
         pasid_bits=width if has_pasid and facts.physical_function is None else None,
+        high_bars=frozenset(entry.index for entry in facts.memory_regions or () if entry.high),
     )
 
 

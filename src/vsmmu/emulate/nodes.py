@@ -95,7 +95,7 @@ def function_nodes(function: Function, vfio_number: str) -> dict[str, Node]:
         f"{base}/numa_node": Node.text(_number(function.facts.numa_node)),
         f"{base}/config": Node("file", function.config.read(0, SIZE)),
         f"{base}/driver_override": Node.text("(null)"),
-        f"{base}/resource": Node("file", b"0x0000000000000000 0x0000000000000000 0x0000000000000000\n" * 13),
+        f"{base}/resource": Node("file", _resources(function)),
         f"{base}/subsystem": Node.link(f"{up}bus/pci"),
         f"{base}/driver": Node.link(f"{up}bus/pci/drivers/{function.driver}"),
         f"{_PCI}/drivers/{function.driver}/{address}": Node.link(f"../../../..{base.removeprefix('/sys')}"),
@@ -112,6 +112,17 @@ def function_nodes(function: Function, vfio_number: str) -> dict[str, Node]:
     if function.node:
         nodes.update(_vfio_nodes(function, base, vfio_number))
     return nodes
+
+
+def _resources(function: Function) -> bytes:
+    """Start, end and flags (IORESOURCE_MEM, _PREFETCH, _MEM_64) of six BARs, ROM and more."""
+    lines = ["0x0000000000000000 0x0000000000000000 0x0000000000000000"] * 13
+    for entry in function.facts.memory_regions or ():
+        flags = 0x14220C if entry.high else 0x40200
+        # Each from its own size on, as a BAR is aligned.
+        start, end = int(entry.size, 16), 2 * int(entry.size, 16) - 1
+        lines[entry.index] = f"{start:#018x} {end:#018x} {flags:#018x}"
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _iommu_nodes(function: Function, base: str, up: str) -> dict[str, Node]:

@@ -31,7 +31,8 @@ __all__ = ["NAMES", "DeviceFile", "region_of"]
 StructureT = TypeVar("StructureT", bound=ctypes.Structure)
 
 _REGION_SHIFT: Final = 40
-_BAR_SIZE: Final = 0x1000
+#: How much of a memory BAR keeps what is written; the rest reads as zeros.
+_KEPT: Final = 0x1000
 #: VFIO_DEVICE_FEATURE_*: what every vfio-pci device has is none; migration is for variant drivers.
 _FEATURE_FLAGS: Final = (
     uapi.VFIO_DEVICE_FEATURE_MASK
@@ -72,7 +73,7 @@ class DeviceFile:
         self._files = files
         self.context: Context | None = None
         self.device: DeviceObject | None = None
-        self._bar = bytearray(_BAR_SIZE)
+        self._kept: dict[int, bytearray] = {}
         files.append(self)
 
     def close(self) -> None:
@@ -144,6 +145,8 @@ class DeviceFile:
                 raise KernelError(errno.EINVAL)
             if other.function.group == self.function.group and other.context is not context:
                 raise KernelError(errno.EPERM)
+        if self.function.direct_mapped:
+            raise KernelError(errno.EINVAL)  # __iommu_take_dma_ownership() of a device with require_direct
 
     def _attach(self, address: int, memory: Memory, record: CallRecord) -> int:
         attach = _short(memory, address, uapi.vfio_device_attach_iommufd_pt, "pt_id")
@@ -190,10 +193,9 @@ class DeviceFile:
 
     def _get_region_info(self, address: int, memory: Memory, record: CallRecord) -> int:
         info = _short(memory, address, uapi.vfio_region_info, "offset")
-        sizes = {uapi.VFIO_PCI_BAR0_REGION_INDEX: _BAR_SIZE, uapi.VFIO_PCI_CONFIG_REGION_INDEX: SIZE}
         if info.index >= uapi.VFIO_PCI_VGA_REGION_INDEX:
             raise KernelError(errno.EINVAL)
-        info.size = sizes.get(info.index, 0)
+        info.size = self._sizes().get(info.index, 0)
         # No VFIO_REGION_INFO_FLAG_MMAP: accesses have to come here.
         access = uapi.VFIO_REGION_INFO_FLAG_READ | uapi.VFIO_REGION_INFO_FLAG_WRITE
         info.flags = access if info.size else 0
@@ -251,7 +253,8 @@ class DeviceFile:
         index, place = self._place(offset)
         if index == uapi.VFIO_PCI_CONFIG_REGION_INDEX:
             return self.function.config.vfio_read(place, length)
-        return bytes(self._bar[place : place + length])
+        length = min(length, self._sizes()[index] - place)
+        return bytes(self._kept.get(index, b"")[place : place + length]).ljust(length, b"\0")
 
     def write(self, offset: int, data: bytes) -> int:
         """pwrite() of a region; how much was taken.
@@ -262,14 +265,19 @@ class DeviceFile:
         if index == uapi.VFIO_PCI_CONFIG_REGION_INDEX:
             self.function.config.write(place, data)
             return min(len(data), SIZE - place)
-        taken = data[: _BAR_SIZE - place]
-        self._bar[place : place + len(taken)] = taken
+        taken = data[: self._sizes()[index] - place]
+        kept = self._kept.setdefault(index, bytearray(_KEPT))
+        kept[place : place + len(taken)] = taken[: max(0, _KEPT - place)]
+        del kept[_KEPT:]
         return len(taken)
+
+    def _sizes(self) -> dict[int, int]:
+        bars = {uapi.VFIO_PCI_BAR0_REGION_INDEX + bar: size for bar, size in self.function.bars.items()}
+        return {**bars, uapi.VFIO_PCI_CONFIG_REGION_INDEX: SIZE}
 
     def _place(self, offset: int) -> tuple[int, int]:
         found = region_of(offset)
-        size = {uapi.VFIO_PCI_BAR0_REGION_INDEX: _BAR_SIZE, uapi.VFIO_PCI_CONFIG_REGION_INDEX: SIZE}
-        if found is None or self.device is None or found[1] >= size.get(found[0], 0):
+        if found is None or self.device is None or found[1] >= self._sizes().get(found[0], 0):
             raise KernelError(errno.EINVAL)
         return found
 

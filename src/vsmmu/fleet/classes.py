@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from vsmmu.errors import UsageError
 from vsmmu.fleet.capability import Capability, capability_of, fingerprint
+from vsmmu.host.judgements import direct_mapped
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostFunction
@@ -72,19 +73,27 @@ class HostClass:
 
 
 def class_of(host: Host, selection: Selection = EVERYTHING) -> HostClass:
-    """The class of a host, counting only the SMMUs that ``selection`` takes."""
+    """The class of a host, counting only the SMMUs that ``selection`` takes.
+
+    Functions that have to stay mapped 1:1 do not count, nor do SMMUs that have no others behind them: no VM
+    can be given one.
+    """
     return HostClass(frozenset(_capabilities(host, selection).values()), selection)
 
 
 def _capabilities(host: Host, selection: Selection) -> dict[str, Capability]:
     behind: dict[str, list[HostFunction]] = {}
+    fixed = set()
     for function in host.functions:
         if function.smmu is not None and selection.takes(function):
-            behind.setdefault(function.smmu, []).append(function)
+            if direct_mapped(function).answer:
+                fixed.add(function.smmu)
+            else:
+                behind.setdefault(function.smmu, []).append(function)
     return {
         smmu.name: capability_of(host, smmu, behind.get(smmu.name, ()))
         for smmu in host.smmus
-        if smmu.name in behind or not selection.vendor
+        if smmu.name in behind or not (selection.vendor or smmu.name in fixed)
     }
 
 

@@ -80,7 +80,11 @@ def fit_of(machine: Machine, kind: HostClass | Capability, qemu: Qemu) -> Fit:
 def no_smmu(kind: HostClass) -> Fit:
     """The answer for hosts without an SMMU that counts."""
     if kind.selection.vendor:
-        return Fit("absent", NO_FUNCTION, f"no function {kind.selection} is known behind an SMMU of it")
+        return Fit(
+            "absent",
+            NO_FUNCTION,
+            f"no function {kind.selection} that a VM can have is known behind an SMMU of it",
+        )
     return Fit("refused", "no-smmu", "no SMMU is known on it")
 
 

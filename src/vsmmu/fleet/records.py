@@ -11,16 +11,23 @@ word: the quick ways may decline, they may not differ.
 from __future__ import annotations
 
 import operator
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from vsmmu.errors import InputRefused
 from vsmmu.fleet.classes import EVERYTHING, HostClass, Selection, class_of
+from vsmmu.fleet.node_features import read_node_feature
 from vsmmu.host.evidence import UNKNOWN, Fact
-from vsmmu.host.facts import NAME_PATTERN, SCHEMA, HostFunction, ReservedRegion, region_fault
+from vsmmu.host.facts import (
+    SCHEMA,
+    HostFunction,
+    MemoryRegion,
+    ReservedRegion,
+    region_fault,
+)
 from vsmmu.host.files import decode_host
+from vsmmu.host.judgements import direct_mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,13 +35,10 @@ if TYPE_CHECKING:
     from vsmmu.host.evidence import Evidence
     from vsmmu.host.facts import Host
 
-__all__ = ["FACTS_ELEMENT", "MAX_CLASSES", "Kinds", "Record", "RecordReader"]
+__all__ = ["MAX_CLASSES", "Kinds", "Record", "RecordReader"]
 
-#: The element of a NodeFeature's attributes in which ``vsmmu label`` carries the facts.
-FACTS_ELEMENT: Final = "vsmmu.host"
 #: More kinds of hosts than this are not a fleet but noise (or an attack on memory).
 MAX_CLASSES: Final = 20_000
-_NODE_NAME: Final = "nfd.node.kubernetes.io/node-name"
 _MAX_KNOWN: Final = 4096
 _MOST_GOOD: Final = 100_000
 _LONGEST_NAME: Final = 255
@@ -42,7 +46,6 @@ _LONGEST_NAME: Final = 255
 _MOST_TOPOLOGIES: Final = 64
 _MOST_FUNCTIONS: Final = 256
 _MAX_KNOWN_BYTES: Final = 64 << 20
-_NAME: Final = re.compile(NAME_PATTERN)
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _NOTHING: Final = msgspec.Raw(b"")
 _Key = tuple[bytes, bytes, bytes]
@@ -93,6 +96,8 @@ class _Function(msgspec.Struct, frozen=True, gc=False):
     physical_function: str | None = None
     virtual_functions: int | None = None
     reserved_regions: tuple[ReservedRegion, ...] | msgspec.UnsetType = msgspec.UNSET
+    memory_regions: tuple[MemoryRegion, ...] | msgspec.UnsetType = msgspec.UNSET
+    generic_initiators: Fact = UNKNOWN
     ats_capability: Fact = UNKNOWN
     ats_not_supported: Fact = UNKNOWN
     root_complex_ats: Fact = UNKNOWN
@@ -119,32 +124,6 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
     smmus: msgspec.Raw = _NOTHING
     functions: msgspec.Raw = _NOTHING
     evidence: msgspec.Raw = _NOTHING
-
-
-class _Attributes(msgspec.Struct, frozen=True):
-    elements: dict[str, str] = {}
-
-
-class _Features(msgspec.Struct, frozen=True):
-    attributes: dict[str, _Attributes] = {}
-
-
-class _Spec(msgspec.Struct, frozen=True):
-    features: _Features = _Features()
-    labels: dict[str, str] = {}
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    name: str = ""
-    labels: dict[str, str] = {}
-
-
-class _NodeFeature(msgspec.Struct, frozen=True):
-    """``nfd.k8s-sigs.io/v1alpha1`` NodeFeature, as far as it matters here; the rest is skipped."""
-
-    kind: str
-    metadata: _Metadata = _Metadata()
-    spec: _Spec = _Spec()
 
 
 class _Body(NamedTuple):
@@ -259,7 +238,13 @@ class RecordReader:
     def _behind(self, functions: Iterable[HostFunction | _Function]) -> frozenset[object]:
         """What of the functions bears on the class."""
         takes = self._selection.takes
-        return frozenset([(entry.smmu, entry.canwbs) for entry in functions if entry.smmu and takes(entry)])
+        return frozenset(
+            [
+                (entry.smmu, entry.canwbs, bool(entry.reserved_regions) and direct_mapped(entry).answer)
+                for entry in functions
+                if entry.smmu and takes(entry)
+            ]
+        )
 
     def _read_new(self, data: bytes, where: str, key: _Key) -> Record:
         host = decode_host(data, where)
@@ -282,28 +267,11 @@ class RecordReader:
 
     def _read_other(self, data: bytes, where: str) -> Record:
         """A NodeFeature, or something wrong, which the strict reader puts into words."""
-        try:
-            feature = _DECODE_FEATURE(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = read_node_feature(data, where)
+        if found is None:
             return self._record(decode_host(data, where), _NO_LABELS, where)
-        if feature.kind != "NodeFeature":
-            raise _refuse(where, f"a {feature.kind!r:.60} carries no facts", "give NodeFeatures")
-        labels = {**feature.metadata.labels, **feature.spec.labels}
-        node = labels.get(_NODE_NAME) or feature.metadata.name
-        for attributes in feature.spec.features.attributes.values():
-            facts = attributes.elements.get(FACTS_ELEMENT)
-            if facts is not None:
-                if not _NAME.fullmatch(node):
-                    raise _refuse(
-                        where, f"{node!r:.80} is no name of a node", "give NodeFeatures as NFD has them"
-                    )
-                record = self.read(facts.encode(), f"{where} (node {node!r:.80})")
-                return record._replace(name=node or record.name, labels=labels)
-        raise _refuse(
-            where,
-            f"the NodeFeature of {node!r:.80} carries no {FACTS_ELEMENT}",
-            "write it on the node with: vsmmu label --write FILE",
-        )
+        record = self.read(found.facts.encode(), f"{where} (node {found.node!r:.80})")
+        return record._replace(name=found.node or record.name, labels=found.labels)
 
     def _record(self, host: Host, labels: Mapping[str, str], where: str) -> Record:
         kind = self._number(class_of(host, self._selection), where)
@@ -366,16 +334,14 @@ def _is_in_order(function: _Function, body: _Body) -> bool:
     for region in function.reserved_regions or ():
         if not region.type.isprintable() or region_fault(region, body.evidence):
             return False
+    if any(region_fault(region, body.evidence) for region in function.memory_regions or ()):
+        return False
     for fact in _FACTS_OF(function):
         if fact is not UNKNOWN:
             evidence = body.evidence.get(fact.evidence)
             if evidence is None or (fact.value is None) != (evidence.kind == "unknown"):
                 return False
     return True
-
-
-def _refuse(where: str, what: str, next_step: str) -> InputRefused:
-    return InputRefused("no-facts", what, where=where, next=next_step)
 
 
 _FACTS_OF: Final = operator.attrgetter(
@@ -386,4 +352,3 @@ _PATTERNED: Final = operator.attrgetter("address", "vendor", "device", "class_co
 _DECODE_FUNCTIONS: Final = msgspec.json.Decoder(tuple[_Function, ...]).decode
 _DECODE_STRICTLY: Final = msgspec.json.Decoder(tuple[HostFunction, ...]).decode
 _DECODE_HEAD: Final = msgspec.json.Decoder(_Head).decode
-_DECODE_FEATURE: Final = msgspec.json.Decoder(_NodeFeature).decode

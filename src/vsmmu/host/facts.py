@@ -8,7 +8,7 @@ The structs are the format: their JSON Schema is generated, and :mod:`vsmmu.host
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 import msgspec
 
@@ -29,6 +29,7 @@ __all__ = [
     "HostSmmu",
     "HwInfoFact",
     "Kernel",
+    "MemoryRegion",
     "RegisterFact",
     "ReservedRegion",
     "region_fault",
@@ -149,6 +150,20 @@ class ReservedRegion(_Document, frozen=True):
     evidence: str = ""
 
 
+class MemoryRegion(_Document, frozen=True):
+    """A memory BAR of a function, as a VM gets it: 0 to 5, and its size in bytes.
+
+    ``high`` is true where it is 64 bits wide and prefetchable, so that it can lie above 4 GiB behind a port.
+    sysfs tells a size *at least*: a variant of vfio-pci (nvgrace-gpu) can show more to a VM.
+    """
+
+    index: Annotated[int, msgspec.Meta(ge=0, le=5)]
+    size: Hex64
+    high: bool = False
+    bound: Literal["exact", "at-least"] = "exact"
+    evidence: str = ""
+
+
 class HostFunction(_Document, frozen=True):
     """One PCI function of the host.
 
@@ -159,8 +174,9 @@ class HostFunction(_Document, frozen=True):
     the kernel enabled for the device, which is not the SMMU's SSIDSIZE. ``pasid_capability`` is 1 if the
     configuration space has the PASID capability, and ``pasid_width`` the bits that it gives (0..20).
     ``dirty_tracking``, ``pasid_exec`` and ``pasid_privileged`` are the other IOMMU_HW_CAP bits; the last two
-    are only told where PASID is enabled. ``reserved_regions`` are those of its IOMMU group; left out where
-    nobody looked.
+    are only told where PASID is enabled. ``reserved_regions`` are those of its IOMMU group; they and
+    ``memory_regions`` are left out where nobody looked. ``generic_initiators`` is how many NUMA nodes without
+    CPU and memory the firmware keeps for it (SRAT), for memory that its driver brings.
     """
 
     address: Bdf
@@ -175,6 +191,8 @@ class HostFunction(_Document, frozen=True):
     physical_function: Bdf | None = None
     virtual_functions: int | None = None
     reserved_regions: tuple[ReservedRegion, ...] | msgspec.UnsetType = msgspec.UNSET
+    memory_regions: tuple[MemoryRegion, ...] | msgspec.UnsetType = msgspec.UNSET
+    generic_initiators: Fact = UNKNOWN
     ats_capability: Fact = UNKNOWN
     ats_not_supported: Fact = UNKNOWN
     root_complex_ats: Fact = UNKNOWN
@@ -284,7 +302,8 @@ def _check_host(host: Host) -> None:
             )
         for name in _FUNCTION_FACTS:
             _check_evidence(host, function.address, name, getattr(function, name))
-        for region in function.reserved_regions or ():
+        regions: list[ReservedRegion | MemoryRegion] = [*(function.reserved_regions or ())]
+        for region in [*regions, *(function.memory_regions or ())]:
             if fault := region_fault(region, host.evidence):
                 raise _refuse(host, f"{function.address}: {fault}", "")
 
@@ -314,15 +333,15 @@ def _check_smmu(host: Host, smmu: HostSmmu) -> None:
         _check_evidence(host, smmu.name, name, getattr(smmu, name))
 
 
-def region_fault(region: ReservedRegion, evidence: Container[str]) -> str:
+def region_fault(region: ReservedRegion | MemoryRegion, evidence: Container[str]) -> str:
     """What is wrong with a region beyond its members' forms; empty if nothing.
 
     :param evidence: the keys that the host's evidence has.
     """
-    if int(region.start, 16) > int(region.end, 16):
+    if isinstance(region, ReservedRegion) and int(region.start, 16) > int(region.end, 16):
         return f"a reserved region goes from {region.start} to {region.end}"
     if region.evidence and region.evidence not in evidence:
-        return f"a reserved region names the evidence {region.evidence!r:.40}, which is not listed"
+        return f"a region names the evidence {region.evidence!r:.40}, which is not listed"
     return ""
 
 

@@ -20,6 +20,7 @@ from vsmmu.host.facts import (
     HostSmmu,
     HwInfoFact,
     Kernel,
+    MemoryRegion,
     RegisterFact,
     ReservedRegion,
 )
@@ -236,7 +237,7 @@ def _failure(
 _PARTS: Final[dict[type[msgspec.Struct], dict[str, type[msgspec.Struct]]]] = {
     Host: {"kernel": Kernel, "smmus": HostSmmu, "functions": HostFunction, "evidence": Evidence},
     HostSmmu: {"registers": RegisterFact, "fields": Fact, "hw_info_data": HwInfoFact},
-    HostFunction: {"reserved_regions": ReservedRegion},
+    HostFunction: {"reserved_regions": ReservedRegion, "memory_regions": MemoryRegion},
 }
 #: Members that are tables, with the keys that are known; None where any key is.
 _TABLES: Final[dict[str, Container[str] | None]] = {

@@ -9,7 +9,7 @@ erratum), arm_smmu_domain_alloc_paging_flags() (a nest parent needs the feature)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -21,7 +21,7 @@ from vsmmu.smmuv3.interval import Interval, exactly, hull
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vsmmu.host.facts import Host, HostFunction, HostSmmu
+    from vsmmu.host.facts import Host, HostFunction, HostSmmu, ReservedRegion
 
 __all__ = [
     "MMUS_WITH_ERRATA",
@@ -29,6 +29,7 @@ __all__ = [
     "ats",
     "bridge",
     "direct_mapped",
+    "generic_initiators",
     "nest_parent",
     "nesting",
     "nesting_behind",
@@ -44,6 +45,16 @@ _SINCE_NESTING: Final = (6, 5)
 _CLASS_BRIDGE: Final = "06"
 _STAGES: Final = ("IDR0.S1P", "IDR0.S2P")
 _OPEN: Final = Interval(0, 1)
+#: The vfio driver of GPUs that bring memory, and the nodes for each (one for each part that MIG can make).
+_COHERENT_MEMORY, _COHERENT_NODES = "nvgrace-gpu", 8
+_MOST_NODES: Final = 255
+
+
+class _HasRegions(Protocol):
+    """A function as far as 1:1 mapping goes."""
+
+    @property
+    def reserved_regions(self) -> tuple[ReservedRegion, ...] | msgspec.UnsetType: ...
 
 
 class Judgement(NamedTuple):
@@ -117,12 +128,17 @@ def nest_parent(host: Host, smmu: HostSmmu) -> Judgement:
 def ats(host: Host, function: HostFunction, smmu: HostSmmu | None = None) -> Judgement:
     """Whether the function can use ATS: its capability, its root complex, and the kernel's word.
 
+    A virtual function cannot where its physical one cannot: the kernel goes by that.
+
     :param smmu: the SMMU behind which it sits, if that counts too.
     """
     capability = host.read(function.ats_capability, "ats_capability").exact
     refused = host.read(function.ats_not_supported, "ats_not_supported").exact
+    physical = host.function(function.physical_function) if function.physical_function else None
     if capability == 0:
         return _no("it has no ATS capability")
+    if physical is not None and _ats_refused(host, physical):
+        return _no(f"its physical function {physical.address} cannot use ATS")
     if refused == 1:
         return _no("the kernel says that it cannot use ATS")
     if host.read(function.root_complex_ats, "root_complex_ats").exact == 0:
@@ -139,6 +155,14 @@ def ats(host: Host, function: HostFunction, smmu: HostSmmu | None = None) -> Jud
     return _yes("it has the capability, and the kernel lets it use ATS")
 
 
+def _ats_refused(host: Host, function: HostFunction) -> bool:
+    """Whether a function's own capability, or the kernel's word on it, rules ATS out."""
+    return (
+        host.read(function.ats_capability, "ats_capability").exact == 0
+        or host.read(function.ats_not_supported, "ats_not_supported").exact == 1
+    )
+
+
 def bridge(function: HostFunction) -> Judgement:
     """Whether the function is a bridge, which no VM can be given and vfio does not take."""
     if function.class_code is None:
@@ -147,7 +171,7 @@ def bridge(function: HostFunction) -> Judgement:
     return decide(f"its class is {function.class_code}")
 
 
-def direct_mapped(function: HostFunction) -> Judgement:
+def direct_mapped(function: _HasRegions) -> Judgement:
     """Whether firmware wants the function mapped 1:1, so that the kernel gives it to no VM.
 
     Source: Linux 7.3 __iommu_take_dma_ownership() and iommu_create_device_direct_mappings() in
@@ -160,6 +184,20 @@ def direct_mapped(function: HostFunction) -> Judgement:
     if not direct:
         return _no("no reserved region of type direct")
     return _yes(f"the reserved region {direct[0].start}..{direct[0].end} is of type direct")
+
+
+def generic_initiators(host: Host, function: HostFunction) -> Judgement:
+    """How many NUMA nodes without CPU and memory the function has as its own: an interval within 0..255.
+
+    A GPU that brings memory (nvgrace-gpu) has eight, for its driver to online that memory in; where neither
+    the facts say how many, nor its driver that it is one, it is open.
+    """
+    told = host.read(function.generic_initiators, "generic_initiators", _MOST_NODES)
+    if not told.is_unknown:
+        return Judgement(told.interval, told.evidence.source)
+    if function.driver.replace("_", "-").startswith(_COHERENT_MEMORY):
+        return Judgement(exactly(_COHERENT_NODES), f"its driver is {function.driver}")
+    return Judgement(Interval(0, _MOST_NODES), "neither the facts nor its driver say so")
 
 
 def _implied_nesting(host: Host, smmu: HostSmmu, function: HostFunction | None) -> Judgement:

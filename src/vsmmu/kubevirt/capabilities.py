@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from vsmmu.host.judgements import ats
+from vsmmu.host.judgements import ats, direct_mapped
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ _ORDER = ("measured", "published", "inferred")
 
 
 def _capabilities(host: Host, function: HostFunction, smmu: HostSmmu) -> PciCapabilities | str:
+    fixed = direct_mapped(function)
+    if fixed.answer:
+        return f"no VM can have it: {fixed.why}"
     values: dict[str, str] = {}
     kinds: list[Literal["measured", "published", "inferred"]] = []
     for entry in REGISTER_PROPERTIES:

@@ -155,10 +155,11 @@ def _without_board_smmu(setting: VmOnHost) -> Iterator[Edit]:
 
 def _in_domain(domain: DomainXml, addresses: Sequence[str], host: Host) -> DomainXml:
     from vsmmu.plan.domain import next_index, with_moved, without
+    from vsmmu.plan.domain_surroundings import surround_domain
 
     if any(not entry.pci_bus for entry in domain.reading.iommus if entry.is_smmuv3):
         domain = domain.edit([Edit(MACHINE, "iommu", None)])
     moving = [entry for entry in domain.reading.hostdevs if entry.source in addresses and entry.given]
     rest = without(domain, moving)
     vsmmus: tuple[PlannedVsmmu, ...] = lay_out(Order(tuple(addresses), domain=rest), host)
-    return with_moved(domain, moving, vsmmus, next_index(rest))
+    return surround_domain(with_moved(domain, moving, vsmmus, next_index(rest)), vsmmus, host)

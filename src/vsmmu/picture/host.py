@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vsmmu.host.judgements import nesting_behind
+from vsmmu.host.judgements import direct_mapped, nesting_behind
 from vsmmu.picture.box import Box
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
@@ -75,5 +75,10 @@ def _root_complexes(functions: Iterable[HostFunction]) -> Iterator[Box]:
 
 def _function(function: HostFunction) -> Box:
     ids = f"{function.vendor}:{function.device}" if function.vendor and function.device else ""
-    lines = [" ".join(part for part in (ids, function.label) if part), function.driver]
-    return Box(function.address, tuple(line for line in lines if line))
+    fixed = bool(direct_mapped(function).answer)
+    lines = [
+        " ".join(part for part in (ids, function.label) if part),
+        function.driver,
+        "mapped 1:1: for no VM" if fixed else "",
+    ]
+    return Box(function.address, tuple(line for line in lines if line), shade="open" if fixed else "plain")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vsmmu.host.mmio_window import spell_size
 from vsmmu.picture.box import Box
 
 if TYPE_CHECKING:
@@ -28,8 +29,15 @@ def plan_box(plan: Plan, made_up: tuple[str, ...] = ()) -> Box:
         for node in nodes
     ]
     shown = inside if len(nodes) > 1 else inside[0].inside
-    title, about = f"VM on {plan.host}", (f"QEMU {plan.qemu}, {plan.machine_type}",)
-    return Box(title, about, tuple(shown), "place", notes=made_up)
+    lines = [f"QEMU {plan.qemu}, {plan.machine_type}"]
+    if plan.mmio_window:
+        lines.append(f"MMIO window {spell_size(plan.mmio_window)}")
+    lines += [
+        f"guest node {node.id}: CPUs {node.cpus}, {spell_size(node.memory)}"
+        for node in plan.nodes
+        if node.memory
+    ]
+    return Box(f"VM on {plan.host}", tuple(lines), tuple(shown), "place", notes=made_up)
 
 
 def _host_smmu(vsmmu: PlannedVsmmu) -> Box:
@@ -48,4 +56,7 @@ def _host_smmu(vsmmu: PlannedVsmmu) -> Box:
 def _port(port: PlannedPort) -> Box:
     if not port.function:
         return Box(port.id, (f"chassis {port.chassis}", "free for hot-plug"), shade="open")
-    return Box(port.id, (f"chassis {port.chassis}", f"{port.device}: {port.function}"))
+    lines = [f"chassis {port.chassis}", f"{port.device}: {port.function}"]
+    if port.initiators:
+        lines.append(f"guest nodes {port.initiators[0]}-{port.initiators[-1]} for its memory")
+    return Box(port.id, tuple(lines))

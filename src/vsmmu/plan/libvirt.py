@@ -13,6 +13,7 @@ from vsmmu.errors import Negative
 from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT
 from vsmmu.machine.domain.insertion import NewElement, address, controller
 from vsmmu.machine.domain.iommu import SMMUV3
+from vsmmu.plan.libvirt_surroundings import acpi_elements, cpu_elements, root_controller
 from vsmmu.qemu.versions import machine_type, parse_version
 from vsmmu.smmuv3.properties import AUTO, AUTO_SINCE, LIBVIRT_ORDER
 from vsmmu.versions import spell_version
@@ -73,7 +74,7 @@ def hostdev_elements(vsmmus: Sequence[IndexedVsmmu]) -> list[NewElement]:
 
 
 def devices_xml(plan: Plan, first_index: int = 1) -> str:
-    """The elements, in ``<devices>`` so that they are one document.
+    """The elements, in ``<devices>`` (in ``<domain>``, if there are others) so that they are one document.
 
     :param first_index: as for :func:`indexed`.
     :raise Negative: ``xml-inexpressible``, if a value is left to QEMU's ``auto`` and the machine type's
@@ -81,8 +82,10 @@ def devices_xml(plan: Plan, first_index: int = 1) -> str:
     """
     check_expressible(plan)
     vsmmus = indexed(plan.vsmmus, first_index)
-    children = (*topology_elements(vsmmus), *hostdev_elements(vsmmus))
-    return "".join(f"{line}\n" for line in NewElement("devices", {}, children).lines())
+    children = (*root_controller(plan.mmio_window), *topology_elements(vsmmus), *hostdev_elements(vsmmus))
+    devices = NewElement("devices", {}, children)
+    whole = NewElement("domain", {}, (*cpu_elements(plan.nodes), devices)) if plan.nodes else devices
+    return "".join(f"{line}\n" for line in whole.lines())
 
 
 def check_expressible(plan: Plan) -> None:
@@ -144,6 +147,7 @@ def _hostdev(port: PlannedPort, bus: int) -> NewElement:
         (
             NewElement("driver", {"name": "vfio", "iommufd": "yes"}),
             NewElement("source", {}, (source,)),
+            *acpi_elements(port),
             NewElement("address", address(bus)),
         ),
     )

@@ -10,7 +10,7 @@ import msgspec
 from vsmmu.policy.result import PropertyResolution
 from vsmmu.qemu.outcome import Answer
 
-__all__ = ["Companion", "Plan", "PlannedPort", "PlannedVsmmu"]
+__all__ = ["Companion", "Plan", "PlannedNode", "PlannedPort", "PlannedVsmmu"]
 
 
 class PlannedPort(msgspec.Struct, frozen=True):
@@ -20,6 +20,7 @@ class PlannedPort(msgspec.Struct, frozen=True):
     :param address: slot and function on the expander's bus (``3`` or ``3.1``); empty where QEMU may choose.
     :param device: id of the ``vfio-pci`` in it; empty for a spare port.
     :param function: the host function; empty for a spare port.
+    :param initiators: the guest's NUMA nodes that are for memory that the function brings.
     """
 
     id: str
@@ -27,6 +28,19 @@ class PlannedPort(msgspec.Struct, frozen=True):
     address: str = ""
     device: str = ""
     function: str = ""
+    initiators: tuple[int, ...] = ()
+
+
+class PlannedNode(msgspec.Struct, frozen=True):
+    """A new NUMA node of the guest: bare, for memory that a function brings, or with all CPUs and memory.
+
+    :param cpus: as QEMU and libvirt write it, ``0-3``; empty for a bare node.
+    :param memory: in bytes; 0 for a bare node.
+    """
+
+    id: int
+    cpus: str = ""
+    memory: int = 0
 
 
 class PlannedVsmmu(msgspec.Struct, frozen=True):
@@ -82,6 +96,8 @@ class Plan(msgspec.Struct, frozen=True, tag_field="schema", tag="vsmmu.plan/1"):
     """A topology that the model of QEMU has started; ``vsmmu.plan/1`` as it stands.
 
     :param iommufd: id of the iommufd object, and whether the VM had it already.
+    :param nodes: the NUMA nodes that the plan adds to the VM.
+    :param mmio_window: the MMIO window that it writes, in bytes; 0 if it writes none.
     :param form: how the devices are written: JSON if the VM's other devices are, so that ours come last.
     :param arguments: the words to be added to QEMU's command line, values included.
     :param command_line: the whole command line, if there was one to add to.
@@ -95,6 +111,8 @@ class Plan(msgspec.Struct, frozen=True, tag_field="schema", tag="vsmmu.plan/1"):
     iommufd_present: bool
     form: Literal["keyval", "json"]
     vsmmus: tuple[PlannedVsmmu, ...]
+    nodes: tuple[PlannedNode, ...]
+    mmio_window: int
     companions: tuple[Companion, ...]
     notes: tuple[str, ...]
     arguments: tuple[str, ...]

@@ -22,9 +22,11 @@ from vsmmu.plan.arguments import arguments
 from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
 from vsmmu.plan.numa import guest_nodes, node_for
 from vsmmu.plan.numbers import Names, chassis_numbers, has_json_devices, place
-from vsmmu.plan.selection import Share, companions, shares, unready
+from vsmmu.plan.selection import Grouping, Share, companions, shares, unready
+from vsmmu.plan.surroundings import MainNode, Surroundings, initiator_words, surround
 from vsmmu.policy.options import Options
 from vsmmu.policy.resolver import resolve
+from vsmmu.qemu.passthrough import WINDOW_OPTION
 from vsmmu.qemu.realize import MAX_VSMMUS
 from vsmmu.qemu.slots import SLOTS, Slots
 
@@ -55,6 +57,7 @@ class Order(NamedTuple):
     :param domain: the VM, if it is a libvirt domain: the plan keeps clear of its numbers.
     :param line: the VM, if it is a command line that was read already, for :func:`lay_out`.
     :param moving: whether the VM has the functions, which move.
+    :param group: what each vSMMU stands for: a host SMMU, or one root complex behind it.
     """
 
     devices: tuple[str, ...]
@@ -63,6 +66,7 @@ class Order(NamedTuple):
     domain: DomainXml | None = None
     line: CommandLine | None = None
     moving: bool = False
+    group: Grouping = "smmu"
 
 
 class _Vm(NamedTuple):
@@ -98,32 +102,45 @@ def plan(
     vm = _vm(order, reader)
     chosen = _choose(order, vm, host)
     names = Names(vm.machine, vm.topology)
-    # Arguments for a domain are not handed out, so they bring all that they need.
-    objects = () if order.domain is not None else vm.machine.objects
-    present = next((entry.id for entry in objects if entry.qom_type == "iommufd"), "")
-    iommufd = present or names.take("iommufd", 0)
+    iommufd, present = _iommufd(order, vm, names)
     vsmmus = _lay_out(chosen, order.spare, vm, names)
+    window = vm.machine.machine_options.get(WINDOW_OPTION)
+    vsmmus, around, about = surround(vsmmus, host, vm.nodes, lambda: _main_node(order, reader), window, names)
     json = has_json_devices(vm.machine.devices)
-    added = arguments(vsmmus, iommufd, iommufd_present=bool(present), json=json)
-    line = read_words((*order.words, *added), reader)
-    resolution, called = _resolve(line, order, host, qemu, options, vsmmus)
+    added = (
+        *around.machine_words(),
+        *arguments(vsmmus, iommufd, iommufd_present=present, json=json),
+        *initiator_words(vsmmus, names),
+    )
+    before = order.words or around.stand_in
+    line = read_words((*before, *added), reader)
+    resolution, called = _resolve(line, order, host, qemu, options, vsmmus, around)
     vsmmus = tuple(_with_values(vsmmu, name, resolution) for vsmmu, name in zip(vsmmus, called, strict=True))
     line = line.edit(_edits(line, order, resolution, vsmmus))
-    start = len(order.words)
     return Plan(
         host=host.name,
         qemu=str(qemu),
         machine_type=resolution.machine_type,
         answer=resolution.verdict.answer if resolution.verdict else "unknown",
         iommufd=iommufd,
-        iommufd_present=bool(present),
+        iommufd_present=present,
         form="json" if json else "keyval",
         vsmmus=vsmmus,
+        nodes=around.nodes,
+        mmio_window=around.window,
         companions=tuple(companions(chosen, host, vm.given)),
-        notes=(*resolution.notes, *unready(chosen), *_notes(vsmmus, vm, host)),
-        arguments=line.words[start : start + len(added)],
+        notes=(*resolution.notes, *unready(chosen), *_notes(vsmmus, vm, host), *about),
+        arguments=line.words[len(before) : len(before) + len(added)],
         command_line=line.words if order.words else None,
     )
+
+
+def _iommufd(order: Order, vm: _Vm, names: Names) -> tuple[str, bool]:
+    """The id of the iommufd object, and whether the VM has it already."""
+    # Arguments for a domain are not handed out, so they bring all that they need.
+    objects = () if order.domain is not None else vm.machine.objects
+    present = next((entry.id for entry in objects if entry.qom_type == "iommufd"), "")
+    return present or names.take("iommufd", 0), bool(present)
 
 
 def lay_out(order: Order, host: Host) -> tuple[PlannedVsmmu, ...]:
@@ -136,7 +153,7 @@ def lay_out(order: Order, host: Host) -> tuple[PlannedVsmmu, ...]:
 
 
 def _choose(order: Order, vm: _Vm, host: Host) -> tuple[Share, ...]:
-    chosen = shares(order.devices, host, () if order.moving else vm.given)
+    chosen = shares(order.devices, host, () if order.moving else vm.given, order.group)
     _check_limits(chosen, vm)
     return chosen
 
@@ -150,6 +167,15 @@ def _vm(order: Order, reader: Reader | None) -> _Vm:
         line = order.line or read_words(order.words or _NOTHING, reader)
         machine, nodes = line.machine(), guest_nodes(line)
     return _Vm(machine, Topology.of(machine), order.words, nodes)
+
+
+def _main_node(order: Order, reader: Reader | None) -> MainNode | str | None:
+    """All CPUs and memory of a VM that has no NUMA node, or why not; None if there is no VM."""
+    from vsmmu.plan.main_node import main_node_of_domain, main_node_of_words
+
+    if order.domain is not None:
+        return main_node_of_domain(order.domain)
+    return main_node_of_words(read_words(order.words, reader)) if order.words else None
 
 
 def _check_limits(chosen: Sequence[Share], vm: _Vm) -> None:
@@ -242,14 +268,16 @@ def _resolve(
     qemu: Qemu,
     options: Options,
     vsmmus: tuple[PlannedVsmmu, ...],
+    around: Surroundings,
 ) -> tuple[Resolution, list[str]]:
     """Resolve the VM with the plan in it; and how each planned vSMMU is called there."""
     vm: Vm = line
     called = [vsmmu.id for vsmmu in vsmmus]
     if order.domain is not None:
         from vsmmu.plan.domain import device_names, next_index, with_host_devices
+        from vsmmu.plan.libvirt_surroundings import with_surroundings
 
-        grown = with_host_devices(order.domain, vsmmus)
+        grown = with_host_devices(with_surroundings(order.domain, around), vsmmus)
         vm, called = grown, device_names(grown, vsmmus, next_index(order.domain))
     named = {name: vsmmu.host_smmu for name, vsmmu in zip(called, vsmmus, strict=True)}
     resolution = resolve(vm, host, qemu, options._replace(smmu={**options.smmu, **named}))

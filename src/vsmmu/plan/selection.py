@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vsmmu.errors import Negative, UsageError
-from vsmmu.host.judgements import bridge
+from vsmmu.host.judgements import bridge, direct_mapped
+from vsmmu.host.obstacles import direct_region
 from vsmmu.pci import normal_address
 from vsmmu.plan.model import Companion
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
 
-__all__ = ["Share", "companions", "shares", "unready"]
+__all__ = ["Grouping", "Share", "companions", "root_complex", "shares", "unready"]
+
+#: What a vSMMU stands for: a host SMMU, or one root complex behind it.
+Grouping = Literal["smmu", "root-complex"]
 
 
 class Share(NamedTuple):
@@ -25,15 +29,24 @@ class Share(NamedTuple):
     functions: tuple[HostFunction, ...]
 
 
-def shares(devices: Sequence[str], host: Host, given: Collection[str] = ()) -> tuple[Share, ...]:
+def root_complex(function: HostFunction) -> str:
+    """The root complex of a function: its PCI domain, as on Arm servers."""
+    return function.address.partition(":")[0]
+
+
+def shares(
+    devices: Sequence[str], host: Host, given: Collection[str] = (), group: Grouping = "smmu"
+) -> tuple[Share, ...]:
     """Group devices by host SMMU, in the order in which each SMMU first comes up.
 
     :param devices: function addresses, or names of SMMUs for which there is no function yet.
     :param given: addresses that the VM has already.
-    :raise Negative: ``no-such-device``, ``no-smmu-behind``, ``already-given``.
+    :param group: whether functions behind one SMMU are kept apart by root complex, so that those that talk to
+        each other sit together in the guest as they do on the host.
+    :raise Negative: ``no-such-device``, ``no-smmu-behind``, ``direct-region``, ``already-given``.
     :raise UsageError: ``not-a-function``.
     """
-    found: dict[str, dict[str, HostFunction]] = {}
+    found: dict[tuple[str, str], dict[str, HostFunction]] = {}
     smmus: dict[str, HostSmmu] = {}
     for text in devices:
         function = host.function(normal_address(text) or text)
@@ -44,6 +57,8 @@ def shares(devices: Sequence[str], host: Host, given: Collection[str] = ()) -> t
                 where=function.address,
                 next="name the function below it: vsmmu show lists them",
             )
+        if function is not None and direct_mapped(function).answer:
+            raise Negative.of(direct_region(function.address))
         smmu = _smmu_of(function, host) if function is not None else host.smmu(text)
         if smmu is None:
             raise _no_such_device(text, host)
@@ -54,10 +69,11 @@ def shares(devices: Sequence[str], host: Host, given: Collection[str] = ()) -> t
                 next="leave it out of the plan; vsmmu fix --accelerate moves what a VM has behind a vSMMU",
             )
         smmus[smmu.name] = smmu
-        behind = found.setdefault(smmu.name, {})
+        apart = root_complex(function) if function is not None and group == "root-complex" else ""
+        behind = found.setdefault((smmu.name, apart), {})
         if function is not None:
             behind[function.address] = function
-    return tuple(Share(smmus[name], tuple(functions.values())) for name, functions in found.items())
+    return tuple(Share(smmus[name], tuple(functions.values())) for (name, _), functions in found.items())
 
 
 def _smmu_of(function: HostFunction, host: Host) -> HostSmmu:

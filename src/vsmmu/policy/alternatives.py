@@ -9,6 +9,7 @@ import msgspec
 
 from vsmmu.diagnostic import Edit
 from vsmmu.policy.result import Alternative, PropertyResolution, Resolution, VsmmuResolution
+from vsmmu.qemu.guest import guest_limits
 from vsmmu.qemu.process import start
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property
 
@@ -27,7 +28,7 @@ __all__ = ["with_alternatives"]
 def with_alternatives(
     resolution: Resolution, machine: Machine, host: Host, qemu: Qemu, options: Options
 ) -> Resolution:
-    """The same resolution with :attr:`PropertyResolution.alternatives` filled in.
+    """The same resolution with :attr:`PropertyResolution.alternatives`, and a note on the guest's limits.
 
     Each alternative changes one property of the resolved VM and starts the model again.
     """
@@ -50,7 +51,9 @@ def with_alternatives(
         msgspec.structs.replace(vsmmu, properties=tuple(explain(vsmmu, entry) for entry in vsmmu.properties))
         for vsmmu in resolution.vsmmus
     )
-    return msgspec.structs.replace(resolution, vsmmus=vsmmus)
+    limits = () if resolution.verdict is None else guest_limits(resolution.verdict)
+    notes = (*resolution.notes, *(f"{found.where}: {found.what}" for found in limits))
+    return msgspec.structs.replace(resolution, vsmmus=vsmmus, notes=notes)
 
 
 def _values(entry: Property, chosen: PropertyResolution) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vsmmu.diagnostic import Diagnostic, by_severity
+from vsmmu.qemu.guest import guest_limits
 from vsmmu.qemu.outcome import answer_of
 from vsmmu.qemu.process import start
 from vsmmu.qemu.versions import newer_than_known
@@ -45,7 +46,7 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options, mend: Mender | None 
 
     if verdict.answer != "not-judged":
         verdict = msgspec.structs.replace(verdict, diagnostics=mended(verdict.diagnostics))
-    verdict = msgspec.structs.replace(verdict, not_judged=vm.not_judged())
+    verdict = msgspec.structs.replace(verdict, not_judged=vm.not_judged()).beside(guest_limits(verdict))
     if not qemu.modelled:
         verdict = verdict.beside([_newer(qemu)])
     line = vm.command_line

@@ -14,8 +14,9 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.probe.refusals import refused
-from vsmmu.probe.sysfs import group_members
+from vsmmu.probe.memory_regions import ask_regions
+from vsmmu.probe.refusals import bind_refused, refused
+from vsmmu.probe.sysfs import group_members, has_direct_region
 from vsmmu.probe.vfio_files import group_node, holders, vfio_device
 from vsmmu.uapi import hw_info
 from vsmmu.uapi.iommufd import IOMMU_HWPT_ALLOC_NEST_PARENT, hwpt_alloc, ioas_alloc
@@ -29,6 +30,7 @@ from vsmmu.uapi.vfio import bind_iommufd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vsmmu.host.facts import MemoryRegion
     from vsmmu.probe.refusals import Call
     from vsmmu.probe.system_root import Tree
     from vsmmu.uapi.hw_info import HwInfo
@@ -42,6 +44,7 @@ class Answer(NamedTuple):
     """What the kernel said of the IOMMU behind a function.
 
     :param cmdqv: the answer for Tegra241 CMDQV; None where the kernel has none, or for no SMMUv3.
+    :param regions: the memory BARs that a VM gets of it; None where the kernel does not tell.
     :param nesting: the errno of IOMMU_VIOMMU_ALLOC (or of the nesting parent before it), 0 if the kernel made
         a virtual SMMU for the function; None where that was not tried.
     :param cmdqv_viommu: the same for a virtual SMMU with command queues of the hardware.
@@ -52,6 +55,7 @@ class Answer(NamedTuple):
     cmdqv: HwInfo | None = None
     nesting: int | None = None
     cmdqv_viommu: int | None = None
+    regions: tuple[MemoryRegion, ...] | None = None
 
 
 def ask(tree: Tree, address: str, node: str, group: int | None) -> Answer:
@@ -68,9 +72,17 @@ def ask(tree: Tree, address: str, node: str, group: int | None) -> Answer:
         try:
             dev_id = bind_iommufd(device, iommufd)
         except OSError as error:
-            detail = _held_by(tree, node, group, error)
-            raise refused("bind", error, address, detail) from None
-        return _answer(address, iommufd, dev_id)
+            held = _held_by(tree, node, group, error)
+            direct = None if group is None else has_direct_region(tree, group)
+            raise bind_refused(error, address, held, direct) from None
+        return _answer(address, iommufd, dev_id)._replace(regions=_regions(device, address))
+
+
+def _regions(device: int, address: str) -> tuple[MemoryRegion, ...] | None:
+    try:
+        return ask_regions(device, f"probe {address} regions")
+    except OSError:
+        return None
 
 
 def _answer(address: str, iommufd: int, dev_id: int) -> Answer:

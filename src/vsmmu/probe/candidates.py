@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import HostLacks, Negative, UsageError, VsmmuError
-from vsmmu.host.judgements import bridge
+from vsmmu.host.judgements import bridge, direct_mapped
+from vsmmu.host.obstacles import direct_region
 from vsmmu.probe.sysfs import PCI_DEVICES, group_members
 from vsmmu.probe.vfio_files import VfioDevice, vfio_device
 
@@ -62,7 +63,7 @@ def objection(found: Candidate) -> VsmmuError | None:
             why="this kernel is without CONFIG_VFIO_DEVICE_CDEV",
             next="use a kernel with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV",
         )
-    return _mates_in_use(found)
+    return _mapped_directly(function) or _mates_in_use(found)
 
 
 def objection_to_bind(tree: Tree, found: Candidate) -> VsmmuError | None:
@@ -77,6 +78,8 @@ def objection_to_bind(tree: Tree, found: Candidate) -> VsmmuError | None:
             where=function.address,
             next="name a function behind it: vsmmu show lists them",
         )
+    if (fixed := _mapped_directly(function)) is not None:
+        return fixed
     if virtual := tree.number(f"{PCI_DEVICES}/{function.address}/sriov_numvfs"):
         return Negative(
             "has-virtual-functions",
@@ -182,6 +185,11 @@ def _mates_in_use(found: Candidate) -> VsmmuError | None:
         why=", ".join(found.mates[:4]),
         next="bind those to vfio-pci too, or unbind them",
     )
+
+
+def _mapped_directly(function: HostFunction) -> VsmmuError | None:
+    """The kernel would answer EINVAL to the bind, as it does for other reasons: the regions tell before."""
+    return Negative.of(direct_region(function.address)) if direct_mapped(function).answer else None
 
 
 def _not_translated(function: HostFunction) -> VsmmuError:

@@ -15,10 +15,11 @@ from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction
 from vsmmu.host.judgements import bridge
 from vsmmu.probe import sysfs
-from vsmmu.probe.firmware import Firmware
+from vsmmu.probe.firmware import FROM_SRAT, Firmware
 from vsmmu.probe.kernel_log import by_device
 from vsmmu.probe.kmsg import read_driver_lines
 from vsmmu.probe.log_facts import settle_nesting, with_log
+from vsmmu.probe.memory_regions import read_regions
 from vsmmu.probe.notices import NOT_PROBED, fake_notice, not_probed
 from vsmmu.probe.pci_config import read_capabilities
 
@@ -30,6 +31,9 @@ __all__ = ["discover", "function_facts"]
 _IOMMUFD: Final = "/dev/iommu"
 #: A container sees it, too, whatever device files it was given.
 _IOMMUFD_DEVICE: Final = "/sys/class/misc/iommu"
+_SYSFS: Final = Evidence(
+    "measured", "the function's resource file in sysfs", "the driver that a VM gets it by can show more"
+)
 _CONFIG: Final = Evidence("measured", "the function's configuration space", "its extended capabilities")
 
 
@@ -84,6 +88,15 @@ def function_facts(
         return function
     root = firmware.root_complex(function.address)
     evidence.update(root.evidence)
+    regions = read_regions(tree, f"{sysfs.PCI_DEVICES}/{function.address}", "sysfs-resource")
+    if regions is not None:
+        if regions:
+            evidence["sysfs-resource"] = _SYSFS
+        function = msgspec.structs.replace(function, memory_regions=regions)
+    nodes = firmware.generic_initiators(function.address)
+    if nodes.value is not None:
+        evidence[nodes.evidence] = FROM_SRAT
+        function = msgspec.structs.replace(function, generic_initiators=nodes)
     own = read_capabilities(tree, function.address)
     # A virtual function has no PASID capability; the physical one's counts for it (PCIe 9.3.7).
     physical = function.physical_function

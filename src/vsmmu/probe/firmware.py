@@ -7,14 +7,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import InputRefused
-from vsmmu.host.evidence import Evidence, Fact
+from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
+from vsmmu.probe.srat import MAX_BYTES, SRAT, generic_initiators
 from vsmmu.probe.sysfs import host_bridge
 
 if TYPE_CHECKING:
     from vsmmu.probe.iort import RootComplex
     from vsmmu.probe.system_root import Tree
 
-__all__ = ["IORT", "Firmware", "RootFacts"]
+__all__ = ["FROM_SRAT", "IORT", "Firmware", "RootFacts"]
 
 IORT: Final = "/sys/firmware/acpi/tables/IORT"
 _DEVICE_TREE: Final = "/sys/firmware/devicetree/base"
@@ -29,6 +30,11 @@ _NO_CANWBS_IN_TREE: Final = Evidence(
     "inferred",
     "the device tree",
     "it has no word for CANWBS, so Linux assumes that the root complex lacks it",
+)
+
+
+FROM_SRAT: Final = Evidence(
+    "measured", f"the firmware's SRAT ({SRAT})", "generic initiators with the function as their device"
 )
 
 
@@ -64,11 +70,21 @@ class Firmware:
             return _unknown("the firmware's IORT", f"it has no root complex for PCI segment {segment:04x}")
         return RootFacts(Fact(int(root.ats), "iort"), Fact(int(root.canwbs), "iort"), {"iort": _FROM_IORT})
 
+    def generic_initiators(self, address: str) -> Fact:
+        """The NUMA nodes that firmware keeps for the function; unknown where the SRAT does not name it."""
+        count = self._initiators.get(address)
+        return UNKNOWN if count is None else Fact(count, "srat")
+
+    @cached_property
+    def _initiators(self) -> dict[str, int]:
+        return generic_initiators(self._tree.data(SRAT, MAX_BYTES) or b"")
+
     @cached_property
     def _iort(self) -> tuple[RootComplex, ...] | Evidence:
-        from vsmmu.probe.iort import MAX_BYTES, parse_iort
+        from vsmmu.probe.iort import MAX_BYTES as MOST
+        from vsmmu.probe.iort import parse_iort
 
-        data = self._tree.data(IORT, MAX_BYTES + 1)
+        data = self._tree.data(IORT, MOST + 1)
         if data is None:
             return Evidence("unknown", f"{IORT} cannot be read", "only root may; run as root: vsmmu probe")
         try:

@@ -79,6 +79,9 @@ def record(host: Host, answer: Answer, taken_at: str) -> Host:
     key = f"probe {answer.address}"
     smmu, of_smmu = _record_smmu(smmu, answer, key)
     function, of_function = _record_function(function, answer, host.kernel.release, key)
+    if answer.regions is not None:
+        function = msgspec.structs.replace(function, memory_regions=answer.regions)
+        of_function |= {entry.evidence: _regions_evidence(answer, taken_at) for entry in answer.regions}
     own = {key: _evidence(answer, host.kernel.release, taken_at)}
     return msgspec.structs.replace(
         host,
@@ -138,7 +141,10 @@ def _kept_function(function: HostFunction, before: HostFunction | None) -> HostF
     )
     if not same:
         return function
-    return msgspec.structs.replace(function, **{name: getattr(before, name) for name in _MEASURED_FACTS})
+    kept = {name: getattr(before, name) for name in _MEASURED_FACTS}
+    if before is not None and any(region.bound == "exact" for region in before.memory_regions or ()):
+        kept["memory_regions"] = before.memory_regions
+    return msgspec.structs.replace(function, **kept)
 
 
 def _evidence(answer: Answer, release: str, taken_at: str) -> Evidence:
@@ -153,6 +159,10 @@ def _evidence(answer: Answer, release: str, taken_at: str) -> Evidence:
         f"type {info.type} ({name}), {info.length} bytes, {capabilities}, "
         f"max_pasid_log2 {info.max_pasid_log2}; {taken_at}",
     )
+
+
+def _regions_evidence(answer: Answer, taken_at: str) -> Evidence:
+    return Evidence("measured", f"VFIO_DEVICE_GET_REGION_INFO on {answer.address}", taken_at)
 
 
 def _record_smmu(smmu: HostSmmu, answer: Answer, key: str) -> tuple[HostSmmu, _Table]:

@@ -13,8 +13,9 @@ import os
 from typing import Final, Literal, NamedTuple
 
 from vsmmu.errors import HostLacks, Negative, PermissionRefused, VsmmuError
+from vsmmu.host.obstacles import direct_region
 
-__all__ = ["REFUSALS", "Call", "refused"]
+__all__ = ["REFUSALS", "Call", "bind_refused", "refused"]
 
 Call = Literal["open iommufd", "open device", "bind", "hw_info"]
 
@@ -138,16 +139,33 @@ REFUSALS: Final[dict[tuple[Call, int], _Refusal]] = {
 }
 
 
+def bind_refused(error: OSError, where: str, held: str, direct: bool | None) -> VsmmuError:
+    """The error for a bind that the kernel refused.
+
+    EINVAL has three causes: the size and flags of the request, which are those of every kernel since 6.6; a
+    1:1 mapping, which the reserved regions tell; and another open of the device file that is bound.
+
+    :param held: who holds the device or its group; empty if nobody is seen to.
+    :param direct: whether a reserved region of the group is of type direct; None if that cannot be read.
+    """
+    if error.errno == errno.EINVAL and direct:
+        return Negative.of(direct_region(where))
+    if error.errno == errno.EINVAL and not held:
+        held = "another open of its device file is bound, by a process that cannot be seen from here"
+        if direct is None:
+            held += "; or it has to stay mapped 1:1: its reserved regions cannot be read"
+    return refused("bind", error, where, held)
+
+
 def refused(call: Call, error: OSError, where: str, detail: str = "") -> VsmmuError:
     """The error for what the kernel answered to ``call``.
 
     :param where: the device or file.
     :param detail: what more is known of the cause, such as who holds the device.
     """
-    number = error.errno or 0
-    name = f"{errno.errorcode.get(number, number)}: {os.strerror(number)}"
-    row = REFUSALS.get((call, number))
+    row = REFUSALS.get((call, error.errno or 0))
     if row is None:
+        name = _spell(error)
         return HostLacks(
             "kernel-refused",
             f"the kernel refused: {call}",
@@ -155,5 +173,10 @@ def refused(call: Call, error: OSError, where: str, detail: str = "") -> VsmmuEr
             why=f"{name}{'; ' if detail else ''}{detail}",
             next="see the kernel log, and report it if vsmmu should know this case",
         )
-    why = "; ".join(filter(None, (detail or row.why, name)))
+    why = "; ".join(filter(None, (detail or row.why, _spell(error))))
     return row.kind(row.code, row.what, where=where, why=why, next=row.next)
+
+
+def _spell(error: OSError) -> str:
+    number = error.errno or 0
+    return f"{errno.errorcode.get(number, number)}: {os.strerror(number)}"

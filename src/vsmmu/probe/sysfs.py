@@ -24,6 +24,7 @@ __all__ = [
     "PciIdentity",
     "function_addresses",
     "group_members",
+    "has_direct_region",
     "host_bridge",
     "read_function",
     "read_identity",
@@ -127,6 +128,12 @@ def read_function(tree: Tree, address: str, smmus: frozenset[str]) -> HostFuncti
 def group_members(tree: Tree, group: int) -> list[str]:
     """The devices that share an IOMMU group: PCI addresses, and names of other kinds of device."""
     return tree.names(f"{_GROUPS}/{group}/devices")
+
+
+def has_direct_region(tree: Tree, group: int) -> bool | None:
+    """Whether a reserved region of an IOMMU group is of type direct; None if that cannot be read."""
+    regions = _regions(tree, group)
+    return None if regions is msgspec.UNSET else any(region.type == "direct" for region in regions)
 
 
 def read_product(tree: Tree) -> str:

@@ -28,7 +28,6 @@ from vsmmu.qemu.board import (
     with_globals,
 )
 from vsmmu.qemu.doubts import (
-    direct_region,
     second_iommu,
     too_many_queues,
     unlisted_function,
@@ -294,7 +293,9 @@ class Creation(Run):
             and direct_mapped(endpoint.function).answer
             and not device.text("iommufd")
         ):
-            self._findings.note(direct_region(device.name, endpoint.function.address))
+            from vsmmu.host.obstacles import direct_region  # hardly any function has to stay mapped
+
+            self._findings.note(direct_region(endpoint.function.address, device.name))
         if vsmmu is None:
             if device.text("iommufd"):
                 self._admission.check_vfio_ats(endpoint, self._phase)

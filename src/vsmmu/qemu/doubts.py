@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Diagnoses of the model without a sentence of QEMU: doubts, and what the kernel alone refuses."""
+"""Doubts of the model: diagnoses of what is not known, without a sentence of QEMU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "board_doubt",
-    "direct_region",
     "second_iommu",
     "too_many_queues",
     "unlisted_function",
@@ -31,18 +30,6 @@ def vendor_machine(name: str, qemu: str) -> Diagnostic:
         why="it is a distribution's machine type, and its defaults are the distribution's",
         next=f"say what it stands for: --machine-type virt-{qemu}; or ask the binary: --qemu BINARY",
         severity="unknown",
-    )
-
-
-def direct_region(device: str, address: str) -> Diagnostic:
-    """A function that has to stay mapped 1:1, given to a VM by its group instead of by iommufd."""
-    return Diagnostic(
-        "direct-region",
-        f"{address} has to stay mapped 1:1, and the kernel gives such a function to no VM",
-        where=device,
-        why="Firmware has requested this device have a 1:1 IOMMU mapping, rejecting configuring the device "
-        "without a 1:1 mapping. Contact your platform vendor.",
-        next="give the VM another function; see /sys/kernel/iommu_groups/N/reserved_regions",
     )
 
 

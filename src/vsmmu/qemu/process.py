@@ -10,6 +10,7 @@ from vsmmu.qemu.board import not_modelled
 from vsmmu.qemu.creation import FIXED_DRIVERS, Creation
 from vsmmu.qemu.findings import Refused
 from vsmmu.qemu.outcome import Failure, Verdict, failure, unjudged
+from vsmmu.qemu.passthrough import unmet_needs
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -93,5 +94,7 @@ def start(
     other = not_modelled(machine)
     if other:
         return unjudged(other, str(qemu), machine.machine_type)
+    topology = topology or Topology.of(machine)
     verdict = QemuProcess(machine, host, qemu, functions, topology, absent).start()
-    return verdict.beside(machine.unread) if machine.unread else verdict
+    found = [*machine.unread, *unmet_needs(machine, topology, host, qemu, functions or {})]
+    return verdict.beside(found) if found else verdict

@@ -19,6 +19,7 @@ __all__ = [
     "bind_iommufd",
     "detach_iommufd_pt",
     "device_get_info",
+    "device_get_region_info",
     "vfio_device_attach_iommufd_pt",
     "vfio_device_bind_iommufd",
     "vfio_device_detach_iommufd_pt",
@@ -159,6 +160,16 @@ def device_get_info(device: int) -> vfio_device_info:
     """
     info = vfio_device_info(argsz=ctypes.sizeof(vfio_device_info))
     ioctl(device, VFIO_DEVICE_GET_INFO, info)
+    return info
+
+
+def device_get_region_info(device: int, index: int) -> vfio_region_info:
+    """VFIO_DEVICE_GET_REGION_INFO: size and offset of a region; a size of 0 where there is none.
+
+    :raise OSError: EINVAL before the device is bound, and for an index that it does not have.
+    """
+    info = vfio_region_info(argsz=ctypes.sizeof(vfio_region_info), index=index)
+    ioctl(device, VFIO_DEVICE_GET_REGION_INFO, info)
     return info
 
 

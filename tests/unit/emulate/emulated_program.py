@@ -43,6 +43,11 @@ def simple() -> object:
     return [number, hw_info.get_hw_info(context, number).data.hex()]
 
 
+def bind() -> object:
+    context, device = opened()
+    return answer(vfio.bind_iommufd, device, context)
+
+
 def family() -> object:
     """A thread, a child that inherits, a duplicate, and the end of all of them."""
     context, device = opened()

@@ -20,6 +20,7 @@ from emulate_helpers import ROOT, WORDS, emulate, fact, host
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.facts import Host, HostFunction, ReservedRegion
 from vsmmu.host.files import load_host, save_host
+from vsmmu.host.judgements import direct_mapped
 from vsmmu.smmuv3.fields import FIELDS
 
 if TYPE_CHECKING:
@@ -54,6 +55,18 @@ def test_the_registers_come_back(facts: Path) -> None:
     assert number == 1
     words = [int.from_bytes(bytes.fromhex(data)[offset : offset + 4], "little") for offset in range(8, 40, 4)]
     assert words == list(WORDS)
+
+
+def test_a_function_that_stays_mapped_1_1_is_refused(tmp_path: Path, facts: Path) -> None:
+    """Where a region of its group is of type direct; direct-relaxable is no obstacle."""
+    shown = load_host(str(facts))
+    for kind, answers in (("direct", "EINVAL"), ("direct-relaxable", 1)):
+        functions = [
+            msgspec.structs.replace(entry, reserved_regions=(ReservedRegion("0x0", "0xfff", kind),))
+            for entry in shown.functions
+        ]
+        save_host(msgspec.structs.replace(shown, functions=tuple(functions)), tmp_path / "host.json")
+        assert run(tmp_path / "host.json", "bind") == answers
 
 
 def test_threads_children_and_duplicates_are_followed(facts: Path) -> None:
@@ -276,8 +289,9 @@ def test_the_prober_finds_the_facts_again(facts: Path, tmp_path: Path, name: str
     for smmu in shown.smmus:
         again = found.smmu(smmu.name)
         assert again is not None
-        if shown.read(smmu.coherent, "coherent").exact == 0 or not shown.behind(smmu):
-            # vfio refuses everything behind it, or nothing is: there is nothing that could be asked.
+        behind = [entry for entry in shown.behind(smmu) if not direct_mapped(entry).answer]
+        if shown.read(smmu.coherent, "coherent").exact == 0 or not behind:
+            # The kernel refuses everything behind it, or nothing is: there is nothing that could be asked.
             assert not again.registers
             continue
         for key in FIELDS:

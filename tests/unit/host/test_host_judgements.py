@@ -151,3 +151,15 @@ def test_ats(facts: dict[str, int | None], behind: HostSmmu, answer: bool | None
 def test_a_bridge() -> None:
     for code, answer in (("060400", True), ("030200", False), (None, None)):
         assert bridge(msgspec.structs.replace(function(), class_code=code)).answer is answer
+
+
+@pytest.mark.parametrize(
+    ("physical", "answer"),
+    [({"ats_capability": 0}, False), ({"ats_not_supported": 1}, False), ({}, True)],
+)
+def test_a_virtual_function_has_no_more_ats_than_its_physical_one(
+    physical: dict[str, int], answer: bool
+) -> None:
+    pf = function("0000:01:00.0", **physical)
+    vf = msgspec.structs.replace(function("0000:01:00.1"), physical_function=pf.address)
+    assert ats(host(smmu(), pf, vf), vf).answer is answer

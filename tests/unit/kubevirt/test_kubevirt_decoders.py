@@ -85,4 +85,6 @@ def test_capabilities_leave_nobody_out_silently(name: str) -> None:
 def test_unknown_or_inexpressible_value_leaves_the_function_out(facts: Facts) -> None:
     document = capabilities_document(load_host(facts(oas=2)))
     assert "auto" in document.missing["0009:01:00.0"]
-    assert "not known" in capabilities_document(builtin_host("gb10")).missing["000f:01:00.0"]
+    missing = capabilities_document(builtin_host("gb10")).missing
+    assert "not known" in missing["0000:01:00.0"]
+    assert "no VM can have it" in missing["000f:01:00.0"]

@@ -65,7 +65,7 @@ def test_one_fault(code: str, run: Run) -> None:
 def test_each_diagnosis_of_one_cause_carries_the_fix() -> None:
     vm = read_domain_xml(domains.driver("pciBus='1' ats='on'"), "vm.xml")
     verdict = vsmmu.check(vm, HOST)
-    fixes = {found.code: found.fix for found in verdict.diagnostics}
+    fixes = {found.code: found.fix for found in verdict.diagnostics if found.severity != "warning"}
     assert fixes == dict.fromkeys(("accel-missing", "qemu-not-accelerated"), (Edit(2, "accel", True),))
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from domains import domain
-from examples import Q11_0, Q11_1, function, host, smmu
+from examples import Q11_0, Q11_1, function, host, smmu, without_memory
 from vsmmu.errors import Negative, UsageError
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.command_line.argv import read_words
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostFunction
     from vsmmu.plan.model import Plan
 
-GB200 = builtin_host("gb200")
+#: For topologies: what GPUs need besides is in test_plan_surroundings.py.
+GB200 = without_memory(builtin_host("gb200"))
 GPU, OTHER = "0009:01:00.0", "0019:01:00.0"
 MEMORY = "-object memory-backend-ram,id=m,size=128M"
 HEAD = "qemu-system-aarch64 -M virt -accel kvm -bios firmware.fd -nodefaults"

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from layouts import LAYOUTS
 from vsmmu.cli.main import run
 from vsmmu.picture.box import MARKS
 
@@ -23,6 +24,18 @@ CASES = {
     "gb200.json": (*PLAN, "-o", "json"),
     "gb200.host.tree": ("show", *HOST, "-o", "tree"),
     "gb200.host.svg": ("show", *HOST, "-o", "svg"),
+}
+
+CASES |= {
+    f"{name}.{form}": (
+        "plan",
+        "--host",
+        f"builtin:{host}",
+        *devices,
+        *(("-o", "xml") if form == "xml" else ()),
+    )
+    for name, (host, *devices) in LAYOUTS.items()
+    for form in ("args", "xml")
 }
 
 

@@ -95,6 +95,35 @@ def test_ask_and_be_refused(
         ask_gpu(fake, monkeypatch, {number: refusal})
 
 
+@pytest.mark.parametrize(
+    ("regions", "code", "why"),
+    [("0x0 0xfff direct\n", "direct-region", "Firmware has requested"),
+     ("0x0 0xfff direct-relaxable\n", "function-in-use", "cannot be seen from here; EINVAL"),
+     (None, "function-in-use", "its reserved regions cannot be read; EINVAL")],
+)  # fmt: skip
+def test_the_causes_of_einval_are_told_apart(
+    fake: FakeHost, monkeypatch: pytest.MonkeyPatch, regions: str | None, code: str, why: str
+) -> None:
+    path = "/sys/kernel/iommu_groups/3/reserved_regions"
+    fake.path(path).unlink()
+    if regions is not None:
+        fake.write(path, regions)
+    with pytest.raises(VsmmuError, match=code) as caught:
+        ask_gpu(fake, monkeypatch, {BIND_IOMMUFD: errno.EINVAL})
+    assert why in caught.value.why
+
+
+def test_who_has_it_is_said_where_it_is_seen(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = vfio_device(fake.tree, GPU)
+    assert device is not None
+    fake.path("/proc/77/fd").mkdir(parents=True)
+    fake.write("/proc/77/comm", "qemu\n")
+    fake.path("/proc/77/fd/9").symlink_to(fake.path(device.node))
+    with pytest.raises(VsmmuError, match="function-in-use") as caught:
+        ask_gpu(fake, monkeypatch, {BIND_IOMMUFD: errno.EINVAL})
+    assert "held by" in caught.value.why
+
+
 def test_a_device_file_that_is_missing_or_closed(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HostLacks, match="no-vfio-cdev"):
         ask(fake.tree, GPU, "/dev/vfio/devices/vfio99", 3)

@@ -18,6 +18,7 @@ from vsmmu.machine.domain.controllers import read_controllers as read_pci
 from vsmmu.machine.domain.implied import implied_elements
 from vsmmu.machine.domain.iommu import Iommu, read_iommu
 from vsmmu.machine.domain.placement import PCI, PCIE, GuestPlacement, Wanted, place, placed
+from vsmmu.machine.domain.surroundings import hole_of, initiators
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
 from vsmmu.machine.model import VSMMU_DRIVER, Device, JsonValue, Machine, MachineObject, Origin
 from vsmmu.machine.topology import ROOT_BUS
@@ -307,7 +308,10 @@ class _Reader:
             firmware=_firmware(root),
             default_nic=False,
             only_migratable=False,
-            objects=(MachineObject("iommufd", IOMMUFD, {}, here),) if uses else (),
+            objects=(
+                *((MachineObject("iommufd", IOMMUFD, {}, here),) if uses else ()),
+                *initiators((entry.id, entry.element) for entry in self.hostdevs if entry.given),
+            ),
             globals=(),
             devices=tuple(self.devices),
             numa_nodes=len(list(root.all("cpu/numa/cell"))),
@@ -325,6 +329,9 @@ class _Reader:
             options["gic-version"] = version
         if self.root.value("features/mte", "state") == "on":
             options["mte"] = "on"
+        window = hole_of(self.root)
+        if window:
+            options["highmem-mmio-size"] = window
         if any(entry.is_smmuv3 and not entry.pci_bus for entry in self.iommus[:1]):
             options["iommu"] = "smmuv3"
         return options

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A domain's MMIO window and generic initiators as libvirt 12.8 hands them to QEMU.
+
+``<pcihole64>`` of ``pcie-root`` becomes ``highmem-mmio-size``; each node of ``<acpi nodeset=''/>`` in a
+``<hostdev>`` an ``acpi-generic-initiator``, ``gi0`` and up [measured: domxml-to-native].
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.machine.model import MachineObject, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from vsmmu.machine.domain.elements import Element
+
+__all__ = ["hole_of", "initiators", "nodes_of"]
+
+_KIB: Final = {"": "K", "KiB": "K", "MiB": "M", "GiB": "G", "TiB": "T", "bytes": "", "b": ""}
+_MOST_NODES: Final = 1024
+
+
+def hole_of(root: Element) -> str:
+    """The MMIO window as QEMU gets it, such as ``1073741824K``; empty if the domain does not say."""
+    for controller in root.all("devices/controller"):
+        hole = controller.find("pcihole64")
+        if hole is not None and controller.get("model") == "pcie-root":
+            unit = _KIB.get(hole.get("unit"))
+            text = hole.text.strip()
+            return f"{text}{unit}" if unit is not None and text.isdecimal() else ""
+    return ""
+
+
+def initiators(given: Iterable[tuple[str, Element]]) -> Iterator[MachineObject]:
+    """The objects that libvirt makes of ``<acpi nodeset=''/>``.
+
+    :param given: the host devices that the guest gets, each with its id.
+    """
+    number = 0
+    for name, element in given:
+        acpi = element.find("acpi")
+        for node in nodes_of(acpi.get("nodeset")) if acpi is not None else ():
+            origin = Origin("", f"line {element.line}")
+            yield MachineObject(
+                "acpi-generic-initiator", f"gi{number}", {"pci-dev": name, "node": node}, origin
+            )
+            number += 1
+
+
+def nodes_of(nodeset: str) -> list[int]:
+    """The nodes of ``1-8,^3,10``, in order; none if it cannot be read."""
+    found: set[int] = set()
+    for part in nodeset.split(","):
+        first, _, last = part.strip().removeprefix("^").partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal() or int(last or first) >= _MOST_NODES:
+            return []
+        nodes = set(range(int(first), int(last or first) + 1))
+        found = found - nodes if part.strip().startswith("^") else found | nodes
+    return sorted(found)

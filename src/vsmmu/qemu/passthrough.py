@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Needs of passed-through functions besides a vSMMU: room for their BARs, nodes for their memory.
+
+QEMU starts without; the guest's kernel or driver then leaves something out, so these are warnings.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.diagnostic import Diagnostic
+from vsmmu.host.judgements import generic_initiators
+from vsmmu.host.mmio_window import DEFAULT_WINDOW, WINDOW_SINCE, spell_size, window_need
+from vsmmu.machine.drivers import is_vfio
+from vsmmu.machine.endpoints import host_address
+from vsmmu.qemu.values import size as read_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vsmmu.host.facts import Host, HostFunction
+    from vsmmu.machine.model import Device, Machine
+    from vsmmu.machine.topology import Topology
+    from vsmmu.qemu.versions import Qemu
+
+__all__ = ["WINDOW_OPTION", "initiator_nodes", "unmet_needs"]
+
+WINDOW_OPTION: Final = "highmem-mmio-size"
+_INITIATOR: Final = "acpi-generic-initiator"
+
+
+def unmet_needs(
+    machine: Machine, topology: Topology, host: Host, qemu: Qemu, functions: Mapping[str, str]
+) -> Iterator[Diagnostic]:
+    """Warnings on a VM whose functions get less than they need, as far as the facts tell.
+
+    :param functions: the addresses of functions that the configuration does not name, by device.
+    """
+    given: list[tuple[Device, HostFunction]] = []
+    for device in machine.devices:
+        address = functions.get(device.name) or host_address(device) if is_vfio(device.driver) else None
+        function = host.function(address) if address else None
+        if function is not None:
+            given.append((device, function))
+    yield from _small_window(machine, topology, qemu, given)
+    for device, function in given:
+        wanted = generic_initiators(host, function).interval.low
+        found = len(initiator_nodes(machine, device.id))
+        if found < wanted:
+            yield Diagnostic(
+                "generic-initiators-missing",
+                f"{function.address} has {wanted} NUMA nodes of its own on the host, and {found} here: "
+                "the guest's driver cannot online the memory that it brings",
+                where=device.name,
+                next="vsmmu plan writes them: -numa node,nodeid=N and an acpi-generic-initiator for each",
+                severity="warning",
+            )
+
+
+def initiator_nodes(machine: Machine, device: str) -> list[str]:
+    """The nodes of which a device is the generic initiator."""
+    return [
+        str(entry.properties.get("node", ""))
+        for entry in machine.objects
+        if entry.qom_type == _INITIATOR and device and entry.properties.get("pci-dev") == device
+    ]
+
+
+def _small_window(
+    machine: Machine, topology: Topology, qemu: Qemu, given: list[tuple[Device, HostFunction]]
+) -> Iterator[Diagnostic]:
+    roots: dict[int, list[HostFunction]] = {}
+    for device, function in given:
+        bus = topology.bus_of(device)
+        roots.setdefault(-2 if bus is None else bus.root_owner, []).append(function)
+    need = window_need(roots.values())
+    written = machine.machine_options.get(WINDOW_OPTION)
+    window = DEFAULT_WINDOW if written is None else read_size(written)
+    if need is None or window is None or need.least <= window:
+        return
+    mend = f"write {WINDOW_OPTION}={spell_size(need.ample)} on -machine (libvirt: <pcihole64> of pcie-root)"
+    yield Diagnostic(
+        "mmio-window-small",
+        f"memory BARs need {spell_size(need.least)}{'' if need.exact else ' at least'} of MMIO window, and "
+        f"the VM has {spell_size(window)}: firmware and guest leave some out (can't assign; no space)",
+        where=", ".join(device.name for device, function in given if function.memory_regions),
+        next=mend if qemu.version >= WINDOW_SINCE else f"use QEMU 10.0 or later, and {mend}",
+        severity="warning",
+    )
