@@ -21,7 +21,7 @@ OPTIONS: Final = ["--also", "0009:02:00.0", "--smmu", "x=0008:01:00.0", "--host"
 
 
 @pytest.mark.parametrize("path", VMS, ids=lambda path: path.name)
-@pytest.mark.parametrize("verb", ["resolve", "check", "explain"])
+@pytest.mark.parametrize("verb", ["resolve", "check", "explain", "fix", "fix --accelerate"])
 def test_no_other_function_is_asked_for(path: Path, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     named: list[Container[str]] = []
     asked: set[str] = set()
@@ -39,5 +39,18 @@ def test_no_other_function_is_asked_for(path: Path, verb: str, monkeypatch: pyte
     monkeypatch.setattr(Host, "function", look)
     monkeypatch.setattr(inputs, "read_host", read)
     monkeypatch.chdir(GOLDEN / "argv")
-    assert run([verb, *OPTIONS, str(path)]) in (0, 1)
+    assert run([*verb.split(), *OPTIONS, str(path)]) in (0, 1)
     assert [address for address in asked if address not in named[0]] == []
+
+
+def test_a_bundle_has_the_whole_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[Container[str] | None] = []
+    read_host = inputs.read_host
+
+    def read(spec: str, every: Container[str] | None = None) -> Host:
+        named.append(every)
+        return read_host(spec)
+
+    monkeypatch.setattr(inputs, "read_host", read)
+    assert run(["bundle", "--host", "builtin:gb200", str(GOLDEN / "domain" / "gb200.in.xml")]) == 0
+    assert named == [None]
