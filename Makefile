@@ -91,7 +91,7 @@ lab: venv ## build what the lab needs (root, Debian; cached outside the checkout
 		echo "The lab cannot be built here; the lab suite will say so."
 
 # virt-xml is what a start is compared with; without it (and without root to install it) that column is empty.
-bench: venv ## cold start, throughput, growth: a table, and build/bench.json
+bench: venv ## start, hook, run, growth, emulate, fleet, probe: bench/results.json and its page
 	@command -v virt-xml >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 		sh src/vsmmu/lab/apt-install.sh virtinst >/dev/null
 	$(BIN)/python bench/main.py
@@ -101,6 +101,7 @@ bench: venv ## cold start, throughput, growth: a table, and build/bench.json
 	$(BIN)/python bench/server/main.py --json bench/server/results.json
 	$(BIN)/python bench/fleet/run.py --sizes 1000,100000
 	@[ "$$(id -u)" != 0 ] || $(BIN)/python bench/probe/run.py
+	VSMMU_REGENERATE=1 $(PYTEST) -q tests/docs/test_docs_reference.py -k performance
 
 docs: venv ## the manual as HTML, in docs/_build/html
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs docs/_build/html

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import compileall
+import json
 import os
+import platform
 import subprocess
 import time
 from pathlib import Path
@@ -16,7 +18,10 @@ import vsmmu
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Cost", "best_of", "compare", "rate"]
+__all__ = ["Cost", "best_of", "compare", "machine", "rate", "record"]
+
+#: What all benches write down; docs/reference/performance.md is made of it.
+RESULTS = Path(__file__).with_name("results.json")
 
 
 class Cost(NamedTuple):
@@ -78,3 +83,24 @@ def best_of(function: Callable[[], object], runs: int = 5) -> float:
         function()
         times.append(time.process_time() - started)
     return min(times)
+
+
+def machine() -> str:
+    """What this was measured on, without anything that identifies it."""
+    models = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    ]
+    model = models[0].partition(":")[2].strip() if models else platform.machine()
+    count, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
+    return f"{model}, {count} CPUs, Python {platform.python_version()}, load average {load:.1f}"
+
+
+def record(section: str, figures: object, aims: Mapping[str, tuple[float, float]] | None = None) -> None:
+    """Write one section of the results down.
+
+    :param aims: value and the most that it may be, by name.
+    """
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    wanted = {name: {"value": value, "at_most": most} for name, (value, most) in (aims or {}).items()}
+    found[section] = {"machine": machine(), "figures": figures, "aims": wanted}
+    RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

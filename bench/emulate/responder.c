@@ -29,6 +29,9 @@
 #define ARCH AUDIT_ARCH_AARCH64
 #endif
 #define GET_HW_INFO 0x3b8a
+/* By number, as the emulator does: with headers older than the kernel (6.6), the race would be uneven. */
+#define SET_FLAGS 0x40082104
+#define SYNC_WAKE_UP 1ULL
 #define TOKEN 0x123456789abcULL
 
 struct hw_info {
@@ -175,9 +178,7 @@ int main(int argc, char **argv)
 	if (!child)
 		program(link[1], count);
 	listener = receive_fd(link[0]);
-#ifdef SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
-	ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-#endif
+	ioctl(listener, SET_FLAGS, SYNC_WAKE_UP);
 	for (int i = 0; i < 3 * count; i++) {
 		struct seccomp_notif call = { 0 };
 		struct seccomp_notif_resp response = { 0 };

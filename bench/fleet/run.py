@@ -7,13 +7,12 @@ DuckDB is looked for in this interpreter, or in that of ``--duckdb`` (pip instal
 (apt-get install jq). Both only compute the minima of the four fields and count; vsmmu also checks every
 record, finds the classes, asks the model of QEMU, and says which hosts cost what. There are two kinds of
 pools: *alike*, where hosts of one generation differ in name and kernel only, and *unlike*, where every
-function of every host says something of its own. Prints a table; writes build/bench-fleet.json.
+function of every host says something of its own. Prints a table, and writes it down.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -22,17 +21,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import msgspec
+from measure import record
 
 from vsmmu.host.builtin import builtin_host, builtin_names
 
-RESULTS = Path(__file__).parents[2] / "build" / "bench-fleet.json"
 #: How many of a thousand hosts are of which kind; the rest of the kinds once in a while.
 WEIGHTS = {"gb200": 430, "gh200": 400, "kunpeng920": 80, "altra": 40, "thunderx2": 20, "rk3588": 10}
-#: Seconds, MiB.
-AIMS = {"baseline of 100,000": 10.0, "memory": 500.0}
 MEMBERS = ("schema", "name", "title", "taken_at", "kernel", "synthetic", "smmus", "functions", "evidence")
 
 DUCKDB = """
@@ -138,7 +137,7 @@ def main() -> None:
                             measure(pool, hosts, program, words, given.runs if hosts < 500_000 else 1)
                         )
                         print(_line(found[-1]), flush=True)
-    _save(found)
+    record("fleet", [run._asdict() for run in found])
 
 
 def _line(run: Run) -> str:
@@ -147,12 +146,6 @@ def _line(run: Run) -> str:
         f"{run.pool:7} {run.hosts:>9,} {run.program:15} {run.seconds:8.2f} s {run.cpu:8.2f} s CPU "
         f"{run.mebibytes:7.0f} MiB {rate:>10,.0f} hosts/s"
     )
-
-
-def _save(found: list[Run]) -> None:
-    document: dict[str, Any] = {"aims": AIMS, "runs": [run._asdict() for run in found]}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from measure import record
+
 from vsmmu.lab import LabConfig, Session
 
 HERE = Path(__file__).parent
@@ -74,6 +78,7 @@ def main() -> int:
     figures = measure(options.headers, options.kernel, options.turns)
     for name, value in figures.items():
         print(f"{name:32} {value:10.3f}")
+    record("probe", figures)
     ratios = [value for name, value in figures.items() if name.endswith(" ratio") and "command" not in name]
     print(f"aim: ratio at most {AIM}: {'met' if max(ratios) <= AIM else 'missed'}")
     return int(max(ratios) > AIM)

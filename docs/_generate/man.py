@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu import __version__
+from vsmmu.cli.group import VERBS, cli
 from vsmmu.cli.hook import USAGE
-from vsmmu.cli.main import VERBS, cli
 from vsmmu.cli.option_table import OPTIONS
 
 if TYPE_CHECKING:

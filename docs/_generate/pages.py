@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from codes import exit_statuses
 from markdown import code, page, prose, table
+from performance import performance
 from robustness import robustness
 
-from vsmmu.cli.main import cli
+from vsmmu.cli.group import cli
 from vsmmu.cli.option_table import OPTIONS
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
 from vsmmu.codes import code_table, message_causes
@@ -398,5 +399,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "builtin-hosts.md": builtin_hosts,
     "json.md": documents,
     "robustness.md": robustness,
+    "performance.md": performance,
     **{f"schemas/vsmmu.{name}-1.schema.json": _schema(name) for name in DOCUMENTS},
 }

@@ -15,9 +15,10 @@ The names below are the public API; each is loaded when it is used::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from vsmmu.api import check as check
     from vsmmu.api import fix as fix
     from vsmmu.api import load_host as load_host

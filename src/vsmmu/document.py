@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 
 __all__ = ["encode_document"]
@@ -20,6 +18,8 @@ def encode_document(value: object) -> bytes:
     try:
         data = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
     except UnicodeEncodeError:  # a word of the command line that is not UTF-8: surrogates stand for it
+        import json  # nothing is encoded on the path of a VM's start
+
         data = json.dumps(msgspec.to_builtins(value), indent=2).encode() + b"\n"
     if data.isascii() and _DELETE not in data:
         return data
@@ -29,4 +29,6 @@ def encode_document(value: object) -> bytes:
 def _escaped(mark: str) -> str:
     if mark == "\n" or mark.isprintable():
         return mark
+    import json
+
     return "\\u007f" if ord(mark) == _DELETE else json.dumps(mark)[1:-1]

@@ -18,9 +18,10 @@ escapes is a bug of ours: status 70, with a request to report it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Self
+
     from vsmmu.diagnostic import Diagnostic
 
 __all__ = [

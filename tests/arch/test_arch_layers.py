@@ -29,6 +29,7 @@ EMULATE_MAY_IMPORT = (
     "vsmmu.diagnostic",
     "vsmmu.document",
     "vsmmu.errors",
+    "vsmmu.named_tuple",
     "vsmmu.pci",
     "vsmmu.smmuv3",
     "vsmmu.host.driver_line",

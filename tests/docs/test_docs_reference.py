@@ -16,7 +16,7 @@ import pytest
 from man import man_pages
 from pages import PAGES
 
-from vsmmu.cli.main import VERBS
+from vsmmu.cli.group import VERBS
 from vsmmu.cli.option_table import OPTIONS
 
 ROOT = Path(__file__).parents[2]

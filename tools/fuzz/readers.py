@@ -19,9 +19,10 @@ from vsmmu.doctor.observe import parse_version as parse_program_version
 from vsmmu.emulate.faults import parse_fault
 from vsmmu.errors import UsageError, VsmmuError
 from vsmmu.fleet.classes import parse_selection
-from vsmmu.fleet.records import RecordReader, split_list
+from vsmmu.fleet.lists import split_list
+from vsmmu.fleet.records import RecordReader
 from vsmmu.host.driver_line import parse_line
-from vsmmu.host.files import BUILTIN, decode_host, encode_host, unknown_members
+from vsmmu.host.files import builtin_files, decode_host, encode_host, unknown_members
 from vsmmu.kubevirt.hook import mutate
 from vsmmu.kubevirt.settings import HookSettings
 from vsmmu.kubevirt.vmi import read_vmi
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[2]
 _GOLDEN: Final = ROOT / "tests" / "golden"
 #: What the VMs are held against.
-_HOST: Final = decode_host((BUILTIN / "gb200.json").read_bytes(), "gb200")
+_HOST: Final = decode_host(Path(builtin_files()["gb200"]).read_bytes(), "gb200")
 
 
 class Reader(NamedTuple):
@@ -259,7 +260,9 @@ _VMI: Final = (
     b'{"metadata": {"name": "vm", "annotations": {"vsmmu.io/hook": "on", "vsmmu.io/also": "0009:01:00.0"}}, '
     b'"status": {"nodeName": "node-1"}}'
 )
-_HOSTS: Final = tuple((BUILTIN / f"{name}.json").read_bytes() for name in ("kunpeng-no-ril", "gb10", "gh200"))
+_HOSTS: Final = tuple(
+    Path(builtin_files()[name]).read_bytes() for name in ("kunpeng-no-ril", "gb10", "gh200")
+)
 _LINES: Final = tuple(msgspec.json.format(data, indent=-1) for data in _HOSTS)
 _DOMAINS: Final = _files("domain/*.in.xml")
 _WORDS: Final = _files("argv/[!r]*.in")

@@ -15,7 +15,7 @@ from sweep.made_up_host import FUNCTION, drivers, make_host, probing
 from vsmmu.cli import hook
 from vsmmu.cli.main import run
 from vsmmu.errors import VsmmuError
-from vsmmu.host.files import BUILTIN, load_host
+from vsmmu.host.files import builtin_files, load_host
 from vsmmu.monitor.binary_probe import keep
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Job(NamedTuple):
 def prepare(folder: Path, job: Job) -> None:
     """Make the folder anew, with every input in it."""
     shutil.rmtree(folder, ignore_errors=True)
-    host, other = ((BUILTIN / f"{name}.json").read_bytes() for name in ("gb200", "altra"))
+    host, other = (Path(builtin_files()[name]).read_bytes() for name in ("gb200", "altra"))
     (folder / "FLEET" / "deeper").mkdir(parents=True)
     for name, data in {
         "HOST": host, "OTHER": other, "VM": _VM.encode(), "DOMAIN": (_GOLDEN / "gb200.in.xml").read_bytes(),
@@ -123,7 +123,7 @@ def faults_of(job: Job, folder: Path, ended: Ended, *, spoke: bool = True) -> li
 
 def _lost(job: Job, folder: Path) -> Iterator[str]:
     """Inputs that are not as they were, and a target that is neither the old nor a new one."""
-    if (folder / "HOST").read_bytes() != (BUILTIN / "gb200.json").read_bytes():
+    if (folder / "HOST").read_bytes() != Path(builtin_files()["gb200"]).read_bytes():
         yield "an input is another"
     target = folder / "target"
     if not target.is_file() or not (folder / "LINK").is_symlink():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 from vsmmu.cli.main import run
-from vsmmu.host.files import BUILTIN
+from vsmmu.host.files import builtin_files
 from vsmmu.probe import system_root
 from vsmmu.probe.steps import SysfsWriter
 from vsmmu.uapi.hw_info import IOMMU_GET_HW_INFO
@@ -47,7 +47,7 @@ def _template() -> Path:
     host.function("0000:00:05.0", group=1, driver="e1000e")
     host.function("0000:00:06.0", group=2, driver="vfio-pci", ids="1B36:0010", kind="10802")
     host.function("0000:00:07.0", group=3, driver="vfio-pci", ids="10DE:2941", kind="30200")
-    shutil.copyfile(BUILTIN / "gb200.json", root / "run/vsmmu/host.json")
+    shutil.copyfile(builtin_files()["gb200"], root / "run/vsmmu/host.json")
     return root
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, parameters
+from vsmmu.cli.options import VmCommand, parameters
+from vsmmu.cli.plain_form import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def command(question: Question, logs: tuple[str, ...], write: Path | None, yes: 
     from vsmmu.cli.inputs import read_inputs
     from vsmmu.document import encode_document
 
-    inputs = read_inputs(question)
+    inputs = read_inputs(question, whole_host=True)
     lines = [line for path in logs for line in _log(path)]
     made = make_bundle(
         inputs.vm, inputs.host, inputs.qemu, inputs.options, lines, _versions(inputs, question)

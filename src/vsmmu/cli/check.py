@@ -5,21 +5,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import click
-
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from vsmmu.cli.plain_form import Question
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.qemu.outcome import Failure, Verdict, VsmmuOutcome
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["command"]
+__all__ = ["EXAMPLES", "command"]
 
-_EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   vsmmu check --host builtin:gb200 vm.sh
   vsmmu check --qemu 11.0 --trace < /proc/$(pidof qemu-system-aarch64)/cmdline
@@ -37,8 +35,6 @@ _ANSWERS: Final = {
 }
 
 
-@click.command("check", cls=VmCommand, epilog=_EXAMPLES)
-@parameters("check", Question)
 def command(
     question: Question, more: tuple[str, ...], every: bool, trace: bool, quiet: bool, output: str
 ) -> int:

@@ -14,7 +14,7 @@ from vsmmu.errors import UsageError, VsmmuError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from vsmmu.cli.options import Question
+    from vsmmu.cli.plain_form import Question
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.vm import Vm
     from vsmmu.monitor.defined_vms import DefinedVm

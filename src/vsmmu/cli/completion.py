@@ -22,7 +22,7 @@ Examples:
 @parameters("completion")
 def command(shell: str) -> int:
     """Print the completion script for a shell."""
-    from vsmmu.cli.main import cli
+    from vsmmu.cli.group import cli
     from vsmmu.cli.shells import script
 
     console.raw(script(shell, cli))

@@ -5,8 +5,8 @@ Names out of files, the kernel and other processes are not to be trusted: in wha
 character is shown as an escape (``\\x1b``), whether the line goes to stdout or to stderr. Colours are data
 (:class:`Styled`) until then, so that no text can bring its own.
 
-An answer that cannot be written is an error, and one whose reader has gone away ends the program. A remark
-that cannot be written is lost, and nothing else: it must not cost the answer.
+An answer that cannot be written is an error (:mod:`vsmmu.cli.stdout`). A remark that cannot be written is
+lost, and nothing else: it must not cost the answer.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TextIO, get_args
+from typing import TYPE_CHECKING, Final, Literal, TextIO, get_args
 
-from vsmmu.errors import HostLacks
+from vsmmu.cli.stdout import ReaderGone, finish, raw, settle, write_answer
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,10 +76,6 @@ class Styled(NamedTuple):
 Line = str | Styled | tuple[str | Styled, ...]
 
 
-class ReaderGone(Exception):
-    """Nobody reads stdout any more (``| head``)."""
-
-
 def visible(text: str) -> str:
     """The text with everything that a terminal would act on, or not show, as an escape."""
     if text.isprintable():
@@ -92,8 +89,7 @@ def say(*lines: Line) -> None:
     :raise HostLacks: ``answer-unwritten``, as everything that writes the answer.
     :raise ReaderGone: likewise.
     """
-    with _answering() as stream:
-        _write(stream, lines)
+    write_answer(lambda stream: _write(stream, lines))
 
 
 def remark(text: object, meaning: Meaning | None = None) -> None:
@@ -139,57 +135,6 @@ def answer(document: object) -> None:
     from vsmmu.document import encode_document
 
     raw(encode_document(document))
-
-
-def raw(data: bytes | str, *, more: bool = False) -> None:
-    """Print a document of another form to stdout, byte for byte: XML, a command line, HTML.
-
-    :param more: whether more of it follows, so that it need not be written yet.
-    """
-    with _answering() as stream:
-        stream.flush()
-        stream.buffer.write(data if isinstance(data, bytes) else data.encode("utf-8", "surrogateescape"))
-        if not more:
-            stream.flush()
-
-
-def finish() -> None:
-    """Write what others (click) have left in the buffer of stdout."""
-    if sys.stdout is not None:
-        with _answering() as stream:
-            stream.flush()
-
-
-def settle() -> None:
-    """Drop what cannot be written, so that the interpreter does not try it again at its end."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-@contextlib.contextmanager
-def _answering() -> Iterator[TextIO]:
-    if sys.stdout is None:
-        raise _unwritten("standard output is closed")
-    try:
-        yield sys.stdout
-    except BrokenPipeError:
-        raise ReaderGone from None
-    except OSError as error:
-        raise _unwritten(error.strerror or str(error)) from None
-
-
-def _unwritten(why: str) -> HostLacks:
-    return HostLacks(
-        "answer-unwritten",
-        "cannot write the answer",
-        where="standard output",
-        why=why,
-        next="make room, or write it elsewhere",
-    )
 
 
 def use_colour(when: When) -> None:

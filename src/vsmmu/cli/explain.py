@@ -3,24 +3,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import click
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.cli.inputs import Inputs
+    from vsmmu.cli.plain_form import Question
     from vsmmu.host.evidence import Evidence
     from vsmmu.machine.vm import Vm
     from vsmmu.policy.result import PropertyResolution, Resolution, Source, VsmmuResolution
 
-__all__ = ["command"]
+__all__ = ["EXAMPLES", "command"]
 
-_EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   vsmmu explain --host builtin:gb200 vm.sh
   vsmmu explain qemu-no-cold-plug
@@ -30,8 +28,6 @@ Examples:
 """
 
 
-@click.command("explain", cls=VmCommand, epilog=_EXAMPLES)
-@parameters("explain", Question)
 def command(question: Question, output: str) -> int:
     """Say for each value where it comes from, by which rule, and what other values would do.
 
@@ -41,6 +37,8 @@ def command(question: Question, output: str) -> int:
     In place of a VM: a code, such as qemu-ril; a sentence of QEMU, libvirt or the kernel; or a log with such
     sentences. Then cause, register or rule, version, remedy and its price are printed, and no host is asked.
     """
+    if question.words is not None:
+        return _explain_vm(question, None, output)
     from vsmmu.cli.explain_message import explanations_of_name, print_explanations, read_text
 
     found = explanations_of_name(question)

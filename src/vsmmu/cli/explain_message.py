@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.cli import console
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from vsmmu.cli.options import Question
+    from vsmmu.cli.plain_form import Question
     from vsmmu.errors import VsmmuError
     from vsmmu.explanation.model import Explanation
     from vsmmu.machine.vm import Vm

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, parameters
+from vsmmu.cli.options import VmCommand, parameters
+from vsmmu.cli.plain_form import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,9 @@ from vsmmu.cli import console
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from vsmmu.cli.fleet_parts import Part
     from vsmmu.errors import VsmmuError
     from vsmmu.fleet.census import Census
     from vsmmu.fleet.records import Record, RecordReader
@@ -70,23 +71,13 @@ def take_census(
     """
     from vsmmu.fleet.census import check_pool
 
-    read, add = reader.read, census.add
     held: dict[str, Record] = {}
-    for data, where, source in _records(hosts, census, strict=strict):
-        try:
-            record = read(data, where)
-            counts = add(record, source)
-        except InputRefused as error:
-            if strict or error.code in _FATAL:
-                raise
-            census.rejects.add(error)
-            continue
-        if note is None or not counts:
-            continue
-        if census.takes_latest:
-            held[record.name] = record
-        else:
-            note(record)
+    with _progress(hosts) as advance:
+        for spec in hosts:
+            in_parts = note is None and not census.takes_latest and Path(spec).suffix in _LINES
+            if not in_parts or not _read_in_parts(spec, reader, census, advance, strict=strict):
+                records = _records(spec, census, advance, strict=strict)
+                _count(records, reader, census, strict=strict, note=note, held=held)
     if note is not None:
         for record in held.values():
             note(record)
@@ -100,6 +91,60 @@ def take_census(
             next="give facts files, directories of them, JSON Lines, or builtin:NAME",
         )
     check_pool(census, pool)
+
+
+def _count(
+    records: Iterable[tuple[bytes, str, str]],
+    reader: RecordReader,
+    census: Census,
+    *,
+    strict: bool,
+    note: Callable[[Any], object] | None = None,
+    held: dict[str, Record] | None = None,
+) -> None:
+    """Count records.
+
+    :param held: takes, by the names of hosts, the records that later ones can take the place of.
+    """
+    read, add = reader.read, census.add
+    for data, where, source in records:
+        try:
+            record = read(data, where)
+            counts = add(record, source)
+        except InputRefused as error:
+            if strict or error.code in _FATAL:
+                raise
+            census.rejects.add(error)
+            continue
+        if note is None or not counts:
+            continue
+        if census.takes_latest and held is not None:
+            held[record.name] = record
+        else:
+            note(record)
+
+
+def _read_in_parts(
+    spec: str, reader: RecordReader, census: Census, advance: Callable[[int], object], *, strict: bool
+) -> bool:
+    """Read a large file of JSON Lines by several processes; False if it has to be read by this one."""
+    from vsmmu.cli.fleet_parts import read_parts, split
+
+    def read(part: Part, reader: RecordReader, census: Census, advance: Callable[[int], object]) -> None:
+        _count(_part(spec, part, advance), reader, census, strict=strict)
+
+    parts = split(spec)
+    return bool(parts) and read_parts(parts, read, reader, census, advance)
+
+
+def _part(path: str, part: Part, advance: Callable[[int], object]) -> Iterator[tuple[bytes, str, str]]:
+    """The records of whole lines of a file, as :func:`_stream` gives them."""
+    with open(path, "rb", buffering=_BUFFER) as stream:  # noqa: PTH123
+        before = 0
+        for left in range(part.start, 0, -_BUFFER):
+            before += stream.read(min(left, _BUFFER)).count(b"\n")
+        line = stream.readline(_MAX_RECORD + 1)
+        yield from _lines(line, stream, path, Path(path).stem, advance, before=before, end=part.end)
 
 
 def single_host(spec: str) -> Host:
@@ -139,21 +184,21 @@ def report_rejects(census: Census) -> None:
         console.remark(f"note: {census.replaced} older records of the same hosts are not counted", "note")
 
 
-def _records(hosts: tuple[str, ...], census: Census, *, strict: bool) -> Iterator[tuple[bytes, str, str]]:
+def _records(
+    spec: str, census: Census, advance: Callable[[int], object], *, strict: bool
+) -> Iterator[tuple[bytes, str, str]]:
     """Each record with its place and the source that it came from."""
-    with _progress(hosts) as advance:
-        for spec in hosts:
-            if spec == "live" or spec.startswith("builtin:"):
-                from vsmmu.api import load_host
-                from vsmmu.host.files import encode_host
+    if spec == "live" or spec.startswith("builtin:"):
+        from vsmmu.api import load_host
+        from vsmmu.host.files import encode_host
 
-                yield encode_host(load_host(spec)), spec, spec
-            elif spec == "-":
-                yield from _stream(sys.stdin.buffer, "standard input", spec, advance)
-            elif Path(spec).is_dir():
-                yield from _directory(Path(spec), census, advance, strict=strict)
-            else:
-                yield from _file(Path(spec), Path(spec).stem, advance)
+        yield encode_host(load_host(spec)), spec, spec
+    elif spec == "-":
+        yield from _stream(sys.stdin.buffer, "standard input", spec, advance)
+    elif Path(spec).is_dir():
+        yield from _directory(Path(spec), census, advance, strict=strict)
+    else:
+        yield from _file(Path(spec), Path(spec).stem, advance)
 
 
 def _directory(
@@ -227,9 +272,27 @@ def _stream(
         for number, item in enumerate(items, 1):
             yield item, f"{where} item {number}", source
         first = stream.readline(_MAX_RECORD + 1)
-    number = size = 0
-    line = first
-    while line:
+    yield from _lines(first, stream, where, source, advance)
+
+
+def _lines(
+    line: bytes,
+    stream: IO[bytes],
+    where: str,
+    source: str,
+    advance: Callable[[int], object],
+    *,
+    before: int = 0,
+    end: int | None = None,
+) -> Iterator[tuple[bytes, str, str]]:
+    """A record a line.
+
+    :param before: how many lines the file has before this one.
+    :param end: the offset at which to stop, where a line begins.
+    """
+    number, size = before, 0
+    at = 0 if end is None else stream.tell() - len(line)
+    while line and (end is None or at < end):
         number += 1
         size += len(line)
         if number % _STEP == 0:
@@ -240,6 +303,8 @@ def _stream(
             line = b'"longer than a record may be"'
         if len(line) > 2 or line.strip():
             yield line, f"{where}:{number}", source
+        if end is not None:
+            at = stream.tell()
         line = stream.readline(_MAX_RECORD + 1)
     advance(size)
 
@@ -258,13 +323,13 @@ def _items(line: bytes) -> Iterator[bytes] | None:
     """The items of a list that stands on one line; None if it is a record."""
     if not line.startswith(b"[") and b'"items":' not in line:
         return None
-    from vsmmu.fleet.records import split_list
+    from vsmmu.fleet.lists import split_list
 
     return split_list(line)
 
 
 def _document(first: bytes, stream: IO[bytes], where: str, source: str) -> Iterator[tuple[bytes, str, str]]:
-    from vsmmu.fleet.records import split_list
+    from vsmmu.fleet.lists import split_list
 
     data = first + stream.read(_MAX_DOCUMENT + 1 - len(first))
     if len(data) > _MAX_DOCUMENT:

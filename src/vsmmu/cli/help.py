@@ -16,7 +16,7 @@ __all__ = ["command"]
 @click.pass_context
 def command(ctx: click.Context, verb: str | None) -> int:
     """Show help for VERB, or the overview."""
-    from vsmmu.cli.main import cli, no_such_verb
+    from vsmmu.cli.group import cli, no_such_verb
 
     root = ctx.find_root()
     if verb is None:

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """``onDefineDomain``: the program that KubeVirt's sidecar-shim calls to change a domain before it is defined.
 
-It lies on the path of every VM's start on a node, so it parses its two arguments itself: loading click would
-take longer than everything else that a VM without accelerated SMMUv3 needs.
+It lies on the path of every VM's start on a node, so it parses its two arguments itself, and a domain without
+SMMUv3 is passed on before anything is loaded: not even typing, which would take longer than the rest.
 """
 
 from __future__ import annotations
 
+import gc
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING, Final
 
-from vsmmu.cli import console
-from vsmmu.cli.outcome import exit_status
-from vsmmu.errors import EXIT_OK, UsageError
+from vsmmu.cli import stdout
+from vsmmu.cli.outcome import end_quickly, exit_status
+from vsmmu.kubevirt.concern import is_concerned
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Final, NoReturn
+
+    from vsmmu.errors import UsageError
 
 __all__ = ["USAGE", "main", "run"]
 
@@ -34,9 +37,10 @@ Two of them only tighten what the environment says: assume-safe to off, on-failu
 _OPTIONS: Final = ("--vmi", "--domain")
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run as a program, and exit with the status that :mod:`vsmmu.errors` names."""
-    sys.exit(run(sys.argv[1:]))
+    gc.disable()  # what one domain leaves in cycles goes with the process
+    end_quickly(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
@@ -45,15 +49,22 @@ def run(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    console.raw(USAGE if arguments in (["-h"], ["--help"]) else _mutate(arguments))
-    return EXIT_OK
+    if arguments in (["-h"], ["--help"]):
+        stdout.raw(USAGE)
+        return 0
+    given = _parse(arguments)
+    domain, vmi = given["--domain"], given["--vmi"]
+    stdout.raw(_mutate(domain, vmi) if is_concerned(domain, vmi) else domain)
+    return 0
 
 
-def _mutate(arguments: list[str]) -> bytes:
+def _mutate(domain: bytes, vmi: bytes) -> bytes:
+    import signal
+
+    from vsmmu.cli import console
     from vsmmu.kubevirt.hook import mutate, passed_through, too_late
     from vsmmu.kubevirt.settings import from_environment, unknown_variables
 
-    given = _parse(arguments)
     for line in unknown_variables(os.environ):
         console.remark(line, "warning")
     settings = from_environment(os.environ)
@@ -61,14 +72,14 @@ def _mutate(arguments: list[str]) -> bytes:
     try:
         signal.setitimer(signal.ITIMER_REAL, settings.seconds)
         try:
-            outcome = mutate(given["--domain"], given["--vmi"], settings)
+            outcome = mutate(domain, vmi, settings)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except _TooLateError:
         error = too_late(settings.seconds)
         if settings.on_failure == "fail":
             raise error from None
-        outcome = passed_through(given["--domain"], error)
+        outcome = passed_through(domain, error)
     for line in outcome.messages:
         console.remark(line)
     return outcome.domain
@@ -89,15 +100,21 @@ def _parse(arguments: list[str]) -> dict[str, bytes]:
     for argument in rest:
         name, equals, value = argument.partition("=") if argument.startswith("--") else (argument, "", "")
         if name not in _OPTIONS or name in given:
-            raise UsageError("usage", f"{argument[:40]!r} is not expected", next=USAGE.partition("\n")[0])
+            raise _usage(f"{argument[:40]!r} is not expected")
         text = value if equals else next(rest, None)
         if text is None:
-            raise UsageError("usage", f"{name} needs an argument", next=USAGE.partition("\n")[0])
+            raise _usage(f"{name} needs an argument")
         given[name] = os.fsencode(text)
     for name in _OPTIONS:
         if name not in given:
-            raise UsageError("usage", f"{name} is missing", next=USAGE.partition("\n")[0])
+            raise _usage(f"{name} is missing")
     return given
+
+
+def _usage(what: str) -> UsageError:
+    from vsmmu.errors import UsageError
+
+    return UsageError("usage", what, next=USAGE.partition("\n")[0])
 
 
 if __name__ == "__main__":

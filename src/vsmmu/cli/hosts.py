@@ -9,21 +9,30 @@ from vsmmu.cli import console
 from vsmmu.qemu.versions import newer_than_known
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from vsmmu.host.facts import Host
     from vsmmu.qemu.versions import Qemu
 
 __all__ = ["read_described_host", "read_host", "read_qemu"]
 
 
-def read_host(spec: str) -> Host:
+def read_host(spec: str, named: Container[str] | None = None) -> Host:
     """The facts about a host: ``live``, a facts file, ``-``, or ``builtin:NAME``.
 
+    :param named: the functions that are asked about, where only those of a live host need be read.
     :raise VsmmuError: as :func:`vsmmu.api.load_host`.
     """
-    from vsmmu.api import load_host
     from vsmmu.host.files import spell_unread
 
-    host = load_host(spec)
+    if spec == "live" and named is not None:
+        from vsmmu.probe.live import live_host
+
+        host = live_host(named=named)
+    else:
+        from vsmmu.api import load_host
+
+        host = load_host(spec)
     if host.unread:
         console.remark(f"note: {spec}: {spell_unread(host)}", "note")
     return host

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vsmmu.errors import UsageError
 
 if TYPE_CHECKING:
-    from vsmmu.cli.options import Question
+    from vsmmu.cli.plain_form import Question
     from vsmmu.machine.vm import Vm
 
 __all__ = ["changed", "file_of", "write_back"]

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vsmmu.api import load_qemu, read_vm, read_vm_file
 from vsmmu.cli.hosts import read_host
 from vsmmu.errors import UsageError
+from vsmmu.machine.endpoints import host_address
+from vsmmu.named_tuple import NamedTuple
+from vsmmu.pci import normal_address
 from vsmmu.policy.options import make_options
 from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
-    from vsmmu.cli.options import Question
+    from vsmmu.cli.plain_form import Question
     from vsmmu.host.facts import Host
     from vsmmu.machine.model import Machine
     from vsmmu.machine.vm import Vm
@@ -38,10 +41,11 @@ class Inputs(NamedTuple):
     options: Options
 
 
-def read_inputs(question: Question, vm: Vm | None = None) -> Inputs:
+def read_inputs(question: Question, vm: Vm | None = None, *, whole_host: bool = False) -> Inputs:
     """Read all inputs of a verb.
 
     :param vm: the VM, if it has been read already.
+    :param whole_host: whether functions of a live host matter that neither VM nor options name.
     :raise UsageError: options that contradict each other or the command line.
     :raise InputRefused: malformed input.
     :raise HostLacks: no such file, no facts.
@@ -59,7 +63,17 @@ def read_inputs(question: Question, vm: Vm | None = None) -> Inputs:
         options = options._replace(
             absent=frozenset(file.path for file in machine.files if _is_absent(file.path))
         )
-    return Inputs(vm, machine, read_host(question.host), load_qemu(question.qemu), options)
+    named = None if whole_host else _named(machine, options)
+    host = read_host(question.host, named)
+    return Inputs(vm, machine, host, load_qemu(question.qemu), options)
+
+
+def _named(machine: Machine, options: Options) -> frozenset[str]:
+    """The addresses of the host functions that the VM and the options name."""
+    also = [address for every in options.also.values() for address in every]
+    written = [*options.functions.values(), *options.smmu.values(), *also]
+    found = [*map(host_address, machine.devices), *map(normal_address, written)]
+    return frozenset(address for address in found if address)
 
 
 def _is_absent(path: str) -> bool:

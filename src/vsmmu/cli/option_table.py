@@ -7,8 +7,9 @@ completion; docs/reference/command-line.md is made from these. Nothing heavy is 
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, spell_version
 

@@ -3,21 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial, update_wrapper
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from vsmmu.cli.option_table import options_of
+from vsmmu.cli.plain_form import Question, with_bare_values, with_question
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from vsmmu.cli.option_table import Completed, Option
 
-__all__ = ["Question", "VmCommand", "given_words", "parameters"]
+__all__ = ["VmCommand", "given_words", "parameters", "vm_command"]
 
 _Verb = Callable[..., Any]
 _WORDS: Final = "vsmmu.words"
@@ -32,23 +33,11 @@ class VmCommand(click.Command):
             at = args.index("--")
             ctx.meta[_WORDS] = tuple(args[at + 1 :])
             args = args[:at]
-        return super().parse_args(ctx, list(_with_bare_values(args, ctx.info_name or "")))
+        return super().parse_args(ctx, list(with_bare_values(args, options_of(self.name or ""))))
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The usage line, with the form that click cannot know."""
         return ["[OPTIONS]", "[VM | -- QEMU-COMMAND...]"]
-
-
-def _with_bare_values(args: list[str], verb: str) -> Iterator[str]:
-    """The arguments, with what an option means that stands without one of its choices behind it.
-
-    click would take whatever comes next, such as the VM.
-    """
-    bare = {row.names: row for row in options_of(verb) if row.bare}
-    for word, following in zip(args, [*args[1:], ""], strict=False):
-        yield word
-        if word in bare and following not in bare[word].choices:
-            yield bare[word].bare
 
 
 def given_words(ctx: click.Context) -> tuple[str, ...] | None:
@@ -57,24 +46,9 @@ def given_words(ctx: click.Context) -> tuple[str, ...] | None:
     return words
 
 
-class Question(NamedTuple):
-    """What the user asked, as given: nothing is read yet."""
-
-    file: str | None
-    words: tuple[str, ...] | None
-    host: str
-    qemu: str | None
-    machine_type: str | None
-    libvirt: str | None
-    policy: str
-    functions: tuple[str, ...]
-    also: tuple[str, ...]
-    smmu: tuple[str, ...]
-    assume_safe: bool
-    allow_mixed: bool
-    pin_cmdqv: bool
-    baseline: str | None = None
-    unpin: tuple[str, ...] = ()
+def vm_command(verb: str, function: _Verb, examples: str) -> click.Command:
+    """Click's command of a verb about a VM, of the function that takes its :class:`Question` and options."""
+    return click.command(verb, cls=VmCommand, epilog=examples)(parameters(verb, Question)(function))
 
 
 def parameters(verb: str, question: type[Any] | None = None) -> Callable[[_Verb], _Verb]:
@@ -97,8 +71,7 @@ def _asking(function: _Verb, question: type[Any]) -> _Verb:
     def invoke(**given: Any) -> Any:
         if "words" in question._fields:
             given["words"] = given_words(click.get_current_context())
-        mine = {name: given.pop(name) for name in question._fields if name in given}
-        return function(question(**mine), **given)
+        return function(**with_question(given, question))
 
     return update_wrapper(invoke, function)
 

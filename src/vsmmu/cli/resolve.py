@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import click
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
+    from vsmmu.cli.plain_form import Question
     from vsmmu.machine.vm import Vm
 
-__all__ = ["command"]
+__all__ = ["EXAMPLES", "command"]
 
-_EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   vsmmu resolve -- qemu-system-aarch64 -M virt,accel=kvm ... -device arm-smmuv3,...,accel=on ...
   vsmmu resolve --host builtin:gb200 --diff vm.sh
@@ -26,8 +24,6 @@ Examples:
 """
 
 
-@click.command("resolve", cls=VmCommand, epilog=_EXAMPLES)
-@parameters("resolve", Question)
 def command(question: Question, diff: bool, in_place: bool, backup: bool, output: str) -> int:
     """Pin what is auto, or not written where accel=on, to values that fit the host.
 
@@ -36,11 +32,10 @@ def command(question: Question, diff: bool, in_place: bool, backup: bool, output
     printed with the values written into it and everything else as it was. What you wrote yourself stays,
     and is checked. Nothing is printed, or written, that QEMU or libvirt would refuse.
     """
-    from vsmmu.cli.in_place import changed, file_of, write_back
     from vsmmu.cli.inputs import read_inputs
     from vsmmu.policy.resolver import resolve
 
-    path = file_of(question, in_place=in_place, backup=backup)
+    path = _file(question, in_place=in_place, backup=backup)
     inputs = read_inputs(question)
     _refuse_forms(inputs.vm, output, in_place=in_place)
     resolution = resolve(inputs.vm, inputs.host, inputs.qemu, inputs.options)
@@ -48,8 +43,10 @@ def command(question: Question, diff: bool, in_place: bool, backup: bool, output
     for note in () if resolution.problems else resolution.notes:
         console.remark(f"note: {note}", "note")
     if path and edited is not None and not resolution.problems:
+        from vsmmu.cli.in_place import write_back
+
         write_back(path, inputs.vm, edited, backup=backup)
-    status = 1 if diff and not path and changed(inputs.vm, edited) else 0
+    status = 1 if diff and not path and _differs(inputs.vm, edited) else 0
     if output == "json":
         from vsmmu.cli.documents import resolution_document
 
@@ -66,6 +63,21 @@ def command(question: Question, diff: bool, in_place: bool, backup: bool, output
     elif not path:
         _print(edited, nul=output == "nul")
     return status
+
+
+def _file(question: Question, *, in_place: bool, backup: bool) -> str:
+    """The file that is to be written; empty if the VM is to be printed."""
+    if not (in_place or backup):
+        return ""
+    from vsmmu.cli.in_place import file_of
+
+    return file_of(question, in_place=in_place, backup=backup)
+
+
+def _differs(before: Vm, after: Vm | None) -> bool:
+    from vsmmu.cli.in_place import changed
+
+    return changed(before, after)
 
 
 def _refuse_forms(vm: Vm, output: str, *, in_place: bool) -> None:

@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import click
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.cli import console
-from vsmmu.cli.options import Question, VmCommand, parameters
 
 if TYPE_CHECKING:
     from vsmmu.cli.inputs import Inputs
+    from vsmmu.cli.plain_form import Question
     from vsmmu.machine.command_line.argv import CommandLine
 
-__all__ = ["command"]
+__all__ = ["EXAMPLES", "command"]
 
-_EXAMPLES = """\b
+EXAMPLES: Final = """\b
 Examples:
   vsmmu run -- qemu-system-aarch64 -M virt -accel kvm ... -device arm-smmuv3,...,accel=on ...
   vsmmu run --dry-run vm.sh                     what would be started
@@ -24,8 +22,6 @@ Examples:
 """
 
 
-@click.command("run", cls=VmCommand, epilog=_EXAMPLES)
-@parameters("run", Question)
 def command(question: Question, dry_run: bool, fd: bool) -> int:
     """Start the VM with values that fit the host, if it would start.
 

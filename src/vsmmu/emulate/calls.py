@@ -42,15 +42,29 @@ class Answered(Exception):
 
 
 class CallRecord:
-    """What the trace says of a call beside its result."""
+    """What the trace says of a call beside its result.
 
-    __slots__ = ("argument", "device", "name", "result")
+    :param traced: whether anybody reads it; structures are not spelled out for nobody.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("argument", "device", "name", "result", "traced")
+
+    def __init__(self, *, traced: bool = True) -> None:
+        self.traced = traced
         self.name = ""
         self.device = ""
         self.argument: Mapping[str, Any] = {}
         self.result: Mapping[str, Any] = {}
+
+    def takes(self, structure: ctypes.Structure) -> None:
+        """Note what the call was given."""
+        if self.traced:
+            self.argument = members(structure)
+
+    def gives(self, structure: ctypes.Structure) -> None:
+        """Note what it gives back."""
+        if self.traced:
+            self.result = members(structure)
 
 
 def copy_struct(memory: Memory, address: int, size: int, known: int) -> bytes:

@@ -4,9 +4,9 @@
 An emulated device file is an ordinary one of the kernel's: ``/dev/zero`` for iommufd (it can be mapped) and
 ``/dev/null`` for vfio devices, made anew under the name that the program opens, or bind-mounted where that is
 not permitted. So opening, duplicating, passing and inheriting descriptors needs no emulation, and costs
-nothing. What tells such open files apart is
-an open file description lock (fcntl(2), F_OFD_SETLK) on a byte that no other has: it goes wherever the
-descriptor goes, /proc/PID/fdinfo shows it, and the kernel removes it with the last descriptor.
+nothing. What tells such open files apart is an open file description lock (fcntl(2), F_OFD_SETLK) on a byte
+that no other has: it goes wherever the descriptor goes, /proc/PID/fdinfo shows it, and the kernel removes it
+with the last descriptor.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import os
 import re
 import secrets
 import struct
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.emulate.errno_error import KernelError
-from vsmmu.emulate.libc import syscall
+from vsmmu.emulate.libc import IN_CLOSE, inotify_add_watch, inotify_init1, syscall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,9 @@ _FLOCK: Final = struct.Struct("=hh4xqqi4x")
 _LOCK: Final = re.compile(rb"^lock:\s+\d+: OFDLCK\s+ADVISORY\s+(?:READ|WRITE)\s+\S+ \S+ (\d+) ", re.MULTILINE)
 _NODE: Final = re.compile(r"(?:^|/)dev/(iommu|vfio/devices/(?:noiommu-)?vfio\d+)$")
 _SYS_PIDFD_GETFD: Final = 438
+#: Seconds. The kernel tells of a closing shortly before it removes the lock; and its queue may overflow.
+_CLOSING: Final = 0.05
+_UNTOLD: Final = 1.0
 
 
 def vfio_number() -> str:
@@ -70,12 +74,16 @@ class OpenFiles:
             for kind, path in (("iommu", IOMMU_STAND_IN), ("vfio", VFIO_STAND_IN))
         }
         self._probes: dict[tuple[int, int], int] = {}
+        self._notices = _notices()
+        self._looked = self._told = 0.0
 
     def close(self) -> None:
         """Let go of the stand-ins."""
         for descriptor in self._probes.values():
             os.close(descriptor)
         self._probes.clear()
+        if self._notices is not None:
+            os.close(self._notices)
 
     def find(self, pid: int, descriptor: int) -> OpenFile | None:
         """What ``descriptor`` is in process ``pid``; None if it is none of ours.
@@ -87,11 +95,28 @@ class OpenFiles:
         return known if known is not None else self._adopt(pid, descriptor)
 
     def closed(self) -> Iterator[OpenFile]:
-        """The files whose last descriptor has been closed since the last time; they are forgotten."""
+        """The files whose last descriptor has been closed since the last time; they are forgotten.
+
+        They are asked one by one, but only where the kernel has told that any was closed.
+        """
+        now = time.monotonic()
+        if not self._may_be_closed(now):
+            return
+        self._looked = now
         for token, file in list(self._files.items()):
             if not self._is_held(file):
                 del self._files[token]
                 yield file
+
+    def _may_be_closed(self, now: float) -> bool:
+        if self._notices is None:
+            return True
+        try:
+            os.read(self._notices, 4096)
+        except BlockingIOError:
+            return now < self._told + _CLOSING or now > self._looked + _UNTOLD
+        self._told = now
+        return True
 
     def _token(self, pid: int, descriptor: int) -> int | None:
         try:
@@ -123,7 +148,7 @@ class OpenFiles:
                 return None
             file = OpenFile(self._next, node, (found.st_dev, found.st_ino))
             if file.inode not in self._probes:
-                self._probes[file.inode] = os.open(f"/proc/self/fd/{ours}", os.O_RDWR | os.O_CLOEXEC)
+                self._probe(file.inode, ours)
             _lock(ours, file.token)
         except OSError as error:
             raise KernelError(error.errno or errno.EIO) from None
@@ -132,6 +157,18 @@ class OpenFiles:
         self._next += 1
         self._files[file.token] = file
         return file
+
+    def _probe(self, inode: tuple[int, int], descriptor: int) -> None:
+        """Open an inode that is new, to ask for its locks, and have its closings told."""
+        path = f"/proc/self/fd/{descriptor}"
+        self._probes[inode] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        if self._notices is None:
+            return
+        try:
+            inotify_add_watch(self._notices, path, IN_CLOSE)
+        except OSError:  # a user may have so many of them
+            os.close(self._notices)
+            self._notices = None
 
     def _is_held(self, file: OpenFile) -> bool:
         wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, file.token, 1, 0)
@@ -145,6 +182,14 @@ def _is_listed(file: OpenFile) -> bool:
     """Whether /proc/locks has the lock of a file of ours."""
     with open("/proc/locks", "rb") as locks:  # noqa: PTH123
         return any(line.split()[-2:] == [b"%d" % file.token] * 2 for line in locks)
+
+
+def _notices() -> int | None:
+    """A descriptor that can be read after somebody closed a file that is watched; None without."""
+    try:
+        return inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # a user may have so many of them
+        return None
 
 
 def duplicate(pid: int, descriptor: int) -> int:

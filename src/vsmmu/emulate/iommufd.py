@@ -12,7 +12,7 @@ import errno
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vsmmu.emulate import hw_info_call, nesting
-from vsmmu.emulate.calls import Answered, Caller, CallRecord, copy_struct, members, reserved
+from vsmmu.emulate.calls import Answered, Caller, CallRecord, copy_struct, reserved
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.ioas import AddressSpace
 from vsmmu.emulate.objects import Context, DeviceObject, Hwpt, Ioas, Object, Viommu
@@ -69,15 +69,15 @@ def call(context: Context, number: int, address: int, caller: Caller, record: Ca
         raise KernelError(errno.EINVAL)
     known = ctypes.sizeof(operation.structure)
     argument = operation.structure.from_buffer_copy(copy_struct(caller.memory, address, size, known))
-    record.argument = members(argument)
-    device = context.objects.get(record.argument.get("dev_id", 0))
+    record.takes(argument)
+    device = context.objects.get(getattr(argument, "dev_id", 0))
     if isinstance(device, DeviceObject):
         record.device = device.function.address
 
     def respond() -> None:
         # iommufd_ucmd_respond(): as much as the caller has room for.
         caller.memory.write(address, bytes(argument)[: min(size, known)])
-        record.result = members(argument)
+        record.gives(argument)
 
     try:
         operation.run(context, argument, caller)

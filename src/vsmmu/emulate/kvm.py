@@ -12,7 +12,6 @@ import os
 from ctypes import c_uint32, c_uint64
 from typing import TYPE_CHECKING, Final
 
-from vsmmu.emulate.calls import members
 from vsmmu.emulate.errno_error import KernelError
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class KvmFiles:
         if _link(caller.pid, device) != _KVM_VFIO:
             return None
         attr = kvm_device_attr.from_buffer_copy(caller.memory.read(address, ctypes.sizeof(kvm_device_attr)))
-        record.argument = members(attr)
+        record.takes(attr)
         if attr.group != _GROUP_FILE or attr.attr not in (_FILE_ADD, _FILE_DEL):
             return None
         file = caller.open_file(int.from_bytes(caller.memory.read(attr.addr, 4), "little"))

@@ -10,12 +10,15 @@ from typing import Final
 __all__ = [
     "CLONE_NEWNS",
     "CLONE_NEWUSER",
+    "IN_CLOSE",
     "MNT_DETACH",
     "MS_BIND",
     "MS_NOEXEC",
     "MS_NOSUID",
     "MS_REC",
     "MS_SLAVE",
+    "inotify_add_watch",
+    "inotify_init1",
     "mount",
     "setns",
     "syscall",
@@ -32,6 +35,8 @@ MS_BIND: Final = 4096
 MS_REC: Final = 16384
 MS_SLAVE: Final = 1 << 19
 MNT_DETACH: Final = 2
+# include/uapi/linux/inotify.h
+IN_CLOSE: Final = 0x18
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -39,6 +44,7 @@ _libc.mount.argtypes = (
     ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p
 )  # fmt: skip
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
 _libc.unshare.argtypes = (ctypes.c_int,)
 _libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
 
@@ -49,6 +55,20 @@ def syscall(number: int, *arguments: int) -> int:
     if value < 0:
         _raise("")
     return value
+
+
+def inotify_init1(flags: int) -> int:
+    """A descriptor that events can be read from."""
+    descriptor = int(_libc.inotify_init1(flags))
+    if descriptor < 0:
+        _raise("")
+    return descriptor
+
+
+def inotify_add_watch(descriptor: int, path: str, mask: int) -> None:
+    """Have the events of a file reported."""
+    if _libc.inotify_add_watch(descriptor, os.fsencode(path), mask) < 0:
+        _raise(path)
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import select
 import time
@@ -80,6 +81,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Answer until the last process that has the filter is gone."""
+        gc.freeze()  # what is there stays: no call waits until it has been looked through
         while True:
             for descriptor, events in self._poll.poll():
                 if descriptor in self._watched:
@@ -101,7 +103,7 @@ class Supervisor:
         notification = seccomp.receive(self._listener)
         if notification is None:
             return
-        began, record = time.monotonic(), CallRecord()
+        began, record = time.monotonic(), CallRecord(traced=self._trace is not None)
         descriptor = _signed(notification.arguments[0])
         try:
             with ProcessMemory(notification.pid, lambda: self._waits(notification)) as memory:

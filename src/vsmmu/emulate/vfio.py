@@ -11,7 +11,7 @@ import errno
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from vsmmu.emulate import iommufd
-from vsmmu.emulate.calls import copy_struct, members
+from vsmmu.emulate.calls import copy_struct
 from vsmmu.emulate.config_space import SIZE
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.objects import DeviceObject
@@ -116,7 +116,7 @@ class DeviceFile:
             raise KernelError(errno.EINVAL)
         known = ctypes.sizeof(uapi.vfio_device_bind_iommufd)
         bind = uapi.vfio_device_bind_iommufd.from_buffer_copy(copy_struct(memory, address, size, known))
-        record.argument = members(bind)
+        record.takes(bind)
         if bind.iommufd < 0 or bind.flags & ~uapi.VFIO_DEVICE_BIND_FLAG_TOKEN:
             raise KernelError(errno.EINVAL)
         if self.device is not None:
@@ -218,7 +218,7 @@ class DeviceFile:
     def _set_irqs(self, address: int, memory: Memory, record: CallRecord) -> int:
         """Checked and forgotten: no interrupt is ever raised."""
         head = _short(memory, address, uapi.vfio_irq_set, "count", whole=True)
-        record.argument = members(head)
+        record.takes(head)
         size = {_DATA_NONE: 0, _DATA_BOOL: 1, _DATA_EVENTFD: 4}.get(head.flags & _DATA_TYPES)
         most = _INTERRUPTS[head.index] if head.index < len(_INTERRUPTS) else 0
         if (
@@ -238,7 +238,7 @@ class DeviceFile:
 
     def _feature(self, address: int, memory: Memory, record: CallRecord) -> int:
         head = _short(memory, address, uapi.vfio_device_feature, "flags")
-        record.argument = members(head)
+        record.takes(head)
         only = uapi.VFIO_DEVICE_FEATURE_GET | uapi.VFIO_DEVICE_FEATURE_SET
         probe = head.flags & uapi.VFIO_DEVICE_FEATURE_PROBE
         if head.flags & ~_FEATURE_FLAGS or (not probe and head.flags & only == only):
@@ -312,5 +312,5 @@ def _short(
 
 def _respond(memory: Memory, address: int, answer: ctypes.Structure, room: int, record: CallRecord) -> int:
     memory.write(address, bytes(answer)[:room])
-    record.result = members(answer)
+    record.gives(answer)
     return 0

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from vsmmu.errors import InputRefused, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from vsmmu.errors import VsmmuError
     from vsmmu.fleet.records import Record
@@ -93,6 +93,40 @@ class Census:
     def takes_latest(self) -> bool:
         """Whether a record can take the place of an earlier one."""
         return self._latest is not None
+
+    def empty(self) -> Census:
+        """A census that counts as this one does, and has counted nothing."""
+        return Census(self._pool_of, self._keep, self._before, latest=self.takes_latest)
+
+    def merge(self, other: Census, kinds: Sequence[int], topologies: Sequence[int]) -> None:
+        """Add what another census counted of records that come after those of this one.
+
+        :param kinds: the position here of each class that the other one counted.
+        :param topologies: likewise of each topology; -1 if it has none.
+        :raise InputRefused: ``too-many-pools``.
+        """
+        for kind, title in other.titles.items():
+            self.titles.setdefault(kinds[kind], title)
+        for name, groups in other.pools.items():
+            mine = self._pool(name)
+            for kind, group in groups.items():
+                self._join(mine.setdefault(kinds[kind], Group()), group, topologies)
+        for move, group in other.moves.items():
+            here = Move(kinds[move.before], kinds[move.after])
+            self._join(self.moves.setdefault(here, Group()), group, topologies)
+        self.records += other.records
+        self.rejects.count += other.rejects.count
+        self.rejects.examples = [*self.rejects.examples, *other.rejects.examples][:_MOST_EXAMPLES]
+
+    def _join(self, mine: Group, other: Group, topologies: Sequence[int]) -> None:
+        mine.count += other.count
+        mine.names = [*mine.names, *other.names][: self._keep]
+        shapes = [shape if shape < 0 else topologies[shape] for shape in other.topologies]
+        mine.topologies = [*mine.topologies, *shapes][: self._keep]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: what was counted."""
+        return {**vars(self), "_pool_of": None, "_before": None}
 
     def add(self, record: Record, source: str) -> bool:
         """Count one record; False if a later one of this host is counted already.

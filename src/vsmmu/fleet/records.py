@@ -11,16 +11,15 @@ word: the quick ways may decline, they may not differ.
 from __future__ import annotations
 
 import operator
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from vsmmu.errors import InputRefused
 from vsmmu.fleet.classes import EVERYTHING, HostClass, Selection, class_of
+from vsmmu.fleet.node_features import read_node_feature
 from vsmmu.host.evidence import UNKNOWN, Fact
 from vsmmu.host.facts import (
-    NAME_PATTERN,
     SCHEMA,
     HostFunction,
     MemoryRegion,
@@ -31,18 +30,15 @@ from vsmmu.host.files import decode_host
 from vsmmu.host.judgements import direct_mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from vsmmu.host.evidence import Evidence
     from vsmmu.host.facts import Host
 
-__all__ = ["FACTS_ELEMENT", "MAX_CLASSES", "Record", "RecordReader", "split_list"]
+__all__ = ["MAX_CLASSES", "Kinds", "Record", "RecordReader"]
 
-#: The element of a NodeFeature's attributes in which ``vsmmu label`` carries the facts.
-FACTS_ELEMENT: Final = "vsmmu.host"
 #: More kinds of hosts than this are not a fleet but noise (or an attack on memory).
 MAX_CLASSES: Final = 20_000
-_NODE_NAME: Final = "nfd.node.kubernetes.io/node-name"
 _MAX_KNOWN: Final = 4096
 _MOST_GOOD: Final = 100_000
 _LONGEST_NAME: Final = 255
@@ -50,10 +46,11 @@ _LONGEST_NAME: Final = 255
 _MOST_TOPOLOGIES: Final = 64
 _MOST_FUNCTIONS: Final = 256
 _MAX_KNOWN_BYTES: Final = 64 << 20
-_NAME: Final = re.compile(NAME_PATTERN)
 _NO_LABELS: Final[Mapping[str, str]] = {}
 _NOTHING: Final = msgspec.Raw(b"")
 _Key = tuple[bytes, bytes, bytes]
+#: The position of a class, the places of the SMMUs, those of the functions.
+_Shape = tuple[int, tuple[object, ...], tuple[object, ...]]
 
 
 class Record(NamedTuple):
@@ -129,37 +126,6 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
     evidence: msgspec.Raw = _NOTHING
 
 
-class _Attributes(msgspec.Struct, frozen=True):
-    elements: dict[str, str] = {}
-
-
-class _Features(msgspec.Struct, frozen=True):
-    attributes: dict[str, _Attributes] = {}
-
-
-class _Spec(msgspec.Struct, frozen=True):
-    features: _Features = _Features()
-    labels: dict[str, str] = {}
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    name: str = ""
-    labels: dict[str, str] = {}
-
-
-class _NodeFeature(msgspec.Struct, frozen=True):
-    """``nfd.k8s-sigs.io/v1alpha1`` NodeFeature, as far as it matters here; the rest is skipped."""
-
-    kind: str
-    metadata: _Metadata = _Metadata()
-    spec: _Spec = _Spec()
-
-
-class _List(msgspec.Struct, frozen=True):
-    kind: str
-    items: list[msgspec.Raw]
-
-
 class _Body(NamedTuple):
     """SMMUs and evidence that were found in order, for which only the functions may be new."""
 
@@ -167,6 +133,17 @@ class _Body(NamedTuple):
     smmus: frozenset[str]
     shape: tuple[object, ...]
     evidence: Mapping[str, Evidence]
+
+
+class Kinds(NamedTuple):
+    """The classes and topologies that a reader met, for another process.
+
+    :param shapes: the position of the topology of each shape.
+    """
+
+    classes: tuple[HostClass, ...]
+    topologies: tuple[Host, ...]
+    shapes: dict[_Shape, int]
 
 
 class RecordReader:
@@ -178,13 +155,15 @@ class RecordReader:
     def __init__(self, selection: Selection = EVERYTHING) -> None:
         self.classes: list[HostClass] = []
         self.topologies: list[Host] = []
+        #: How many to keep.
+        self.most_topologies = _MOST_TOPOLOGIES
         self._selection = selection
         self._numbers: dict[str, int] = {}
         self._known: dict[_Key, tuple[int, int]] = {}
         self._known_bytes = 0
         self._bodies: dict[tuple[bytes, bytes], _Body] = {}
         self._kinds: dict[tuple[int, frozenset[object]], int] = {}
-        self._shapes: dict[object, int] = {}
+        self._shapes: dict[_Shape, int] = {}
         self._good: set[object] = set()
 
     def read(self, data: bytes, where: str) -> Record:
@@ -207,6 +186,29 @@ class RecordReader:
         title = head.title or head.product
         return Record(head.name, head.taken_at, release, title, kind, _NO_LABELS, topology, None)
 
+    def findings(self) -> Kinds:
+        """The classes and topologies that were met so far."""
+        return Kinds(tuple(self.classes), tuple(self.topologies), dict(self._shapes))
+
+    def adopt(self, findings: Kinds) -> tuple[list[int], list[int]]:
+        """Take over what another reader met after what this one has met.
+
+        :return: the position here of each of its classes, and of each of its topologies (or -1).
+        :raise InputRefused: ``too-many-classes``.
+        """
+        kinds = [self._number(kind, "") for kind in findings.classes]
+        topologies = [
+            self._keep_topology((kinds[shape[0]], *shape[1:]), findings.topologies[position])
+            for shape, position in sorted(findings.shapes.items(), key=lambda item: item[1])
+        ]
+        return kinds, topologies
+
+    def restore(self, findings: Kinds) -> None:
+        """Forget what was adopted since."""
+        self.classes[:], self.topologies[:] = findings.classes, findings.topologies
+        self._shapes = dict(findings.shapes)
+        self._numbers = {kind.fingerprint: position for position, kind in enumerate(findings.classes)}
+
     def _read_functions(self, key: _Key) -> tuple[int, int] | None:
         """Class and topology of a host whose functions alone are new; None if that cannot be told quickly."""
         body = self._bodies.get((key[0], key[2]))
@@ -225,7 +227,7 @@ class RecordReader:
         if kind is None or len({function.address for function in functions}) != len(functions):
             return None
         shape = self._shapes.get((kind, body.shape, _places(functions)), -1)
-        return None if shape < 0 and len(self._shapes) < _MOST_TOPOLOGIES else (kind, shape)
+        return None if shape < 0 and len(self._shapes) < self.most_topologies else (kind, shape)
 
     def _note_good(self, functions: tuple[_Function, ...]) -> None:
         """These were found to match the patterns."""
@@ -265,28 +267,11 @@ class RecordReader:
 
     def _read_other(self, data: bytes, where: str) -> Record:
         """A NodeFeature, or something wrong, which the strict reader puts into words."""
-        try:
-            feature = _DECODE_FEATURE(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = read_node_feature(data, where)
+        if found is None:
             return self._record(decode_host(data, where), _NO_LABELS, where)
-        if feature.kind != "NodeFeature":
-            raise _refuse(where, f"a {feature.kind!r:.60} carries no facts", "give NodeFeatures")
-        labels = {**feature.metadata.labels, **feature.spec.labels}
-        node = labels.get(_NODE_NAME) or feature.metadata.name
-        for attributes in feature.spec.features.attributes.values():
-            facts = attributes.elements.get(FACTS_ELEMENT)
-            if facts is not None:
-                if not _NAME.fullmatch(node):
-                    raise _refuse(
-                        where, f"{node!r:.80} is no name of a node", "give NodeFeatures as NFD has them"
-                    )
-                record = self.read(facts.encode(), f"{where} (node {node!r:.80})")
-                return record._replace(name=node or record.name, labels=labels)
-        raise _refuse(
-            where,
-            f"the NodeFeature of {node!r:.80} carries no {FACTS_ELEMENT}",
-            "write it on the node with: vsmmu label --write FILE",
-        )
+        record = self.read(found.facts.encode(), f"{where} (node {found.node!r:.80})")
+        return record._replace(name=found.node or record.name, labels=found.labels)
 
     def _record(self, host: Host, labels: Mapping[str, str], where: str) -> Record:
         kind = self._number(class_of(host, self._selection), where)
@@ -297,10 +282,12 @@ class RecordReader:
     def _topology(self, host: Host, kind: int) -> int:
         if len(host.functions) > _MOST_FUNCTIONS:
             return -1
-        shape = (kind, _smmu_places(host), _places(host.functions))
+        return self._keep_topology((kind, _smmu_places(host), _places(host.functions)), host)
+
+    def _keep_topology(self, shape: _Shape, host: Host) -> int:
         known = self._shapes.get(shape)
         if known is None:
-            if len(self._shapes) >= _MOST_TOPOLOGIES:
+            if len(self._shapes) >= self.most_topologies:
                 return -1
             known = self._shapes[shape] = len(self.topologies)
             self.topologies.append(host)
@@ -357,23 +344,6 @@ def _is_in_order(function: _Function, body: _Body) -> bool:
     return True
 
 
-def split_list(data: bytes) -> Iterator[bytes] | None:
-    """The items of a Kubernetes list (``kubectl get nodefeatures -o json``) or of a JSON array; None if
-    ``data`` is neither.
-    """
-    for decode in (_DECODE_LIST, _DECODE_ARRAY):
-        try:
-            found = decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-        return (bytes(item) for item in (found.items if isinstance(found, _List) else found))
-    return None
-
-
-def _refuse(where: str, what: str, next_step: str) -> InputRefused:
-    return InputRefused("no-facts", what, where=where, next=next_step)
-
-
 _FACTS_OF: Final = operator.attrgetter(
     *(name for name in HostFunction.__struct_fields__ if HostFunction.__annotations__[name] == "Fact")
 )
@@ -382,6 +352,3 @@ _PATTERNED: Final = operator.attrgetter("address", "vendor", "device", "class_co
 _DECODE_FUNCTIONS: Final = msgspec.json.Decoder(tuple[_Function, ...]).decode
 _DECODE_STRICTLY: Final = msgspec.json.Decoder(tuple[HostFunction, ...]).decode
 _DECODE_HEAD: Final = msgspec.json.Decoder(_Head).decode
-_DECODE_FEATURE: Final = msgspec.json.Decoder(_NodeFeature).decode
-_DECODE_LIST: Final = msgspec.json.Decoder(_List).decode
-_DECODE_ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode

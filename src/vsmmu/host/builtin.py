@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsmmu.errors import UsageError
-from vsmmu.host.files import BUILTIN, load_host
+from vsmmu.host.files import builtin_files, load_host
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -16,7 +16,7 @@ __all__ = ["builtin_host", "builtin_names", "describe_likeness"]
 
 def builtin_names() -> tuple[str, ...]:
     """All names that :func:`builtin_host` takes, sorted."""
-    return tuple(sorted(path.stem for path in BUILTIN.glob("*.json")))
+    return tuple(builtin_files())
 
 
 def builtin_host(name: str) -> Host:
@@ -24,14 +24,14 @@ def builtin_host(name: str) -> Host:
 
     :raise UsageError: ``no-such-builtin``.
     """
-    path = BUILTIN / f"{name}.json"
-    if not name.replace("-", "").isalnum() or not path.is_file():
+    path = builtin_files().get(name)
+    if path is None:
         raise UsageError(
             "no-such-builtin",
             f"there is no built-in host {name!r:.60}",
             next=f"choose one of: {', '.join(builtin_names())}",
         )
-    return load_host(str(path)).listing_all()
+    return load_host(path).listing_all()
 
 
 def describe_likeness(host: Host) -> str:

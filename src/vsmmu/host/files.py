@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -29,10 +28,11 @@ from vsmmu.smmuv3.fields import FIELDS, REGISTERS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
+    from pathlib import Path
 
 __all__ = [
-    "BUILTIN",
     "MAX_BYTES",
+    "builtin_files",
     "decode_host",
     "encode_host",
     "load_host",
@@ -44,13 +44,18 @@ __all__ = [
     "unknown_members",
 ]
 
-#: Where the built-in hosts are.
-BUILTIN: Final = Path(__file__).with_name("builtin")
 #: A host with 4,096 functions takes about 2 MiB.
 MAX_BYTES: Final = 16 << 20
 #: A remark names so many unknown members.
 _NAMED: Final = 5
 _NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: vsmmu probe'
+
+
+def builtin_files() -> dict[str, str]:
+    """The paths of the facts files that ship with vsmmu, by the names of their hosts, sorted."""
+    place = os.path.join(os.path.dirname(__file__), "builtin")  # noqa: PTH118, PTH120 - no pathlib on the path
+    names = sorted(name.removesuffix(".json") for name in os.listdir(place))  # noqa: PTH208
+    return {name: f"{place}/{name}.json" for name in names}
 
 
 def load_host(path: str) -> Host:
@@ -63,7 +68,7 @@ def load_host(path: str) -> Host:
     try:
         data = read_bounded(path, MAX_BYTES, "facts", regular=True)
     except HostLacks as error:
-        if not path.isidentifier() or not (BUILTIN / f"{path}.json").is_file():
+        if path not in builtin_files():
             raise
         named = f"to name the built-in host, write builtin:{path}"
         raise HostLacks.of(msgspec.structs.replace(error.diagnostic, next=named)) from None
@@ -157,8 +162,8 @@ def open_regular(path: str) -> int:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISFIFO(mode) and _is_unnamed(descriptor):
+        mode, place = os.fstat(descriptor).st_mode, f"/proc/self/fd/{descriptor}"
+        if stat.S_ISFIFO(mode) and os.readlink(place).startswith("pipe:"):  # noqa: PTH115
             os.set_blocking(descriptor, True)
         elif not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is no regular file; what comes from elsewhere is read as -")
@@ -166,10 +171,6 @@ def open_regular(path: str) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _is_unnamed(descriptor: int) -> bool:
-    return os.readlink(f"/proc/self/fd/{descriptor}").startswith("pipe:")  # noqa: PTH115
 
 
 def read_bounded(path: str, limit: int, what: str, *, regular: bool = False) -> bytes:

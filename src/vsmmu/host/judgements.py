@@ -9,12 +9,13 @@ erratum), arm_smmu_domain_alloc_paging_flags() (a nest parent needs the feature)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from vsmmu.host.driver_line import kernel_version, last_probe_line
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.interval import Interval, exactly, hull
 
 if TYPE_CHECKING:

@@ -7,10 +7,12 @@ byte for byte, without the facts or even the XML being read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vsmmu.errors import Negative, error_of
-from vsmmu.kubevirt.settings import NODE, PREFIX
+from vsmmu.kubevirt.concern import is_concerned
+from vsmmu.kubevirt.settings import NODE
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from vsmmu.kubevirt.vmi import Vmi
     from vsmmu.machine.domain.document import DomainXml
 
-__all__ = ["HookOutcome", "is_concerned", "mutate", "passed_through", "too_late"]
+__all__ = ["HookOutcome", "mutate", "passed_through", "too_late"]
 
 _WHERE = "domain"
 
@@ -38,11 +40,6 @@ class HookOutcome(NamedTuple):
     changed: bool
     messages: tuple[str, ...] = ()
     failure: Exception | None = None
-
-
-def is_concerned(data: bytes, vmi: bytes) -> bool:
-    """Whether there may be something to do for a domain; most VMs are done with a no."""
-    return b"smmuv3" in data or _mentions_hook(vmi)
 
 
 def mutate(
@@ -89,17 +86,10 @@ def too_late(seconds: float, what: str = "") -> Negative:
     )
 
 
-def _mentions_hook(vmi: bytes) -> bool:
-    r"""Whether there may be an annotation for the hook; some JSON encoders write the slash as ``\/``."""
-    name = PREFIX.removesuffix("/").encode()
-    return name + b"/" in vmi or name + b"\\/" in vmi
-
-
 def _resolve(
     data: bytes, settings: HookSettings, vmi: Vmi, load: Callable[[str], Host] | None
 ) -> HookOutcome:
     from vsmmu.host.files import load_host, spell_unread
-    from vsmmu.kubevirt.create import create_vsmmus
     from vsmmu.machine.domain.document import read_domain_xml
     from vsmmu.policy.domain_xml import corrections
     from vsmmu.policy.options import make_options
@@ -110,6 +100,8 @@ def _resolve(
     load = load or load_host
     domain = read_domain_xml(data, _WHERE)
     if settings.accelerate == "create":
+        from vsmmu.kubevirt.create import create_vsmmus
+
         domain = create_vsmmus(domain, load(_facts(settings, vmi)))
     elif settings.accelerate == "on":
         domain = _accelerated(domain)

@@ -20,7 +20,7 @@ import msgspec
 from vsmmu.errors import InputRefused
 from vsmmu.fleet.baseline import offer_of
 from vsmmu.fleet.classes import EVERYTHING, Selection, class_of
-from vsmmu.fleet.records import FACTS_ELEMENT
+from vsmmu.fleet.node_features import FACTS_ELEMENT
 from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, UsageError, VsmmuError, error_of
+from vsmmu.kubevirt.concern import is_concerned
 from vsmmu.kubevirt.facts import FactsReader
-from vsmmu.kubevirt.hook import is_concerned, mutate, passed_through, too_late
+from vsmmu.kubevirt.hook import mutate, passed_through, too_late
 from vsmmu.kubevirt.protocol import CALLBACKS, INFO, PLUGIN, VERSIONS, message
 from vsmmu.kubevirt.vmi import MAX_VMI_BYTES
 from vsmmu.machine.domain.elements import MAX_DOMAIN_BYTES

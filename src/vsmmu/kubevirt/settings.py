@@ -6,9 +6,11 @@ An annotation asks for work, as far as the administrator allows that annotation;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from vsmmu.errors import UsageError
+from vsmmu.kubevirt.concern import PREFIX
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, spell_version
 
 if TYPE_CHECKING:
@@ -16,18 +18,8 @@ if TYPE_CHECKING:
 
     from vsmmu.policy.options import Policy
 
-__all__ = [
-    "NODE",
-    "PREFIX",
-    "HookSettings",
-    "OnFailure",
-    "Values",
-    "from_environment",
-    "unknown_variables",
-]
+__all__ = ["NODE", "HookSettings", "OnFailure", "Values", "from_environment", "unknown_variables"]
 
-#: In front of every annotation that the hook looks at.
-PREFIX: Final = "vsmmu/"
 #: *fail*: the VM does not start. *pass-through*: it starts with the domain as KubeVirt made it.
 OnFailure = Literal["fail", "pass-through"]
 #: What an annotation asks for: nothing, ``accel='on'`` on SMMUs that are there, or SMMUs.

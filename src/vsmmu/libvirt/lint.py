@@ -6,7 +6,7 @@ The rules are rows of :data:`vsmmu.libvirt.rules.RULES`; this module finds where
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.libvirt.releases import missing_features
@@ -14,6 +14,7 @@ from vsmmu.libvirt.rules import RULES
 from vsmmu.machine.domain.controllers import EXPANDER, number
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu, is_integer
 from vsmmu.machine.drivers import is_vfio
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, Version
 

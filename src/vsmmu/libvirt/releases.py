@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import UsageError
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import (
     ACCEL_SINCE,
     AUTO,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["missing_features", "parse_libvirt_version"]
 
-_VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?")
-_MACHINE: Final = re.compile(r"virt-(\d{1,3})\.(\d{1,3})")
+_VERSION: Final = r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?"
+_MACHINE: Final = r"virt-(\d{1,3})\.(\d{1,3})"
 
 
 class _Feature(NamedTuple):
@@ -55,7 +56,7 @@ def parse_libvirt_version(text: str) -> Version:
 
     :raise UsageError: ``libvirt-version``.
     """
-    match = _VERSION.fullmatch(text)
+    match = re.fullmatch(_VERSION, text)
     if match is None:
         raise UsageError(
             "libvirt-version",
@@ -106,7 +107,7 @@ def _fixed_defaults(
     reading: DomainReading, smmus: Iterable[Iommu], qemu: Version
 ) -> Iterator[tuple[Element, str, dict[str, object]]]:
     machine = reading.machine.machine_type
-    match = _MACHINE.fullmatch(machine)
+    match = re.fullmatch(_MACHINE, machine)
     kept = (int(match[1]), int(match[2])) if match else qemu
     if min(qemu, kept) < AUTO_SINCE:
         version = f"QEMU {spell_version(qemu)}" if qemu < AUTO_SINCE else machine

@@ -9,8 +9,9 @@ made from this table.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import AUTO_SINCE, LIBVIRT_SINCE, REGISTER_PROPERTIES
 from vsmmu.versions import spell_version
 

@@ -8,7 +8,9 @@ Firmware gives each bridge below a bus of its own. QEMU does not check any of th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from vsmmu.machine.model import Machine

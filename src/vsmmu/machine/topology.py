@@ -12,11 +12,12 @@ Buses appear with their bridges, in the order of creation. Three rules are not o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge, is_pci
 from vsmmu.machine.model import VSMMU_DRIVER, VSMMU_TYPES
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

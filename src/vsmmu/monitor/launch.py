@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from vsmmu.diagnostic import Edit
 from vsmmu.errors import HostLacks, Negative, PermissionRefused, VsmmuError
@@ -13,6 +13,7 @@ from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.command_line.text_edits import set_in_json, set_in_opts
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

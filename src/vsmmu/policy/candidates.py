@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.pci import normal_address
 
 if TYPE_CHECKING:

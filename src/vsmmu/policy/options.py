@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from vsmmu.errors import UsageError
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.pci import normal_address
 from vsmmu.qemu.versions import is_vendor_machine
 from vsmmu.smmuv3.properties import PROPERTIES

@@ -9,17 +9,17 @@ Nothing is offered for writing that the model says would not start.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from vsmmu.diagnostic import Diagnostic, Edit
 from vsmmu.machine.topology import Topology
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.policy.candidates import Served, served_by
 from vsmmu.policy.options import Options
 from vsmmu.policy.result import Action, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.policy.rules import Choice, ceiling_source, choose, choose_cmdqv, qemu_auto, read_sources
-from vsmmu.policy.unpinning import overlaid, unpinned
 from vsmmu.qemu.board import not_modelled, with_globals
 from vsmmu.qemu.outcome import unjudged
 from vsmmu.qemu.process import start
@@ -104,12 +104,16 @@ def resolve_machine(
         return _handed_back(unjudged(other, str(qemu), machine.machine_type), host, options)
     # The newest machine type stands in for one that QEMU does not have; the model refuses it below.
     kind = machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, f"virt-{qemu}")
-    forgotten = tuple(unpinned(machine, options.unpin, qemu))
+    forgotten = _forgotten(machine, qemu, options)
     machine = machine.edited(forgotten)
     context = _Context(machine, host, qemu, kind, options)
     topology = topology or Topology.of(with_globals(machine))
     settled = tuple(_settle_all(context, topology))
-    edits = overlaid(forgotten, (edit for entry in settled for edit in entry.edits))
+    edits = tuple(edit for entry in settled for edit in entry.edits)
+    if forgotten:
+        from vsmmu.policy.unpinning import overlaid
+
+        edits = overlaid(forgotten, edits)
     edits += tuple(_software_edits(context))
     own = (*(problem for entry in settled for problem in entry.problems), *_check_names(machine, options))
     resolved = tuple(entry.resolution for entry in settled)
@@ -125,6 +129,15 @@ def resolve_machine(
         edits=edits,
         verdict=verdict,
     )
+
+
+def _forgotten(machine: Machine, qemu: Qemu, options: Options) -> tuple[Edit, ...]:
+    """The edits that forget what is to be resolved anew."""
+    if not options.unpin:
+        return ()
+    from vsmmu.policy.unpinning import unpinned
+
+    return tuple(unpinned(machine, options.unpin, qemu))
 
 
 def _handed_back(verdict: Verdict, host: Host, options: Options) -> Resolution:

@@ -22,10 +22,11 @@ A rule is a stable word in the answer:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vsmmu.host.evidence import Evidence
 from vsmmu.host.judgements import ats
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.policy.result import Source
 from vsmmu.smmuv3.interval import Interval, meet
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value

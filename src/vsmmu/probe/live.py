@@ -5,8 +5,8 @@ Facts of an *other* boot are not used, not even as hints: firmware and kernel up
 change what is reported, images are cloned onto other machines with the file inside, /run is emptied at boot
 anyway, and asking again takes milliseconds. That such a file was found is said.
 
-This is on the path of a VM's start: with probed facts at hand it reads two small files for each function and
-imports neither ctypes nor the prober nor what reads logs and firmware.
+This is on the path of a VM's start: with probed facts at hand it reads two small files for each function that
+the VM names, and imports neither ctypes nor the prober nor what reads logs and firmware.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from vsmmu.probe.notices import NOT_PROBED, fake_notice, not_probed
 from vsmmu.probe.system_root import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from vsmmu.host.evidence import Fact
     from vsmmu.host.facts import Host, HostFunction
 
@@ -45,10 +47,11 @@ class Saved(NamedTuple):
     note: str = ""
 
 
-def live_host(root: str = "/") -> Host:
+def live_host(root: str = "/", named: Container[str] | None = None) -> Host:
     """Everything known of the running host, each value with its evidence.
 
     :param root: another directory to look below; the facts then say so of themselves.
+    :param named: the functions that are asked about, as :func:`refresh` takes them.
     """
     tree = Tree(root)
     saved = saved_facts(tree)
@@ -56,7 +59,7 @@ def live_host(root: str = "/") -> Host:
         from vsmmu.probe.discover import discover
 
         return discover(tree, note=saved.note).listing_all()
-    return refresh(saved.host, tree).listing_all()
+    return refresh(saved.host, tree, named).listing_all()
 
 
 def saved_facts(tree: Tree) -> Saved:
@@ -75,10 +78,13 @@ def saved_facts(tree: Tree) -> Saved:
     return Saved(host)
 
 
-def refresh(saved: Host, tree: Tree) -> Host:
+def refresh(saved: Host, tree: Tree, named: Container[str] | None = None) -> Host:
     """Bring facts of this boot up to date: functions come and go, and change their drivers.
 
     A function whose ids or SMMU have changed is another one now; what was measured of the old one is dropped.
+
+    :param named: addresses of the functions that are asked about: of others that were there it is only
+        seen whether they still are. None for all.
     """
     names = sysfs.smmu_names(tree)
     known = {smmu.name: smmu for smmu in saved.smmus}
@@ -91,10 +97,16 @@ def refresh(saved: Host, tree: Tree) -> Host:
             smmu = sysfs.read_smmu(tree, name)
         smmus.append(smmu)
     functions = {function.address: function for function in saved.functions}
+
+    def brought_up(address: str, old: HostFunction | None) -> HostFunction | None:
+        if old is not None and named is not None and address not in named:
+            return old
+        return _refreshed(tree, address, old, frozenset(names))
+
     current = [
         function
         for address in sysfs.function_addresses(tree)
-        if (function := _refreshed(tree, address, functions.get(address), frozenset(names))) is not None
+        if (function := brought_up(address, functions.get(address))) is not None
     ]
     return msgspec.structs.replace(
         saved,

@@ -15,7 +15,7 @@ from vsmmu.host.evidence import Evidence, Reading
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3, Host, HostSmmu
 from vsmmu.host.judgements import nest_parent, nesting
 from vsmmu.qemu.cmdqv import probe_cmdqv
-from vsmmu.qemu.compat import compare
+from vsmmu.qemu.compat import Mismatch, compare
 from vsmmu.qemu.findings import Findings, Refused
 from vsmmu.qemu.outcome import failure
 from vsmmu.qemu.texts import MESSAGES, Phase, dated
@@ -50,6 +50,7 @@ class Admission:
         self._qemu = qemu
         self._findings = findings
         self._seen: set[tuple[str, str]] = set()
+        self._compared: dict[tuple[object, ...], tuple[Mismatch, ...]] = {}
 
     def admit(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
         """Put ``endpoint`` behind ``vsmmu``; both are changed as QEMU would change them.
@@ -124,17 +125,24 @@ class Admission:
         vsmmu.finalised_by = endpoint.device.name
 
     def _check_compatible(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
-        def read(key: str) -> Reading:
-            return self._read(endpoint, key)
-
-        copied = vsmmu.copied if vsmmu.copied_from == endpoint.smmu_name else frozenset()
-        for mismatch in compare(read, vsmmu.frozen, self._qemu, copied | vsmmu.mended):
+        for mismatch in self._mismatches(vsmmu, endpoint):
             code = mismatch.check.message
             if mismatch.certain:
                 self._refuse(code, endpoint, phase, host=mismatch.host, guest=mismatch.guest)
                 vsmmu.mended.add(mismatch.check.key)
                 continue
             self._doubt(code, endpoint, (mismatch.check.key,), host=mismatch.host, guest=mismatch.guest)
+
+    def _mismatches(self, vsmmu: Vsmmu, endpoint: Endpoint) -> tuple[Mismatch, ...]:
+        """What does not fit; found out once for each host SMMU, which all endpoints behind it share."""
+        state = (vsmmu, endpoint.smmu_name, vsmmu.auto_finalised, frozenset(vsmmu.mended))
+        found = self._compared.get(state)
+        if found is None:
+            copied = vsmmu.copied if vsmmu.copied_from == endpoint.smmu_name else frozenset()
+            passed = copied | vsmmu.mended
+            found = tuple(compare(lambda key: self._read(endpoint, key), vsmmu.frozen, self._qemu, passed))
+            self._compared[state] = found
+        return found
 
     def _alloc_viommu(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
         wish = vsmmu.settings.value("cmdqv")

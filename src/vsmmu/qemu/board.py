@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.bus_numbers import qemu_number
 from vsmmu.machine.drivers import HOST_BRIDGES, is_vfio
 from vsmmu.machine.model import VSMMU_DRIVER
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.versions import is_vendor_machine

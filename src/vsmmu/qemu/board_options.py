@@ -9,8 +9,9 @@ are the same code, and say the accelerator's name.
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.board import accelerator, irqchip
 from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.values import size, unsigned

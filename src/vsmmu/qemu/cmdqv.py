@@ -8,8 +8,9 @@ failure is, also with ``auto``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.findings import Refusal
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ hw/arm/smmuv3-accel.c (86ec6639b1); every row measured with 11.1.3.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES, Property
 from vsmmu.smmuv3.registers import IdRegisters

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic, by_severity
 from vsmmu.host.judgements import direct_mapped
-from vsmmu.host.obstacles import direct_region
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES, is_bridge, is_pci, is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
@@ -294,6 +293,8 @@ class Creation(Run):
             and direct_mapped(endpoint.function).answer
             and not device.text("iommufd")
         ):
+            from vsmmu.host.obstacles import direct_region  # hardly any function has to stay mapped
+
             self._findings.note(direct_region(endpoint.function.address, device.name))
         if vsmmu is None:
             if device.text("iommufd"):

@@ -22,7 +22,6 @@ from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.names import NameFault, global_reaches, has_machine, judge_global
 from vsmmu.qemu.naming import machine_faults
-from vsmmu.qemu.numa import numa_refusals
 from vsmmu.qemu.realize import board_refusals
 from vsmmu.qemu.settings import SettingsError, read_settings
 
@@ -70,8 +69,7 @@ def machine_checks(
     for given in machine.globals:
         if global_reaches(given, "", qemu) and (fault := judge_global(given, qemu)) is not None:
             yield "", "", fault
-    for option, refusal in numa_refusals(machine):
-        yield "", option, refusal
+    yield from _numa(machine)
     yield from _accelerator(machine, qemu)
     for file in machine.files:
         if file.path in absent:
@@ -84,6 +82,15 @@ def machine_checks(
         yield "", "", refusal if found.certain else board_doubt(refusal, found.needs)
     if machine_iommu(machine):
         yield from _board_smmu(machine, qemu, kind)
+
+
+def _numa(machine: Machine) -> Iterator[Found]:
+    if not machine.numa:
+        return
+    from vsmmu.qemu.numa import numa_refusals  # few VMs have nodes
+
+    for option, refusal in numa_refusals(machine):
+        yield "", option, refusal
 
 
 def _accelerator(machine: Machine, qemu: Qemu) -> Iterator[Found]:

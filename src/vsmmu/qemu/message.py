@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from vsmmu.named_tuple import NamedTuple
 
 __all__ = ["Message", "Phase"]
 

@@ -9,8 +9,9 @@ then at the devices in order of creation: the type, the bus, and the properties 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu import known_names, values
 from vsmmu.qemu.dialects import dialect
 from vsmmu.qemu.qdict import in_order

@@ -7,8 +7,9 @@ smmu_realize() and smmu_validate_property() in hw/arm/smmuv3.c, smmu_base_realiz
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.board import accelerator, irqchip
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.texts import dated

@@ -28,7 +28,7 @@ __all__ = ["backend_faults", "bus_refusal"]
 
 #: Names that QEMU gives to drives without one, and to character devices of other options.
 _NUMBER: Final = r"(0|[1-9][0-9]*)"
-_GIVEN: Final = re.compile(
+_GIVEN: Final = (  # compiled when met, as below
     rf"((none|virtio|pflash|sd|mtd|floppy|(ide|scsi){_NUMBER}-(hd|cd)|serial|parallel|debugcon|compat_monitor)"
     rf"|hub{_NUMBER}port){_NUMBER}"
 )
@@ -63,7 +63,7 @@ _CONTROLLERS: Final = {
 }  # fmt: skip
 _SYSTEM_BUS: Final = "main-system-bus"
 #: A bus that its device names after itself (``ID.0``), or QEMU after its type (``usb-bus.0``).
-_NAMED: Final = re.compile(rf"(.+)\.{_NUMBER}")
+_NAMED: Final = rf"(.+)\.{_NUMBER}"
 _TYPES: Final = frozenset(
     "usb-bus scsi ide virtio-serial-bus virtio-bus virtio-mmio-bus hda i2c-bus ssi sd-bus ufs-bus ccid-bus "
     "nvme-bus".split()
@@ -82,7 +82,7 @@ def bus_refusal(device: Device, machine: Machine, topology: Topology) -> Refusal
         return Refusal("qemu-wrong-bus", {"value": kind.upper() if "-" not in kind else kind})
     if name == _SYSTEM_BUS:
         return None
-    match = _NAMED.fullmatch(name)
+    match = re.fullmatch(_NAMED, name)
     maker = match[1] if match else ""
     known = any(entry.id == maker for entry in machine.devices[: device.number])
     return None if known or maker in _TYPES else Refusal("qemu-no-bus", {"value": name})
@@ -131,7 +131,7 @@ def _backend(device: Device, name: str, value: str, machine: Machine) -> Iterato
     if name == "netdev" and value in known and any(entry.text(name) == value for entry in before):
         text = f"Property '{owner}.{name}' can't take value '{value}', it's in use"
         yield NameFault("qemu-property-value", True, text)
-    if value in known or _GIVEN.fullmatch(value):
+    if value in known or re.fullmatch(_GIVEN, value):
         return
     if name == "drive" and not value:
         yield NameFault("qemu-property-value", True, "drive property not set")

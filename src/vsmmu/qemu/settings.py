@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 from vsmmu.machine.model import VSMMU_TYPES
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.outcome import Failure, failure
 from vsmmu.qemu.qdict import in_order
 from vsmmu.qemu.values import boolean

@@ -23,7 +23,7 @@ FUNCTIONS: Final = 8
 
 # sscanf("%x.%x"): spaces before each number, a sign, 0x with or without digits behind it.
 _NUMBER: Final = r"[ \t\n\v\f\r]*([+-]?)(0[xX][0-9a-fA-F]*|[0-9a-fA-F]+)"
-_ADDRESS: Final = re.compile(rf"{_NUMBER}(?:\.{_NUMBER})?")
+_ADDRESS: Final = rf"{_NUMBER}(?:\.{_NUMBER})?"
 _ULONG: Final = 1 << 64
 _UINT: Final = 1 << 32
 _INT: Final = range(-(1 << 31), 1 << 31)
@@ -52,7 +52,7 @@ def read_address(driver: str, value: JsonValue) -> int | Refusal:
 
 
 def _read(text: str) -> int | None:
-    found = _ADDRESS.fullmatch(text)
+    found = re.fullmatch(_ADDRESS, text)
     if found is None:
         return None
     slot = _unsigned(found[1], found[2])

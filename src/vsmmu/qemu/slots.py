@@ -7,10 +7,11 @@ shpc_device_get_slot() in hw/pci/shpc.c of qemu/qemu; measured on 11.1.3 (tests/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.drivers import HOST_BRIDGES, is_bridge, type_name
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.slot_address import FUNCTIONS, SLOTS, read_address
 

@@ -29,19 +29,17 @@ _BOOLEANS: Final = dict.fromkeys(("on", "yes", "true", "y"), True) | dict.fromke
 )
 # What C's strtoll() and strtoull() take with base 0, whole: white space before, a sign, the base as 0x, 0b
 # (from glibc 2.38 on) or 0.
-_INTEGER: Final = re.compile(
-    r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|(0[0-7]*)|([1-9][0-9]*))"
-)
-_HEX_SIZE: Final = re.compile(r"[ \t\n\v\f\r]*\+?0+[xX]([0-9a-fA-F]+)")
-_SIZE: Final = re.compile(r"[ \t\n\v\f\r]*\+?([0-9]*)(?:\.([0-9]*))?([bBkKmMgGtTpPeE]?)")
+_INTEGER: Final = r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|(0[0-7]*)|([1-9][0-9]*))"
+_HEX_SIZE: Final = r"[ \t\n\v\f\r]*\+?0+[xX]([0-9a-fA-F]+)"
+_SIZE: Final = r"[ \t\n\v\f\r]*\+?([0-9]*)(?:\.([0-9]*))?([bBkKmMgGtTpPeE]?)"
 _UNITS: Final = "BKMGTPE"
-_BITS: Final = re.compile(r"(u?)int(8|16|32|64)")
+_BITS: Final = r"(u?)int(8|16|32|64)"
 _MAX: Final = (1 << 64) - 1
 _LEAST_WINDOW: Final = 512 << 30
 _HEX: Final = r"[+-]?(?:0[xX])?[0-9a-fA-F]+"
-_DEVFN: Final = re.compile(rf"\s*({_HEX})(?:\.\s*({_HEX}))?")
-_HOST: Final = re.compile(rf"\s*(?:({_HEX}):)?\s*({_HEX}):\s*({_HEX})\.\s*([+-]?[0-9]+)")
-_MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}")
+_DEVFN: Final = rf"\s*({_HEX})(?:\.\s*({_HEX}))?"
+_HOST: Final = rf"\s*(?:({_HEX}):)?\s*({_HEX}):\s*({_HEX})\.\s*([+-]?[0-9]+)"
+_MAC: Final = r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}"
 _TEXT: Final = frozenset({"str", "string"})
 
 
@@ -51,7 +49,7 @@ def boolean(text: str) -> bool | None:
 
 
 def _integer(text: str) -> int | None:
-    match = _INTEGER.fullmatch(text)
+    match = re.fullmatch(_INTEGER, text)
     if match is None:
         return None
     sign, *digits = match.groups()
@@ -73,11 +71,11 @@ def signed(text: str) -> int | None:
 
 def size(text: str) -> int | None:
     """A size in bytes: decimal with a unit of ``BKMGTPE`` and perhaps a fraction, or hexadecimal without."""
-    match = _HEX_SIZE.fullmatch(text)
+    match = re.fullmatch(_HEX_SIZE, text)
     if match is not None:
         number = int(match[1], 16)
         return number if number <= _MAX else None
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text)
     if match is None or not (match[1] or match[2]):
         return None
     unit = 1024 ** _UNITS.index(match[3].upper() or "B")
@@ -111,7 +109,7 @@ def refusal(
         return _refused_json(name, kind, value, enums, owner)
     if not isinstance(value, str):
         return ""
-    width = _BITS.fullmatch(kind)
+    width = re.fullmatch(_BITS, kind)
     if kind in ("bool", "boolean"):
         return "" if boolean(value) is not None else f"Parameter '{name}' expects 'on' or 'off'"
     if form == "opts":
@@ -171,7 +169,7 @@ def _option_number(text: str, kind: str) -> int | None:
 
 
 def _range(name: str, kind: str, number: int) -> str:
-    width = _BITS.fullmatch(kind)
+    width = re.fullmatch(_BITS, kind)
     if width is None or width[2] == "64":
         return ""
     bits = int(width[2])
@@ -183,7 +181,7 @@ def _refused_json(
     name: str, kind: str, value: JsonValue, enums: Mapping[str, Sequence[str]], owner: str
 ) -> str:
     whole = isinstance(value, int) and not isinstance(value, bool)
-    width = _BITS.fullmatch(kind)
+    width = re.fullmatch(_BITS, kind)
     if kind in ("bool", "boolean"):
         return "" if isinstance(value, bool) else f"Invalid parameter type for '{name}', expected: boolean"
     if kind == "size" or (width and width[1]):
@@ -232,7 +230,7 @@ def setter(owner: str) -> str:
 
 
 def _is_devfn(text: str) -> bool:
-    match = _DEVFN.fullmatch(text)
+    match = re.fullmatch(_DEVFN, text)
     if match is None:
         return False
     slot, function = (int(part or "0", 16) & 0xFFFFFFFF for part in match.groups())
@@ -240,11 +238,11 @@ def _is_devfn(text: str) -> bool:
 
 
 def _is_mac(text: str) -> bool:
-    return _MAC.fullmatch(text) is not None
+    return re.fullmatch(_MAC, text) is not None
 
 
 def _is_host(text: str) -> bool:
-    match = _HOST.fullmatch(text)
+    match = re.fullmatch(_HOST, text)
     if match is None:
         return False
     numbers = [int(part or "0", 16) for part in match.groups()[:3]] + [int(match[4])]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import UsageError
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import (
     ACCEL_SINCE,
     AUTO,
@@ -46,7 +47,7 @@ _AUTO: Final[Mapping[str, Value]] = MappingProxyType(dict.fromkeys(_FIXED, AUTO)
 #: A release removes the machine types of the release six major versions back (include/hw/boards.h).
 _MAJORS_KEPT: Final = 6
 
-_DIGITS: Final = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?")
+_DIGITS: Final = r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?"
 
 
 class Qemu(NamedTuple):
@@ -136,7 +137,7 @@ def parse_version(text: str) -> Qemu:
     :raise UsageError: ``qemu-version``: no version in ``text``, or one before 10.2, which has no
         user-creatable ``arm-smmuv3``.
     """
-    match = _DIGITS.search(text)
+    match = re.search(_DIGITS, text)
     if match is None:
         raise UsageError(
             "qemu-version", f"{text!r:.80} is no QEMU version", next=f"give one of {_MODELLED}, or a binary"
@@ -163,7 +164,7 @@ def machine_type(name: str, qemu: Qemu) -> MachineType | None:
     """
     if name == "virt":
         return MachineType(qemu.version, f"virt-{qemu}")
-    match = _DIGITS.fullmatch(name.removeprefix("virt-")) if name.startswith("virt-") else None
+    match = re.fullmatch(_DIGITS, name.removeprefix("virt-")) if name.startswith("virt-") else None
     if match is None or name.count(".") != 1:
         return None
     version = (int(match[1]), int(match[2]))
@@ -173,4 +174,6 @@ def machine_type(name: str, qemu: Qemu) -> MachineType | None:
 
 def is_vendor_machine(name: str) -> bool:
     """Whether a machine type is a distribution's own ``virt`` (``virt-rhel9.8.0``, ``virt-11.0+pve0``)."""
-    return name.startswith("virt-") and (name.count(".") != 1 or not _DIGITS.fullmatch(name[len("virt-") :]))
+    return name.startswith("virt-") and (
+        name.count(".") != 1 or not re.fullmatch(_DIGITS, name[len("virt-") :])
+    )

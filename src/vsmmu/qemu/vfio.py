@@ -7,8 +7,9 @@ smmuv3_accel_find_add_as() in hw/arm/smmuv3-accel.c; the texts were measured wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.findings import Refusal
 from vsmmu.smmuv3.properties import PROPERTIES
 

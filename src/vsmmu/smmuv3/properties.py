@@ -12,8 +12,9 @@ Sources: QEMU ``hw/arm/smmuv3.c`` and ``qapi/misc-arm.json`` (commit fced8da695,
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.fields import OAS_BITS, Field, field, oas_code
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.fields import REGISTERS, field, fields_of
 
 __all__ = ["DecodedField", "IdRegisters"]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsmmu.cli import console
+from vsmmu.cli import console, stdout
 from vsmmu.cli.main import run
 from vsmmu.diagnostic import SEVERITIES, Diagnostic
 from vsmmu.document import encode_document
@@ -45,7 +45,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     terminal = Terminal()
     # Not sys.stdout itself: pytest's capture puts its own there before the test.
     console.use_colour("auto")  # another test may have left it off
-    monkeypatch.setattr(console, "sys", SimpleNamespace(stdout=terminal, stderr=terminal))
+    for module in (console, stdout):
+        monkeypatch.setattr(module, "sys", SimpleNamespace(stdout=terminal, stderr=terminal))
     return terminal
 
 

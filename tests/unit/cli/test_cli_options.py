@@ -13,7 +13,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from vsmmu.cli.main import cli
+from vsmmu.cli.group import cli
 from vsmmu.cli.option_table import OPTIONS, Option, options_of
 
 if TYPE_CHECKING:

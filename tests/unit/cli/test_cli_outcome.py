@@ -24,6 +24,12 @@ GB200: Final = str(Path(vsmmu.host.__file__).with_name("builtin") / "gb200.json"
 VSMMU: Final = [sys.executable, "-m", "vsmmu"]
 HOOK: Final = [sys.executable, "-m", "vsmmu.cli.hook", "--vmi", "{}", "--domain"]
 DOMAIN: Final = golden("kubevirt").decode()
+VM: Final = (
+    "qemu-system-aarch64 -M virt,accel=kvm,gic-version=3 -bios AAVMF.fd -object iommufd,id=iommufd0 "
+    "-device pxb-pcie,id=pcie.1,bus_nr=8,bus=pcie.0 -device arm-smmuv3,primary-bus=pcie.1,id=smmu,accel=on "
+    "-device pcie-root-port,id=rp1,bus=pcie.1,chassis=1 "
+    "-device vfio-pci,host=0009:01:00.0,bus=rp1,iommufd=iommufd0"
+).split()
 #: Each writes its answer in another way: lines, a document, bytes, rows, click's help.
 ANSWERS: Final = {
     "lines": [*VSMMU, "show", "--host", GB200],
@@ -31,8 +37,32 @@ ANSWERS: Final = {
     "bytes": [*VSMMU, "show", "--host", GB200, "-o", "svg"],
     "rows": [*VSMMU, "report", GB200, "-o", "csv"],
     "help": [*VSMMU, "show", "--help"],
+    "short": [*VSMMU, "explain", "--", *VM],
+    "version": [*VSMMU, "--version"],
     "hook": [*HOOK, DOMAIN],
 }
+#: Command lines whose program ends without a look back; ``LOOK`` is run in place of the end itself.
+QUICK: Final = {
+    "vsmmu.cli": [
+        ["--version"],
+        ["resolve", "--no-such-option"],
+        *([verb, "--", *VM] for verb in ("resolve", "check", "explain")),
+        ["run", "--qemu", "11.1", "--dry-run", "--", *VM],
+    ],
+    "vsmmu.cli.hook": [["--vmi", "{}", "--domain", DOMAIN], ["--help"]],
+}
+LOOK: Final = """
+import atexit, os, sys
+from {module} import main
+leave = os._exit
+def look(status):
+    task = "/proc/self/task"
+    children = open(f"{{task}}/{{os.getpid()}}/children").read().split()
+    print("LEFT", len(os.listdir(task)) - 1, atexit._ncallbacks(), len(children), file=sys.stderr, flush=True)
+    leave(status)
+os._exit = look
+main()
+"""
 
 
 def call(argv: list[str], redirect: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -74,6 +104,16 @@ def test_a_reader_that_has_gone_away_hears_nothing(kind: str) -> None:
         )  # fmt: skip
     assert done.returncode == 141
     assert b"\n  next:" not in done.stderr  # no error; the hook says which values it would have written
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [(module, arguments) for module, every in QUICK.items() for arguments in every],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_nothing_is_left_to_do_where_a_program_ends_quickly(module: str, arguments: list[str]) -> None:
+    done = call([sys.executable, "-I", "-c", LOOK.format(module=module), *arguments], "")
+    assert done.stderr.splitlines()[-1] == "LEFT 0 0 0", "threads, callbacks, children"
 
 
 @pytest.mark.parametrize("redirect", ["2>/dev/full", "2>&-"])

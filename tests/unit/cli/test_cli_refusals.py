@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vsmmu.cli.main import VERBS, run
+from vsmmu.cli.group import VERBS
+from vsmmu.cli.main import run
 from vsmmu.cli.schemas import schema_of
 
 if TYPE_CHECKING:

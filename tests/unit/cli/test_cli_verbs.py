@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from vsmmu.api import load_host
-from vsmmu.cli.main import VERBS, run
+from vsmmu.cli.group import VERBS
+from vsmmu.cli.main import run
 from vsmmu.cli.schemas import DOCUMENTS, schema_of
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import encode_host
@@ -185,7 +186,7 @@ def test_check_says_unknown_rather_than_yes(vsmmu: Vsmmu) -> None:
 def test_check_for_this_very_host_looks_whether_the_files_are_there(
     vsmmu: Vsmmu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("vsmmu.cli.inputs.read_host", lambda _: load_host("builtin:gb200"))
+    monkeypatch.setattr("vsmmu.cli.inputs.read_host", lambda *_: load_host("builtin:gb200"))
     kernel = tmp_path / "Image"
     words = [*vm(), "-kernel", str(kernel)]
     answer = vsmmu("check", "--host", "live", *words)

@@ -13,7 +13,8 @@ import vsmmu.fleet.records as records_module
 from fleet_examples import line, named
 from vsmmu.errors import InputRefused
 from vsmmu.fleet.classes import Selection, class_of
-from vsmmu.fleet.records import RecordReader, split_list
+from vsmmu.fleet.lists import split_list
+from vsmmu.fleet.records import RecordReader
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.evidence import Evidence
 from vsmmu.host.facts import Host, HostFunction, Kernel

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from fake_host import BOOT, LOG, SMMU, FakeHost, config_space
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import Host, Kernel, RegisterFact, ReservedRegion
 from vsmmu.host.files import save_host
+from vsmmu.probe import sysfs
 from vsmmu.probe.discover import discover
 from vsmmu.probe.live import describe_age, live_host
 from vsmmu.probe.sysfs import host_bridge, read_identity
@@ -252,6 +254,30 @@ def test_facts_of_this_boot_are_used(fake: FakeHost) -> None:
     assert describe_age(host, datetime(2026, 11, 22, 13, 3, tzinfo=UTC)) == (
         "probed 3 minutes ago (2026-11-22T13:00:00+00:00)"
     )
+
+
+def test_only_functions_that_are_named_are_read_again(
+    fake: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        fake.function(f"0007:{number:02x}:00.0", driver="nvme")
+    probed(fake)
+    for number in (1, 2):
+        fake.unbind(f"0007:{number:02x}:00.0", "nvme")
+    shutil.rmtree(fake.path("/sys/bus/pci/devices/0007:03:00.0").resolve())
+    fake.path("/sys/bus/pci/devices/0007:03:00.0").unlink()
+    fake.function("0007:0a:00.0", driver="nvme")
+    asked: list[str] = []
+    read_identity = sysfs.read_identity
+    monkeypatch.setattr(
+        sysfs, "read_identity", lambda tree, address: asked.append(address) or read_identity(tree, address)
+    )
+    host = live_host(str(fake.root), named={"0007:01:00.0"})
+    assert set(asked) == {"0007:01:00.0", "0007:0a:00.0"}, "and what was not there before"
+    drivers = {entry.address[5:7]: entry.driver for entry in host.functions if entry.address[:4] == "0007"}
+    assert drivers.pop("01") == ""
+    assert drivers == dict.fromkeys(["00", "02", "04", "05", "06", "07", "0a"], "nvme")
+    assert host.function("0007:03:00.0") is None
 
 
 def test_facts_of_another_boot_are_not_and_that_is_said(fake: FakeHost) -> None:

@@ -4,15 +4,14 @@
 What QEMU would refuse while it still reads its command line is refused here. What it would only find out when
 it makes the devices (unknown buses, values, properties) is left to those who know a QEMU version.
 
-The parsers of JSON and of configuration files are imported when one is met: a start of the tool is a part
-of a start of a VM.
+The parsers of JSON and of configuration files are imported when one is met: the start of a VM waits for this.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.command_line import device_options as drafts
 from vsmmu.machine.command_line import keyval
@@ -28,6 +27,7 @@ from vsmmu.machine.command_line.device_options import (
 from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, PATCHED, options
 from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
 from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, NumaOption, Origin, Unread
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

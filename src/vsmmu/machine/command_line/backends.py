@@ -35,8 +35,8 @@ _BOOT_FILES: Final = {
     "initrd": "could not load initrd '{path}'",
     "firmware": "Could not find ROM image '{path}'",
 }
-#: ``nbd://``, ``null-co://``, ``json:{...}``: no path.
-_PROTOCOL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+#: ``nbd://``, ``null-co://``, ``json:{...}``: no path. Compiled when met.
+_PROTOCOL: Final = r"[A-Za-z][A-Za-z0-9+.-]*:"
 _NAMES: Final = ("id", "node-name", "mount_tag")
 
 
@@ -58,7 +58,7 @@ def files(drives: Iterable[Drive], machine: Mapping[str, str]) -> Iterator[Named
     """
     for drive in drives:
         path = drive.settings.get("file", "")
-        if path and not _PROTOCOL.match(path):
+        if path and not re.match(_PROTOCOL, path):
             text = f"{drive.origin.option}: Could not open '{path}': No such file or directory"
             yield NamedFile(path, text)
     for name, text in _BOOT_FILES.items():

@@ -13,33 +13,46 @@ if TYPE_CHECKING:
 
 __all__ = ["form_of"]
 
-_LOG: Final = re.compile(
-    r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+\d{4}: starting up libvirt version", re.MULTILINE
+# Each with a text that it cannot do without: a start of a VM, whose script is mostly none of these, does not
+# wait for the pattern to be compiled.
+_LOG: Final = (
+    ": starting up libvirt version",
+    r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+\d{4}: starting up libvirt version",
 )
-_UNIT: Final = re.compile(r"^\[(?:Unit|Service)\][ \t]*$", re.MULTILINE)
-_PROCESSES: Final = re.compile(
-    r"\A[ \t]*(?:F|S|UID|USER|PID|PPID)\b[^\n]*\b(?:CMD|COMMAND|ARGS)[ \t]*$", re.MULTILINE
-)
+_UNIT: Final = ("[Unit]", r"^\[Unit\][ \t]*$")
+_SERVICE: Final = ("[Service]", r"^\[Service\][ \t]*$")
+_PROCESSES: Final = r"\A[ \t]*(?:F|S|UID|USER|PID|PPID)\b[^\n]*\b(?:CMD|COMMAND|ARGS)[ \t]*$"
+_COLUMNS: Final = ("F", "S", "UID", "USER", "PID", "PPID")
 #: JSON that no quotes hold together: a shell would take it apart, so no shell has seen it.
-_BARE_JSON: Final = re.compile(
-    r"""-(?:device|object|blockdev|netdev|chardev)[ ]\{"[a-z-]+":[^'\\\n]*\}(?:[ ]-|\s*\Z)"""
+_BARE_JSON: Final = (
+    ' {"',
+    r"""-(?:device|object|blockdev|netdev|chardev)[ ]\{"[a-z-]+":[^'\\\n]*\}(?:[ ]-|\s*\Z)""",
 )
 
 
 def form_of(text: str) -> Callable[[str, str], FoundCommand]:
     """The reader of a text."""
-    if _LOG.search(text):
+    if _has(_LOG, text):
         from vsmmu.machine.command_line.libvirt_log import read_log
 
         return read_log
-    if _UNIT.search(text):
+    if _has(_UNIT, text) or _has(_SERVICE, text):
         from vsmmu.machine.command_line.unit import read_unit
 
         return read_unit
-    if _PROCESSES.search(text) or _BARE_JSON.search(text):
+    if _is_process_list(text) or _has(_BARE_JSON, text):
         from vsmmu.machine.command_line.process_list import read_processes
 
         return read_processes
     from vsmmu.machine.command_line.script import read_script
 
     return read_script
+
+
+def _has(form: tuple[str, str], text: str) -> bool:
+    mark, pattern = form
+    return mark in text and re.search(pattern, text, re.MULTILINE) is not None
+
+
+def _is_process_list(text: str) -> bool:
+    return text.lstrip(" \t").startswith(_COLUMNS) and re.search(_PROCESSES, text, re.MULTILINE) is not None

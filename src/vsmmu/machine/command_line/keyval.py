@@ -8,9 +8,10 @@ Both double a comma inside a value. They differ in what a word without ``=`` mea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vsmmu.errors import InputRefused
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

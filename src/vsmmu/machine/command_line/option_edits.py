@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import MACHINE, Edit, Insertion, Reordering, spelled
 from vsmmu.errors import Negative
@@ -16,6 +16,7 @@ from vsmmu.machine.command_line.text_edits import (
     unset_in_json,
     unset_in_opts,
 )
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

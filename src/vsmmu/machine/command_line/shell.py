@@ -9,10 +9,11 @@ and :mod:`vsmmu.machine.command_line.shell_values` follows what the script itsel
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine.limits import MAX_WORD_BYTES, MAX_WORDS, refuse_over
+from vsmmu.named_tuple import NamedTuple
 
 __all__ = [
     "Anchor",

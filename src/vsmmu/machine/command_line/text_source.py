@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import InputRefused, Negative
 from vsmmu.machine.command_line.shell import line_and_column
 from vsmmu.machine.command_line.shell_edits import TextEdit, quoted, rewrite, word_edits
 from vsmmu.machine.command_line.sources import check_words, moved, shell_quote, spliced
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

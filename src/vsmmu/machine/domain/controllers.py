@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import InputRefused
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
@@ -49,8 +50,8 @@ _DRIVERS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _EXPANDERS: Final = frozenset({EXPANDER, "pci-expander-bus"})
-_ALIAS: Final = re.compile(r"ua-[A-Za-z0-9_-]{1,255}")
-_NUMBER: Final = re.compile(r"\s*(?:0[xX]([0-9a-fA-F]{1,8})|([0-9]{1,10}))\s*")
+_ALIAS: Final = r"ua-[A-Za-z0-9_-]{1,255}"
+_NUMBER: Final = r"\s*(?:0[xX]([0-9a-fA-F]{1,8})|([0-9]{1,10}))\s*"
 _MAX_CONTROLLERS: Final = 4096
 
 
@@ -85,7 +86,7 @@ class Controller(NamedTuple):
 
 def number(text: str) -> int | None:
     """A number as libvirt writes it in addresses, decimal or ``0x``; None if it is none."""
-    match = _NUMBER.fullmatch(text)
+    match = re.fullmatch(_NUMBER, text)
     if match is None:
         return None
     return int(match[1], 16) if match[1] else int(match[2])
@@ -94,7 +95,7 @@ def number(text: str) -> int | None:
 def alias_of(element: Element, default: str) -> str:
     """The device's id on the command line: a user alias (``ua-...``), else libvirt's own."""
     alias = element.value("alias", "name")
-    return alias if _ALIAS.fullmatch(alias) else default
+    return alias if re.fullmatch(_ALIAS, alias) else default
 
 
 def address_of(element: Element) -> Address | None:

@@ -37,7 +37,7 @@ _JUDGED: Final = frozenset(
     "name uuid title description metadata os features iommufd devices emulator "
     "controller iommu hostdev".split()
 )
-_BETWEEN_TAGS: Final = re.compile(r"(?<=>)(?=<)")
+_BETWEEN_TAGS: Final = r"(?<=>)(?=<)"
 
 
 class DomainXml:
@@ -162,7 +162,7 @@ class DomainXml:
         """The text's lines, ends kept; one tag a line if it is all one line (as KubeVirt writes it)."""
         text = self.text()
         if text.rstrip("\r\n").count("\n") < 2:
-            text = _BETWEEN_TAGS.sub("\n", text)
+            text = re.sub(_BETWEEN_TAGS, "\n", text)
         return [line for line in text.split("\n") if line]
 
     def _changed(self, changes: Mapping[int, TagChange], others: Sequence[Change] = ()) -> DomainXml:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +60,7 @@ PLACED: Final = (
 )  # fmt: skip
 _EXPRESS: Final = frozenset(("e1000e", "igb", "bochs-display", "qemu-xhci", "nec-usb-xhci", "nvme"))
 #: In the name of a disk, all but the letters that count.
-_DISK_NAME: Final = re.compile(r"^(?:xvd|[fhvs]d|ubd)|[^a-z]+")
+_DISK_NAME: Final = r"^(?:xvd|[fhvs]d|ubd)|[^a-z]+"
 _BUS_OF_NAME: Final = {"vd": "virtio", "sd": "scsi"}
 _DISK_NAME_LENGTH: Final = 16
 _VIRTIO: Final = ("virtio-", "vhost-")
@@ -203,7 +205,7 @@ def disk_bus(element: Element) -> str:
 def disk_number(element: Element) -> int:
     """The number of a disk, which its target's name counts in letters: 0 for ``vda``, 26 for ``vdaa``."""
     number = 0
-    for letter in _DISK_NAME.sub("", element.value("target", "dev")[:_DISK_NAME_LENGTH]):
+    for letter in re.sub(_DISK_NAME, "", element.value("target", "dev")[:_DISK_NAME_LENGTH]):
         number = number * 26 + ord(letter) - ord("a") + 1
     return number - 1
 

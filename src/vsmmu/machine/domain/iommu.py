@@ -8,8 +8,9 @@ KubeVirt wrote ``ssidSize`` for months. Sources: ``domaincommon.rng`` and the bi
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import AUTO, LIBVIRT_ORDER, PROPERTIES
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ DRAFT_MODELS: Final[Mapping[str, str]] = {"smmuv3Dev": SMMUV3}
 _UNSET: Final = {
     entry.name: str(entry.libvirt_unset) for entry in LIBVIRT_ORDER if entry.libvirt_unset is not None
 }
-_INTEGER: Final = re.compile(r"\s*[+-]?\d{1,10}\s*")
+_INTEGER: Final = r"\s*[+-]?\d{1,10}\s*"
 _SQUEEZED: Final = {name.lower(): name for name in DRIVER_ORDER}
 
 
@@ -123,7 +124,7 @@ def read_iommu(element: Element) -> Iommu:
 
 def is_integer(text: str) -> bool:
     """Whether libvirt reads it as an integer."""
-    return _INTEGER.fullmatch(text) is not None
+    return re.fullmatch(_INTEGER, text) is not None
 
 
 def _known(name: str) -> str:

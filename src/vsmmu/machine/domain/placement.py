@@ -9,7 +9,7 @@ walks look for the first bus that takes the device (virDomainPCIAddressGetNextAd
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.domain.controllers import (
     EXPANDER,
@@ -20,6 +20,7 @@ from vsmmu.machine.domain.controllers import (
     with_added,
 )
 from vsmmu.machine.domain.elements import Element
+from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -8,7 +8,7 @@ and merged here; what it misreads because of a spelling is read as it is meant (
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -22,6 +22,7 @@ from vsmmu.machine.domain.surroundings import hole_of, initiators
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
 from vsmmu.machine.model import VSMMU_DRIVER, Device, JsonValue, Machine, MachineObject, Origin
 from vsmmu.machine.topology import ROOT_BUS
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open files: a call costs the same however many there are, and a closed one is noticed at the next call."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vsmmu.emulate import files
+from vsmmu.emulate.files import IOMMU_STAND_IN, OpenFile, OpenFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MANY = 256
+
+
+@pytest.fixture(params=["bind-mounted", "made anew"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[OpenFiles, dict[int, int]]]:
+    """Many open files with their locks, as a program has them: descriptors by token."""
+    node = Path(IOMMU_STAND_IN)
+    if request.param == "made anew":
+        made = tmp_path / "iommu"
+        try:
+            os.mknod(made, stat.S_IFCHR | 0o600, node.stat().st_rdev)
+            made.open("rb").close()
+        except PermissionError:
+            pytest.skip("no device file can be made here")
+        node = made
+    found = OpenFiles()
+    held = {}
+    state = node.stat()
+    inode = state.st_dev, state.st_ino
+    with node.open("rb") as stand_in:
+        found._probe(inode, stand_in.fileno())
+    for token in range(1 << 60, (1 << 60) + MANY):
+        held[token] = os.open(node, os.O_RDWR)
+        files._lock(held[token], token)
+        found._files[token] = OpenFile(token, "iommu", inode)
+    yield found, held
+    found.close()
+    for descriptor in held.values():
+        os.close(descriptor)
+
+
+def test_a_closed_file_is_noticed_at_once(opened: tuple[OpenFiles, dict[int, int]]) -> None:
+    found, held = opened
+    assert list(found.closed()) == []
+    for token in list(held)[:3]:
+        file = found._files[token]
+        found._told = found._looked = time.monotonic()
+        time.sleep(2 * files._CLOSING)
+        os.close(held.pop(token))
+        assert list(found.closed()) == [file], "although it was not time to ask"
+    assert list(found.closed()) == []
+
+
+def test_files_are_asked_only_after_one_was_closed(
+    opened: tuple[OpenFiles, dict[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = opened
+    assert found._notices is not None
+    os.close(found._notices)
+    # In place of the kernel's notices, which tell of every program on the machine.
+    found._notices, tell = os.pipe2(os.O_NONBLOCK)
+    now, asked = [100.0], []
+    monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(OpenFiles, "_is_held", lambda _, file: asked.append(file) or True)
+
+    def asks(seconds: float) -> int:
+        now[0] += seconds
+        asked.clear()
+        assert list(found.closed()) == []
+        return len(asked)
+
+    assert asks(0) == MANY, "the first time"
+    assert asks(0.1) == asks(0.1) == 0
+    os.write(tell, b"x")
+    assert asks(0.1) == MANY
+    assert asks(0.01) == MANY, "it may still be being closed"
+    assert asks(0.1) == 0
+    assert asks(2) == MANY, "a notice can be lost"
+    os.close(tell)
+    os.close(found._notices)
+    found._notices = None
+    assert asks(0) == asks(0) == MANY, "a kernel that tells nothing"
