@@ -11,10 +11,12 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Chromium", "find_chromium"]
+__all__ = ["MARKS", "PROGRAM", "Chromium"]
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -24,8 +26,15 @@ FLAGS = (
 _TIMEOUT = 30
 
 
-def find_chromium() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser")
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+#: Marks of every module that needs a browser; one process runs them all.
+MARKS = [
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.skipif(
+        PROGRAM is None and os.environ.get("CI") != "true", reason="no chromium here (apt: chromium)"
+    ),
+]
 
 
 class Chromium:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import subprocess
 import sys
@@ -14,21 +13,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from chromium import Chromium, find_chromium
+from chromium import MARKS
 
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.facts import Kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from chromium import Chromium
 
-PROGRAM = find_chromium()
-pytestmark = [
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.skipif(
-        PROGRAM is None and os.environ.get("CI") != "true", reason="no chromium here (apt: chromium)"
-    ),
-]
+pytestmark = MARKS
 HOSTILE = (
     "<script>window.pwned=1</script>",
     '"><img src=x onerror="window.pwned=1">',
@@ -38,14 +31,6 @@ HOSTILE = (
     "&lt;b&gt; ' onmouseover='window.pwned=1",
 )
 CSS = Path(sys.modules["vsmmu"].__file__ or "").parent / "fleet" / "page" / "report.css"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    assert PROGRAM is not None, "apt-get install chromium"
-    running = Chromium(PROGRAM, tmp_path_factory.mktemp("profile"))
-    yield running
-    running.close()
 
 
 def make_page(directory: Path, *arguments: str) -> Path:

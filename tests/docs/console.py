@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from vsmmu.lab.cache import default_directory
 
-__all__ = ["Block", "Example", "find_blocks", "matches", "rewrite", "run"]
+__all__ = ["Block", "Example", "find_blocks", "matches", "read_examples", "rewrite", "run"]
 
 _FENCE = re.compile(
     r"^(?P<indent> *)```console(?P<options>(?: \w+)*)\n(?P<body>.*?)^(?P=indent)```$", re.M | re.S
@@ -64,11 +64,15 @@ def find_blocks(text: str) -> list[Block]:
         body = [line.removeprefix(indent) for line in match["body"].splitlines()]
         start, end = match.span("body")
         line = text.count("\n", 0, start) + 1
-        blocks.append(Block(start, end, line, indent, "lab" in match["options"], tuple(_examples(body))))
+        blocks.append(Block(start, end, line, indent, "lab" in match["options"], tuple(read_examples(body))))
     return blocks
 
 
-def _examples(lines: list[str]) -> list[Example]:
+def read_examples(lines: list[str]) -> list[Example]:
+    """The examples in the lines of one block.
+
+    :raises ValueError: the first line is no command.
+    """
     found: list[Example] = []
     position = 0
     while position < len(lines):

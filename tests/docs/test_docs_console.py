@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from console import Example, find_blocks, matches, rewrite, run
+from lexer import ConsoleLexer
+from pygments.token import Comment, Generic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,3 +72,14 @@ def test_rewrite_puts_results_in_and_leaves_the_rest() -> None:
         "Text.\n\n```console\n$ true\n$ false\nno\n# exit status 1\n```\n\n```console lab\n$ true"
     )
     assert rewrite(text, {}) == text
+
+
+def test_the_lexer_tells_prompt_command_and_output_apart() -> None:
+    block = find_blocks(PAGE)[0]
+    text = PAGE[block.start : block.end]
+    tokens = list(ConsoleLexer().get_tokens(text))
+    assert "".join(value for _, value in tokens) == text
+    assert [value for token, value in tokens if token is Generic.Prompt] == ["$ "] * len(block.examples)
+    outputs = [example.output for example in block.examples if example.output]
+    assert [value for token, value in tokens if token is Generic.Output] == outputs
+    assert tokens[-1] == (Comment, "# exit status 3\n")

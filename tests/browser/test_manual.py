@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manual in a real browser: every page at two widths in two schemes, and what its buttons copy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from chromium import MARKS
+
+if TYPE_CHECKING:
+    from chromium import Chromium
+
+pytestmark = MARKS
+DOCS = Path(__file__).parents[2] / "docs"
+LOOK = Path(__file__).with_name("look.js").read_text(encoding="utf-8")
+PAGES = sorted(
+    str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md") if "_build" not in path.parts
+)
+WIDTHS = (1400, 390)
+SCHEMES = ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def manual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("manual")
+    words = ["-q", "-b", "html", "-d", directory / "trees", DOCS, directory / "html"]
+    subprocess.run([sys.executable, "-m", "sphinx", *words], check=True)
+    return directory / "html"
+
+
+def look(browser: Chromium, width: int, scheme: str) -> dict[str, Any]:
+    """What cannot be seen of the open page."""
+    browser.call(
+        "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+    )
+    browser.call(
+        "Emulation.setEmulatedMedia",
+        features=[
+            {"name": "prefers-color-scheme", "value": scheme},
+            # Colours that fade from one scheme to the other would be measured on the way.
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ],
+    )
+    return dict(browser.run(LOOK))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_everything_on_the_page_can_be_seen(browser: Chromium, manual: Path, name: str) -> None:
+    """Nothing is wider than the page, no code is cut off, and text stands out by WCAG AA (1.4.3)."""
+    browser.open(manual / f"{name}.html")
+    for width in WIDTHS:
+        for scheme in SCHEMES:
+            found = look(browser, width, scheme)
+            texts = found.pop("texts")
+            assert texts > 10
+            bad = {key: value for key, value in found.items() if value}
+            assert bad == {}, f"{width} pixels, {scheme}"
+
+
+def test_the_look_finds_what_cannot_be_seen(browser: Chromium, tmp_path: Path) -> None:
+    page = tmp_path / "bad.html"
+    page.write_text(
+        "<body style='background: white; color: black'><pre style='overflow: hidden; width: 9em'>"
+        f"{'x' * 99}</pre><p style='color: #aaa'>faint</p><p style='white-space: nowrap'>{'wide ' * 999}</p>",
+        encoding="utf-8",
+    )
+    browser.open(page)
+    found = look(browser, 390, "light")
+    assert found["overflow"] > 0
+    assert [text[:4] for text in found["clipped"]] == ["xxxx", "wide"]
+    assert found["faint"] == ["2.32 : faint"]
+    assert found["cut"] == [60 * "x"]
+
+
+def test_the_button_copies_the_commands_alone(browser: Chromium, manual: Path) -> None:
+    browser.open(manual / "how-to" / "hot-plug.html")
+    copied = browser.run("commandsOf(document.querySelector('.highlight-console pre'))")
+    lines = copied.splitlines()
+    assert lines[0] == "cat > empty.sh <<'EOF'"
+    assert lines[-2:] == ["EOF", "vsmmu check --host builtin:gb200 empty.sh"]
+    assert browser.run("document.querySelectorAll('.copy').length") > 2
+
+
+def test_prompts_commands_and_output_look_different(browser: Chromium, manual: Path) -> None:
+    browser.open(manual / "how-to" / "hot-plug.html")
+    colour = "getComputedStyle(document.querySelector('.highlight-console {}')).color"
+    colours = {browser.run(colour.format(part)) for part in (".gp", "pre", ".go")}
+    assert len(colours) == 3
+    assert browser.run(colour.format(".gp").replace("color", "userSelect")) == "none"
