@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from console import read_examples
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from pygments.token import _TokenType
 
 __all__ = ["ConsoleLexer"]
+
+#: The heading of a table: words in capitals, columns two blanks or more apart.
+_COLUMN = r"[A-Z][A-Z0-9.]*(?: [A-Z0-9.]+)*"
+_HEADING = re.compile(rf"{_COLUMN}(?: {{2,}}{_COLUMN})+\n")
 
 
 class ConsoleLexer(Lexer):
@@ -34,7 +39,15 @@ class ConsoleLexer(Lexer):
             for offset, token, value in BashLexer(stripnl=False).get_tokens_unprocessed(command):
                 yield position + offset, token, value
             position += len(command)
-            for token, value in ((Generic.Output, example.output), (Comment, status)):
-                if value and (token is not Comment or example.status):
-                    yield position, token, value
-                    position += len(value)
+            tokens = [*_read_output(example.output), (Comment, status)]
+            for token, value in tokens if example.status else tokens[:-1]:
+                yield position, token, value
+                position += len(value)
+
+
+def _read_output(text: str) -> Iterator[tuple[_TokenType, str]]:
+    """Lines of output; those of a table, which must not wrap, have a kind of their own."""
+    is_table = False
+    for line in text.splitlines(keepends=True):
+        is_table = line != "\n" and (is_table or _HEADING.fullmatch(line) is not None)
+        yield Generic.Output.Table if is_table else Generic.Output, line

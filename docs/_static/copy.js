@@ -4,7 +4,7 @@
 
 function commandsOf(block) {
     const copy = block.cloneNode(true);
-    for (const part of copy.querySelectorAll(".gp, .go, .c")) {
+    for (const part of copy.querySelectorAll('.gp, [class*="go"], .c')) {
         if (!part.matches(".c") || part.textContent.startsWith("# exit status ")) part.remove();
     }
     return copy.textContent.trim() + "\n";

@@ -58,6 +58,6 @@
     }
     const whole = [...document.querySelectorAll("pre")].filter(pre => isShown(pre) && pre.scrollWidth > pre.clientWidth + 1);
     found.cut = whole.filter(pre => !scrolls(pre)).map(pre => pre.textContent.slice(0, 60));
-    found.unwrapped = whole.map(pre => pre.textContent.slice(0, 60));
+    found.unwrapped = whole.filter(pre => !pre.querySelector(".go-Table")).map(pre => pre.textContent.slice(0, 60));
     return found;
 })()

@@ -83,3 +83,10 @@ def test_the_lexer_tells_prompt_command_and_output_apart() -> None:
     outputs = [example.output for example in block.examples if example.output]
     assert [value for token, value in tokens if token is Generic.Output] == outputs
     assert tokens[-1] == (Comment, "# exit status 3\n")
+
+
+def test_lines_of_a_table_are_told_from_other_output() -> None:
+    rows = "VM      ITS OWN QEMU  NOW\na.sh    -             -\n"
+    tokens = list(ConsoleLexer().get_tokens(f"$ x\nHOST\n{rows}\nNot A  Heading\n"))
+    table = "".join(value for token, value in tokens if token is Generic.Output.Table)
+    assert table == rows
