@@ -31,7 +31,7 @@
     const scrolls = element => ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
 
     const wide = document.documentElement.clientWidth;
-    const found = {overflow: document.documentElement.scrollWidth - wide, clipped: [], faint: [], texts: 0};
+    const found = {overflow: document.documentElement.scrollWidth - wide, clipped: [], cut: [], faint: [], texts: 0};
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
         const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
@@ -48,6 +48,10 @@
             scrolled ||= scrolls(part);
         }
         if (!scrolled && (box.left < -1 || box.right > wide + 1)) found.clipped.push(text.slice(0, 80));
+        // Code wraps; only a table that was printed may have to be scrolled. Blanks at the end of a wrapped line hang out.
+        const code = element.closest("pre");
+        const isOutside = code && box.right > code.getBoundingClientRect().right && code.scrollWidth > code.clientWidth;
+        if (isOutside && !element.closest(".go-Table")) found.cut.push(text.slice(0, 80));
         const ground = groundOf(element);
         const ink = over(read(getComputedStyle(element).color), ground);
         const [low, high] = [luminance(ink), luminance(ground)].sort((left, right) => left - right);
@@ -56,8 +60,5 @@
         const ratio = (high + 0.05) / (low + 0.05);
         if (ratio < (isLarge ? 3 : 4.5)) found.faint.push(`${ratio.toFixed(2)} ${element.className}: ${text.slice(0, 60)}`);
     }
-    const whole = [...document.querySelectorAll("pre")].filter(pre => isShown(pre) && pre.scrollWidth > pre.clientWidth + 1);
-    found.cut = whole.filter(pre => !scrolls(pre)).map(pre => pre.textContent.slice(0, 60));
-    found.unwrapped = whole.filter(pre => !pre.querySelector(".go-Table")).map(pre => pre.textContent.slice(0, 60));
     return found;
 })()

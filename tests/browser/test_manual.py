@@ -73,7 +73,7 @@ def test_the_look_finds_what_cannot_be_seen(browser: Chromium, tmp_path: Path) -
     assert found["overflow"] > 0
     assert [text[:4] for text in found["clipped"]] == ["xxxx", "wide"]
     assert found["faint"] == ["2.32 : faint"]
-    assert found["cut"] == [60 * "x"]
+    assert found["cut"] == [80 * "x"]
 
 
 def test_the_button_copies_the_commands_alone(browser: Chromium, manual: Path) -> None:
@@ -91,3 +91,27 @@ def test_prompts_commands_and_output_look_different(browser: Chromium, manual: P
     colours = {browser.run(colour.format(part)) for part in (".gp", "pre", ".go")}
     assert len(colours) == 3
     assert browser.run(colour.format(".gp").replace("color", "userSelect")) == "none"
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        ("CANWBS", "Glossary"),
+        ("qemu-ril", "My VM does not start: what now?"),
+        ("facts-unknown", "Exit statuses and error codes"),
+    ],
+)
+def test_the_search_finds_it(browser: Chromium, manual: Path, words: str, title: str) -> None:
+    browser.open(manual / "search.html")
+    found = browser.run(
+        f"""new Promise(resolve => {{
+            Search.performSearch({words!r});
+            const done = () => {{
+                const links = [...document.querySelectorAll('#search-results li > a')];
+                const isOver = document.querySelector('.search-summary')?.textContent.includes('found');
+                if (isOver) resolve(links.map(link => link.textContent)); else setTimeout(done, 50);
+            }};
+            done();
+        }})"""
+    )
+    assert title in found
