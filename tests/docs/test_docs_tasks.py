@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from console import find_blocks, matches, run
+from console import Example, find_blocks, matches, run
 
 DOCS = Path(__file__).parents[2] / "docs"
 INDEX = DOCS / "index.md"
@@ -61,22 +61,30 @@ def read_section(target: str) -> str:
     return text[begin : next((at for at, level, _ in headings if at > begin and level <= depth), len(text))]
 
 
+def read_examples_of(title: str) -> list[Example]:
+    """What is to be typed by the section that a task links to."""
+    section = read_section(TASKS[title].target)
+    return [example for block in find_blocks(section) for example in block.examples]
+
+
 def do_task(title: str, directory: Path) -> None:
     """Type what the linked section says: each prints what is claimed, and the last the goal."""
-    task = TASKS[title]
-    examples = [example for block in find_blocks(read_section(task.target)) for example in block.examples]
     printed = ""
-    for example in examples:
+    for example in read_examples_of(title):
         actual = run(example.command, directory)
-        assert matches(example, actual), f"{task.target}: $ {example.command}\n{actual.output}"
+        assert matches(example, actual), f"{TASKS[title].target}: $ {example.command}\n{actual.output}"
         printed = actual.output
     assert re.search(GOALS[title], printed, re.M), printed
-    assert len(examples) == task.commands, f"{INDEX.name}: {title}"
 
 
 def test_the_first_page_has_ten_tasks() -> None:
     assert len(GOALS) == 10
     assert set(TASKS) == set(GOALS)
+
+
+@pytest.mark.parametrize("title", GOALS)
+def test_the_first_page_counts_the_commands_of(title: str) -> None:
+    assert TASKS[title].commands == len(read_examples_of(title))
 
 
 @pytest.mark.parametrize("title", [title for title in GOALS if title != IN_LAB])
