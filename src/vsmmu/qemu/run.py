@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from vsmmu.qemu.findings import Findings, Refused
 from vsmmu.qemu.naming import doubt_of, remedy_of
 from vsmmu.qemu.outcome import Failure, TraceStep, failure
+from vsmmu.qemu.texts import MESSAGES
 
 if TYPE_CHECKING:
     from vsmmu.qemu.names import NameFault
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from vsmmu.qemu.versions import MachineType, Qemu
 
 __all__ = ["Run"]
+
+#: Stands for the line number in an assertion of a QEMU whose sources were not looked at.
+_ANY_LINE: Final = "N"
 
 
 class Run:
@@ -44,6 +48,7 @@ class Run:
         :raise Refused: in a hot-plug.
         """
         values.setdefault("qemu", self.qemu)
+        values.setdefault("line", MESSAGES[code].line if self.qemu.lines_known else _ANY_LINE)
         self._findings.refuse(failure(code, device, option, self._phase, **values))
 
     def _stop(self, code: str, device: str, option: str, **values: object) -> NoReturn:

@@ -109,9 +109,10 @@ _TABLE: Final = (
     ),
     Message(
         "qemu-machine-iommu-abort",
-        "qemu-system-aarch64: util/error.c:62: error_setv: Assertion `*errp == NULL' failed.",
+        "qemu-system-aarch64: util/error.c:{line}: error_setv: Assertion `*errp == NULL' failed.",
         "remove iommu= from -machine: arm-smmuv3 takes its place (QEMU aborts instead of saying so)",
         aborts=True,
+        line=62,
     ),
     Message(
         "qemu-multiple-iommus",
@@ -197,9 +198,10 @@ _TABLE: Final = (
     ),
     Message(
         "qemu-endpoint-first",
-        "ERROR:hw/arm/smmuv3-accel.c:918:smmuv3_accel_find_add_as: code should not be reached",
+        "ERROR:hw/arm/smmuv3-accel.c:{line}:smmuv3_accel_find_add_as: code should not be reached",
         "put the arm-smmuv3 before {device}: QEMU aborts when an emulated endpoint comes first",
         aborts=True,
+        line=918,
     ),
     Message(
         "qemu-no-host-device",

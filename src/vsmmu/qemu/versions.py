@@ -47,7 +47,7 @@ _AUTO: Final[Mapping[str, Value]] = MappingProxyType(dict.fromkeys(_FIXED, AUTO)
 #: A release removes the machine types of the release six major versions back (include/hw/boards.h).
 _MAJORS_KEPT: Final = 6
 
-_DIGITS: Final = r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?"
+_DIGITS: Final = r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?"
 
 
 class Qemu(NamedTuple):
@@ -61,6 +61,7 @@ class Qemu(NamedTuple):
     :param checks_ats: whether IDR0.ATS of the host is compared with the vSMMU's; None where that is not
         certain: 11.0's own sources could not be had, and trees near to it differ.
     :param modelled: false for a version that is newer than any that was looked at.
+    :param lines_known: whether it is 11.1.3, of whose assertions alone the line numbers are known.
     :param has_kvm: whether the binary has KVM, as one for this machine's own architecture has; None where no
         binary was asked.
     :param own_table: gives the table of devices of the binary that was asked, as JSON; None where only a
@@ -74,6 +75,7 @@ class Qemu(NamedTuple):
     has_vfio_ats: bool
     checks_ats: bool | None
     modelled: bool = True
+    lines_known: bool = False
     has_kvm: bool | None = None
     own_table: Callable[[], bytes] | None = None
 
@@ -110,10 +112,11 @@ def _release(version: Version, *, has_vfio_ats: bool, checks_ats: bool | None) -
 RELEASES: Final = (
     _release((10, 2), has_vfio_ats=False, checks_ats=False),
     _release((11, 0), has_vfio_ats=False, checks_ats=None),
-    _release(LATEST_QEMU, has_vfio_ats=True, checks_ats=True),
+    _release(LATEST_QEMU, has_vfio_ats=True, checks_ats=True)._replace(lines_known=True),
 )
-#: The newest release that the model was held against.
+#: The newest release that the model was held against: 11.1.3.
 LATEST: Final = RELEASES[-1]
+_LATEST_PATCH: Final = 3
 _MODELLED: Final = ", ".join(str(release) for release in RELEASES)
 
 
@@ -144,10 +147,11 @@ def parse_version(text: str) -> Qemu:
         )
     version = (int(match[1]), int(match[2]))
     if version > LATEST.version:
-        return LATEST._replace(version=version, modelled=False)
+        return LATEST._replace(version=version, modelled=False, lines_known=False)
     for release in RELEASES:
         if release.version == version:
-            return release
+            measured = match[3] is not None and int(match[3]) == _LATEST_PATCH
+            return release._replace(lines_known=release.lines_known and measured)
     name = spell_version(version)
     raise UsageError(
         "qemu-version",
