@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
@@ -134,7 +135,10 @@ def _place(port: RunningPort) -> Failure | None:
     tuple(placement.before_realize(maker, _BOARD))
     if port.occupant:
         tuple(placement.before_realize(inside, bus))
-    refusal = next(iter(placement.before_realize(new, bus, hot=True)), None)
+    refusals = chain(
+        placement.slots.hot_plug_refusals(new, bus), placement.before_realize(new, bus, hot=True)
+    )
+    refusal = next(refusals, None)
     if refusal is None:
         return None
     values = {"driver": new.driver, **refusal.values}

@@ -27,12 +27,7 @@ from vsmmu.qemu.board import (
     usable_accelerators,
     with_globals,
 )
-from vsmmu.qemu.doubts import (
-    second_iommu,
-    too_many_queues,
-    unlisted_function,
-    vendor_machine,
-)
+from vsmmu.qemu.doubts import second_iommu, too_many_queues, unlisted_function, vendor_machine
 from vsmmu.qemu.findings import Refusal, Refused
 from vsmmu.qemu.hazards import hazards_of
 from vsmmu.qemu.machine_checks import machine_checks
@@ -50,7 +45,7 @@ from vsmmu.qemu.run import Run
 from vsmmu.qemu.settings import VsmmuSettings, read_bool
 from vsmmu.qemu.state import Endpoint, Vsmmu
 from vsmmu.qemu.versions import Qemu, is_vendor_machine, machine_type
-from vsmmu.qemu.vfio import ENDING, VfioPlug, vfio_refusals
+from vsmmu.qemu.vfio import ENDING, VfioPlug, property_refusals, vfio_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
@@ -110,7 +105,6 @@ class Creation(Run):
         self._bound: set[str] = set()
         # Ids of devices of an unknown type, and of those behind them.
         self._skipped: set[str] = set()
-        self._objects = {entry.id for entry in machine.objects}
 
     # What a start does
 
@@ -181,12 +175,12 @@ class Creation(Run):
             self._create_emulated(device, bus)
             self._refuse_each(device, self._placement.peripherals.realized(device))
         refused = self._placement.after_realize(device)
-        if refused is not None:
-            self._refuse(refused.code, device.name, device.origin.option, **refused.values)
+        self._refuse_each(device, () if refused is None else (refused,))
 
     def _refuse_each(self, device: Device, found: Iterable[Refusal]) -> None:
         for refusal in found:
-            self._refuse(refusal.code, device.name, device.origin.option, **refusal.values)
+            values = {"driver": device.driver, **refusal.values}
+            self._refuse(refusal.code, device.name, device.origin.option, **values)
 
     def _faults_of(self, device: Device) -> list[NameFault]:
         """Faults in the names and values of a device, as it is written."""
@@ -207,12 +201,15 @@ class Creation(Run):
             raise Refused(failure("qemu-no-bus", device.name, "", self._phase, value=device.text("bus")))
         if bus is None:
             self._stop("qemu-no-bus", device.name, device.origin.option, value=device.text("bus"))
+        fits = bus.owner in self._placement.slots  # else its bridge was refused before it had a bus
+        hot = self._phase == "hot-plug"
+        if fits and hot:
+            self._refuse_each(device, self._placement.slots.hot_plug_refusals(device, bus))
+        if is_vfio(device.driver):
+            self._refuse_each(device, property_refusals(device, self.machine, self.qemu))
         self._name_faults(device, faults)
-        if bus.owner in self._placement.slots:  # else its bridge was refused before it had a bus
-            hot = self._phase == "hot-plug"
-            for refusal in self._placement.before_realize(device, bus, hot=hot):
-                option = "" if hot else device.origin.option
-                self._refuse(refusal.code, device.name, option, **{"driver": device.driver, **refusal.values})
+        if fits:
+            self._refuse_each(device, self._placement.before_realize(device, bus, hot=hot))
         return bus
 
     def _create_bridge(self, device: Device, bus: Bus) -> None:
@@ -316,10 +313,8 @@ class Creation(Run):
         behind = vsmmu is not None or board_smmu
         return VfioPlug(
             endpoint=endpoint,
-            qemu=self.qemu,
             name=vfio_name(device, function.address if function else None),
             address=address,
-            objects=self._objects,
             bound=self._bound,
             vsmmu=vsmmu,
             board_smmu=board_smmu,

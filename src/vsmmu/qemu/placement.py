@@ -49,8 +49,6 @@ class Placement:
 
         QEMU stops at the first. Whoever goes on finds a refused device without a place, but with its bus.
         """
-        if hot and (refused := self.slots.hot_plug_refusal(device, bus)):
-            yield refused
         if self._makers.get(bus.owner) in HOST_BRIDGES and (
             not is_bridge(device.driver) or device.driver in HOST_BRIDGES
         ):

@@ -169,17 +169,16 @@ class Slots:
             return Placed(devfn, _warning(slot, driver))
         return Placed(devfn)
 
-    def hot_plug_refusal(self, device: Device, bus: Bus) -> Refusal | None:
-        """What forbids ``device_add`` of such a device on such a bus at all; None if nothing does.
+    def hot_plug_refusals(self, device: Device, bus: Bus) -> Iterator[Refusal]:
+        """What forbids ``device_add`` of such a device on such a bus at all.
 
-        QEMU asks this before it gives the device a place.
+        QEMU asks this before it sets the properties of the device and gives it a place.
         """
         driver = type_name(device.driver)
         if driver in _NO_HOT_PLUG:
-            return Refusal("qemu-no-hotplug", {"driver": driver})
+            yield Refusal("qemu-no-hotplug", {"driver": driver})
         if not self._buses[bus.owner].hot:
-            return Refusal("qemu-bus-no-hotplug", {"value": bus.name})
-        return None
+            yield Refusal("qemu-bus-no-hotplug", {"value": bus.name})
 
     def remove(self, number: int) -> None:
         """Take the device with this number out, after it was unplugged or refused; none is no error."""

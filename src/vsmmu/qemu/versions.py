@@ -48,6 +48,8 @@ _AUTO: Final[Mapping[str, Value]] = MappingProxyType(dict.fromkeys(_FIXED, AUTO)
 _MAJORS_KEPT: Final = 6
 
 _DIGITS: Final = r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?"
+#: What distributions put behind ``virt-``: words and numbers with single marks between them.
+_VENDOR: Final = r"[A-Za-z0-9]+([.+_-][A-Za-z0-9]+)*"
 
 
 class Qemu(NamedTuple):
@@ -178,6 +180,7 @@ def machine_type(name: str, qemu: Qemu) -> MachineType | None:
 
 def is_vendor_machine(name: str) -> bool:
     """Whether a machine type is a distribution's own ``virt`` (``virt-rhel9.8.0``, ``virt-11.0+pve0``)."""
-    return name.startswith("virt-") and (
-        name.count(".") != 1 or not re.fullmatch(_DIGITS, name[len("virt-") :])
-    )
+    rest = name.removeprefix("virt-")
+    if rest == name or not re.fullmatch(_VENDOR, rest):
+        return False
+    return name.count(".") != 1 or not re.fullmatch(_DIGITS, rest)

@@ -16,10 +16,11 @@ from vsmmu.smmuv3.properties import PROPERTIES
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from vsmmu.machine.model import Device, Machine
     from vsmmu.qemu.state import Endpoint, Vsmmu
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["ENDING", "VfioPlug", "vfio_refusals"]
+__all__ = ["ENDING", "VfioPlug", "property_refusals", "vfio_refusals"]
 
 #: After these nothing more can be judged of the device, whatever would mend them.
 ENDING: Final = frozenset(
@@ -51,10 +52,8 @@ class VfioPlug(NamedTuple):
     """
 
     endpoint: Endpoint
-    qemu: Qemu
     name: str
     address: str | None
-    objects: Collection[str]
     bound: Collection[str]
     vsmmu: Vsmmu | None
     board_smmu: bool
@@ -65,32 +64,48 @@ class VfioPlug(NamedTuple):
     region: Mapping[str, object]
 
 
-def vfio_refusals(plug: VfioPlug) -> Iterator[Refusal]:
-    """Every reason to refuse, in QEMU's order; QEMU prints the first."""
-    yield from _properties(plug)
-    yield from _host_device(plug)
-    yield from _translation(plug)
+def property_refusals(device: Device, machine: Machine, qemu: Qemu) -> Iterator[Refusal]:
+    """What QEMU's setters of properties refuse, in the order in which it sets them: ``iommufd`` is the first.
 
-
-def _properties(plug: VfioPlug) -> Iterator[Refusal]:
-    device = plug.endpoint.device
-    fd = device.text("fd")
+    An ``iommufd`` that is another kind of thing is a fault of the name (:mod:`vsmmu.qemu.references`).
+    """
+    backend, fd = device.text("iommufd"), device.text("fd")
+    if backend and not _is_there(backend, device.number, machine):
+        yield Refusal("qemu-no-object", {"value": backend})
     if fd and not fd.isdecimal():
         text = f"Could not parse object fd {fd}:Invalid file descriptor number '{fd}'"
         yield Refusal("qemu-fd-number", {"text": text})
-    elif fd and not device.id:
-        yield Refusal("qemu-fd-without-id", {})
     accepted = PROPERTIES["ats"].spellings
-    if plug.qemu.has_vfio_ats and "ats" in device.properties and device.text("ats") not in accepted:
+    if qemu.has_vfio_ats and "ats" in device.properties and device.text("ats") not in accepted:
         values: dict[str, object] = {
             "property": "ats",
             "value": device.text("ats"),
             "accepted": ", ".join(accepted),
         }
         yield Refusal("qemu-value", values)
+
+
+def _is_there(path: str, number: int, machine: Machine) -> bool:
+    """Whether an object, or a device before the one with that number, has the name."""
+    name = path.removeprefix("/objects/")
+    if any(entry.id == name for entry in machine.objects):
+        return True
+    return name == path and any(entry.id == name for entry in machine.devices[:number])
+
+
+def vfio_refusals(plug: VfioPlug) -> Iterator[Refusal]:
+    """Every reason to refuse the realization, in QEMU's order; QEMU prints the first."""
+    yield from _together(plug)
+    yield from _host_device(plug)
+    yield from _translation(plug)
+
+
+def _together(plug: VfioPlug) -> Iterator[Refusal]:
+    """Properties that do not go together."""
+    device = plug.endpoint.device
     backend = device.text("iommufd")
-    if backend and backend.removeprefix("/objects/") not in plug.objects:
-        yield Refusal("qemu-no-object", {"value": backend})
+    if device.text("fd").isdecimal() and not device.id:
+        yield Refusal("qemu-fd-without-id", {})
     if plug.vsmmu is not None and plug.vsmmu.settings.accel and not backend:
         yield Refusal("qemu-no-iommufd", {})
     if not any(device.text(key) for key in ("host", "sysfsdev", "fd")):

@@ -31,7 +31,9 @@ def test_only_11_1_has_ats_of_vfio_and_looks_at_it() -> None:
     ("name", "vendor"),
     [
         ("virt-11.1", False), ("virt", False), ("virt-rhel9.8.0", True), ("virt-11.0+pve0", True),
-        ("virt-11.0.1", True), ("virt-11", True), ("pc-q35-9.0", False), ("q35", False), ("", False),
+        ("virt-11.0.1", True), ("virt-11", True), ("virt-.2", False), ("virt-", False),
+        ("virt-11.", False), ("virt-11..1", False), ("virt-6.2-hpb", True), ("virt-noble", True),
+        ("pc-q35-9.0", False), ("q35", False), ("", False),
     ],
 )  # fmt: skip
 def test_a_vendors_machine_is_a_virt_of_another_name(name: str, vendor: bool) -> None:

@@ -13,6 +13,9 @@ from vsmmu.qemu.process import start
 HEAD = "-M virt,gic-version=3 -accel kvm -cpu host -bios firmware.fd -nodefaults -object iommufd,id=i0"
 MAP = "requires iommu MAP notifier which is not currently supported"
 V1 = vfio("0000:01:00.0", 1)
+VIRTIO = "-device virtio-rng-pci,bus=rp1"
+MISSING = "-device vfio-pci,host=0000:01:00.0,bus=rp1,iommufd=nope"
+KVM = "SMMUv3 accel=on requires KVM with kernel-irqchip=on support"
 BYPASS = "Bypass option cannot be set for SMMUv3 associated PCIe RC"
 
 #: What is written -> what QEMU says.
@@ -40,6 +43,12 @@ REFUSED = {
     f"{HEAD} {port(1, 'pcie.0')} -device vfio-pci,fd=33,iommufd=i0,bus=rp1": "Segmentation fault",
     f"{HEAD} {port(1, 'pcie.0')} {vfio('0000:09:00.0', 1)}": "no such host device: No such file or directory",
     "-M virt,iommu=nested-smmuv3": "Invalid iommu value",
+    f"{HEAD} {port(1, 'pcie.0')} {VIRTIO} {MISSING}": "Device 'nope' not found",
+    f"{HEAD} {port(1, 'pcie.0')} {VIRTIO} {MISSING},addr=99": "Device 'nope' not found",
+    f"{HEAD} {port(1, 'pcie.0')} {VIRTIO} {MISSING},fd=abc": "Device 'nope' not found",
+    f"{HEAD} {port(1, 'pcie.0')} {VIRTIO} {MISSING},bogus=1": "Device 'nope' not found",
+    "-M virt-.2": 'unsupported machine type: "virt-.2"',
+    "-M virt -accel tcg -device arm-smmuv3,primary-bus=pcie.0,accel=yes": KVM,
 }
 #: What is written -> what QEMU says where its build has no such name.
 UNKNOWN = {

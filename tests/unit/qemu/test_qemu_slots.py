@@ -49,7 +49,8 @@ class Walk:
     def create(self, device: Device, *, hot: bool = False) -> Refusal | None:
         bus = Topology.of(self.machine).bus_of(device)
         assert bus is not None
-        refused = next(self.placement.before_realize(device, bus, hot=hot), None)
+        refused = next(self.slots.hot_plug_refusals(device, bus), None) if hot else None
+        refused = refused or next(self.placement.before_realize(device, bus, hot=hot), None)
         refused = refused or self.placement.after_realize(device)
         if refused is not None:
             self.slots.remove(device.number)

@@ -35,6 +35,33 @@ def test_what_is_no_version_or_too_old_is_a_usage_error(text: str) -> None:
     assert "10.2, 11.0, 11.1" in caught.value.next
 
 
+ASSERTIONS = {
+    "-M virt,iommu=smmuv3 -accel tcg -device arm-smmuv3,primary-bus=pcie.0,accel=on": (
+        "qemu-system-aarch64: util/error.c:{}: error_setv: Assertion `*errp == NULL' failed.", "62"),
+    "-M virt -accel kvm -bios f.fd -device virtio-net-pci,bus=pcie.0 -object iommufd,id=i0 "
+    "-device arm-smmuv3,primary-bus=pcie.0,accel=on,ats=off,ril=on,ssidsize=0,oas=44": (
+        "ERROR:hw/arm/smmuv3-accel.c:{}:smmuv3_accel_find_add_as: code should not be reached", "918"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", ASSERTIONS)
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [("11.1.3", True), *((name, False) for name in ("11.1", "11.1.2", "11.1.30", "11.0", "12.0.3"))],
+)  # fmt: skip
+def test_line_numbers_of_assertions_are_those_of_11_1_3_alone(
+    written: str, version: str, known: bool
+) -> None:
+    verdict = start(options(written), host(), parse_version(version))
+    text, line = ASSERTIONS[written]
+    assert verdict.failure is not None
+    assert verdict.failure.printed == text.format(line if known else "N")
+
+
+def test_the_newest_release_is_the_one_that_was_measured() -> None:
+    assert parse_version("11.1.3") == LATEST
+
+
 def test_only_newer_versions_are_not_modelled() -> None:
     assert LATEST.modelled
     assert not parse_version("11.2").modelled
