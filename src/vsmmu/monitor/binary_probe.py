@@ -57,6 +57,7 @@ def _read(monitor: Commands, path: str) -> Installed:
             smmu=_properties(monitor, "arm-smmuv3"),
             vfio_ats="ats" in _properties(monitor, "vfio-pci"),
             kvm=_has_kvm(monitor),
+            iommufd=_has_iommufd(monitor),
         )
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise _refused(path, f"its answers have another form: {str(error)[:200]}") from None
@@ -67,6 +68,14 @@ def _has_kvm(monitor: Commands) -> bool | None:
         return bool(monitor.execute("query-kvm")["present"])
     except CommandFailed:
         return None
+
+
+def _has_iommufd(monitor: Commands) -> bool | None:
+    try:
+        listed = monitor.execute("qom-list-types", implements="iommufd")
+    except CommandFailed:
+        return None
+    return any(entry["name"] == "iommufd" for entry in listed)
 
 
 def _by_version(name: str) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from vsmmu.diagnostic import Diagnostic
 from vsmmu.qemu.compat import BASE, compare
 from vsmmu.qemu.outcome import Answer
 from vsmmu.qemu.texts import MESSAGES
+from vsmmu.qemu.versions import newer_than_known
 from vsmmu.smmuv3.fields import REGISTERS
 from vsmmu.smmuv3.interval import Interval, exactly, meet
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES, Property
@@ -133,7 +134,7 @@ def _inspect(
         properties=tuple(_property(entry, vsmmu, smmus, host) for entry in REGISTER_PROPERTIES),
         endpoints=endpoints,
         diagnostics=tuple(_drift(vsmmu, smmus, host, qemu)),
-        notes=tuple(_notes(vsmmu, endpoints)),
+        notes=tuple(_notes(vsmmu, endpoints, qemu)),
     )
 
 
@@ -217,7 +218,9 @@ def _reader(smmu: HostSmmu, host: Host) -> Callable[[str], Reading]:
     return lambda key: host.read_field(smmu, key)
 
 
-def _notes(vsmmu: RunningVsmmu, endpoints: Sequence[InspectedEndpoint]) -> Iterator[str]:
+def _notes(vsmmu: RunningVsmmu, endpoints: Sequence[InspectedEndpoint], qemu: Qemu) -> Iterator[str]:
+    if not qemu.modelled:
+        yield newer_than_known(qemu)
     for entry in endpoints:
         if not entry.function:
             name = entry.device

@@ -17,7 +17,14 @@ __all__ = ["Findings", "Refusal", "Refused"]
 
 #: Refusals that are the machine's fault, whichever device meets them: one mend removes all of a kind.
 _OF_THE_MACHINE: Final = frozenset(
-    ("qemu-kvm", "qemu-acpi", "qemu-only-migratable", "qemu-machine-iommu", "qemu-machine-iommu-abort")
+    (
+        "qemu-accel-not-built",
+        "qemu-acpi",
+        "qemu-kvm",
+        "qemu-machine-iommu",
+        "qemu-machine-iommu-abort",
+        "qemu-only-migratable",
+    )
 )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "Installed", "fit_machine"]
 
 #: Of the answers that are kept; another is not believed.
-FORMAT: Final = 3
+FORMAT: Final = 4
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -31,6 +31,7 @@ class Installed(msgspec.Struct, frozen=True):
     :param smmu: the properties of ``arm-smmuv3``, each with its default (empty if it has none).
     :param vfio_ats: whether vfio-pci has ``ats``.
     :param kvm: whether it is built with KVM for its guests; None if it does not tell.
+    :param iommufd: whether it is built with iommufd; None if it does not tell.
     :param identity: of the file that was asked; empty if nobody keeps the answer.
     """
 
@@ -40,6 +41,7 @@ class Installed(msgspec.Struct, frozen=True):
     smmu: dict[str, str]
     vfio_ats: bool
     kvm: bool | None = None
+    iommufd: bool | None = None
     identity: str = ""
     format: int = FORMAT
 
@@ -58,6 +60,7 @@ class Installed(msgspec.Struct, frozen=True):
             has_vfio_ats=self.vfio_ats,
             checks_ats=row.checks_ats or has_auto,
             has_kvm=self.kvm,
+            accel_built=False if self.iommufd is False else None,
         )
 
 

@@ -61,6 +61,8 @@ def refusals(plug: Plug) -> Iterator[Refusal]:
     yield from _pre_plug(plug)
     if plug.settings.accel and not has_kvm(plug.machine):
         yield Refusal("qemu-kvm", {})
+    if plug.settings.accel and plug.qemu.accel_built is False:
+        yield Refusal("qemu-accel-not-built", {})
     yield from _values(plug.settings, plug.qemu)
     if plug.settings.accel:
         if plug.settings.stage not in (None, "1"):

@@ -66,6 +66,8 @@ class Qemu(NamedTuple):
     :param lines_known: whether it is 11.1.3, of whose assertions alone the line numbers are known.
     :param has_kvm: whether the binary has KVM, as one for this machine's own architecture has; None where no
         binary was asked.
+    :param accel_built: false for a binary that has ``accel`` and nothing behind it, as one without iommufd
+        (``ARM_SMMUV3_ACCEL`` depends on ``IOMMUFD`` in hw/arm/Kconfig); None where that does not show.
     :param own_table: gives the table of devices of the binary that was asked, as JSON; None where only a
         version is known. It is called when a VM has a name that is not among the ordinary ones.
     """
@@ -79,6 +81,7 @@ class Qemu(NamedTuple):
     modelled: bool = True
     lines_known: bool = False
     has_kvm: bool | None = None
+    accel_built: bool | None = None
     own_table: Callable[[], bytes] | None = None
 
     def __str__(self) -> str:

@@ -66,6 +66,12 @@ def test_kubevirts_domain_is_reported_and_corrected() -> None:
     assert any("iommu0 on pci.1: ats=on ril=off ssidsize=20 oas=48" in line for line in outcome.messages)
 
 
+@pytest.mark.parametrize(("qemu", "noted"), [("11.1", False), ("12.0", True)])
+def test_a_qemu_that_is_newer_than_the_model_is_noted(qemu: str, noted: bool) -> None:
+    messages = mutate(golden("kubevirt"), vmi(), ON_GB200._replace(qemu=qemu)).messages
+    assert any(f"QEMU {qemu} is newer than what was looked at" in line for line in messages) is noted
+
+
 @pytest.mark.parametrize("data", [golden("kubevirt"), golden("gb200"), domain()])
 def test_is_deterministic_and_idempotent(data: bytes) -> None:
     first = mutate(data, vmi(), ON_GB200).domain

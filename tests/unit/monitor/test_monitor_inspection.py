@@ -23,6 +23,7 @@ from vsmmu.monitor.inspection import inspect
 from vsmmu.monitor.introspection import read_back
 from vsmmu.monitor.socket_discovery import monitor_paths
 from vsmmu.qemu.process import QemuProcess
+from vsmmu.qemu.versions import parse_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +57,13 @@ def test_values_come_from_the_registers_and_not_from_qom() -> None:
     assert not vsmmu.notes
     assert [entry.function for entry in vsmmu.endpoints] == [GPU]
     assert vsmmu.primary_bus == "pcie.s"
+
+
+@pytest.mark.parametrize(("version", "noted"), [("11.1.3", False), ("11.2", True), ("12.0.50", True)])
+def test_a_qemu_that_is_newer_than_the_model_is_noted(version: str, noted: bool) -> None:
+    vm = FakeVm({"s": GB200_REGISTERS}, {"s-a": GPU})
+    (vsmmu,) = inspect(read_back(vm), GB200, parse_version(version), "test").vsmmus
+    assert any("is newer than what was looked at" in note for note in vsmmu.notes) is noted
 
 
 def test_sixteen_vsmmus_keep_their_own_registers() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from examples import host
 from vsmmu.cli.main import run
 from vsmmu.errors import HostLacks, Negative, VsmmuError
 from vsmmu.machine.command_line.argv import read_words
@@ -22,6 +23,7 @@ from vsmmu.monitor.binary_cache import installed
 from vsmmu.monitor.binary_probe import ask
 from vsmmu.monitor.launch import openings, with_descriptors
 from vsmmu.qemu.installed import Installed, fit_machine
+from vsmmu.qemu.process import start
 
 ANSWER = Installed(
     "11.1.3",
@@ -46,6 +48,7 @@ answers = {{
     "query-machines": [{{"name": "virt-11.{minor}", "alias": "virt"}}, {{"name": "none"}}],
     "device-list-properties": {properties},
     "query-kvm": {{"present": True, "enabled": False}},
+    "qom-list-types": {types},
 }}
 for line in sys.stdin:
     say({{"return": answers.get(json.loads(line)["execute"], {{}})}})
@@ -71,9 +74,16 @@ class Fake:
         monkeypatch.setenv("XDG_CACHE_HOME", str(directory / "cache"))
         self.write()
 
-    def write(self, minor: int = 1, status: int = 0, properties: str = AUTO) -> None:
+    def write(
+        self, minor: int = 1, status: int = 0, properties: str = AUTO, types: str = '[{"name": "iommufd"}]'
+    ) -> None:
         text = QEMU.format(
-            python=sys.executable, count=str(self.count), minor=minor, status=status, properties=properties
+            python=sys.executable,
+            count=str(self.count),
+            minor=minor,
+            status=status,
+            properties=properties,
+            types=types,
         )
         self.path.write_text(text)
         self.path.chmod(0o755)
@@ -119,6 +129,18 @@ def test_features_come_from_the_binary_and_not_from_its_number(fake: Fake) -> No
     fake.write(minor=0, properties=AUTO)
     known = installed(str(fake.path)).qemu
     assert (known.version, known.has_auto, known.checks_ats) == ((11, 0), True, True)
+
+
+@pytest.mark.parametrize(("types", "built"), [("[]", False), ('[{"name": "iommufd"}]', None)])
+def test_a_build_without_iommufd_has_no_accelerated_smmu(fake: Fake, types: str, built: bool | None) -> None:
+    """``error_setg(errp, "accel=on support not compiled in")`` in hw/arm/smmuv3.c without the option."""
+    fake.write(types=types)
+    qemu = installed(str(fake.path)).qemu
+    assert qemu.accel_built is built
+    words = "-M virt -accel kvm -bios f.fd -nodefaults -device arm-smmuv3,primary-bus=pcie.0,accel=on,oas=36"
+    failed = start(read_words(("qemu-system-aarch64", *words.split())).machine(), host(), qemu).failure
+    assert failed is not None
+    assert (failed.text == "accel=on support not compiled in") is (built is False)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 3}', b"\xff"])

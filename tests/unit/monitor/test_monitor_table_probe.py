@@ -57,6 +57,7 @@ ANSWERS: dict[str, Any] = {
         {"name": "virtio-new-pci"},
         {"name": "virtio-balloon-pci"},
     ],
+    "qom-list-types iommufd": [{"name": "iommufd"}],
     "qom-list-types machine": [{"name": "virt-12.0-machine"}],
     "device-list-properties arm-smmuv3": [
         {"name": "accel", "type": "bool"},

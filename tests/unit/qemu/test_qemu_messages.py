@@ -204,6 +204,7 @@ SCENES = {
     "qemu-cmdqv-queues": Scene(vm("cmdqv=on"), host(queues(log2vcmdqs=0))),
     "qemu-cmdqv-sids": Scene(vm("cmdqv=on"), host(queues(log2vsids=3))),
     "qemu-no-iommufd-device": Scene(vm(), msgspec.structs.replace(host(), iommufd=fact(0))),
+    "qemu-accel-not-built": Scene(vm(), qemu=Q11_1._replace(accel_built=False)),
     "qemu-accelerator": Scene(vm(), qemu=Q11_1._replace(has_kvm=False)),
     "qemu-irqchip-split": Scene(vm(head="-M virt,kernel-irqchip=split")),
     "qemu-file": Scene(options("-M virt -kernel /nonexistent"), absent=("/nonexistent",)),
