@@ -119,6 +119,18 @@ def test_a_domain_by_its_name(
     assert "there is no file 'guest2', nor does libvirt know" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["check", "resolve", "explain", "fix"])
+@pytest.mark.parametrize("words", [["sh", "vm.sh"], ["virt-install", "--name", "x", "--hostdev", "9:1:0.0"]])
+def test_a_program_that_is_no_qemu_gets_no_sentence_of_qemu(
+    verb: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([verb, *GB200, "--", *words]) == 3
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"after --: '{words[0]}' is not QEMU, nor has it QEMU's options [not-a-vm]" in printed.err
+    assert "qemu-system" not in printed.err
+
+
 def test_plan_refuses_what_is_no_vm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", *GB200, "0009:01:00.0", "--", "sh", "vm.sh"]) == 3
     assert "[not-a-vm]" in capsys.readouterr().err

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+import domains
 from examples import Q11_1, function, host, options, port, smmu, vfio, vm
 from vsmmu.errors import InputRefused
+from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.recognise import read_vm
 from vsmmu.qemu.process import start
 
@@ -113,6 +115,16 @@ def test_another_machine_is_not_judged(text: str) -> None:
 def test_what_is_no_vm_is_refused_as_what_it_is(text: str) -> None:
     with pytest.raises(InputRefused):
         read_vm(text.encode()).machine()
+
+
+def test_hostdevs_at_one_guest_address_are_refused_in_qemus_words() -> None:
+    one = domains.PARTS["hostdev"]
+    other = one.replace("domain='0x0009' bus='0x01'", "domain='0x0009' bus='0x02'")
+    vm = read_vm(domains.domain(hostdev=one + other)).machine()
+    failed = start(vm, builtin_host("gb200"), Q11_1).failure
+    assert failed is not None
+    text = "PCI: slot 0 function 0 not available for vfio-pci, in use by vfio-pci,id=hostdev0"
+    assert failed.text == text
 
 
 def test_a_vm_whose_names_are_right_still_starts() -> None:
