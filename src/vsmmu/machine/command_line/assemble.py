@@ -162,24 +162,23 @@ class _Assembler:
     def object(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         if text.startswith("{"):
             properties: dict[str, JsonValue] = {m.key: m.value for m in self.members(text, origin)}
-            name = properties.pop("id", "") if isinstance(properties.get("id"), str) else ""
-            self.add_object(properties, str(name), origin)
+            name = str(properties.pop("id")) if isinstance(properties.get("id"), str) else None
+            self.add_object(properties, name, origin)
         else:
             pairs = keyval.parse_opts(text, "qom-type")
-            self.add_object(dict(keyval.merged(pairs)), keyval.opts_id(pairs) or "", origin)
+            self.add_object(dict(keyval.merged(pairs)), keyval.opts_id(pairs), origin)
 
-    def add_object(self, properties: dict[str, JsonValue], id: str, origin: Origin) -> None:
+    def add_object(self, properties: dict[str, JsonValue], name: str | None, origin: Origin) -> None:
         qom_type = properties.pop("qom-type", None)
         if not isinstance(qom_type, str):
             raise refusal(
                 "option-syntax", "the object has no type", origin, why="Parameter 'qom-type' is missing"
             )
-        if id and id in self.object_ids:
-            raise refusal("duplicate-id", f"two objects have the id {id!r}", origin, next="rename one")
-        if id:
-            check_id(id, origin, "Parameter 'id' expects an identifier")
-        self.object_ids.add(id)
-        self.objects.append(MachineObject(qom_type, id, self.hidden(properties), origin))
+        own = _opts_id(name, origin)
+        if own and own in self.object_ids:
+            raise refusal("duplicate-id", f"two objects have the id {own!r}", origin, next="rename one")
+        self.object_ids.add(own)
+        self.objects.append(MachineObject(qom_type, own, self.hidden(properties), origin))
 
     def global_(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         if match := re.match(_GLOBAL, text):
@@ -304,7 +303,7 @@ class _Assembler:
         if section.group == "device":
             self.devices.add(Draft(dict(settings), _opts_id(name, origin), origin, word, "config"))
         elif section.group == "object":
-            self.add_object(dict(settings), name or "", origin)
+            self.add_object(dict(settings), name, origin)
         elif section.group == "global":
             self.add_global(settings, origin)
         elif section.group == "accel":

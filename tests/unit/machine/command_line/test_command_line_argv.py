@@ -304,6 +304,8 @@ def test_configuration_file_groups() -> None:
         (["-device", '{"driver":7}'], "driver-missing", "Parameter 'driver' is missing"),
         (["-device", "a,id=1a"], "bad-id", "Parameter 'id' expects an identifier"),
         (["-device", "a,id="], "bad-id", "Parameter 'id' expects an identifier"),
+        (["-object", "iommufd,id="], "bad-id", "Parameter 'id' expects an identifier"),
+        (["-object", '{"qom-type":"iommufd","id":""}'], "bad-id", "Parameter 'id' expects an identifier"),
         (["-device", '{"driver":"a","id":"b/c"}'], "bad-id", "Invalid qdev ID 'b/c'"),
         (["-device", "a,id=S", "-device", "b,id=S"], "duplicate-id", "Duplicate ID 'S' for device"),
         (["-device", '{"driver":"a","id":"S"}', "-device", "b,id=S"], "duplicate-id", "device ID 'S'"),
