@@ -64,6 +64,7 @@ def test_every_message_of_this_version_was_provoked() -> None:
         if not message.aborts
         and message.text != "{text}"
         and not code.endswith("-11.0")
+        and code != "qemu-accel-not-built"  # no binary of this version is built without iommufd
         and not re.search(pattern(message.text), said)
     ]
     assert missing == []

@@ -14,6 +14,12 @@ from vsmmu.qemu.message import Message
 __all__ = ["BOARD_MESSAGES"]
 
 BOARD_MESSAGES: Final = (
+    # Of a build that nobody had: from the sources near 11.0 (0bb5ed78b0).
+    Message(
+        "qemu-accel-not-built",
+        "accel=on support not compiled in",
+        "use a QEMU that is built with iommufd, such as a distribution's for Arm",
+    ),
     Message(
         "qemu-no-iommufd-device",
         "/dev/iommu does not exist (is your kernel config missing CONFIG_IOMMUFD?)",

@@ -125,11 +125,6 @@ _TABLE: Final = (
         "add -accel kvm on an Arm host with KVM, and no kernel-irqchip=off",
     ),
     Message(
-        "qemu-accel-not-built",
-        "accel=on support not compiled in",
-        "use a QEMU that is built with iommufd, such as a distribution's for Arm",
-    ),
-    Message(
         "qemu-oas-not-implemented",
         "QEMU SMMUv3 model only implements auto, 44 bit, or 48 bit OAS. Other OasMode values are not supported.",
         "write oas=44 or oas=48, or let vsmmu resolve it: remove oas",
