@@ -9,8 +9,9 @@ series (11.1); libvirt by the news and the documentation ("Since") of 12.8. An e
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import ACCEL_SINCE, AUTO_SINCE, LIBVIRT_SINCE, PROPERTIES
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import msgspec
 
 from vsmmu.diagnostic import Diagnostic, by_severity
 from vsmmu.qemu.guest import guest_limits
-from vsmmu.qemu.locked_memory import unlocked_memory
 from vsmmu.qemu.outcome import answer_of
 from vsmmu.qemu.process import start
 from vsmmu.qemu.versions import newer_than_known
@@ -51,7 +50,10 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options, mend: Mender | None 
     if not qemu.modelled:
         verdict = verdict.beside([_newer(qemu)])
     line = vm.command_line
-    if line is not None and verdict.answer != "not-judged":  # of a domain, libvirt itself sets the limit
+    known = options.lockable is not None and verdict.answer != "not-judged"
+    if line is not None and known:  # of a domain, libvirt itself sets the limit
+        from vsmmu.qemu.locked_memory import unlocked_memory
+
         verdict = verdict.beside(unlocked_memory(machine, options.lockable))
     if line is not None and line.printed:
         from vsmmu.qemu.printed import compare_printed

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
-from vsmmu.qemu.memory_pages import memory_in_small_pages
 from vsmmu.qemu.values import unsigned
 
 if TYPE_CHECKING:
@@ -33,10 +32,9 @@ def hazards_of(
     :param vsmmu_of: vSMMUs by their root complex.
     :param early: vfio-pci endpoints that were realized when their root complex had no accelerated vSMMU yet.
     """
-    small = next(memory_in_small_pages(machine), None)
     for vsmmu in vsmmus:
-        if vsmmu.cmdqv_active and small is not None:
-            yield _short_queues(vsmmu, small)
+        if vsmmu.cmdqv_active:
+            yield from _short_queues(vsmmu, machine)
         yield from _two_host_smmus(vsmmu)
         yield from _two_iommufds(vsmmu)
         yield from _ats_without_vsmmu(vsmmu)
@@ -64,9 +62,14 @@ def _two_host_smmus(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
             return
 
 
-def _short_queues(vsmmu: Vsmmu, memory: str) -> Diagnostic:
+def _short_queues(vsmmu: Vsmmu, machine: Machine) -> Iterator[Diagnostic]:
     """A queue of the hardware lies in one page of the host: IDR1.CMDQS is log2 of the page's size, less 4."""
-    return Diagnostic(
+    from vsmmu.qemu.memory_pages import memory_in_small_pages
+
+    memory = next(memory_in_small_pages(machine), None)
+    if memory is None:
+        return
+    yield Diagnostic(
         "cmdqv-small-pages",
         f"{vsmmu.name} gives the guest command queues of the hardware, and {memory} is in ordinary pages: "
         "they have 256 entries (4096 where the host's pages have 64 KiB)",

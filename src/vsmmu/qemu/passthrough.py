@@ -13,7 +13,6 @@ from vsmmu.host.judgements import generic_initiators
 from vsmmu.host.mmio_window import DEFAULT_WINDOW, spell_size, window_need
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
-from vsmmu.machine.features import FEATURES
 from vsmmu.qemu.values import size as read_size
 from vsmmu.versions import spell_version
 
@@ -81,6 +80,8 @@ def _small_window(
     if need is None or window is None or need.least <= window:
         return
     mend = f"write {WINDOW_OPTION}={spell_size(need.ample)} on -machine (libvirt: <pcihole64> of pcie-root)"
+    from vsmmu.machine.features import FEATURES
+
     since = FEATURES["mmio-window"].qemu
     yield Diagnostic(
         "mmio-window-small",
