@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from codes import exit_statuses
+from features import features
 from markdown import code, page, prose, table
 from performance import performance
 from robustness import robustness
@@ -396,6 +397,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "qemu-messages.md": messages,
     "domain-lint.md": domain_lint,
     "qemu-versions.md": versions,
+    "features.md": features,
     "builtin-hosts.md": builtin_hosts,
     "json.md": documents,
     "robustness.md": robustness,

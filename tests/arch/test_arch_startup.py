@@ -48,12 +48,12 @@ STARTS: Final = {
     "version": Start("vsmmu.cli", ("--version",), 5),
     "resolve": Start("vsmmu.cli", ("resolve", "--", *VM.split()), 97),
     "resolve, a script": Start("vsmmu.cli", ("resolve", "vm.sh"), 105),
-    "resolve, a domain": Start("vsmmu.cli", ("resolve", "vm.xml"), 112),
+    "resolve, a domain": Start("vsmmu.cli", ("resolve", "vm.xml"), 113),
     "check": Start("vsmmu.cli", ("check", "--", *VM.split()), 93),
-    "check, a domain": Start("vsmmu.cli", ("check", "vm.xml"), 109),
+    "check, a domain": Start("vsmmu.cli", ("check", "vm.xml"), 110),
     "explain": Start("vsmmu.cli", ("explain", "--", *VM.split()), 99),
     "run": Start("vsmmu.cli", ("run", "--qemu", "11.1", "--dry-run", "--", *VM.split()), 97),
-    "hook": Start("vsmmu.cli.hook", (*HOOK, DOMAIN), 101),
+    "hook": Start("vsmmu.cli.hook", (*HOOK, DOMAIN), 102),
     "hook, no SMMU": Start("vsmmu.cli.hook", (*HOOK, DOMAIN.replace("smmuv3", "intel")), 7),
 }
 #: The most instructions, in those of a bare interpreter: 5 % above what was counted with Debian 12's Python.

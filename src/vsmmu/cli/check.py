@@ -60,7 +60,12 @@ def command(
     from vsmmu.policy.checking import check
 
     inputs = read_inputs(question)
-    verdict = check(inputs.vm, inputs.host, inputs.qemu, inputs.options, with_fixes)
+    options = inputs.options
+    if question.host == "live":
+        from vsmmu.monitor.memory_lock import lockable_memory
+
+        options = options._replace(lockable=lockable_memory())
+    verdict = check(inputs.vm, inputs.host, inputs.qemu, options, with_fixes)
     startable = verdict.would_start(assume_safe=question.assume_safe)
     if output == "json":
         from vsmmu.cli.documents import verdict_document

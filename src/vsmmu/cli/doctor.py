@@ -22,11 +22,13 @@ Examples:
   vsmmu doctor            every check, one line each, with the remedy where one is needed
   vsmmu doctor -q         only what should be looked at; nothing if all is well
   vsmmu doctor -o json    the same for programs (vsmmu.doctor/1)
+  vsmmu doctor --for vm.sh    the least Linux, QEMU and libvirt for what this VM uses, and what is here
 
 \b
 PASS   it is so                       FAIL   an accelerated vSMMU cannot work like this
 WARN   it works, less well            SKIP   it could not be found out
-Exit status 1 if a check fails. Nothing is changed, and no function is touched.
+Exit status 1 if a check fails; with --for, if anything is not known to fit.
+Nothing is changed, and no function is touched.
 """
 _MEANING: Final[dict[Status, console.Meaning]] = {
     "PASS": "good",
@@ -40,8 +42,12 @@ _WORTH_A_LOOK: Final = ("WARN", "FAIL")
 @click.command(name="doctor", epilog=_EPILOG)
 @parameters("doctor")
 @click.pass_context
-def command(context: click.Context, quiet: bool, output: str) -> None:
+def command(context: click.Context, quiet: bool, vm: str | None, output: str) -> None:
     """Is this host ready for accelerated vSMMUs, and what to do if not?"""
+    if vm is not None:
+        from vsmmu.cli.requirements import requirements_here
+
+        context.exit(requirements_here(vm, quiet=quiet, output=output))
     from vsmmu.doctor.checks import examine
     from vsmmu.doctor.observe import observe
 

@@ -242,6 +242,12 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("--for", ("compare",),
            "Ask which hosts can run this VM (a QEMU command line or domain XML).", "path", metavar="VM",
            name="vm"),
+    Option("--for", ("doctor", "report"),
+           "Ask for the least Linux, QEMU and libvirt for what this VM uses, and who has it.", "path",
+           metavar="VM", name="vm"),
+    Option("--libvirt", ("report",),
+           "With --for: which libvirt runs there, where the VM is domain XML.", metavar="VERSION",
+           supposed=spell_version(LATEST_LIBVIRT)),
     Option("--answer", ("compare",),
            "With -o hosts: which hosts to list, by what is known of the VM there; starts if not given. "
            "Repeatable.", "choice", choices=("starts", "unknown", "refused", "absent"), multiple=True,

@@ -24,6 +24,7 @@ _EXAMPLES = """\b
 Examples:
   vsmmu report -o html facts/ > pool.html
   vsmmu report --since monday.jsonl friday.jsonl
+  vsmmu report --for vm.sh facts/    the least Linux, QEMU, libvirt for what this VM uses; who has it
   vsmmu report -o csv hosts.jsonl | sort -t, -k3
   kubectl get nodefeatures -A -o json | vsmmu report --pool topology.kubernetes.io/zone -o html - > zones.html
 """
@@ -33,11 +34,31 @@ _FORMULA: Final = ("=", "+", "-", "@")
 
 @click.command("report", epilog=_EXAMPLES)
 @parameters("report", FleetQuestion)
-def command(question: FleetQuestion, since: tuple[str, ...], title: str, names: int, output: str) -> int:
+def command(
+    question: FleetQuestion,
+    vm: str | None,
+    libvirt: str | None,
+    since: tuple[str, ...],
+    title: str,
+    names: int,
+    output: str,
+) -> int:
     """Show a fleet: which values hold, which hosts hold them back, classes, fields, drift, topologies.
 
     HOST is as for baseline. html is one page without any link to elsewhere; csv has a line for each host.
+    With --for: the features that a VM uses, and which hosts have them; exit status 1 unless all are known to.
     """
+    if vm is not None:
+        from vsmmu.cli.requirements import requirements_of_fleet
+
+        form = f"-o {output}" if output in ("html", "csv") else ""
+        given = ("--since", since), ("--pool", question.pool), ("--device", question.device), (form, form)
+        refused = next((option for option, value in given if value), "")
+        return requirements_of_fleet(question, vm, libvirt, names, output, refused)
+    return _report(question, since, title, names, output)
+
+
+def _report(question: FleetQuestion, since: tuple[str, ...], title: str, names: int, output: str) -> int:
     from vsmmu.cli.fleet_inputs import report_rejects, take_census
     from vsmmu.cli.hosts import read_qemu
     from vsmmu.fleet.census import Census, pool_key

@@ -22,6 +22,7 @@ DOCUMENTS: Final[dict[str, str]] = {
     "fix": "vsmmu.cli.documents:MendingDocument",
     "probe-plan": "vsmmu.probe.documents:PlanDocument",
     "doctor": "vsmmu.doctor.model:Diagnosis",
+    "requirements": "vsmmu.doctor.requirements_model:RequirementsDocument",
     "plan": "vsmmu.plan.model:Plan",
     "functions": "vsmmu.plan.listing:Listing",
     "inspection": "vsmmu.monitor.inspection:Inspection",

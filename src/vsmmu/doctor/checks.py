@@ -11,28 +11,26 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.doctor.model import Check
+from vsmmu.doctor.observe import newest
 from vsmmu.host.builtin import describe_likeness
 from vsmmu.host.judgements import bridge, direct_mapped, nesting, nesting_behind
+from vsmmu.machine.features import FEATURES
 from vsmmu.smmuv3.properties import ACCEL_SINCE, AUTO_SINCE, LIBVIRT_SINCE
 from vsmmu.versions import spell_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vsmmu.doctor.observe import Observed, ObservedFile, Program
+    from vsmmu.doctor.observe import Observed, ObservedFile
     from vsmmu.host.facts import HostSmmu
 
 __all__ = ["CHECKS", "examine"]
 
+#: Features that every accelerated vSMMU uses.
+_USED: Final = [FEATURES[name] for name in ("iommufd", "cdev", "accel")]
+_SINCE: Final = {row.config: f" (Linux {spell_version(row.kernel)})" for row in _USED if row.kernel}
 #: Without these an accelerated vSMMU cannot work; the second says since when there is such an option.
-_REQUIRED: Final = {
-    "CONFIG_ARM_SMMU_V3": "",
-    "CONFIG_IOMMUFD": "",
-    "CONFIG_ARM_SMMU_V3_IOMMUFD": " (Linux 6.13)",
-    "CONFIG_VFIO_PCI": "",
-    "CONFIG_VFIO_DEVICE_CDEV": " (Linux 6.6)",
-    "CONFIG_KVM": "",
-}
+_REQUIRED: Final = {"CONFIG_ARM_SMMU_V3": "", "CONFIG_VFIO_PCI": "", "CONFIG_KVM": "", **_SINCE}
 #: Without these less is offered to the VM.
 _USEFUL: Final = ("CONFIG_PCI_ATS", "CONFIG_PCI_PASID")
 _SMMU_V3: Final = "smmu3."
@@ -270,7 +268,7 @@ def check_qemu(seen: Observed) -> Check:
     """The version of QEMU: whether it has accel, and auto."""
     accel, auto = spell_version(ACCEL_SINCE), spell_version(AUTO_SINCE)
     title = "QEMU"
-    best = _newest(seen.qemus)
+    best = newest(seen.qemus)
     if best is None:
         return Check.found(
             "qemu", title, "SKIP", "no qemu-system-aarch64 here",
@@ -293,7 +291,7 @@ def check_qemu(seen: Observed) -> Check:
 def check_libvirt(seen: Observed) -> Check:
     """The version of libvirt: whether it has accel and the five as attributes."""
     title = "libvirt"
-    best = _newest(seen.libvirts)
+    best = newest(seen.libvirts)
     if best is None:
         remedy = f"needed only for libvirt: {spell_version(LIBVIRT_SINCE)} or later"
         return Check.found("libvirt", title, "SKIP", "neither virtqemud nor libvirtd here", remedy)
@@ -360,10 +358,6 @@ def _file_check(name: str, title: str, file: ObservedFile, remedy: str) -> Check
             "libvirt runs VMs as a user who may; else chown it, or an ACL by a udev rule",
         )  # fmt: skip
     return Check(name, title, "PASS", file.path)
-
-
-def _newest(programs: tuple[Program, ...]) -> Program | None:
-    return max(programs, key=lambda program: program.version or (0, 0, 0), default=None)
 
 
 def _some(names: list[str]) -> str:

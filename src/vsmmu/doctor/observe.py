@@ -22,7 +22,7 @@ from vsmmu.probe.system_root import Tree
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
 
-__all__ = ["Observed", "ObservedFile", "Program", "observe", "parse_config", "parse_version"]
+__all__ = ["Observed", "ObservedFile", "Program", "newest", "observe", "parse_config", "parse_version"]
 
 _CONFIG_LIMIT: Final = 4 << 20
 _INTERRUPTS_LIMIT: Final = 8 << 20
@@ -112,6 +112,11 @@ def observe(root: str = "/", path: str | None = None) -> Observed:
         libvirts=_programs(_LIBVIRTS, path),
         installation=look_at_installation(),
     )
+
+
+def newest(programs: tuple[Program, ...]) -> Program | None:
+    """The program with the latest version; None if there is none."""
+    return max(programs, key=lambda program: program.version or (0, 0, 0), default=None)
 
 
 def parse_config(text: str) -> dict[str, str]:

@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
     from vsmmu.host.facts import HostFunction
 
-__all__ = ["DEFAULT_WINDOW", "WINDOW_SINCE", "WindowNeed", "spell_size", "window_need"]
+__all__ = ["DEFAULT_WINDOW", "WindowNeed", "spell_size", "window_need"]
 
 #: What the board takes unless highmem-mmio-size says more; nothing less can be said.
 DEFAULT_WINDOW: Final = 512 << 30
-#: The first QEMU with highmem-mmio-size.
-WINDOW_SINCE: Final = (10, 0)
 #: For the small BARs of the VM's other devices.
 _OTHERS: Final = 1 << 30
 _UNITS: Final = ("", "K", "M", "G", "T", "P", "E")

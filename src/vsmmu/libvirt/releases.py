@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import UsageError
+from vsmmu.machine.features import FEATURES
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import (
     ACCEL_SINCE,
@@ -31,11 +32,8 @@ _VERSION: Final = r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?"
 _MACHINE: Final = r"virt-(\d{1,3})\.(\d{1,3})"
 
 
-class _Feature(NamedTuple):
-    """Something a domain may use, and the first versions that have it; None where none is needed.
-
-    From the libvirt news of 11.10, 12.1, 12.2 and the documentation of 12.7; QEMU 10.2, 11.0, 11.1.
-    """
+class _Used(NamedTuple):
+    """Something a domain uses, and the first versions that have it; None where none is needed."""
 
     name: str
     libvirt: Version | None
@@ -45,10 +43,18 @@ class _Feature(NamedTuple):
 #: Attributes that came to QEMU with ``accel``, and attributes that came later.
 _EARLY: Final = [entry.name for entry in PROPERTIES.values() if entry.since == ACCEL_SINCE]
 _LATER: Final = [entry.name for entry in PROPERTIES.values() if entry.since > ACCEL_SINCE]
-_PLUGGABLE: Final = _Feature("<iommu> with pciBus", (11, 10), (10, 2))
-_ACCEL: Final = _Feature(f"accel, {', '.join(_EARLY)} and {', '.join(_LATER)}", LIBVIRT_SINCE, ACCEL_SINCE)
-_HOSTDEV_IOMMUFD: Final = _Feature("<driver iommufd='yes'/>", (12, 1), None)
-_DOMAIN_IOMMUFD: Final = _Feature("<iommufd enabled='yes'/>", (12, 2), None)
+
+
+def _used_row(name: str, feature: str) -> _Used:
+    """A row of the table of features, by the name that it has in a domain."""
+    row = FEATURES[feature]
+    return _Used(name, row.libvirt, row.qemu)
+
+
+_PLUGGABLE: Final = _used_row("<iommu> with pciBus", "vsmmu")
+_ACCEL: Final = _used_row(f"accel, {', '.join(_EARLY)} and {', '.join(_LATER)}", "accel")
+_HOSTDEV_IOMMUFD: Final = _used_row("<driver iommufd='yes'/>", "cdev")
+_DOMAIN_IOMMUFD: Final = _used_row("<iommufd enabled='yes'/>", "domain-iommufd")
 
 
 def parse_libvirt_version(text: str) -> Version:
@@ -85,7 +91,7 @@ def missing_features(
     yield from _fixed_defaults(reading, smmus, qemu)
 
 
-def _used(reading: DomainReading, smmus: Iterable[Iommu]) -> Iterator[tuple[Element, _Feature]]:
+def _used(reading: DomainReading, smmus: Iterable[Iommu]) -> Iterator[tuple[Element, _Used]]:
     for iommu in smmus:
         element = iommu.driver or iommu.element
         if iommu.pci_bus:
@@ -94,7 +100,7 @@ def _used(reading: DomainReading, smmus: Iterable[Iommu]) -> Iterator[tuple[Elem
             yield element, _ACCEL
         for name in _LATER:
             if iommu.settings.get(name, AUTO) != AUTO:
-                yield element, _Feature(name, LIBVIRT_SINCE, PROPERTIES[name].since)
+                yield element, _Used(name, LIBVIRT_SINCE, PROPERTIES[name].since)
     for hostdev in reading.hostdevs:
         if hostdev.element.value("driver", "iommufd") == "yes":
             yield hostdev.element, _HOSTDEV_IOMMUFD

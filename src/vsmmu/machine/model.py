@@ -145,6 +145,8 @@ class Machine(NamedTuple):
     :param backends: the names that ``-netdev``, ``-chardev``, ``-drive`` and the like give, by the property
         of a device that names one (``netdev``); None where they are not said, as in a libvirt domain.
     :param files: those of the host whose absence ends a start, as far as the command line names them.
+    :param plain_memory: whether memory that is no object lies in ordinary pages of the host: neither
+        ``-mem-path`` nor libvirt's ``<hugepages/>``.
     :param unread: what the text leaves open, such as the options behind ``"$@"``: each an *unknown*.
     """
 
@@ -167,6 +169,7 @@ class Machine(NamedTuple):
     smp: Mapping[str, str] = MappingProxyType({})
     backends: Mapping[str, frozenset[str]] | None = None
     files: tuple[NamedFile, ...] = ()
+    plain_memory: bool = True
     unread: tuple[Diagnostic, ...] = ()
 
     @property

@@ -50,6 +50,11 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options, mend: Mender | None 
     if not qemu.modelled:
         verdict = verdict.beside([_newer(qemu)])
     line = vm.command_line
+    known = options.lockable is not None and verdict.answer != "not-judged"
+    if line is not None and known:  # of a domain, libvirt itself sets the limit
+        from vsmmu.qemu.locked_memory import unlocked_memory
+
+        verdict = verdict.beside(unlocked_memory(machine, options.lockable))
     if line is not None and line.printed:
         from vsmmu.qemu.printed import compare_printed
 

@@ -54,6 +54,8 @@ class Options(NamedTuple):
     :param ceiling: a baseline that the values must not exceed.
     :param unpin: properties whose written values are forgotten first, as those of another host.
     :param absent: paths that are known not to exist where the VM will start.
+    :param lockable: how many bytes of memory who starts QEMU may lock; None where nothing limits it, or where
+        that is not known.
     """
 
     policy: Policy = "common"
@@ -68,6 +70,7 @@ class Options(NamedTuple):
     ceiling: Ceiling | None = None
     unpin: tuple[str, ...] = ()
     absent: frozenset[str] = frozenset()
+    lockable: int | None = None
 
     def complete(self, machine: Machine) -> Machine:
         """The VM with :attr:`machine_type`, where it has none, or one that a distribution made of its own.

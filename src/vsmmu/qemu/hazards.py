@@ -11,6 +11,7 @@ from vsmmu.qemu.values import unsigned
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from vsmmu.machine.model import Machine
     from vsmmu.qemu.state import Endpoint, Vsmmu
 
 __all__ = ["hazards_of"]
@@ -21,7 +22,10 @@ _LAST_PASID: Final = 0x1000 - 8
 
 
 def hazards_of(
-    vsmmus: Sequence[Vsmmu], vsmmu_of: Mapping[int, Vsmmu], early: Mapping[int, Sequence[Endpoint]]
+    machine: Machine,
+    vsmmus: Sequence[Vsmmu],
+    vsmmu_of: Mapping[int, Vsmmu],
+    early: Mapping[int, Sequence[Endpoint]],
 ) -> Iterator[Diagnostic]:
     """All hazards of a VM.
 
@@ -29,6 +33,8 @@ def hazards_of(
     :param early: vfio-pci endpoints that were realized when their root complex had no accelerated vSMMU yet.
     """
     for vsmmu in vsmmus:
+        if vsmmu.cmdqv_active:
+            yield from _short_queues(vsmmu, machine)
         yield from _two_host_smmus(vsmmu)
         yield from _two_iommufds(vsmmu)
         yield from _ats_without_vsmmu(vsmmu)
@@ -54,6 +60,24 @@ def _two_host_smmus(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
                 severity="hazard",
             )
             return
+
+
+def _short_queues(vsmmu: Vsmmu, machine: Machine) -> Iterator[Diagnostic]:
+    """A queue of the hardware lies in one page of the host: IDR1.CMDQS is log2 of the page's size, less 4."""
+    from vsmmu.qemu.memory_pages import memory_in_small_pages
+
+    memory = next(memory_in_small_pages(machine), None)
+    if memory is None:
+        return
+    yield Diagnostic(
+        "cmdqv-small-pages",
+        f"{vsmmu.name} gives the guest command queues of the hardware, and {memory} is in ordinary pages: "
+        "they have 256 entries (4096 where the host's pages have 64 KiB)",
+        where=vsmmu.name,
+        next="put all memory on huge pages: -object memory-backend-file,mem-path=/dev/hugepages,prealloc=on,"
+        "share=on with -machine memory-backend=; libvirt: <memoryBacking><hugepages/>",
+        severity="warning",
+    )
 
 
 def _two_iommufds(vsmmu: Vsmmu) -> Iterator[Diagnostic]:

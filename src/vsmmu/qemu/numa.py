@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import JsonValue, Machine
 
-__all__ = ["numa_refusals"]
+__all__ = ["memory_bytes", "numa_refusals"]
 
 _MIB: Final = 1 << 20
 #: What a VM gets without ``-m``.
@@ -50,7 +50,7 @@ def numa_refusals(machine: Machine) -> Iterator[tuple[str, Refusal]]:
     for missing in sorted(set(range(max(seen, default=0))) - seen, reverse=True):
         yield "", Refusal("qemu-node-missing", {"value": missing})
         return
-    ram = _bytes(machine.memory.get("size", _DEFAULT_RAM))
+    ram = memory_bytes(machine)
     whole = ram is not None and total is not None and "memory-backend" not in machine.machine_options
     if seen and whole and total != ram:
         yield "", Refusal("qemu-node-sum", {"value": f"{total:#x}", "expected": f"{ram:#x}"})
@@ -58,6 +58,11 @@ def numa_refusals(machine: Machine) -> Iterator[tuple[str, Refusal]]:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() else None
+
+
+def memory_bytes(machine: Machine) -> int | None:
+    """The size of the VM's memory, as ``-m`` says; None if it cannot be read."""
+    return _bytes(machine.memory.get("size", _DEFAULT_RAM))
 
 
 def _bytes(written: JsonValue) -> int | None:

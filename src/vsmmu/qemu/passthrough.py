@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.judgements import generic_initiators
-from vsmmu.host.mmio_window import DEFAULT_WINDOW, WINDOW_SINCE, spell_size, window_need
+from vsmmu.host.mmio_window import DEFAULT_WINDOW, spell_size, window_need
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.qemu.values import size as read_size
+from vsmmu.versions import spell_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,11 +80,16 @@ def _small_window(
     if need is None or window is None or need.least <= window:
         return
     mend = f"write {WINDOW_OPTION}={spell_size(need.ample)} on -machine (libvirt: <pcihole64> of pcie-root)"
+    from vsmmu.machine.features import FEATURES
+
+    since = FEATURES["mmio-window"].qemu
     yield Diagnostic(
         "mmio-window-small",
         f"memory BARs need {spell_size(need.least)}{'' if need.exact else ' at least'} of MMIO window, and "
         f"the VM has {spell_size(window)}: firmware and guest leave some out (can't assign; no space)",
         where=", ".join(device.name for device, function in given if function.memory_regions),
-        next=mend if qemu.version >= WINDOW_SINCE else f"use QEMU 10.0 or later, and {mend}",
+        next=mend
+        if since is None or qemu.version >= since
+        else f"use QEMU {spell_version(since)} or later, and {mend}",
         severity="warning",
     )

@@ -342,9 +342,11 @@ def test_acceleration_needs_kvm_with_its_interrupt_controller(options_of_kvm: st
 TWO = host(
     smmu("a"),
     smmu("b"),
+    smmu("c", cmdqv=1),
     function("0000:01:00.0", "a"),
     function("0000:02:00.0", "b"),
     function("0000:03:00.0", "a"),
+    function("0000:04:00.0", "c"),
 )
 HAZARDS = {
     "two-host-smmus": vm("", port(1), V1, port(2), vfio("0000:02:00.0", 2)),
@@ -352,6 +354,7 @@ HAZARDS = {
         "", "-object iommufd,id=i1", port(1), V1, port(2), vfio("0000:03:00.0", 2).replace("=i0", "=i1")
     ),
     "ats-not-offered": vm("ats=off"),
+    "cmdqv-small-pages": vm("cmdqv=auto", port(1), vfio("0000:04:00.0", 1)),
     "pasid-capability": vm("ssidsize=8", port(1), f"{V1},x-vpasid-cap-offset=3"),
     "endpoint-before-vsmmu": options(
         "-M virt -accel kvm -bios fw -nodefaults -object iommufd,id=i0 -device pcie-root-port,id=rp1",
@@ -391,7 +394,8 @@ def test_command_queues_of_the_hardware_leave_room_for_fewer_vsmmus(
     functions = [function(f"0000:{n:02x}:00.0", f"s{n}") for n in numbers]
     verdict = start(machine, host(*smmus, *functions), Q11_1)
     assert verdict.answer == answer
-    assert [found.code for found in verdict.diagnostics] == ["qemu-too-many"] * (answer == "unknown")
+    doubts = [found.code for found in verdict.diagnostics if found.severity != "warning"]
+    assert doubts == ["qemu-too-many"] * (answer == "unknown")
 
 
 def test_every_hazard_has_a_vm() -> None:

@@ -21,7 +21,6 @@ from vsmmu.machine.command_line.device_options import (
     DeviceList,
     Draft,
     Drive,
-    check_id,
     refusal,
 )
 from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, PATCHED, options
@@ -204,7 +203,7 @@ class _Assembler:
             properties: dict[str, JsonValue] = {m.key: m.value for m in self.members(text, origin)}
             name = properties.pop("id", None)
             if isinstance(name, str):
-                check_id(name, origin, f"Invalid qdev ID '{name}'")
+                drafts.check_id(name, origin, f"Invalid qdev ID '{name}'")
             name = name if isinstance(name, str) else ""
             draft = Draft(self.hidden(properties), name, origin, word, form="json")
         else:
@@ -344,6 +343,7 @@ class _Assembler:
             smp=drafts.members("smp", self.smp, options),
             backends=backends(self.written()) if program and not (self.config_files or self.unread) else None,
             files=tuple(files(self.drives, options)),
+            plain_memory=all(option.name != "mem-path" for option in self.written()),
             unread=(*self.unread, *doubtful_backends([*self.written()])),
         )
         return Assembly(machine, ordered)
@@ -383,7 +383,7 @@ _RELEVANT: Final = (
 
 def _opts_id(name: str | None, origin: Origin) -> str:
     if name is not None:
-        check_id(name, origin, "Parameter 'id' expects an identifier")
+        drafts.check_id(name, origin, "Parameter 'id' expects an identifier")
     return name or ""
 
 

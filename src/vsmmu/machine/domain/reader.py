@@ -317,6 +317,7 @@ class _Reader:
             numa_nodes=len(list(root.all("cpu/numa/cell"))),
             cpu=self.cpu() if accelerator == "kvm" else "",  # without KVM libvirt itself judges it
             smp={"cpus": root.value("vcpu")},
+            plain_memory=root.find("memoryBacking/hugepages") is None,
         )
 
     def cpu(self) -> str:
