@@ -26,7 +26,8 @@ def test_a_host_that_is_ready(machine_acpi: Machine) -> None:  # noqa: F811
         assert found == {
             "machine": "PASS", "smmu": "PASS", "kernel-config": "SKIP", "coherent": "PASS", "iommufd": "PASS",
             "kvm": "PASS", "functions": "PASS", "vfio-cdev": "PASS", "groups": "PASS", "interrupts": "PASS",
-            "nesting": "PASS", "journal": "PASS", "facts": "PASS", "qemu": "PASS", "libvirt": "SKIP",
+            "nesting": "PASS", "direct-regions": "PASS", "journal": "PASS", "facts": "PASS", "qemu": "PASS",
+            "libvirt": "SKIP",
             "byte-code": "WARN",  # the lab brings the sources of the checkout
         }  # fmt: skip
         assert status == 0
