@@ -14,7 +14,7 @@ from vsmmu.cli.plain_form import Question
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.mend.mending import Mended, Mending
+    from vsmmu.mend.mending import Mending
 
 __all__ = ["command"]
 
@@ -86,8 +86,10 @@ def _firmware(host: str) -> str:
 
 def _print(mending: Mending, *, written: bool) -> None:
     """The VM on standard output; what was mended and what is left beside it."""
+    from vsmmu.mend.describe import spell_step
+
     for step in mending.applied:
-        console.remark(f"mended: {_said(step)}", "good")
+        console.remark(f"mended: {spell_step(step)}", "good")
     for found in mending.left:
         console.remark(f"left: {found}", found.severity)
     if mending.verdict.answer == "refused":
@@ -98,20 +100,13 @@ def _print(mending: Mending, *, written: bool) -> None:
         console.raw(data if closed else data + b"\n")
 
 
-def _said(step: Mended) -> str:
-    from vsmmu.mend.describe import changes_of, reason_of
-
-    place = f"{step.found.where}: " if step.found.where else ""
-    reason = reason_of(step.found, step.before.machine())
-    return f"{place}{reason} [{step.found.code}]: {changes_of(step)}"
-
-
 def _hunks(mending: Mending) -> Iterator[str]:
     """Each change as a diff of its own, with code and reason in front; patch(1) takes them one by one."""
     from vsmmu.cli.diff import difference
+    from vsmmu.mend.describe import spell_step
 
     for step in mending.applied:
-        yield f"# mended: {console.visible(_said(step))}\n"
+        yield f"# mended: {console.visible(spell_step(step))}\n"
         yield difference(step.before, step.after, "mended")
     for found in mending.left:
         yield from (f"# left: {console.visible(line)}\n" for line in str(found).split("\n"))

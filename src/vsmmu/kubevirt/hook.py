@@ -107,7 +107,6 @@ def _resolve(
         domain = _accelerated(domain)
     if not any(entry.is_smmuv3 and entry.accelerated for entry in domain.reading.iommus):
         return HookOutcome(data, changed=False)
-    corrected = tuple(corrections(domain.reading))
     vendor = is_vendor_machine(domain.machine().machine_type)
     options = make_options(
         policy=settings.policy,
@@ -117,8 +116,14 @@ def _resolve(
         assume_safe=settings.assume_safe,
         unpin=tuple(PROPERTIES) if settings.values == "resolve" else (),
     )
-    host = load(_facts(settings, vmi))
-    resolution = resolve(domain, host, parse_version(settings.qemu), options)
+    host, qemu = load(_facts(settings, vmi)), parse_version(settings.qemu)
+    mended: tuple[str, ...] = ()
+    if settings.fix == "certain":
+        from vsmmu.kubevirt.mended import mended_domain
+
+        domain, mended = mended_domain(domain, host, qemu, options)
+    corrected = tuple(corrections(domain.reading))
+    resolution = resolve(domain, host, qemu, options)
     resolution.require()
     assert resolution.vm is not None  # noqa: S101 - there is no problem
     edited = resolution.vm.render()
@@ -128,7 +133,7 @@ def _resolve(
         for vsmmu in resolution.vsmmus
     ]
     unread = [f"facts: {spell_unread(host)}"] if host.unread else []
-    messages = list(dict.fromkeys([*corrected, *messages, *resolution.notes, *unread]))
+    messages = list(dict.fromkeys([*mended, *corrected, *messages, *resolution.notes, *unread]))
     return HookOutcome(edited, edited != data, tuple(messages))
 
 

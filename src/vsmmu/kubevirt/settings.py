@@ -26,6 +26,8 @@ OnFailure = Literal["fail", "pass-through"]
 Accelerate = Literal["off", "on", "create"]
 #: *resolve*: what is in the domain is KubeVirt's guess, and replaced. *keep*: it stays, and is checked.
 Values = Literal["resolve", "keep"]
+#: *certain*: what keeps the domain from starting is mended, where there is one way alone.
+Fix = Literal["off", "certain"]
 
 #: In a path of facts: the node that the VM is on.
 NODE: Final = "{node}"
@@ -34,10 +36,11 @@ _DEFAULT_SECONDS: Final = 20.0
 _MAX_SECONDS: Final = 55.0  # KubeVirt gives a callback a minute
 _SWITCH: Final = ("on", "off")
 _POLICIES: Final = ("common", "qemu")
-_ANNOTATIONS: Final = ("hook", "accel", "also", "assume-safe", "on-failure", "policy", "values")
+_ANNOTATIONS: Final = ("hook", "accel", "also", "assume-safe", "fix", "on-failure", "policy", "values")
 #: What the environment can say to the hook; the last is read where errors are shown.
 _VARIABLES: Final = (
     "VSMMU_HOST",
+    "VSMMU_FIX",
     "VSMMU_ON_FAILURE",
     "VSMMU_VALUES",
     "VSMMU_POLICY",
@@ -61,6 +64,7 @@ class HookSettings(NamedTuple):
     :param accelerate: *on*: SMMUs with a host device behind become accelerated ones; *create*: host devices
         without one get one.
     :param also: host functions to come, such as one that a migration or hot-plug brings.
+    :param fix: whether faults are mended first.
     :param qemu: version of the QEMU in virt-launcher.
     :param libvirt: version of the libvirt in virt-launcher.
     :param machine_type: upstream's name for a machine type of a distribution (``virt-rhel9.8.0``); or empty.
@@ -75,6 +79,7 @@ class HookSettings(NamedTuple):
     values: Values = "resolve"
     policy: Policy = "common"
     also: tuple[str, ...] = ()
+    fix: Fix = "off"
     assume_safe: bool = False
     qemu: str = spell_version(LATEST_QEMU)
     libvirt: str = spell_version(LATEST_LIBVIRT)
@@ -107,6 +112,8 @@ class HookSettings(NamedTuple):
             if assume_safe and not self.assume_safe:
                 raise _denied(place, value, "unknown facts would pass for known ones (VSMMU_ASSUME_SAFE)")
             return self._replace(assume_safe=assume_safe)
+        if name == "fix":
+            return self._replace(fix=_fix(place, value))
         if name == "also":
             return self._replace(also=tuple(part.strip() for part in value.split(",") if part.strip()))
         if name == "on-failure":
@@ -134,6 +141,7 @@ def from_environment(environment: Mapping[str, str]) -> HookSettings:
     seconds = get("VSMMU_TIMEOUT", str(_DEFAULT_SECONDS))
     return HookSettings(
         facts=get("VSMMU_HOST", _DEFAULT_FACTS),
+        fix=_fix("VSMMU_FIX", get("VSMMU_FIX", "off")),
         on_failure=_on_failure("VSMMU_ON_FAILURE", get("VSMMU_ON_FAILURE", "fail")),
         values=_values("VSMMU_VALUES", get("VSMMU_VALUES", "resolve")),
         policy=_policy("VSMMU_POLICY", get("VSMMU_POLICY", "common")),
@@ -192,6 +200,10 @@ def _on_failure(place: str, value: str) -> OnFailure:
 def _accelerate(place: str, value: str) -> Accelerate:
     chosen = _choice(place, value, get_args(Accelerate))
     return "create" if chosen == "create" else "on" if chosen == "on" else "off"
+
+
+def _fix(place: str, value: str) -> Fix:
+    return "certain" if _choice(place, value, get_args(Fix)) == "certain" else "off"
 
 
 def _values(place: str, value: str) -> Values:

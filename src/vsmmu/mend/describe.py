@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Machine
     from vsmmu.mend.mending import Mended
 
-__all__ = ["changes_of", "reason_of"]
+__all__ = ["changes_of", "reason_of", "spell_step"]
+
+
+def spell_step(step: Mended) -> str:
+    """A mended fault on one line: where, why, its code, and what was changed."""
+    place = f"{step.found.where}: " if step.found.where else ""
+    reason = reason_of(step.found, step.before.machine())
+    return f"{place}{reason} [{step.found.code}]: {changes_of(step)}"
 
 
 def reason_of(found: Diagnostic, machine: Machine) -> str:

@@ -168,6 +168,24 @@ def test_acceleration_needs_an_smmu_that_could_have_it(iommu: str) -> None:
     assert "create" in caught.value.next
 
 
+def test_annotation_mends_what_is_certain() -> None:
+    """Off by default; a VM asks for it as far as the administrator allows, who may want it for all."""
+    broken = golden("gb200").replace(b"<acpi/>", b"")
+    assert broken != golden("gb200")
+    with pytest.raises(Negative):
+        mutate(broken, vmi(), ON_GB200)
+    outcome = mutate(broken, vmi(fix="certain"), ON_GB200)
+    assert b"<acpi/>" in outcome.domain
+    assert any(said.startswith("mended: ") and "acpi" in said for said in outcome.messages)
+    assert mutate(broken, vmi(), ON_GB200._replace(fix="certain")).domain == outcome.domain
+    assert not mutate(outcome.domain, vmi(fix="certain"), ON_GB200).changed
+    assert from_environment({"VSMMU_FIX": "certain"}).fix == "certain"
+    with pytest.raises(UsageError, match="does not take"):
+        mutate(broken, vmi(fix="all"), ON_GB200)
+    with pytest.raises(UsageError, match="may not ask"):
+        mutate(broken, vmi(fix="certain"), ON_GB200._replace(annotations=()))
+
+
 def test_annotation_creates_what_is_missing() -> None:
     """One expander and SMMU for each host SMMU, a root port for each function, whatever the format."""
     before = golden("gb200")
