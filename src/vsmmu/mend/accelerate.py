@@ -9,7 +9,7 @@ from vsmmu.diagnostic import MACHINE, Diagnostic, Edit, Insertion
 from vsmmu.errors import Negative
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
-from vsmmu.mend.fault import VmOnHost, is_accelerated, on_bus
+from vsmmu.mend.fault import VmOnHost, on_bus
 from vsmmu.plan.arguments import devices_of
 from vsmmu.plan.planner import Order, lay_out
 from vsmmu.plan.selection import companions, shares, unready
@@ -105,11 +105,11 @@ def _unserved(setting: VmOnHost) -> Iterator[_Moving]:
         function = None if address is None else setting.host.function(address)
         vsmmu = setting.vsmmu_of(device)
         if address is None or function is None or not function.smmu:
-            if vsmmu is None or not is_accelerated(vsmmu):
+            if not setting.is_accelerated(vsmmu):
                 raise _unknown(device, setting.host)
         elif (
             vsmmu is None
-            or not is_accelerated(vsmmu)
+            or not setting.is_accelerated(vsmmu)
             or first.setdefault(vsmmu.number, function.smmu) != function.smmu
         ):
             yield _Moving(device, function.address)

@@ -9,7 +9,7 @@ from vsmmu.diagnostic import MACHINE, Edit, Insertion, Reordering
 from vsmmu.machine.bus_numbers import bus_count, bus_ranges
 from vsmmu.machine.drivers import HOST_BRIDGES, is_bridge, is_vfio
 from vsmmu.machine.topology import ROOT_BUS
-from vsmmu.mend.fault import Way, is_accelerated, on_bus
+from vsmmu.mend.fault import Way, on_bus
 from vsmmu.plan.numbers import chassis_numbers, place
 from vsmmu.qemu.slot_address import FUNCTIONS, read_address
 
@@ -67,7 +67,7 @@ def port(fault: VmFault) -> Iterator[Way]:
     device, bus = fault.device, fault.bus
     if device is None or bus is None or device.driver in HOST_BRIDGES:
         return
-    accelerated = is_accelerated(fault.setting.vsmmu_of(device))
+    accelerated = fault.setting.is_accelerated(fault.setting.vsmmu_of(device))
     if accelerated and not is_vfio(device.driver):
         yield _to_root(device)
         return

@@ -11,7 +11,7 @@ from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.topology import Topology
 from vsmmu.plan.numbers import Names
 from vsmmu.qemu.board import with_globals
-from vsmmu.qemu.settings import read_bool
+from vsmmu.qemu.settings import is_accelerated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +74,10 @@ class VmOnHost:
         pairs = zip(self.machine.vsmmus, found, strict=True)
         return next((vsmmu for vsmmu, on in pairs if on and on.root_owner == bus.root_owner), None)
 
+    def is_accelerated(self, vsmmu: Device | None) -> bool:
+        """Whether a vSMMU is there and has ``accel=on``."""
+        return vsmmu is not None and is_accelerated(vsmmu, self.machine)
+
     def bus_of(self, vsmmu: Device) -> Bus | None:
         """The root complex that a vSMMU names, also if it is made after it."""
         return self.topology.primary_bus_of(vsmmu) or self.topology.later_bus_of(vsmmu)
@@ -128,8 +132,3 @@ def on_bus(device: Device, bus: str) -> Iterator[Edit]:
     yield Edit(device.number, "bus", bus)
     if "addr" in device.properties:
         yield Edit(device.number, "addr", None)
-
-
-def is_accelerated(vsmmu: Device | None) -> bool:
-    """Whether a vSMMU is there and says ``accel=on``."""
-    return vsmmu is not None and read_bool(vsmmu.properties.get("accel")) is True

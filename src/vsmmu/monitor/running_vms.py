@@ -20,7 +20,7 @@ from vsmmu.monitor.inspection import Inspection, inspect
 from vsmmu.monitor.socket_discovery import process_words, read_running
 from vsmmu.pci import normal_address
 from vsmmu.qemu.board import with_globals
-from vsmmu.qemu.settings import read_bool
+from vsmmu.qemu.settings import is_accelerated
 from vsmmu.qemu.versions import parse_version
 
 if TYPE_CHECKING:
@@ -144,10 +144,7 @@ def _executable(pid: int) -> str:
 
 
 def _accelerated(machine: Machine) -> Iterator[str]:
-    given = {entry.property: entry.value for entry in machine.globals if entry.driver == "arm-smmuv3"}
-    for device in machine.vsmmus:
-        if read_bool({**given, **device.properties}.get("accel", False)):
-            yield device.name
+    return (device.name for device in machine.vsmmus if is_accelerated(device, machine))
 
 
 def _functions(machine: Machine) -> Iterator[str]:

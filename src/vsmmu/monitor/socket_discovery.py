@@ -78,7 +78,12 @@ def _read_of_process(pid: int, seconds: float, uri: str) -> Found:
         raise _no_socket(f"process {pid}")
     # libvirt writes both, and hands the socket over as a descriptor.
     domain = str(written["name"].settings("guest").get("guest", ""))
-    found = _read_of_domain(domain, seconds, uri, written["uuid"].text)
+    try:
+        found = _read_of_domain(domain, seconds, uri, written["uuid"].text)
+    except HostLacks as error:
+        if error.code not in ("no-virsh", "no-domain"):
+            raise
+        raise _no_socket(f"process {pid}", f"; as domain {domain:.80}: {error.what}") from None
     return found._replace(source=f"process {pid}, domain {domain}", words=words)
 
 
@@ -174,11 +179,11 @@ def _below(path: str, pid: int) -> str:
         return path
 
 
-def _no_socket(vm: str) -> VsmmuError:
+def _no_socket(vm: str, besides: str = "") -> VsmmuError:
     return HostLacks(
         "no-monitor",
         f"{vm} has no QMP socket that can be found by its command line",
-        why="there is no -qmp unix:PATH",
+        why=f"there is no -qmp unix:PATH{besides}",
         next="start it with -qmp unix:PATH,server=on,wait=off",
     )
 

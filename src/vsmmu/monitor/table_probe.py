@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["ask_table", "ask_types"]
 
 _BARE: Final = "-machine none -S -display none -nodefaults -no-user-config".split()
-#: A thousand types, each instantiated once.
-_SECONDS: Final = 600.0
+#: A thousand types, each instantiated once: a second, or two minutes where everything is emulated.
+_SECONDS: Final = 120.0
 _QDM: Final = re.compile(
     r'name "(?P<name>[^"]+)"(?:, bus (?P<bus>[^,\n]+))?(?:, alias "(?P<alias>[^"]+)")?(?P<rest>.*)'
 )

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import Edit
-from vsmmu.machine.model import VSMMU_TYPES
-from vsmmu.qemu.settings import read_bool
+from vsmmu.qemu.settings import is_accelerated, written_properties
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
 
 if TYPE_CHECKING:
@@ -28,10 +27,9 @@ def unpinned(machine: Machine, names: Container[str], qemu: Qemu) -> Iterator[Ed
 
     :param names: of the five properties of :mod:`vsmmu.smmuv3.properties`.
     """
-    given = {entry.property: entry.value for entry in machine.globals if entry.driver in VSMMU_TYPES}
     for device in machine.vsmmus:
-        written = {**given, **device.properties}
-        if read_bool(written.get("accel", False)):
+        if is_accelerated(device, machine):
+            written = written_properties(device, machine)
             for name, entry in PROPERTIES.items():
                 if name in names and qemu.has(entry) and written.get(name, AUTO) != AUTO:
                     yield Edit(device.number, name, AUTO)

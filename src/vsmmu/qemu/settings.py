@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from vsmmu.qemu.versions import Qemu
     from vsmmu.versions import Version
 
-__all__ = ["Setting", "SettingsError", "VsmmuSettings", "read_bool", "read_settings", "without"]
+__all__ = [
+    "Setting",
+    "SettingsError",
+    "VsmmuSettings",
+    "is_accelerated",
+    "read_bool",
+    "read_settings",
+    "without",
+    "written_properties",
+]
 
 #: Where a value comes from: the device itself, ``-global``, or the machine type's default.
 Written = Literal["device", "global", "default"]
@@ -101,6 +110,17 @@ def read_bool(value: JsonValue) -> bool | None:
     if isinstance(value, bool):
         return value
     return boolean(value) if isinstance(value, str) else None
+
+
+def written_properties(device: Device, machine: Machine) -> dict[str, JsonValue]:
+    """What is written for an ``arm-smmuv3``: by ``-global`` of its types, and over that by itself."""
+    given = {entry.property: entry.value for entry in machine.globals if entry.driver in VSMMU_TYPES}
+    return {**given, **device.properties}
+
+
+def is_accelerated(device: Device, machine: Machine) -> bool:
+    """Whether an ``arm-smmuv3`` has ``accel=on``, by itself or by ``-global``; an unknown word is no."""
+    return read_bool(written_properties(device, machine).get("accel", False)) is True
 
 
 def known_properties(qemu: Qemu) -> frozenset[str]:

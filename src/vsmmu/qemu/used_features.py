@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.features import FEATURES
 from vsmmu.qemu.passthrough import WINDOW_OPTION
-from vsmmu.qemu.settings import SettingsError, read_bool, read_settings
+from vsmmu.qemu.settings import SettingsError, is_accelerated, read_settings
 from vsmmu.qemu.versions import LATEST, is_vendor_machine, machine_type
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
 
@@ -67,7 +67,7 @@ def _of_vsmmu(device: Device, machine: Machine) -> Iterator[str]:
     try:
         settings = read_settings(device, machine, LATEST, _defaults_of(machine))
     except SettingsError:  # check says what is wrong with it; here what can be read counts
-        if read_bool(device.properties.get("accel")):
+        if is_accelerated(device, machine):
             yield "accel"
         return
     if not settings.accel:

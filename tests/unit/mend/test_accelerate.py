@@ -118,3 +118,17 @@ def test_a_machine_without_a_model_is_handed_back(run: Run) -> None:
 
 def test_what_concerns_other_functions_is_said(run: Run) -> None:
     assert all("0009" in note or "0019" in note for note in run(PLAIN, host=HOST, accelerate=True).notes)
+
+
+def test_a_vsmmu_that_a_global_accelerates_keeps_its_functions(run: Run) -> None:
+    served = (
+        "qemu-system-aarch64 -M virt -accel kvm -bios fw -nodefaults -object iommufd,id=i "
+        "-device pxb-pcie,id=pcie.1,bus_nr=8,bus=pcie.0 -device arm-smmuv3,primary-bus=pcie.1,id=s "
+        "-device pcie-root-port,id=rp,bus=pcie.1,chassis=1 "
+        "-device vfio-pci,host=0009:01:00.0,id=gpu,bus=rp,iommufd=i -global arm-smmuv3.accel=on\n"
+    )
+    mending = run(served, host=HOST, accelerate=True)
+    assert mending.verdict.answer == "starts"
+    machine = mending.vm.machine()
+    assert len(machine.vsmmus) == 1
+    assert machine.device("gpu").text("bus") == "rp"

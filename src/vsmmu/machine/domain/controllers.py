@@ -162,7 +162,7 @@ def with_added(listed: Iterable[int], added: Iterable[int]) -> list[int]:
 
 def _index(element: Element, taken: Container[int | None]) -> int:
     text = element.get("index")
-    index = number(text)
+    index = number(text) if "x" not in text.lower() else None  # decimal alone [measured, 12.8]
     if index is None or index in taken or index > _MAX_CONTROLLERS:
         raise InputRefused(
             "domain-controller",

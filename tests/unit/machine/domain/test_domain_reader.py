@@ -143,3 +143,9 @@ def test_the_first_controller_is_the_root() -> None:
     with pytest.raises(InputRefused, match="index 0 is a pcie-root-port") as caught:
         read_domain_xml(written, "vm.xml").machine()
     assert caught.value.code == "domain-controller-root"
+
+
+def test_an_index_is_decimal() -> None:
+    """libvirt 12.8: Invalid value for attribute 'index' in element 'controller': '0x2'."""
+    with pytest.raises(InputRefused, match="is no number"):
+        machine(domain(port="<controller type='pci' index='0x2' model='pcie-root-port'/>"))
