@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shlex
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from examples import Q10_2, Q11_0, Q11_1, device, fact, function, host, options, port, smmu, vfio, vm
 from vsmmu.host.facts import HostSmmu, HwInfoFact, ReservedRegion
 from vsmmu.machine.command_line.argv import read_words
-from vsmmu.qemu import device_tables, hazards
+from vsmmu.qemu import device_tables
 from vsmmu.qemu.process import QemuProcess, start
 from vsmmu.qemu.realize import MAX_VSMMUS
 from vsmmu.qemu.texts import MESSAGES
@@ -338,70 +337,6 @@ def test_acceleration_needs_kvm_with_its_interrupt_controller(options_of_kvm: st
 
 
 # --- hazards ------------------------------------------------------------------------------------------------
-
-TWO = host(
-    smmu("a"),
-    smmu("b"),
-    smmu("c", cmdqv=1),
-    function("0000:01:00.0", "a"),
-    function("0000:02:00.0", "b"),
-    function("0000:03:00.0", "a"),
-    function("0000:04:00.0", "c"),
-)
-HAZARDS = {
-    "two-host-smmus": vm("", port(1), V1, port(2), vfio("0000:02:00.0", 2)),
-    "two-iommufds": vm(
-        "", "-object iommufd,id=i1", port(1), V1, port(2), vfio("0000:03:00.0", 2).replace("=i0", "=i1")
-    ),
-    "ats-not-offered": vm("ats=off"),
-    "cmdqv-small-pages": vm("cmdqv=auto", port(1), vfio("0000:04:00.0", 1)),
-    "pasid-capability": vm("ssidsize=8", port(1), f"{V1},x-vpasid-cap-offset=3"),
-    "endpoint-before-vsmmu": options(
-        "-M virt -accel kvm -bios fw -nodefaults -object iommufd,id=i0 -device pcie-root-port,id=rp1",
-        f"{V1} -device arm-smmuv3,primary-bus=pcie.0,accel=on,{PINNED}",
-    ),
-}
-
-
-@pytest.mark.parametrize("code", HAZARDS)
-def test_the_hazard_is_seen_although_qemu_starts(code: str) -> None:
-    verdict = start(HAZARDS[code], TWO, Q11_1)
-    assert verdict.at_start == "starts"
-    [hazard] = verdict.diagnostics
-    assert verdict.answer == ("fails-later" if hazard.severity == "hazard" else "starts")
-    assert hazard.code == code
-    assert hazard.next
-    assert verdict.would_start() is (hazard.severity == "warning")
-
-
-@pytest.mark.parametrize(
-    ("count", "able", "answer"), [(12, 1, "starts"), (13, 1, "unknown"), (13, 0, "starts")]
-)
-def test_command_queues_of_the_hardware_leave_room_for_fewer_vsmmus(
-    count: int, able: int, answer: str
-) -> None:
-    numbers = range(1, count + 1)
-    machine = options(
-        "-M virt -accel kvm -bios fw -nodefaults -object iommufd,id=i0",
-        *(
-            f"-device pxb-pcie,id=p{n},bus_nr={8 * n},bus=pcie.0 "
-            f"-device arm-smmuv3,primary-bus=p{n},accel=on "
-            f"{port(n, f'p{n}')} {vfio(f'0000:{n:02x}:00.0', n)}"
-            for n in numbers
-        ),
-    )
-    smmus = [smmu(f"s{n}", cmdqv=able) for n in numbers]
-    functions = [function(f"0000:{n:02x}:00.0", f"s{n}") for n in numbers]
-    verdict = start(machine, host(*smmus, *functions), Q11_1)
-    assert verdict.answer == answer
-    doubts = [found.code for found in verdict.diagnostics if found.severity != "warning"]
-    assert doubts == ["qemu-too-many"] * (answer == "unknown")
-
-
-def test_every_hazard_has_a_vm() -> None:
-    source = inspect.getsource(hazards)
-    codes = set(re.findall(r'Diagnostic\(\s*"([a-z-]+)"', source))
-    assert codes == set(HAZARDS)
 
 
 def test_every_message_of_a_property_is_one_of_qemus() -> None:
