@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-from inspect import cleandoc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from codes import exit_statuses
 from features import features
+from json_documents import documents, schema_text
 from markdown import code, page, prose, table
 from performance import performance
 from robustness import robustness
 
 from vsmmu.cli.group import cli
 from vsmmu.cli.option_table import OPTIONS
-from vsmmu.cli.schemas import DOCUMENTS, schema_of
+from vsmmu.cli.schemas import DOCUMENTS
 from vsmmu.codes import code_table, message_causes
 from vsmmu.errors import VsmmuError
 from vsmmu.host.builtin import builtin_host, builtin_names
@@ -324,70 +323,6 @@ def _value(host: Host, smmu: HostSmmu, entry: Property) -> str:
     return f"{reading.interval.convert(entry.from_code).spell(value)} ({reading.evidence.kind})"
 
 
-def documents() -> str:
-    """The JSON documents, struct by struct."""
-    blocks: list[str] = []
-    seen: set[str] = set()
-    for name in DOCUMENTS:
-        schema = schema_of(name)
-        blocks.append(
-            f"## `vsmmu.{name}/1`\n\n"
-            f"[JSON Schema](schemas/vsmmu.{name}-1.schema.json), or `vsmmu schema {name}`"
-        )
-        first = schema["$ref"].rpartition("/")[2]
-        for title, definition in sorted(schema["$defs"].items(), key=lambda item: item[0] != first):
-            if title not in seen:
-                seen.add(title)
-                blocks += _definition(title, definition)
-    return page(
-        "JSON documents",
-        "`-o json` prints one document; `--host FILE` reads one of the first kind. Members may be added in"
-        " a version, and what does not know them passes over them; what is there keeps its meaning.",
-        *blocks,
-    )
-
-
-def _definition(title: str, definition: dict[str, Any]) -> Iterator[str]:
-    required = definition.get("required", ())
-    yield f"### {title}"
-    yield _description(definition.get("description", ""))
-    rows = [
-        (code(name), _type(member), "yes" if name in required else "no")
-        for name, member in definition.get("properties", {}).items()
-    ]
-    if rows:
-        yield table(("member", "type", "always there"), rows)
-
-
-def _description(text: str) -> str:
-    """A docstring: paragraphs, then its fields as a list."""
-    paragraphs, _, fields = cleandoc(text).partition("\n:")
-    parts = [prose(part) for part in paragraphs.split("\n\n")]
-    for field in re.split(r"\n:", fields) if fields else ():
-        match = re.fullmatch(r"(?:param )?(\w+)(?: \w+)?:\s*(.*)", field, re.S)
-        if match and field.startswith("param"):
-            parts.append(f"- `{match[1]}`: {prose(match[2])}")
-    return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", "\n\n".join(parts))
-
-
-def _type(member: dict[str, Any]) -> str:
-    if "$ref" in member:
-        return str(member["$ref"].rpartition("/")[2])
-    if "enum" in member:
-        return " or ".join(code(json.dumps(value)) for value in member["enum"])
-    if "anyOf" in member:
-        return " or ".join(_type(option) for option in member["anyOf"])
-    if member.get("type") == "array":
-        return f"list of {_type(member.get('items') or {})}"
-    if member.get("type") == "object":
-        return f"object of {_type(member.get('additionalProperties') or {})}"
-    return str(member.get("description") or member.get("type", "any value"))
-
-
-def _schema(name: str) -> Callable[[], str]:
-    return lambda: json.dumps(schema_of(name), indent=2, ensure_ascii=False) + "\n"
-
-
 #: File below docs/reference -> what makes its content.
 PAGES: dict[str, Callable[[], str]] = {
     "command-line.md": command_line,
@@ -402,5 +337,5 @@ PAGES: dict[str, Callable[[], str]] = {
     "json.md": documents,
     "robustness.md": robustness,
     "performance.md": performance,
-    **{f"schemas/vsmmu.{name}-1.schema.json": _schema(name) for name in DOCUMENTS},
+    **{f"schemas/vsmmu.{name}-1.schema.json": schema_text(name) for name in DOCUMENTS},
 }
