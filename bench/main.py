@@ -37,7 +37,12 @@ VFIO = (
 EIGHT = 8
 SIZES = (1, 16, 64, 512)
 #: The aims of the project: at most this many times the other.
-AIMS = {"python": 3.7, "virt-xml": 0.25, "growth": 2.0}
+AIMS = {
+    "resolve, of a bare interpreter": 3.7,
+    "resolve, of virt-xml": 0.25,
+    "512 endpoints, each of one of 64": 2.0,
+}
+_BARE, _OTHER, _GROWTH = AIMS
 
 
 def vm(addresses: list[str]) -> list[str]:
@@ -128,11 +133,11 @@ def report(starts: dict[str, Cost], rates: dict[str, float], sizes: dict[int, fl
 def verdicts(starts: dict[str, Cost], sizes: dict[int, float]) -> dict[str, tuple[float, float]]:
     """The figures that the project has aims for, each with its aim (at most)."""
     resolved = starts["vsmmu resolve"].cpu
-    found = {"python": resolved / starts["python -I -c pass"].cpu}
+    found = {_BARE: resolved / starts["python -I -c pass"].cpu}
     if other := starts.get("virt-xml --edit --print-diff"):
-        found["virt-xml"] = resolved / other.cpu
+        found[_OTHER] = resolved / other.cpu
     # Linear: eight times the endpoints cost at most twice eight times as much.
-    found["growth"] = (sizes[512] / 512) / (sizes[64] / 64)
+    found[_GROWTH] = (sizes[512] / 512) / (sizes[64] / 64)
     return {name: (value, AIMS[name]) for name, value in found.items()}
 
 
@@ -148,11 +153,11 @@ def main() -> int:
     aims = verdicts(starts, sizes)
     print(machine(), "", *report(starts, rates, sizes), "", sep="\n")
     for name, (value, aim) in aims.items():
-        print(f"  {name:12} {value:6.2f}  aim: at most {aim:g}  {'met' if value <= aim else 'MISSED'}")
-    ratios = {name: aims[name] for name in ("python", "virt-xml") if name in aims}
+        print(f"  {name:36} {value:6.2f}  aim: at most {aim:g}  {'met' if value <= aim else 'MISSED'}")
+    ratios = {name: aims[name] for name in (_BARE, _OTHER) if name in aims}
     record("start", {"starts": {name: cost._asdict() for name, cost in starts.items()}}, ratios)
     record("process", rates)
-    record("growth", sizes, {"growth": aims["growth"]})
+    record("growth", sizes, {_GROWTH: aims[_GROWTH]})
     return int(arguments.gate and any(value > aim for value, aim in aims.values()))
 
 
