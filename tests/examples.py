@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vsmmu.host.evidence import Evidence, Fact
-from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
+from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu, HwInfoFact
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.model import Device, Origin
 from vsmmu.qemu.versions import parse_version
@@ -26,7 +26,9 @@ __all__ = [
     "fact",
     "function",
     "host",
+    "many",
     "port",
+    "queues",
     "smmu",
     "vfio",
     "vm",
@@ -152,3 +154,17 @@ def without_memory(facts: Host) -> Host:
         for entry in facts.functions
     ]
     return msgspec.structs.replace(facts, functions=tuple(functions))
+
+
+def queues(**words: int) -> HostSmmu:
+    """A host SMMU whose kernel answers something unusual about its command queues."""
+    told = {f"cmdqv.{name}": HwInfoFact(hex(word), "known") for name, word in words.items()}
+    return msgspec.structs.replace(smmu(cmdqv=1), hw_info_data=told)
+
+
+def many(count: int) -> str:
+    """So many expanders with a vSMMU each."""
+    return " ".join(
+        f"-device pxb-pcie,id=p{n},bus_nr={20 + 4 * n},bus=pcie.0 -device arm-smmuv3,primary-bus=p{n}"
+        for n in range(count)
+    )

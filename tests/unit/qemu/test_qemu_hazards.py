@@ -6,29 +6,14 @@ from __future__ import annotations
 import inspect
 import re
 
-import msgspec
 import pytest
 
 from examples import Q11_1, function, host, options, port, smmu, vfio, vm
-from vsmmu.host.facts import HostSmmu, HwInfoFact
 from vsmmu.qemu import hazards
 from vsmmu.qemu.process import start
 
 V1 = vfio("0000:01:00.0", 1)
 PINNED = "ats=off,ril=on,ssidsize=0,oas=44"
-
-
-def queues(**words: int) -> HostSmmu:
-    """A host SMMU whose kernel answers something unusual about its command queues."""
-    told = {f"cmdqv.{name}": HwInfoFact(hex(word), "known") for name, word in words.items()}
-    return msgspec.structs.replace(smmu(cmdqv=1), hw_info_data=told)
-
-
-def many(count: int) -> str:
-    return " ".join(
-        f"-device pxb-pcie,id=p{n},bus_nr={20 + 4 * n},bus=pcie.0 -device arm-smmuv3,primary-bus=p{n}"
-        for n in range(count)
-    )
 
 
 TWO = host(

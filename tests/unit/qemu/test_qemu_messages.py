@@ -11,8 +11,23 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import pytest
 
-from examples import Q10_2, Q11_0, Q11_1, device, fact, function, host, options, port, smmu, vfio, vm
-from vsmmu.host.facts import HostSmmu, HwInfoFact, ReservedRegion
+from examples import (
+    Q10_2,
+    Q11_0,
+    Q11_1,
+    device,
+    fact,
+    function,
+    host,
+    many,
+    options,
+    port,
+    queues,
+    smmu,
+    vfio,
+    vm,
+)
+from vsmmu.host.facts import ReservedRegion
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu import device_tables
 from vsmmu.qemu.process import QemuProcess, start
@@ -55,19 +70,6 @@ class Scene(NamedTuple):
             failure = running.unplug(last[1:]) if last[0] == "-" else running.hot_plug(device(last))
         assert failure is not None
         return failure
-
-
-def queues(**words: int) -> HostSmmu:
-    """A host SMMU whose kernel answers something unusual about its command queues."""
-    told = {f"cmdqv.{name}": HwInfoFact(hex(word), "known") for name, word in words.items()}
-    return msgspec.structs.replace(smmu(cmdqv=1), hw_info_data=told)
-
-
-def many(count: int) -> str:
-    return " ".join(
-        f"-device pxb-pcie,id=p{n},bus_nr={20 + 4 * n},bus=pcie.0 -device arm-smmuv3,primary-bus=p{n}"
-        for n in range(count)
-    )
 
 
 def software(values: str = "", *, head: str = "-M virt") -> Machine:

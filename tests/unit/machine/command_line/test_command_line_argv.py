@@ -3,26 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
+from qemu_lines import machine
 
 from vsmmu.errors import InputRefused, VsmmuError
-from vsmmu.machine.command_line.argv import CommandLine, read_source, read_words
-
-if TYPE_CHECKING:
-    from vsmmu.machine.model import Machine
-
-QEMU = "qemu-system-aarch64"
-
-
-def machine(*options: str, files: dict[str, bytes] | None = None) -> Machine:
-    return line(*options, files=files).machine()
-
-
-def line(*options: str, files: dict[str, bytes] | None = None) -> CommandLine:
-    return read_words((QEMU, *options), (files or {}).__getitem__)
-
+from vsmmu.machine.command_line.argv import read_source, read_words
 
 # --- which word is the emulator -------------------------------------------------------------------
 

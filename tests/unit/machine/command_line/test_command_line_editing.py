@@ -3,28 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
+from qemu_lines import QEMU, line, machine
 
 from vsmmu.diagnostic import Edit
 from vsmmu.errors import Negative
-from vsmmu.machine.command_line.argv import CommandLine, read_source, read_words
+from vsmmu.machine.command_line.argv import read_source, read_words
 from vsmmu.machine.command_line.text_edits import set_in_json
-
-if TYPE_CHECKING:
-    from vsmmu.machine.model import Machine
-
-
-QEMU = "qemu-system-aarch64"
-
-
-def machine(*options: str, files: dict[str, bytes] | None = None) -> Machine:
-    return line(*options, files=files).machine()
-
-
-def line(*options: str, files: dict[str, bytes] | None = None) -> CommandLine:
-    return read_words((QEMU, *options), (files or {}).__getitem__)
 
 
 @pytest.mark.parametrize(

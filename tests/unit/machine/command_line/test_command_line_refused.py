@@ -5,27 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING
 
 import pytest
+from qemu_lines import QEMU, machine
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine import limits
-from vsmmu.machine.command_line.argv import CommandLine, read_source, read_words
-
-if TYPE_CHECKING:
-    from vsmmu.machine.model import Machine
-
-
-QEMU = "qemu-system-aarch64"
-
-
-def machine(*options: str, files: dict[str, bytes] | None = None) -> Machine:
-    return line(*options, files=files).machine()
-
-
-def line(*options: str, files: dict[str, bytes] | None = None) -> CommandLine:
-    return read_words((QEMU, *options), (files or {}).__getitem__)
+from vsmmu.machine.command_line.argv import read_source, read_words
 
 
 def refused(*options: str, files: dict[str, bytes] | None = None) -> InputRefused:
