@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -31,18 +31,22 @@ def command() -> None:
     """
 
 
-def _config(
-    acpi: bool,
-    libvirt: bool,
-    devices: tuple[str, ...],
-    no_default_devices: bool,
-    memory: str,
-    kernel: Path | None,
-) -> LabConfig:
-    from vsmmu.lab import DEFAULT_DEVICES, LabConfig
+class _Host(NamedTuple):
+    """The emulated host that the user wants, as given."""
 
-    defaults = () if no_default_devices else DEFAULT_DEVICES
-    return LabConfig(acpi, (*defaults, *devices), memory, libvirt=libvirt, kernel=kernel)
+    acpi: bool
+    libvirt: bool
+    devices: tuple[str, ...]
+    no_default_devices: bool
+    memory: str
+    kernel: Path | None
+
+    def config(self) -> LabConfig:
+        from vsmmu.lab import DEFAULT_DEVICES, LabConfig
+
+        defaults = () if self.no_default_devices else DEFAULT_DEVICES
+        devices = (*defaults, *self.devices)
+        return LabConfig(self.acpi, devices, self.memory, libvirt=self.libvirt, kernel=self.kernel)
 
 
 def _pairs(option: str, values: tuple[str, ...], separator: str) -> list[tuple[str, str]]:
@@ -86,15 +90,10 @@ def build(libvirt: bool, kernel: Path | None, dry_run: bool) -> None:
 
 
 @command.command(context_settings={"allow_interspersed_args": False})
-@parameters("lab run")
+@parameters("lab run", _Host)
 def run(
+    question: _Host,
     argv: tuple[str, ...],
-    acpi: bool,
-    libvirt: bool,
-    devices: tuple[str, ...],
-    no_default_devices: bool,
-    memory: str,
-    kernel: Path | None,
     verbose: bool,
     timeout: float,
     puts: tuple[str, ...],
@@ -110,13 +109,12 @@ def run(
     from vsmmu.lab import Session
     from vsmmu.lab.progress import Progress
 
-    config = _config(acpi, libvirt, devices, no_default_devices, memory, kernel)
     files = {guest: Path(host) for host, guest in _pairs("--put", puts, ":")}
     wanted = _pairs("--get", gets, ":")
     variables = dict(_pairs("--env", env, "="))
     stdin = sys.stdin.buffer.read() if with_stdin else b""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_SIGTERM_STATUS))
-    with Session(config, progress=Progress(sys.stderr)) as session:
+    with Session(question.config(), progress=Progress(sys.stderr)) as session:
         try:
             if files:
                 session.put(files)
@@ -157,22 +155,16 @@ def _show_console(session: Session) -> None:
 
 
 @command.command()
-@parameters("lab shell")
+@parameters("lab shell", _Host)
 def shell(
-    acpi: bool,
-    libvirt: bool,
-    devices: tuple[str, ...],
-    no_default_devices: bool,
-    memory: str,
-    kernel: Path | None,
+    question: _Host,
     verbose: bool,  # noqa: ARG001  the console is in view anyhow
 ) -> int:
     """A prompt inside. Ctrl-D ends it; so does Ctrl-A X, whatever hangs."""
     from vsmmu.lab import shell as lab_shell
     from vsmmu.lab.progress import Progress
 
-    config = _config(acpi, libvirt, devices, no_default_devices, memory, kernel)
-    return lab_shell(config, progress=Progress(sys.stderr))
+    return lab_shell(question.config(), progress=Progress(sys.stderr))
 
 
 @command.command()
