@@ -60,7 +60,7 @@ def discover(tree: Tree, *, note: str = "") -> Host:
     if smmus:
         evidence[NOT_PROBED] = not_probed(note, readable_log=lines is not None)
     iommufd = UNKNOWN
-    if not (tree.exists(_IOMMUFD) or tree.exists(_IOMMUFD_DEVICE)):
+    if _has_own_devices(tree) and not (tree.exists(_IOMMUFD) or tree.exists(_IOMMUFD_DEVICE)):
         evidence["iommufd"] = Evidence("measured", _IOMMUFD, f"there is none, nor {_IOMMUFD_DEVICE}")
         iommufd = Fact(0, "iommufd")
     host = Host(
@@ -75,6 +75,13 @@ def discover(tree: Tree, *, note: str = "") -> Host:
         evidence=evidence,
     )
     return settle_nesting(host)
+
+
+def _has_own_devices(tree: Tree) -> bool:
+    """Whether ``/dev`` is the kernel's own; a container's lacks what it was not given, loaded or not."""
+    mounts = (tree.data("/proc/self/mountinfo", 1 << 20) or b"").decode("utf-8", "replace").splitlines()
+    kinds = [line.partition(" - ")[2].split(" ")[0] for line in mounts if line.split(" ")[4:5] == ["/dev"]]
+    return kinds[-1:] == ["devtmpfs"]
 
 
 def function_facts(
