@@ -12,6 +12,7 @@ from features import features
 from json_documents import documents, schema_text
 from markdown import code, page, prose, table
 from performance import performance
+from pictures import plan_svg
 from robustness import robustness
 
 from vsmmu.cli.group import cli
@@ -337,5 +338,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "json.md": documents,
     "robustness.md": robustness,
     "performance.md": performance,
+    "../_static/plan.svg": plan_svg,
     **{f"schemas/vsmmu.{name}-1.schema.json": schema_text(name) for name in DOCUMENTS},
 }

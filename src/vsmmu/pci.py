@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PCI addresses, in the one spelling that facts, configurations and answers share."""
+"""PCI addresses, in the one spelling that facts, configurations and answers share, and names of classes."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["normal_address"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["class_name", "normal_address"]
 
 _ADDRESS: Final = re.compile(r"(?:([0-9A-Fa-f]{1,16}):)?([0-9A-Fa-f]{1,16}):([0-9A-Fa-f]{1,16})\.([0-7])")
 
@@ -24,3 +27,31 @@ def normal_address(text: str) -> str | None:
     if domain > 0xFFFFFFFF or bus > 0xFF or slot > 0x1F:
         return None
     return f"{domain:04x}:{bus:02x}:{slot:02x}.{match.group(4)}"
+
+
+#: The first digits of a class code -> its name; a longer one counts first. Source: PCI Code and ID Assignment
+#: Specification 1.16, section 1.
+_CLASSES: Final[Mapping[str, str]] = {
+    "0108": "NVMe drive",
+    "01": "storage controller",
+    "02": "network controller",
+    "0302": "3D controller",
+    "03": "display controller",
+    "04": "multimedia device",
+    "05": "memory controller",
+    "0604": "PCI bridge",
+    "06": "bridge",
+    "07": "communication controller",
+    "08": "system peripheral",
+    "0c03": "USB controller",
+    "0c": "serial bus controller",
+    "0d": "wireless controller",
+    "10": "encryption controller",
+    "11": "signal processing controller",
+    "12": "processing accelerator",
+}
+
+
+def class_name(code: str) -> str:
+    """What kind of device a class code of six hex digits stands for; empty if no name is known."""
+    return _CLASSES.get(code[:4]) or _CLASSES.get(code[:2], "")

@@ -191,10 +191,9 @@ def _print(plan: Plan, output: str, domain: DomainXml | None, host: Host) -> Non
         console.raw(devices_xml(plan, 1 if domain is None else next_index(domain)))
     elif output in ("tree", "svg"):
         from vsmmu.cli.picture import draw
-        from vsmmu.picture.host import made_up_lines
-        from vsmmu.plan.boxes import plan_box
+        from vsmmu.plan.boxes import plan_picture
 
-        draw(plan_box(plan, made_up_lines(host)), output, f"PCI topology of a VM on {plan.host}")
+        draw(plan_picture(plan, host), output, f"PCI topology of a VM on {plan.host}")
     elif output == "nul":
         console.raw("".join(f"{word}\0" for word in words))
     else:

@@ -72,9 +72,9 @@ def command(
         console.answer(facts)
     elif output in ("tree", "svg"):
         from vsmmu.cli.picture import draw
-        from vsmmu.picture.host import host_box
+        from vsmmu.picture.host import host_picture
 
-        draw(host_box(facts), output, f"SMMUs and functions of {facts.name}")
+        draw(host_picture(facts), output, f"SMMUs and functions of {facts.name}")
     else:
         age = _age(facts, "" if kernel_log else host)
         console.say(*_text(facts, age, registers=registers, evidence=evidence))
@@ -224,9 +224,11 @@ def _smmu_row(host: Host, smmu: HostSmmu) -> tuple[str, ...]:
 def _function_row(host: Host, function: HostFunction) -> tuple[str, ...]:
     from vsmmu.cli.render import spell_ats, spell_fact
     from vsmmu.host.judgements import direct_mapped
+    from vsmmu.pci import class_name
 
     pasid = spell_fact(function.max_pasid_log2, switch=False)
     ids = f"{function.vendor}:{function.device}" if function.vendor else ""
+    what = function.label or class_name(function.class_code or "")
     fixed = "(mapped 1:1: for no VM)" if direct_mapped(function).answer else ""
     return (
         function.address,
@@ -236,7 +238,7 @@ def _function_row(host: Host, function: HostFunction) -> tuple[str, ...]:
         "" if function.numa_node is None else str(function.numa_node),
         spell_ats(host, function),
         pasid,
-        " ".join(part for part in (ids, function.label, fixed) if part),
+        " ".join(part for part in (ids, what, fixed) if part),
     )
 
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsmmu.fleet.capability import KEYS
-from vsmmu.picture.host import host_box
+from vsmmu.picture.host import host_picture
 from vsmmu.picture.svg import STYLE, svg
 from vsmmu.smmuv3.fields import FIELDS
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
@@ -99,5 +99,5 @@ def _hash(text: str) -> str:
 
 def _picture(host: Host) -> Markup:
     """The host as inline SVG; :func:`svg` escapes every text that it draws."""
-    document = svg(host_box(host), f"{host.name}: SMMUs and the functions behind them", alone=False)
+    document = svg(host_picture(host), f"{host.name}: SMMUs and the functions behind them", alone=False)
     return Markup(document.partition("?>\n")[2])  # noqa: S704 - see above

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vsmmu.host.facts import HostFunction
 
-__all__ = ["DEFAULT_WINDOW", "WindowNeed", "spell_size", "window_need"]
+__all__ = ["DEFAULT_WINDOW", "WindowNeed", "spell_bars", "spell_size", "window_need"]
 
 #: What the board takes unless highmem-mmio-size says more; nothing less can be said.
 DEFAULT_WINDOW: Final = 512 << 30
@@ -103,3 +103,12 @@ def spell_size(size: int) -> str:
         size //= 1024
         unit += 1
     return f"{size}{_UNITS[unit]}"
+
+
+def spell_bars(function: HostFunction) -> tuple[str, ...]:
+    """Sizes of a function's BARs above 4 GiB, ``≥`` where the facts say at least; empty if none is known."""
+    return tuple(
+        f"{'' if region.bound == 'exact' else '≥'}{spell_size(int(region.size, 16))}"
+        for region in function.memory_regions or ()
+        if region.high
+    )

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of nested things: boxes in boxes as SVG, the same as a tree for a terminal. No I/O."""
+"""Pictures of nested and linked boxes: as SVG, and as trees for a terminal. No I/O."""

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes to be drawn: a title, lines of text, and boxes inside."""
+"""Pictures to be drawn: boxes with a title, lines of text and boxes inside, and links between them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["MARKS", "Box", "Mark", "Shade", "spell_mark"]
+__all__ = ["MARKS", "Box", "BoxLink", "Mark", "Picture", "Shade", "spell_mark"]
 
 #: How a box looks; each differs in more than colour, so that a print in grey can be read.
 #: *plain*: a frame. *place*: a light ground, for what holds others. *strong*: a heavy frame, for what the
@@ -38,7 +38,7 @@ class Box(NamedTuple):
     :param title: its name, in one line.
     :param lines: what is said of it, a line each.
     :param inside: the boxes in it, in order.
-    :param notes: of the outermost box: what is to be said of the whole picture, below it.
+    :param key: what links call it by; empty for a box without links.
     """
 
     title: str
@@ -46,4 +46,37 @@ class Box(NamedTuple):
     inside: tuple[Box, ...] = ()
     shade: Shade = "plain"
     mark: Mark = ""
+    key: str = ""
+
+    def walk(self) -> Iterator[Box]:
+        """The box and all boxes in it, each before those inside it."""
+        yield self
+        for child in self.inside:
+            yield from child.walk()
+
+
+class BoxLink(NamedTuple):
+    """A line between two boxes by their keys, from a box on the left to one on the right of it."""
+
+    start: str
+    end: str
+
+
+class Picture(NamedTuple):
+    """What is drawn.
+
+    :param boxes: outermost boxes, side by side.
+    :param links: between boxes inside different ones of them.
+    :param meaning: of the links, for the legend.
+    :param notes: what is to be said of the whole, below it.
+    """
+
+    boxes: tuple[Box, ...]
+    links: tuple[BoxLink, ...] = ()
+    meaning: str = ""
     notes: tuple[str, ...] = ()
+
+    def walk(self) -> Iterator[Box]:
+        """All boxes, each before those inside it."""
+        for box in self.boxes:
+            yield from box.walk()

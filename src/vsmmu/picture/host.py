@@ -1,45 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host as boxes: sockets, SMMUs on them, functions behind them."""
+"""A host as a picture: sockets, SMMUs on them, functions behind them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.host.judgements import direct_mapped, nesting_behind
-from vsmmu.picture.box import Box
+from vsmmu.host.mmio_window import spell_bars
+from vsmmu.pci import class_name
+from vsmmu.picture.box import Box, Picture
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
     from vsmmu.picture.box import Mark
 
-__all__ = ["host_box", "made_up_lines"]
+__all__ = ["function_lines", "host_picture", "made_up_lines", "smmu_boxes"]
 
 #: Evidence from the best to the worst: the worst of a box's values is its mark.
 _WORSE: Final[tuple[Mark, ...]] = ("measured", "published", "inferred", "unknown")
 
 
-def host_box(host: Host) -> Box:
+def host_picture(host: Host) -> Picture:
     """The host with everything that is known to sit on it; functions without an SMMU come last."""
-    nodes = dict.fromkeys(smmu.numa_node for smmu in host.smmus)
-    if len(nodes) > 1:
-        places = [
-            Box(
-                "no NUMA node known" if node is None else f"NUMA node {node}",
-                inside=tuple(_smmu(host, smmu) for smmu in host.smmus if smmu.numa_node == node),
-                shade="place",
-            )
-            for node in nodes
-        ]
-    else:
-        places = [_smmu(host, smmu) for smmu in host.smmus]
+    places = smmu_boxes(host, host.smmus, host.functions)
     outside = tuple(_function(function) for function in host.functions if function.smmu is None)
     if outside:
-        places.append(Box("behind no SMMUv3", inside=outside, shade="open"))
+        places = (*places, Box("behind no SMMUv3", inside=outside, shade="open"))
     title = (host.title,) if host.title else ()
-    return Box(host.name, title, tuple(places), "place", notes=made_up_lines(host))
+    return Picture((Box(host.name, title, places, "place"),), notes=made_up_lines(host))
 
 
 def made_up_lines(host: Host) -> tuple[str, ...]:
@@ -47,13 +38,45 @@ def made_up_lines(host: Host) -> tuple[str, ...]:
     return tuple(f"made up: {text}" for text in host.synthetic)
 
 
-def _smmu(host: Host, smmu: HostSmmu) -> Box:
+def smmu_boxes(host: Host, smmus: Sequence[HostSmmu], functions: Sequence[HostFunction]) -> tuple[Box, ...]:
+    """SMMUs with those of the functions that are behind them; those on several NUMA nodes by node.
+
+    The key of an SMMU's box is its name.
+    """
+    nodes = dict.fromkeys(smmu.numa_node for smmu in smmus)
+    boxes = {smmu.name: _smmu(host, smmu, [e for e in functions if e.smmu == smmu.name]) for smmu in smmus}
+    if len(nodes) <= 1:
+        return tuple(boxes.values())
+    return tuple(
+        Box(
+            "no NUMA node known" if node is None else f"NUMA node {node}",
+            inside=tuple(boxes[smmu.name] for smmu in smmus if smmu.numa_node == node),
+            shade="place",
+        )
+        for node in nodes
+    )
+
+
+def function_lines(function: HostFunction) -> tuple[str, ...]:
+    """What a function is: its name or class, ids, and the sizes of its memory BARs above 4 GiB."""
+    ids = f"{function.vendor}:{function.device}" if function.vendor and function.device else ""
+    bars = spell_bars(function)
+    lines = (
+        function.label or class_name(function.class_code or ""),
+        ids,
+        f"BARs {', '.join(bars)}" if bars else "",
+    )
+    return tuple(line for line in lines if line)
+
+
+def _smmu(host: Host, smmu: HostSmmu, functions: Iterable[HostFunction]) -> Box:
     offers = " ".join(
         f"{entry.name}={host.read_field(smmu, entry.source).spell(entry.spell_code)}"
         for entry in REGISTER_PROPERTIES
     )
-    inside = tuple(_root_complexes(host.behind(smmu)))
-    return Box(smmu.name, (offers,), inside, "strong", _mark(host, smmu))
+    return Box(
+        smmu.name, (offers,), tuple(_root_complexes(functions)), "strong", _mark(host, smmu), smmu.name
+    )
 
 
 def _mark(host: Host, smmu: HostSmmu) -> Mark:
@@ -74,11 +97,6 @@ def _root_complexes(functions: Iterable[HostFunction]) -> Iterator[Box]:
 
 
 def _function(function: HostFunction) -> Box:
-    ids = f"{function.vendor}:{function.device}" if function.vendor and function.device else ""
     fixed = bool(direct_mapped(function).answer)
-    lines = [
-        " ".join(part for part in (ids, function.label) if part),
-        function.driver,
-        "mapped 1:1: for no VM" if fixed else "",
-    ]
+    lines = (*function_lines(function), function.driver, "mapped 1:1: for no VM" if fixed else "")
     return Box(function.address, tuple(line for line in lines if line), shade="open" if fixed else "plain")

@@ -1,31 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boxes as an SVG document: no script and no font; text stays text.
+"""Pictures as SVG documents: no script and no font; text stays text.
 
 Colours are attributes, which every viewer knows; a style sheet adds those of the dark scheme and lets the
-picture shrink to its place. Below the boxes a legend says what their frames and marks mean.
-
-Boxes without children stand side by side in rows of at most :data:`COLUMNS`; others in rows that make the
-picture about as wide as high. Widths of characters are estimated, since nothing here
-knows the reader's font; a monospaced one is asked for, so the estimate is a bound.
+picture shrink to its place. Below the boxes a legend says what their frames, marks and links mean.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.picture.box import MARKS, spell_mark
+from vsmmu.picture.layout import FONT, LINE, PAD, lay_out, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from vsmmu.picture.box import Box, Mark, Shade
+    from vsmmu.picture.box import Mark, Picture, Shade
+    from vsmmu.picture.layout import PlacedBox
 
-__all__ = ["COLUMNS", "STYLE", "svg"]
-
-#: Leaves in one row.
-COLUMNS: Final = 4
-_CHARACTER, _LINE, _FONT = 7.3, 16, 12
-_PAD, _GAP = 10, 10
+__all__ = ["STYLE", "svg"]
 
 #: Shade -> fill, stroke, stroke width, dashes.
 _LOOKS: Final[dict[Shade, tuple[str, str, float, str]]] = {
@@ -36,8 +29,8 @@ _LOOKS: Final[dict[Shade, tuple[str, str, float, str]]] = {
 }
 #: Shade -> what its frame says.
 _FRAMES: Final[dict[Shade, str]] = {
-    "strong": "heavy frame: an SMMU",
-    "open": "dashed frame: behind no SMMU, or free for hot-plug",
+    "strong": "an SMMU",
+    "open": "not for an accelerated vSMMU, or free for hot-plug",
 }
 #: Mark -> its colour on a light ground.
 _INKS: Final[dict[Mark, str]] = {
@@ -52,6 +45,7 @@ _INKS: Final[dict[Mark, str]] = {
 STYLE: Final = """\
 svg.boxes { max-width: 100%; height: auto; }
 @media (prefers-color-scheme: dark) {
+  svg.boxes { background: #14171a; }
   .boxes .ground { fill: #14171a; }
   .boxes text { fill: #e8e8e8; }
   .boxes .measured { fill: #7fd694; }
@@ -61,65 +55,72 @@ svg.boxes { max-width: 100%; height: auto; }
   .boxes .plain, .boxes .strong, .boxes .open { fill: #14171a; stroke: #b0b0b0; }
   .boxes .strong { stroke: #ffffff; }
   .boxes .place { fill: #1f2428; stroke: #6a7077; }
+  .boxes .link { stroke: #ffffff; }
 }
 """
+#: A document of its own shrinks no further than to this part; smaller, it could not be read.
+_LEAST_SCALE: Final = 0.66
+_SWATCH: Final = 22
 _ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 #: Surrogates and two code points that are no characters; controls are forbidden besides.
 _FORBIDDEN: Final = frozenset(map(chr, (*range(0xD800, 0xE000), 0xFFFE, 0xFFFF)))
 
 
-class _Laid(NamedTuple):
-    """A box with its size and the places of the boxes inside, relative to its own corner."""
-
-    box: Box
-    width: float
-    height: float
-    inside: tuple[tuple[float, float, _Laid], ...]
-
-
-def svg(box: Box, title: str, *, alone: bool = True) -> str:
+def svg(picture: Picture, title: str, *, alone: bool = True) -> str:
     """A whole document.
 
     :param title: said by screen readers and shown as a tooltip.
-    :param alone: bring :data:`STYLE`; a page that has pictures in it has it once.
+    :param alone: bring :data:`STYLE`, and be as wide as suits; for a page that has pictures in it, and the
+        style once, a picture is narrow.
     """
-    laid = _lay_out(box)
-    legend = _legend(box)
-    width = max([laid.width, *(len(line) * _CHARACTER for _, line in legend)]) + 2 * _PAD
-    height = laid.height + 2 * _PAD + (_LINE * len(legend) + _PAD if legend else 0)
-    size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
-    font = f'class="boxes" font-family="monospace" font-size="{_FONT}"'
+    sheet = lay_out(picture, narrow=not alone)
+    boxes = [entry._replace(x=entry.x + PAD, y=entry.y + PAD) for entry in sheet.boxes]
+    legend, end = _legend(picture, sheet.width, sheet.height + PAD)
+    width, height = f"{sheet.width + 2 * PAD:.0f}", f"{end + PAD:.0f}"
+    least = f"svg.boxes {{ min-width: {_LEAST_SCALE * (sheet.width + 2 * PAD):.0f}px; }}\n"
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    font = f'class="boxes" font-family="monospace" font-size="{FONT}"'
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font} role="img">',
         f"<title>{_safe(title)}</title>",
-        *([f"<style>\n{STYLE}</style>"] if alone else ()),
-        f'<rect class="ground" width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
-        *_draw(laid, _PAD, _PAD),
-        *(
-            _line(_PAD, laid.height + _PAD + _LINE * number + _PAD, text, mark)
-            for number, (mark, text) in enumerate(legend, 1)
-        ),
+        *([f"<style>\n{STYLE}{least}</style>"] if alone else ()),
+        f'<rect class="ground" width="{width}" height="{height}" fill="#ffffff"/>',
+        *(part for entry in boxes for part in _draw(entry)),
+        *_links(picture, boxes),
+        '<g class="legend">',
+        *legend,
+        "</g>",
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _legend(box: Box) -> list[tuple[Mark, str]]:
-    """The notes, and what the frames and marks mean that there are."""
-    boxes = list(_all(box))
-    shades, marks = {one.shade for one in boxes}, {one.mark for one in boxes}
-    frames = (text for shade, text in _FRAMES.items() if shade in shades)
-    said: list[tuple[Mark, str]] = [("", text) for text in (*box.notes, *frames)]
-    return said + [
-        (mark, f"{spell_mark(mark)}: {text}") for mark, (_, text) in MARKS.items() if mark in marks
-    ]
+def _legend(picture: Picture, width: float, y: float) -> tuple[list[str], float]:
+    """What the frames, links and marks mean that there are, then the notes; and where all that ends."""
+    shades, marks = {box.shade for box in picture.walk()}, {box.mark for box in picture.walk()}
+    drawn: list[str] = []
+    y += PAD
 
+    def say(text: str, left: float, mark: Mark = "") -> None:
+        nonlocal y
+        for line in wrap(text, width - left):
+            y += LINE
+            drawn.append(_line(PAD + left, y, line, mark))
 
-def _all(box: Box) -> Iterator[Box]:
-    yield box
-    for child in box.inside:
-        yield from _all(child)
+    for shade, text in _FRAMES.items():
+        if shade in shades:
+            drawn.append(_rect(shade, PAD, y + LINE - 11, _SWATCH - 6, 12))
+            say(text, _SWATCH)
+    if picture.links:
+        drawn.append(_path(PAD, y + LINE - 4, PAD + _SWATCH - 6, y + LINE - 4))
+        say(picture.meaning, _SWATCH)
+    for mark, (_, text) in MARKS.items():
+        if mark in marks:
+            say(f"{spell_mark(mark)}: {text}", 0, mark)
+    for text in picture.notes:
+        say(text, 0)
+    return drawn, y + (PAD if drawn else -PAD)
 
 
 def _line(x: float, y: float, text: str, mark: Mark = "", more: str = "") -> str:
@@ -128,61 +129,48 @@ def _line(x: float, y: float, text: str, mark: Mark = "", more: str = "") -> str
     return f'<text x="{x:.1f}" y="{y:.1f}"{ink}{more}>{_safe(text)}</text>'
 
 
-def _lay_out(box: Box) -> _Laid:
-    head = f"{box.title}  {spell_mark(box.mark)}" if box.mark else box.title
-    own_width = max(len(line) for line in (head, *box.lines)) * _CHARACTER + 2 * _PAD
-    own_height = _LINE * (1 + len(box.lines)) + _PAD
-    if not box.inside:
-        return _Laid(box, own_width, own_height + _PAD / 2, ())
-    children = [_lay_out(child) for child in box.inside]
-    leaves = all(not child.inside for child in children)
-    columns = COLUMNS if leaves else _square(len(children))
-    placed, width, bottom = _rows(children, columns, own_height)
-    return _Laid(box, max(own_width, width + _PAD), bottom + _PAD, tuple(placed))
-
-
-def _square(count: int) -> int:
-    """Columns for boxes that have boxes inside: few of them stand in one row."""
-    return count if count <= 2 else max(2, round(count**0.5))
-
-
-def _rows(
-    children: Sequence[_Laid], columns: int, top: float
-) -> tuple[list[tuple[float, float, _Laid]], float, float]:
-    """Places of boxes in rows; boxes of a column are equally wide, so that edges line up.
-
-    :return: the places, the right edge and the lower edge of all.
-    """
-    columns = min(columns, len(children))
-    widths = [max(child.width for child in children[column::columns]) for column in range(columns)]
-    placed = []
-    y = top
-    for start in range(0, len(children), columns):
-        row = children[start : start + columns]
-        height = max(child.height for child in row)
-        x: float = _PAD
-        for width, child in zip(widths, row, strict=False):
-            placed.append((x, y, child._replace(width=width, height=height)))
-            x += width + _GAP
-        y += height + _GAP
-    return placed, _PAD + sum(widths) + _GAP * (columns - 1), y - _GAP
-
-
-def _draw(laid: _Laid, x: float, y: float) -> Iterator[str]:
-    fill, stroke, weight, dashes = _LOOKS[laid.box.shade]
-    frame = f'class="{laid.box.shade}" fill="{fill}" stroke="{stroke}" stroke-width="{weight:g}"'
+def _rect(shade: Shade, x: float, y: float, width: float, height: float) -> str:
+    fill, stroke, weight, dashes = _LOOKS[shade]
+    frame = f'class="{shade}" fill="{fill}" stroke="{stroke}" stroke-width="{weight:g}"'
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
-    place = f'x="{x:.1f}" y="{y:.1f}" width="{laid.width:.1f}" height="{laid.height:.1f}" rx="4"'
-    yield f"<rect {place} {frame}{dashed}/>"
-    baseline = y + _LINE
-    yield _line(x + _PAD, baseline, laid.box.title, more=' font-weight="bold"')
-    if mark := laid.box.mark:
-        yield _line(x + laid.width - _PAD, baseline, spell_mark(mark), mark, ' text-anchor="end"')
-    for line in laid.box.lines:
-        baseline += _LINE
-        yield _line(x + _PAD, baseline, line)
-    for left, top, child in laid.inside:
-        yield from _draw(child, x + left, y + top)
+    place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="4"'
+    return f"<rect {place} {frame}{dashed}/>"
+
+
+def _path(x: float, y: float, end_x: float, end_y: float) -> str:
+    """A link: a curve that leaves and arrives level."""
+    bend = (end_x - x) / 2
+    curve = f"M{x:.1f} {y:.1f} C{x + bend:.1f} {y:.1f} {end_x - bend:.1f} {end_y:.1f} {end_x:.1f} {end_y:.1f}"
+    return f'<path class="link" d="{curve}" fill="none" stroke="#000000" stroke-width="2"/>'
+
+
+def _draw(entry: PlacedBox) -> Iterator[str]:
+    x, y, laid = entry
+    yield _rect(laid.box.shade, x, y, laid.width, laid.height)
+    mark, baseline = laid.box.mark, y + LINE
+    if mark:
+        yield _line(
+            x + laid.width - PAD,
+            baseline + LINE * laid.mark_row,
+            spell_mark(mark),
+            mark,
+            ' text-anchor="end"',
+        )
+    for line in laid.head:
+        yield _line(x + PAD, baseline, line, more=' font-weight="bold"')
+        baseline += LINE
+    baseline += LINE if mark and laid.mark_row else 0
+    for line in laid.lines:
+        yield _line(x + PAD, baseline, line)
+        baseline += LINE
+
+
+def _links(picture: Picture, boxes: list[PlacedBox]) -> Iterator[str]:
+    """From the right edge of one box to the left edge of the other, at the height of their titles."""
+    places = {entry.laid.box.key: entry for entry in boxes}
+    for start, end in picture.links:
+        left, right = places[start], places[end]
+        yield _path(left.x + left.laid.width, left.y + LINE - 4, right.x, right.y + LINE - 4)
 
 
 def _safe(text: str) -> str:

@@ -1,62 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as boxes: the host's nodes and SMMUs, each with its part of the VM."""
+"""A plan as a picture: the VM's vSMMUs, beside them the host's SMMUs that they stand for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from vsmmu.host.mmio_window import spell_size
-from vsmmu.picture.box import Box
+from vsmmu.picture.box import Box, BoxLink, Picture
+from vsmmu.picture.host import function_lines, made_up_lines, smmu_boxes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.host.facts import Host
     from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
 
-__all__ = ["plan_box"]
+__all__ = ["plan_picture"]
 
 
-def plan_box(plan: Plan, made_up: tuple[str, ...] = ()) -> Box:
-    """The whole plan; host SMMUs on several NUMA nodes are put together by node.
+def plan_picture(plan: Plan, host: Host) -> Picture:
+    """The VM, the part of the host that it is planned on, and which vSMMU stands for which SMMU.
 
-    :param made_up: what to say of a host that serves as an example.
+    :param host: the facts that the plan was made from.
     """
-    nodes = dict.fromkeys(vsmmu.host_node for vsmmu in plan.vsmmus)
-    inside = [
-        Box(
-            "no NUMA node known" if node is None else f"host NUMA node {node}",
-            inside=tuple(_host_smmu(vsmmu) for vsmmu in plan.vsmmus if vsmmu.host_node == node),
-            shade="place",
-        )
-        for node in nodes
-    ]
-    shown = inside if len(nodes) > 1 else inside[0].inside
-    lines = [f"QEMU {plan.qemu}, {plan.machine_type}"]
-    if plan.mmio_window:
-        lines.append(f"MMIO window {spell_size(plan.mmio_window)}")
-    lines += [
-        f"guest node {node.id}: CPUs {node.cpus}, {spell_size(node.memory)}"
-        for node in plan.nodes
-        if node.memory
-    ]
-    return Box(f"VM on {plan.host}", tuple(lines), tuple(shown), "place", notes=made_up)
-
-
-def _host_smmu(vsmmu: PlannedVsmmu) -> Box:
-    node = "" if vsmmu.numa_node is None else f", guest node {vsmmu.numa_node}"
-    buses = f"buses {vsmmu.first_bus}-{vsmmu.last_bus}{node}"
-    values = " ".join(f"{entry.name}={entry.value}" for entry in vsmmu.properties if entry.value != "auto")
-    guest = Box(
-        f"{vsmmu.id} on {vsmmu.expander}",
-        (values, buses),
-        tuple(_port(port) for port in vsmmu.ports),
-        "strong",
+    names = dict.fromkeys(entry.host_smmu for entry in plan.vsmmus)
+    smmus = [smmu for smmu in host.smmus if smmu.name in names]
+    planned = {port.function for entry in plan.vsmmus for port in entry.ports}
+    functions = [entry for entry in host.functions if entry.address in planned]
+    vm = Box(
+        "VM",
+        tuple(_vm_lines(plan)),
+        tuple(_vsmmu(entry, host) for smmu in smmus for entry in plan.vsmmus if entry.host_smmu == smmu.name),
     )
-    return Box(vsmmu.host_smmu, ("host SMMU",), (guest,), "place")
+    title = (host.title,) if host.title else ()
+    return Picture(
+        (vm, Box(f"host {host.name}", title, smmu_boxes(host, smmus, functions), "place")),
+        tuple(BoxLink(entry.id, entry.host_smmu) for entry in plan.vsmmus),
+        "from a vSMMU to the host SMMU that it stands for",
+        made_up_lines(host),
+    )
 
 
-def _port(port: PlannedPort) -> Box:
+def _vm_lines(plan: Plan) -> Iterator[str]:
+    yield f"QEMU {plan.qemu}, {plan.machine_type}"
+    if plan.mmio_window:
+        yield f"MMIO window {spell_size(plan.mmio_window)}"
+    for node in plan.nodes:
+        if node.memory:
+            yield f"guest NUMA node {node.id}: CPUs {node.cpus}, {spell_size(node.memory)}"
+
+
+def _vsmmu(vsmmu: PlannedVsmmu, host: Host) -> Box:
+    values = " ".join(f"{entry.name}={entry.value}" for entry in vsmmu.properties if entry.value != "auto")
+    node = () if vsmmu.numa_node is None else (f"guest NUMA node {vsmmu.numa_node}",)
+    return Box(
+        f"{vsmmu.id} on {vsmmu.expander}",
+        (values, f"buses {vsmmu.first_bus}-{vsmmu.last_bus}", *node),
+        tuple(_port(port, host) for port in vsmmu.ports),
+        "strong",
+        key=vsmmu.id,
+    )
+
+
+def _port(port: PlannedPort, host: Host) -> Box:
+    title = f"{port.id}, chassis {port.chassis}"
     if not port.function:
-        return Box(port.id, (f"chassis {port.chassis}", "free for hot-plug"), shade="open")
-    lines = [f"chassis {port.chassis}", f"{port.device}: {port.function}"]
-    if port.initiators:
-        lines.append(f"guest nodes {port.initiators[0]}-{port.initiators[-1]} for its memory")
-    return Box(port.id, tuple(lines))
+        return Box(title, ("free for hot-plug",), shade="open")
+    function = host.function(port.function)
+    what = () if function is None else function_lines(function)[:1]
+    nodes = f"guest NUMA nodes {port.initiators[0]}-{port.initiators[-1]}" if port.initiators else ""
+    memory = (f"its memory: {nodes}",) if nodes else ()
+    return Box(title, (f"{port.device}: {port.function}", *what, *memory))

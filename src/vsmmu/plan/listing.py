@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vsmmu.host.judgements import bridge, direct_mapped, generic_initiators
-from vsmmu.host.mmio_window import spell_size
+from vsmmu.host.mmio_window import spell_bars
 from vsmmu.plan.selection import root_complex
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ def _listed(host: Host, function: HostFunction) -> ListedFunction:
         root_complex(function),
         function.iommu_group,
         function.numa_node,
-        tuple(
-            f"{'' if region.bound == 'exact' else '≥'}{spell_size(int(region.size, 16))}"
-            for region in function.memory_regions or ()
-            if region.high
-        ),
+        spell_bars(function),
         generic_initiators(host, function).interval.exact,
         f"mapped 1:1: {fixed.why}" if fixed.answer else "",
     )
