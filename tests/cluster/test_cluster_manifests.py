@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 PACKAGING = Path(__file__).parents[2] / "packaging"
-OVERLAYS = ("kubernetes", "nfd")
+OVERLAYS = ("kubernetes", "nfd", "probing/kubernetes", "probing/nfd")
 NFD = "/apis/nfd.k8s-sigs.io/v1alpha1"
 FEATURES = f"{NFD}/namespaces/node-feature-discovery/nodefeatures"
 RULES = f"{NFD}/nodefeaturerules"

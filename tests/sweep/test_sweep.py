@@ -49,8 +49,10 @@ def careless(_pause):
 def careful(_pause):
     from vsmmu.cli.main import run
     return run(["label", "--host", "HOST", "--write", "target"])
+def whole(data):
+    return data.startswith(b"# Written by vsmmu") and data.endswith(b"}\\n")
 with TemporaryDirectory() as scratch:
-    sweep = Sweep(Job("one", "writer", PROGRAM, "target"), Path(scratch) / "job")
+    sweep = Sweep(Job("one", "writer", PROGRAM, "target", whole), Path(scratch) / "job")
     sweep.all(STRIDE)
     print(sorted({finding.split(": ")[2].split()[0] for finding in sweep.findings}))
     moments = sweep._undisturbed("again", anew=True)

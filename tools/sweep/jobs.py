@@ -6,6 +6,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -30,6 +34,11 @@ _GOLDEN: Final = _ROOT / "tests" / "golden" / "domain"
 _VM: Final = (
     "qemu-system-aarch64 -M virt,accel=kvm -bios efi.fd -device pxb-pcie,id=a,bus_nr=8,bus=pcie.0 "
     "-device arm-smmuv3,primary-bus=a,id=s,accel=on\n"
+)
+_FAULTY: Final = (
+    "qemu-system-aarch64 -M virt,accel=kvm -bios efi.fd -device pxb-pcie,id=a,bus_nr=8,bus=pcie.0 "
+    "-device arm-smmuv3,primary-bus=a,id=s,accel=on,ssidSize=20 -object iommufd,id=i "
+    "-device pcie-root-port,id=r,bus=a,chassis=1 -device vfio-pci,host=0009:01:00.0,bus=r,iommufd=i\n"
 )
 _LOG: Final = b"[ 0.0] Linux version 6.14.0\n"
 _OLD: Final = b"old"
@@ -63,11 +72,18 @@ _READERS: Final = (
     "schema host",
     "run --dry-run --host HOST --qemu 11.1 VM",
 )
-_LABELS: Final = (
-    "label --host HOST --write NEW",
-    "label --host HOST --write LINK",
-    "label --host HOST --write target",
-)
+#: Verbs that write a file, and which: one of the inputs, or a new one.
+_WRITERS: Final = {
+    "label --host HOST --write NEW": "NEW",
+    "label --host HOST --write LINK": "LINK",
+    "label --host HOST --write target": "target",
+    "resolve --host HOST --assume-safe --in-place VM": "VM",
+    "resolve --host HOST --in-place --backup DOMAIN": "DOMAIN",
+    "fix --host HOST --in-place FAULTY": "FAULTY",
+    "fix --host HOST --in-place --backup -o json KUBEVIRT": "KUBEVIRT",
+    "bundle --host HOST --yes --write NEW VM": "NEW",
+    "bundle --host HOST --yes --write target DOMAIN": "target",
+}
 
 
 class Job(NamedTuple):
@@ -76,6 +92,7 @@ class Job(NamedTuple):
     :param kind: ``reader``, ``writer``, ``probe`` or ``hook``.
     :param program: runs in the folder that :func:`prepare` made; the exit status.
     :param target: the file that it writes; empty for none.
+    :param is_new: whether that file's content is what the program writes, whole.
     :param more: what else is wrong after a run.
     """
 
@@ -83,19 +100,27 @@ class Job(NamedTuple):
     kind: str
     program: Callable[[Pause], int]
     target: str = ""
+    is_new: Callable[[bytes], bool] = lambda _data: False
     more: Callable[[Path, Ended], Iterator[str]] = lambda _folder, _ended: iter(())
+
+
+@cache
+def _inputs() -> dict[str, bytes]:
+    host, other = (Path(builtin_files()[name]).read_bytes() for name in ("gb200", "altra"))
+    return {
+        "HOST": host, "OTHER": other, "VM": _VM.encode(), "FAULTY": _FAULTY.encode(), "LOG": _LOG,
+        "DOMAIN": (_GOLDEN / "gb200.in.xml").read_bytes(),
+        "KUBEVIRT": (_GOLDEN / "kubevirt.in.xml").read_bytes(),
+        "FLEET/a.json": host, "FLEET/deeper/b.json": other, "target": _OLD,
+        "LINES": msgspec.json.format(host, indent=-1) + b"\n" + msgspec.json.format(other, indent=-1),
+    }  # fmt: skip
 
 
 def prepare(folder: Path, job: Job) -> None:
     """Make the folder anew, with every input in it."""
     shutil.rmtree(folder, ignore_errors=True)
-    host, other = (Path(builtin_files()[name]).read_bytes() for name in ("gb200", "altra"))
     (folder / "FLEET" / "deeper").mkdir(parents=True)
-    for name, data in {
-        "HOST": host, "OTHER": other, "VM": _VM.encode(), "DOMAIN": (_GOLDEN / "gb200.in.xml").read_bytes(),
-        "FLEET/a.json": host, "FLEET/deeper/b.json": other, "target": _OLD, "LOG": _LOG,
-        "LINES": msgspec.json.format(host, indent=-1) + b"\n" + msgspec.json.format(other, indent=-1),
-    }.items():  # fmt: skip
+    for name, data in _inputs().items():
         (folder / name).write_bytes(data)
     (folder / "LINK").symlink_to("target")
     if job.kind == "probe":
@@ -123,20 +148,21 @@ def faults_of(job: Job, folder: Path, ended: Ended, *, spoke: bool = True) -> li
 
 def _lost(job: Job, folder: Path) -> Iterator[str]:
     """Inputs that are not as they were, and a target that is neither the old nor a new one."""
-    if (folder / "HOST").read_bytes() != Path(builtin_files()["gb200"]).read_bytes():
-        yield "an input is another"
-    target = folder / "target"
-    if not target.is_file() or not (folder / "LINK").is_symlink():
-        yield "a file is lost"
-    elif target.read_bytes() != _OLD and not (job.kind == "writer" and _is_label(target)):
-        yield "neither the old file nor the new one"
-    if (folder / "NEW").exists() and not _is_label(folder / "NEW"):
+    target = "target" if job.target == "LINK" else job.target
+    if not (folder / "LINK").is_symlink():
+        yield "a link is lost"
+    for name, old in _inputs().items():
+        file = folder / name
+        if not file.is_file():
+            yield f"a file is lost: {name}"
+        elif (data := file.read_bytes()) != old and not (name == target and job.is_new(data)):
+            yield "neither the old file nor the new one" if name == target else f"an input is another: {name}"
+        backup = folder / f"{name}~"
+        if backup.exists() and backup.read_bytes() != old:
+            yield f"half a backup: {backup.name}"
+    new = folder / "NEW"
+    if new.exists() and not job.is_new(new.read_bytes()):
         yield "half a file"
-
-
-def _is_label(path: Path) -> bool:
-    data = path.read_bytes()
-    return data.startswith(b"# Written by vsmmu") and data.endswith(b"}\n")
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -146,7 +172,7 @@ def leftovers(folder: Path) -> list[str]:
 
 def _verb(text: str) -> Job:
     words = text.split()
-    target = words[-1] if text in _LABELS else ""
+    target = _WRITERS.get(text, "")
     kind = "writer" if target else "reader"
 
     def more(_folder: Path, ended: Ended) -> Iterator[str]:
@@ -161,7 +187,21 @@ def _verb(text: str) -> Job:
             if (document["schema"] == "vsmmu.error/1") < (ended.status >= 2):
                 yield "an answer, and an error's status"
 
-    return Job(text, kind, lambda _pause: run(words), target, more)
+    return Job(text, kind, lambda _pause: run(words), target, lambda data: data == _written(text), more)
+
+
+@cache
+def _written(text: str) -> bytes:
+    """What the verb writes, by another way: what it prints when it is not asked to write."""
+    words = [word for word in text.split() if word not in ("--in-place", "--backup")]
+    for option in {"--write", "-o"} & set(words):
+        at = words.index(option)
+        del words[at : at + 2]
+    with tempfile.TemporaryDirectory(prefix="vsmmu-sweep-written-") as scratch:
+        folder = Path(scratch) / "job"
+        prepare(folder, Job(text, "", lambda _pause: 0))
+        command = [sys.executable, "-m", "vsmmu", *words]
+        return subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True).stdout
 
 
 def _cache(_pause: Pause) -> int:
@@ -173,27 +213,6 @@ def _cached(folder: Path, _ended: Ended) -> Iterator[str]:
     file = folder / "cache" / "one.json"
     if file.exists() and file.read_bytes() != b"{}":
         yield "half a file"
-
-
-def _has(path: Path, words: bytes) -> bool:
-    """Whether a command is there to its end, perhaps with more values."""
-    data = path.read_bytes()
-    return data.startswith(words[:-2]) and data.endswith(b"\n")
-
-
-def _in_place() -> Job:
-    """The VM file and its backup: each the old one or the new one."""
-
-    def more(folder: Path, _ended: Ended) -> Iterator[str]:
-        old = _VM.encode()
-        if not (folder / "VM").is_file() or not _has(folder / "VM", old):
-            yield "a file is lost"
-        backup = folder / "VM~"
-        if backup.exists() and backup.read_bytes() != old:
-            yield "half a file"
-
-    words = "resolve --host HOST VM --assume-safe --in-place".split()
-    return Job(" ".join(words), "writer", lambda _pause: run(words), "VM", more)
 
 
 def _hook(on_failure: str) -> Job:
@@ -228,15 +247,13 @@ def _probe(*words: str) -> Job:
         except VsmmuError as error:
             yield f"the facts are lost: {error}"
 
-    return Job(
-        " ".join(("probe", *words)), "probe", lambda pause: probing(pause, ["probe", *words]), "facts", more
-    )
+    name = " ".join(("probe", *words))
+    return Job(name, "probe", lambda pause: probing(pause, ["probe", *words]), "facts", more=more)
 
 
 JOBS: Final = (
-    *(_verb(text) for text in (*_LABELS, *_READERS)),
-    Job("the cache of QEMU's properties", "writer", _cache, "cache", _cached),
-    _in_place(),
+    *(_verb(text) for text in (*_WRITERS, *_READERS)),
+    Job("the cache of QEMU's properties", "writer", _cache, "cache", more=_cached),
     _hook("fail"),
     _hook("pass-through"),
     _probe(),

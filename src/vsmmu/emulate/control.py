@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgspec
 
 from vsmmu.emulate import libc
-from vsmmu.emulate.files import vfio_number
 from vsmmu.emulate.mounts import Overlay
 from vsmmu.emulate.nodes import function_nodes, tree
 from vsmmu.errors import HostLacks, VsmmuError
@@ -167,11 +166,11 @@ class Control:
         if order["do"] == "add":
             host = decode_host(msgspec.json.encode(order["host"]), "the control socket")
             added = hardware.add(host)
-            self._change(tree(hardware, vfio_number()), {})
+            self._change(tree(hardware), {})
             return {"functions": {function.address: function.node for function in added}}
         if order["do"] == "remove":
             function = hardware.remove(order["function"])
-            self._change({}, function_nodes(function, vfio_number()))
+            self._change({}, function_nodes(function))
             return {}
         raise KeyError(order["do"])
 

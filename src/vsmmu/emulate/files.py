@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Emulated open files: which descriptors of the program are ours, and when the last one is closed.
 
-An emulated device file is an ordinary one of the kernel's: ``/dev/zero`` for iommufd (it can be mapped) and
-``/dev/null`` for vfio devices, made anew under the name that the program opens, or bind-mounted where that is
-not permitted. So opening, duplicating, passing and inheriting descriptors needs no emulation, and costs
-nothing. What tells such open files apart is an open file description lock (fcntl(2), F_OFD_SETLK) on a byte
-that no other has: it goes wherever the descriptor goes, /proc/PID/fdinfo shows it, and the kernel removes it
-with the last descriptor.
+An emulated device file is an ordinary one of the kernel's under the name that the program opens
+(:mod:`vsmmu.emulate.stand_ins`). So opening, duplicating, passing and inheriting descriptors needs no
+emulation, and costs nothing. What tells such open files apart is an open file description lock (fcntl(2),
+F_OFD_SETLK) on a byte that no other has: it goes wherever the descriptor goes, /proc/PID/fdinfo shows it, and
+the kernel removes it with the last descriptor.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -22,15 +22,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.libc import IN_CLOSE, inotify_add_watch, inotify_init1, syscall
+from vsmmu.emulate.stand_ins import has_notices, is_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["IOMMU_STAND_IN", "VFIO_STAND_IN", "OpenFile", "OpenFiles", "vfio_number"]
-
-#: What is opened in truth.
-IOMMU_STAND_IN: Final = "/dev/zero"
-VFIO_STAND_IN: Final = "/dev/null"
+__all__ = ["OpenFile", "OpenFiles"]
 
 # fcntl(2); struct flock of 64-bit machines.
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
@@ -41,12 +38,6 @@ _SYS_PIDFD_GETFD: Final = 438
 #: Seconds. The kernel tells of a closing shortly before it removes the lock; and its queue may overflow.
 _CLOSING: Final = 0.05
 _UNTOLD: Final = 1.0
-
-
-def vfio_number() -> str:
-    """``major:minor`` of the file that stands for vfio devices."""
-    device = os.stat(VFIO_STAND_IN).st_rdev  # noqa: PTH116
-    return f"{os.major(device)}:{os.minor(device)}"
 
 
 class OpenFile(NamedTuple):
@@ -69,10 +60,6 @@ class OpenFiles:
         self._files: dict[int, OpenFile] = {}
         # Where the files are the host's own, other programs may lock bytes of them, though hardly these.
         self._next = secrets.randbits(61)
-        self._numbers = {
-            kind: os.stat(path).st_rdev  # noqa: PTH116
-            for kind, path in (("iommu", IOMMU_STAND_IN), ("vfio", VFIO_STAND_IN))
-        }
         self._probes: dict[tuple[int, int], int] = {}
         self._notices = _notices()
         self._looked = self._told = 0.0
@@ -144,7 +131,7 @@ class OpenFiles:
         ours = duplicate(pid, descriptor)
         try:
             found = os.fstat(ours)
-            if found.st_rdev != self._numbers["iommu" if node == "iommu" else "vfio"]:
+            if not is_stand_in(found, node, pid):
                 return None
             file = OpenFile(self._next, node, (found.st_dev, found.st_ino))
             if file.inode not in self._probes:
@@ -164,11 +151,12 @@ class OpenFiles:
         self._probes[inode] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         if self._notices is None:
             return
-        try:
-            inotify_add_watch(self._notices, path, IN_CLOSE)
-        except OSError:  # a user may have so many of them
-            os.close(self._notices)
-            self._notices = None
+        with contextlib.suppress(OSError):  # a user may have so many of them
+            if has_notices(os.fstat(descriptor)):
+                inotify_add_watch(self._notices, path, IN_CLOSE)
+                return
+        os.close(self._notices)
+        self._notices = None
 
     def _is_held(self, file: OpenFile) -> bool:
         wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, file.token, 1, 0)

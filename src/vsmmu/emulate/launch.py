@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 from vsmmu.emulate import seccomp
 from vsmmu.emulate.control import Control
 from vsmmu.emulate.faults import Faults
-from vsmmu.emulate.files import vfio_number
 from vsmmu.emulate.mounts import Overlay, enter_namespace
 from vsmmu.emulate.nodes import tree
 from vsmmu.emulate.supervisor import Supervisor
@@ -62,7 +61,7 @@ def run(hardware: Hardware, argv: Sequence[str], options: EmulationOptions = Emu
     :raise HostLacks: ``emulate-seccomp``, ``emulate-namespaces``, ``emulate-architecture``.
     """
     machine = seccomp.architecture()
-    nodes = tree(hardware, vfio_number())
+    nodes = tree(hardware)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
     sys.stderr.flush()

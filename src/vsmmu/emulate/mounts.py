@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.emulate import libc
-from vsmmu.emulate.files import IOMMU_STAND_IN, VFIO_STAND_IN
 from vsmmu.emulate.nodes import EXCLUSIVE, Node
+from vsmmu.emulate.stand_ins import StandIns
 from vsmmu.errors import HostLacks
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Overlay", "enter_namespace"]
 
-_STAND_INS: Final = {b"iommu": IOMMU_STAND_IN, b"vfio": VFIO_STAND_IN}
 _TMPFS_FLAGS: Final = libc.MS_NOSUID | libc.MS_NOEXEC
 _DIRECTORY: Final = Node("directory")
 #: What /proc/mounts shows as the source of our temporary file systems.
@@ -78,8 +76,9 @@ class Overlay:
         :raise OSError: as the kernel says.
         """
         children = _children(nodes)
-        for top in ("/dev", "/sys"):
-            self._directory(top, nodes, children)
+        with StandIns() as stand_ins:
+            for top in ("/dev", "/sys"):
+                self._directory(top, nodes, children, stand_ins)
 
     def remove(self, nodes: Mapping[str, Node]) -> None:
         """Make ``nodes`` disappear, and directories that they leave empty.
@@ -98,7 +97,9 @@ class Overlay:
                 parent.rmdir()
                 parent = parent.parent
 
-    def _directory(self, path: str, nodes: Mapping[str, Node], children: Mapping[str, list[str]]) -> None:
+    def _directory(
+        self, path: str, nodes: Mapping[str, Node], children: Mapping[str, list[str]], stand_ins: StandIns
+    ) -> None:
         names = children.get(path, [])
         if not self._is_ours(path):
             if path in EXCLUSIVE:
@@ -111,9 +112,9 @@ class Overlay:
             if node.kind == "directory":
                 if not os.path.lexists(child):
                     os.mkdir(child, 0o755)  # noqa: PTH102 - hundreds of them
-                self._directory(child, nodes, children)
-            else:
-                _make(child, node)
+                self._directory(child, nodes, children, stand_ins)
+            elif not os.path.lexists(child):
+                _make(child, node, stand_ins)
 
     def _is_ours(self, path: str) -> bool:
         return os.stat(path).st_dev in self._devices  # noqa: PTH116
@@ -163,28 +164,22 @@ def _has_place(path: str, nodes: Mapping[str, Node]) -> bool:
     return nodes.get(path, _DIRECTORY).kind == "directory" and os.path.isdir(path)  # noqa: PTH112
 
 
-def _make(path: str, node: Node) -> None:
+def _make(path: str, node: Node, stand_ins: StandIns) -> None:
     if node.kind == "device":
-        stand_in = _STAND_INS[node.content]
-        if os.path.lexists(path):
-            return
-        try:
-            # Nobody else has this file, and can lock it.
-            os.mknod(path, stat.S_IFCHR, os.stat(stand_in).st_rdev)  # noqa: PTH116
-            os.chmod(path, 0o666)  # noqa: PTH101, S103 - as the original
-        except PermissionError:
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            libc.mount(stand_in, path, "", libc.MS_BIND)
-    elif os.path.lexists(path):
-        return
+        stand_ins.make(path, node.content)
     elif node.kind == "link":
         os.symlink(node.content, path)  # noqa: PTH211
     else:
         descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644)
         try:
-            os.write(descriptor, node.content)
+            os.write(descriptor, _number(node.content) if node.kind == "number" else node.content)
         finally:
             os.close(descriptor)
+
+
+def _number(device_file: bytes) -> bytes:
+    device = os.stat(device_file).st_rdev  # noqa: PTH116 - one for each function
+    return b"%d:%d\n" % (os.major(device), os.minor(device))
 
 
 def _our_devices() -> set[int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import msgspec
 
 from vsmmu.emulate.config_space import SIZE
+from vsmmu.emulate.stand_ins import IOMMU, IOMMU_MAPPED, VFIO
 
 if TYPE_CHECKING:
     from vsmmu.emulate.hardware import Function, Hardware, Smmu
@@ -31,9 +32,12 @@ EXCLUSIVE: Final = (
 
 
 class Node(NamedTuple):
-    """One entry: a directory, a file with content, a link with a target, or the stand-in for a device."""
+    """One entry: a directory, a file with content, a link with a target, the stand-in for a device.
 
-    kind: Literal["directory", "file", "link", "device"]
+    ``number`` is a file with ``major:minor`` of the device file that its content names.
+    """
+
+    kind: Literal["directory", "file", "link", "device", "number"]
     content: bytes = b""
 
     @classmethod
@@ -50,18 +54,16 @@ class Node(NamedTuple):
 _DIRECTORY: Final = Node("directory")
 
 
-def tree(hardware: Hardware, vfio_number: str) -> dict[str, Node]:
-    """Everything, by absolute path; parents that are not named are directories.
-
-    :param vfio_number: ``major:minor`` of the stand-in for vfio devices.
-    """
-    nodes: dict[str, Node] = {"/dev/iommu": Node("device", b"iommu")}
+def tree(hardware: Hardware) -> dict[str, Node]:
+    """Everything, by absolute path; parents that are not named are directories."""
+    queues = any(smmu.cmdqv is not None for smmu in hardware.smmus.values())
+    nodes: dict[str, Node] = {"/dev/iommu": Node("device", IOMMU_MAPPED if queues else IOMMU)}
     for directory in (*EXCLUSIVE, "/dev/vfio/devices", f"{_PCI}/devices", f"{_PCI}/drivers/vfio-pci"):
         nodes[directory] = _DIRECTORY
     for smmu in hardware.smmus.values():
         nodes.update(_smmu_nodes(smmu))
     for function in hardware.functions.values():
-        nodes.update(function_nodes(function, vfio_number))
+        nodes.update(function_nodes(function))
     return nodes
 
 
@@ -79,7 +81,7 @@ def _platform(smmu: Smmu) -> str:
     return smmu.facts.device or f"{smmu.name.removeprefix('smmu3.0x').lstrip('0') or '0'}.iommu"
 
 
-def function_nodes(function: Function, vfio_number: str) -> dict[str, Node]:
+def function_nodes(function: Function) -> dict[str, Node]:
     """The entries of one function."""
     address = function.address
     base = directory_of(address)
@@ -110,7 +112,7 @@ def function_nodes(function: Function, vfio_number: str) -> dict[str, Node]:
         nodes[f"{base}/physfn"] = Node.link(f"../{function.facts.physical_function}")
     nodes.update(_iommu_nodes(function, base, up))
     if function.node:
-        nodes.update(_vfio_nodes(function, base, vfio_number))
+        nodes.update(_vfio_nodes(function, base))
     return nodes
 
 
@@ -144,12 +146,12 @@ def _iommu_nodes(function: Function, base: str, up: str) -> dict[str, Node]:
     return nodes
 
 
-def _vfio_nodes(function: Function, base: str, vfio_number: str) -> dict[str, Node]:
+def _vfio_nodes(function: Function, base: str) -> dict[str, Node]:
     name = function.node
     return {
-        f"{base}/vfio-dev/{name}/dev": Node.text(vfio_number),
+        f"{base}/vfio-dev/{name}/dev": Node("number", f"/dev/vfio/devices/{name}".encode()),
         f"/sys/class/vfio-dev/{name}": Node.link(f"../..{base.removeprefix('/sys')}/vfio-dev/{name}"),
-        f"/dev/vfio/devices/{name}": Node("device", b"vfio"),
+        f"/dev/vfio/devices/{name}": Node("device", VFIO),
     }
 
 

@@ -6,10 +6,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from vsmmu.emulate import iommufd
 from vsmmu.emulate.calls import Caller, CallRecord
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[3]
+PROGRAM = str(Path(__file__).with_name("emulated_program.py"))
 WORDS = IdRegisters(0x0D44141B, 0x02730510, 0, 0x1414, 0, 0x75, 0x43B, 1)
 A, B, MATE = "0001:01:00.0", "0001:02:00.0", "0001:02:00.1"
 FAR = "0002:01:00.0"
@@ -113,6 +118,30 @@ class Kernel:
         except KernelError as error:
             return str(error)
         return "ok"
+
+
+def as_nobody(arguments: Sequence[str], facts: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``vsmmu emulate`` of a host as a user without privilege; only for root, in a folder of the test's.
+
+    The program is the system's Python with :data:`PROGRAM`, whose words ``arguments`` are.
+    """
+    python = f"/usr/bin/python3.{sys.version_info.minor}"
+    if os.getuid() or not shutil.which("setpriv") or not Path(python).exists():
+        pytest.skip("this is for a test run by root, with setpriv and the system's Python")
+    for path in (facts, *facts.parents):
+        if Path(tempfile.gettempdir()) in path.parents:
+            path.chmod(0o644 if path == facts else 0o755)
+    code = "import sys; from vsmmu.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    path = os.pathsep.join(entry for entry in [str(ROOT / "src"), *sys.path] if entry)
+    command = [
+        *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", python, "-B", "-c", code),
+        *("emulate", "-q", "--host", str(facts), "--", python, "-B", PROGRAM, *arguments),
+    ]
+    environment = {"PYTHONPATH": path, "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=environment)
+    if "Permission denied" in done.stderr or "not found" in done.stderr:
+        pytest.skip(done.stderr)
+    return done
 
 
 def emulate(

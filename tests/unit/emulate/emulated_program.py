@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -68,6 +70,20 @@ def family() -> object:
     fresh = os.open(node(), os.O_RDWR)
     results.append(vfio.bind_iommufd(fresh, context))
     return results
+
+
+def kinds() -> object:
+    """What the iommufd and a device are for stat(2), and whether the iommufd can be mapped."""
+    descriptors = opened()
+    context, device = map(os.fstat, descriptors)
+    try:
+        mapped = "mapped" if mmap.mmap(descriptors[0], 0x10000)[:4] == bytes(4) else "garbage"
+    except OSError:
+        mapped = "not mapped"
+    number = f"{os.major(device.st_rdev)}:{os.minor(device.st_rdev)}"
+    told = Path(f"/sys/bus/pci/devices/{A}/vfio-dev/{Path(node()).name}/dev").read_text().strip()
+    names = ["character" if stat.S_ISCHR(file.st_mode) else "file" for file in (context, device)]
+    return [names[0], mapped, names[1], "as told" if told == number else told]
 
 
 def held_by_a_child() -> object:

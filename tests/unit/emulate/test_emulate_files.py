@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vsmmu.emulate import files
-from vsmmu.emulate.files import IOMMU_STAND_IN, OpenFile, OpenFiles
+from vsmmu.emulate.files import OpenFile, OpenFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ MANY = 256
 @pytest.fixture(params=["bind-mounted", "made anew"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[OpenFiles, dict[int, int]]]:
     """Many open files with their locks, as a program has them: descriptors by token."""
-    node = Path(IOMMU_STAND_IN)
+    node = Path("/dev/zero")
     if request.param == "made anew":
         made = tmp_path / "iommu"
         try:

@@ -12,18 +12,17 @@ import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from emulate_helpers import emulate, host
+from emulate_helpers import PROGRAM, as_nobody, emulate, fact, host
 
 from vsmmu.host.files import save_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-PROGRAM = str(Path(__file__).with_name("emulated_program.py"))
 CODE = "import sys; from vsmmu.cli.main import run; sys.exit(run(sys.argv[1:]))"
 #: An exclusive lock of the whole file that belongs to the open file.
 F_OFD_SETLK = 37
@@ -63,14 +62,24 @@ def test_a_full_disk_ends_the_trace_and_not_the_program(facts: Path) -> None:
     assert done.stderr.count("[emulate-trace-lost]") == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="without root the files are the host's own")
-def test_a_stranger_who_locks_the_hosts_files(facts: Path) -> None:
-    descriptors = [os.open(path, os.O_RDWR) for path in ("/dev/zero", "/dev/null")]
+@pytest.mark.parametrize("privileged", [True, False])
+def test_a_stranger_who_locks_the_hosts_files(facts: Path, tmp_path: Path, privileged: bool) -> None:
+    """Any user can lock them whole; the program of root, and that of another user, go on."""
+    if privileged and os.geteuid():
+        pytest.skip("only root can be root")
+    queues = tmp_path / "queues.json"
+    save_host(host(cmdqv=fact(1)), queues)
+    descriptors = [os.open(path, os.O_RDWR) for path in ("/dev/zero", "/dev/null", "/dev/ptmx")]
     try:
         for descriptor in descriptors:
             fcntl.fcntl(descriptor, F_OFD_SETLK, WHOLE)
-        assert run(facts, "family")
-        assert run(facts, "held_by_a_child")
+        for shown in (facts, queues):
+            for words in ("family", "held_by_a_child"):
+                if privileged:
+                    assert run(shown, words)
+                else:
+                    done = as_nobody([words], shown)
+                    assert json.loads(done.stdout), done.stderr
     finally:
         for descriptor in descriptors:
             os.close(descriptor)

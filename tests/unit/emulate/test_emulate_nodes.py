@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def laid_out(shown: Host, directory: Path) -> Tree:
-    for path, node in tree(Hardware(shown), "1:3").items():
+    for path, node in tree(Hardware(shown)).items():
         place = directory / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         if node.kind == "directory":
@@ -33,7 +33,7 @@ def laid_out(shown: Host, directory: Path) -> Tree:
         elif node.kind == "link":
             place.symlink_to(node.content.decode())
         else:
-            place.write_bytes(node.content)
+            place.write_bytes(b"1:3\n" if node.kind == "number" else node.content)
     return Tree(str(directory))
 
 

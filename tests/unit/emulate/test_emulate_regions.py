@@ -39,7 +39,7 @@ def bound(*regions: MemoryRegion) -> DeviceFile:
 
 
 def test_sysfs_shows_sizes_and_kinds() -> None:
-    nodes = tree(Hardware(shown(*REGIONS)), "1:2")
+    nodes = tree(Hardware(shown(*REGIONS)))
     lines = nodes[f"/sys/devices/pci0001:01/{A}/resource"].content.decode().splitlines()
     assert len(lines) == 13
     assert lines[0] == "0x0000000001000000 0x0000000001ffffff 0x0000000000040200"

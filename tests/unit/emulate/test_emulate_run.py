@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from emulate_helpers import ROOT, WORDS, emulate, fact, host
+from emulate_helpers import PROGRAM, WORDS, as_nobody, emulate, fact, host
 
 from vsmmu.host.builtin import builtin_host, builtin_names
 from vsmmu.host.facts import Host, HostFunction, ReservedRegion
@@ -26,7 +25,6 @@ from vsmmu.smmuv3.fields import FIELDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROGRAM = str(Path(__file__).with_name("emulated_program.py"))
 LAB = Path(__file__).parents[2] / "lab"
 
 
@@ -225,34 +223,25 @@ def test_functions_come_and_go(waiting: tuple[subprocess.Popen[str], socket.sock
     assert process.wait(10) == 0
 
 
-def test_without_privilege(facts: Path, tmp_path: Path) -> None:
-    if os.getuid() or not shutil.which("setpriv"):
-        pytest.skip("this is for a test run by root, with setpriv")
-    python = f"/usr/bin/python3.{sys.version_info.minor}"
-    shutil.copy(facts, tmp_path / "host.json")
-    code = "import sys; from vsmmu.cli.main import run; sys.exit(run(sys.argv[1:]))"
-    path = os.pathsep.join(entry for entry in [str(ROOT / "src"), *sys.path] if entry)
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory != Path("/tmp") and Path("/tmp") in directory.parents:
-            directory.chmod(0o755)
-    command = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        python,
-        "-B",
-        "-c",
-        code,
-        "emulate",
+@pytest.mark.parametrize("words", [["family"], ["held_by_a_child"], ["config"], ["events"], ["simple"]])
+def test_without_privilege(facts: Path, words: list[str]) -> None:
+    """A user gets other stand-ins than root, and the same answers."""
+    done = as_nobody(words, facts)
+    assert json.loads(done.stdout) == run(facts, *words), done.stderr
+
+
+def test_device_files_are_device_files_without_privilege(facts: Path, tmp_path: Path) -> None:
+    """Where command queues are mapped the iommufd is a file: then it can be."""
+    assert json.loads(as_nobody(["kinds"], facts).stdout) == [
+        "character",
+        "not mapped",
+        "character",
+        "as told",
     ]
-    command += ["-q", "--host", str(tmp_path / "host.json"), "--"]
-    command += ["sh", "-c", f"id -u; {python} -B {PROGRAM} family"]
-    environment = {"PYTHONPATH": path, "PATH": os.environ["PATH"]}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=environment)
-    if "Permission denied" in done.stderr or "not found" in done.stderr:
-        pytest.skip(done.stderr)
-    assert done.stdout.splitlines() == ["65534", '[2, 2, 2, "ENOENT", 1]'], done.stderr
+    queues = tmp_path / "queues.json"
+    save_host(host(cmdqv=fact(1)), queues)
+    assert json.loads(as_nobody(["kinds"], queues).stdout) == ["file", "mapped", "character", "as told"]
+    assert run(queues, "kinds") == ["character", "mapped", "character", "as told"]
 
 
 def test_a_probe_of_the_emulated_host_leaves_the_real_ones_facts_alone(facts: Path) -> None:
