@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-__all__ = ["LAYOUTS"]
+import shlex
+
+__all__ = ["LAYOUTS", "naive"]
 
 _GB200 = ("0008:01:00.0", "0009:01:00.0", "0018:01:00.0", "0019:01:00.0")
 
@@ -18,3 +20,17 @@ LAYOUTS = {
     # Its SSIDSIZE is not published.
     "altra-2": ("altra", "--assume-safe", "0000:01:00.0", "000c:01:00.0"),
 }
+
+
+def naive(name: str, head: str) -> list[str]:
+    """The words of a VM that has the functions of a layout and no vSMMU; the first function has no id.
+
+    :param head: the emulator with the options of the machine.
+    """
+    words = shlex.split(head)
+    addresses = [entry for entry in LAYOUTS[name][1:] if not entry.startswith("-")]
+    for number, address in enumerate(addresses):
+        port = f"pcie-root-port,id=port{number},bus=pcie.0,chassis={number + 1}"
+        device = f"vfio-pci,host={address},bus=port{number}" + (f",id=dev{number}" if number else "")
+        words += ["-device", port, "-device", device]
+    return words

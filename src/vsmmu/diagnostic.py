@@ -64,13 +64,14 @@ class Edit(msgspec.Struct, frozen=True, tag_field="change", tag="set"):
 
 
 class Insertion(msgspec.Struct, frozen=True, tag_field="change", tag="insert"):
-    """A new device or object.
+    """A new device, object or NUMA option.
 
-    :param settings: ``driver`` (``qom-type`` of an object) and ``id`` included, in the order of writing.
+    :param settings: ``driver`` (``qom-type`` of an object, ``type`` of a NUMA option) and ``id`` included, in
+        the order of writing.
     :param before: number of the device in front of which it is made, in that device's form.
     """
 
-    option: Literal["device", "object"]
+    option: Literal["device", "object", "numa"]
     settings: dict[str, Written]
     before: int
 

@@ -6,15 +6,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import strategies
 from fleet_examples import baseline_of, line, taken
+from vsmmu.cli import show
 from vsmmu.fleet.capability import Capability, capability_of, host_with
 from vsmmu.fleet.classes import EVERYTHING, class_of
 from vsmmu.fleet.comparison import compare_hosts, relation
 from vsmmu.fleet.fit import values_fit
+from vsmmu.host.evidence import UNKNOWN, Fact
+from vsmmu.kubevirt.nfd import PREFIX, labels_of
 from vsmmu.qemu.versions import LATEST
 from vsmmu.smmuv3.interval import Interval
 from vsmmu.smmuv3.properties import PROPERTIES, REGISTER_PROPERTIES
@@ -154,3 +157,23 @@ def test_the_words_of_a_comparison_mean_what_they_say(a: Interval, b: Interval) 
         assert all(y < x for x, y in truths)
     else:
         assert any(y < x for x, y in truths)
+
+
+@given(strategies.hosts(), st.lists(st.sampled_from([Fact(0, "known"), UNKNOWN]), min_size=3, max_size=3))
+@settings(max_examples=60)
+def test_a_label_and_show_agree_on_command_queues(host: Host, made: list[Fact]) -> None:
+    smmus = tuple(
+        msgspec.structs.replace(smmu, cmdqv_viommu=value)
+        for smmu, value in zip(host.smmus, made, strict=False)
+    )
+    host = msgspec.structs.replace(host, smmus=smmus)
+    column = show._COLUMNS.index("CMDQV")
+    shown = {show._smmu_row(host, smmu)[column] for smmu in host.smmus}
+    labels = labels_of(host, LATEST)
+    label = labels.get(f"{PREFIX}cmdqv")
+    if label is not None:
+        assert {"on": "yes", "off": "no"}[label] in shown
+    if shown == {"?"}:
+        assert label is None
+    elif len(shown) == 1 and "?" not in shown and f"{PREFIX}oas" in labels:
+        assert shown == {{"on": "yes", "off": "no"}[str(label)]}

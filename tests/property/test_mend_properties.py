@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,8 @@ import examples
 import strategies
 from vsmmu.errors import InputRefused, VsmmuError
 from vsmmu.host.builtin import builtin_host
-from vsmmu.machine.command_line.argv import read_source
+from vsmmu.host.facts import MemoryRegion
+from vsmmu.machine.command_line.argv import read_source, read_words
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.drivers import is_bridge
 from vsmmu.machine.topology import Topology
@@ -155,6 +157,52 @@ def test_accelerate_is_done_once(line: CommandLine, host: Host, qemu: Qemu) -> N
     assert _kept(once.vm.machine()) == _kept(line.machine())
     if once.verdict.answer == "starts":
         twice = _mend(once.vm, host, qemu, wish)  # type: ignore[arg-type]
+        assert twice.vm.render() == once.vm.render()
+
+
+@st.composite
+def with_memory(draw: st.DrawFn) -> Host:
+    """A host with functions that bring memory, have large BARs, or are as small as others."""
+    facts = draw(strategies.hosts(known=True, fit=True))
+    sizes = st.sampled_from([0, 16 << 20, 128 << 30, 512 << 30])
+    functions = []
+    for entry in facts.functions:
+        size, driver = draw(sizes), draw(st.sampled_from(["vfio-pci", "nvgrace-gpu-vfio-pci"]))
+        bars = (MemoryRegion(2, f"{size:#x}", high=True),) if size else msgspec.UNSET
+        functions.append(msgspec.structs.replace(entry, driver=driver, memory_regions=bars))
+    return msgspec.structs.replace(facts, functions=tuple(functions))
+
+
+_MAIN = "-m 4G -object memory-backend-ram,id=m0,size=4G -numa node,nodeid=0,cpus=0,memdev=m0"
+_WINDOW = "-machine highmem-mmio-size=512G"
+
+
+@given(strategies.vms(least=1), with_memory(), st.sampled_from(["", _MAIN, "-m 2G -smp 4"]), st.booleans())
+@settings(max_examples=40)
+def test_accelerated_functions_have_what_they_need(
+    vm: strategies.Vm, host: Host, written: str, small: bool
+) -> None:
+    line = read_words([*vm.command.words, *written.split(), *(_WINDOW.split() if small else ())])
+    try:
+        once = _mend(line, host, examples.Q11_1, Wishes(unpin=frozenset(), accelerate=True))
+    except VsmmuError:
+        return
+    machine = once.vm.machine()
+    codes = {found.code for found in once.verdict.diagnostics}
+    assert "generic-initiators-missing" not in codes
+    assert "mmio-window-small" not in codes or small
+    if small:
+        assert machine.machine_options["highmem-mmio-size"] == "512G"
+    nodes = [int(option.settings["nodeid"]) for option in machine.numa]
+    assert sorted(nodes) == list(range(len(nodes)))
+    named = [
+        int(str(entry.properties["node"]))
+        for entry in machine.objects
+        if entry.qom_type == "acpi-generic-initiator"
+    ]
+    assert named == [node for node in sorted(nodes) if node]
+    if once.verdict.answer == "starts":
+        twice = _mend(once.vm, host, examples.Q11_1, Wishes(accelerate=True))  # type: ignore[arg-type]
         assert twice.vm.render() == once.vm.render()
 
 

@@ -147,6 +147,7 @@ def _conclusion(verdict: Verdict, *, startable: bool) -> Iterator[console.Line]:
         yield "verdict: starts, if the unknown facts are as every known host has them"
     else:
         yield f"verdict: {_ANSWERS[verdict.answer]}"
-    mended = sum(bool(found.fix) for found in verdict.diagnostics)
+    mended = [found for found in verdict.diagnostics if found.fix]
     if mended:
-        yield f"{mended} of {len(verdict.of('error', 'hazard', 'unknown'))} can be mended: vsmmu fix"
+        faults = {*map(id, verdict.of("error", "hazard", "unknown")), *map(id, mended)}
+        yield f"{len(mended)} of {len(faults)} can be mended: vsmmu fix"

@@ -30,4 +30,9 @@ def spell_fact(fact: Fact, *, switch: bool = True) -> str:
 
 def spell_ats(host: Host, function: HostFunction) -> str:
     """Whether a function can use ATS, from everything that is known besides its SMMU."""
-    return {True: "yes", False: "no", None: "?"}[ats(host, function).answer]
+    return spell_answer(ats(host, function).answer)
+
+
+def spell_answer(answer: bool | None) -> str:
+    """A judgement in a cell of a table."""
+    return {True: "yes", False: "no", None: "?"}[answer]

@@ -205,7 +205,8 @@ _FUNCTION_COLUMNS = ("FUNCTION", "SMMU", "DRIVER", "GROUP", "NODE", "ATS", "PASI
 
 
 def _smmu_row(host: Host, smmu: HostSmmu) -> tuple[str, ...]:
-    from vsmmu.cli.render import spell_fact
+    from vsmmu.cli.render import spell_answer, spell_fact
+    from vsmmu.host.judgements import command_queues
     from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
     readings = [(entry, host.read_field(smmu, entry.source)) for entry in REGISTER_PROPERTIES]
@@ -215,7 +216,7 @@ def _smmu_row(host: Host, smmu: HostSmmu) -> tuple[str, ...]:
         smmu.device,
         "" if smmu.numa_node is None else str(smmu.numa_node),
         *(reading.spell(entry.spell_code) for entry, reading in readings),
-        spell_fact(smmu.cmdqv),
+        spell_answer(command_queues(host, smmu).answer),
         spell_fact(smmu.nesting),
         ", ".join(kinds),
     )

@@ -18,7 +18,7 @@ from vsmmu.doctor.requirements_model import (
 )
 from vsmmu.host.driver_line import kernel_version
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3
-from vsmmu.host.judgements import direct_mapped
+from vsmmu.host.judgements import command_queues, direct_mapped
 from vsmmu.machine.endpoints import host_address
 from vsmmu.versions import spell_version
 
@@ -162,8 +162,8 @@ def _accel(host: Host) -> Judged | None:
 
 
 def _cmdqv(host: Host) -> Judged | None:
-    told = [host.read(smmu.cmdqv, "cmdqv") for smmu in host.smmus]
-    if told and all(entry.exact == 0 for entry in told):
+    told = [command_queues(host, smmu) for smmu in host.smmus]
+    if told and all(entry.answer is False for entry in told):
         return Judged("missing", "no SMMU of it has command queues for VMs")
     words = (name for smmu in host.smmus for name in smmu.hw_info_data)
     return _FITS if any(name.startswith("cmdqv.") for name in words) and _measured_info(host) else None

@@ -23,7 +23,7 @@ import msgspec
 
 from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu
-from vsmmu.host.judgements import MMUS_WITH_ERRATA, nesting
+from vsmmu.host.judgements import MMUS_WITH_ERRATA, command_queues, nesting
 from vsmmu.smmuv3.fields import FIELDS
 from vsmmu.smmuv3.interval import Interval, hull
 
@@ -95,7 +95,8 @@ def capability_of(host: Host, smmu: HostSmmu, behind: Iterable[HostFunction]) ->
     :param behind: the functions whose root complexes count (CANWBS).
     """
     intervals = [host.read_field(smmu, key).interval for key in _FIELD_KEYS]
-    for key in ("cmdqv", "nesting", "coherent", "hw_info_type"):
+    intervals.append(command_queues(host, smmu).interval)
+    for key in ("nesting", "coherent", "hw_info_type"):
         intervals += [host.read(getattr(smmu, key), key, FACT_LIMITS[key]).interval]
     snoops = [host.read(function.canwbs, "canwbs").interval for function in behind]
     intervals.append(hull(snoops) if snoops else Interval(0, 1))

@@ -28,6 +28,7 @@ __all__ = [
     "Judgement",
     "ats",
     "bridge",
+    "command_queues",
     "direct_mapped",
     "generic_initiators",
     "nest_parent",
@@ -169,6 +170,17 @@ def bridge(function: HostFunction) -> Judgement:
         return Judgement(_OPEN, "its class is not known")
     decide = _yes if function.class_code.startswith(_CLASS_BRIDGE) else _no
     return decide(f"its class is {function.class_code}")
+
+
+def command_queues(host: Host, smmu: HostSmmu) -> Judgement:
+    """Whether VMs can be given command queues of the SMMU (Tegra241 CMDQV).
+
+    Where the kernel says so and then makes no vIOMMU with them, they cannot.
+    """
+    told = host.read(smmu.cmdqv, "cmdqv")
+    if told.exact == 1 and host.read(smmu.cmdqv_viommu, "cmdqv_viommu").exact == 0:
+        return _no("the kernel offers command queues, and makes no vIOMMU with them")
+    return Judgement(told.interval, told.evidence.source)
 
 
 def direct_mapped(function: _HasRegions) -> Judgement:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vsmmu.errors import Negative
 from vsmmu.machine.topology import Topology
 from vsmmu.plan.domain import next_index, with_moved, without
-from vsmmu.plan.domain_surroundings import surround_domain
+from vsmmu.plan.needs import with_needs
 from vsmmu.plan.planner import Order, lay_out
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def create_vsmmus(domain: DomainXml, host: Host) -> DomainXml:
         _check_known(device, host)
     rest = without(domain, moving)
     vsmmus = lay_out(Order(tuple(device.source for device in moving), domain=rest), host)
-    return surround_domain(with_moved(domain, moving, vsmmus, next_index(rest)), vsmmus, host)
+    moved = with_moved(domain, moving, vsmmus, next_index(rest))
+    return with_needs(moved, host, {})[0].domain or moved
 
 
 def _unserved(domain: DomainXml) -> list[HostDevice]:

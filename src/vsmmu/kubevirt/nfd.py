@@ -46,12 +46,17 @@ def labels_of(host: Host, qemu: Qemu, selection: Selection = EVERYTHING) -> dict
     """The node's labels.
 
     ``class`` and ``smmus``; ``accel``: whether an accelerated vSMMU with the least values ``starts``, is
-    ``refused``, or ``unknown``; unless refused, the most that may be written for each property.
+    ``refused``, or ``unknown``; unless refused, the most that may be written for each property. *off* of
+    ``cmdqv``, which every host takes, says that the host has no command queues for VMs.
     """
     kind = class_of(host, selection)
     offer = offer_of(kind, qemu)
     values = {"class": kind.fingerprint, "smmus": str(len(host.smmus)), "accel": offer.fit.answer}
-    values |= {name: PROPERTIES[name].spell(value) for name, value in offer.known.items()}
+    values |= {
+        name: PROPERTIES[name].spell(value)
+        for name, value in offer.known.items()
+        if name != "cmdqv" or value == offer.hoped[name]
+    }
     assert all(_VALUE.fullmatch(value) for value in values.values())  # noqa: S101 - by construction
     return {f"{PREFIX}{name}": value for name, value in values.items()}
 

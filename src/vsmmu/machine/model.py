@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from vsmmu.diagnostic import Diagnostic, Edit
 
 __all__ = [
+    "INITIATOR",
     "VSMMU_DRIVER",
     "VSMMU_TYPES",
+    "WINDOW_OPTION",
     "Device",
     "Global",
     "JsonValue",
@@ -35,6 +37,10 @@ __all__ = [
 VSMMU_DRIVER: Final = "arm-smmuv3"
 #: The types whose ``-global`` reaches it: its own and those that it is derived from.
 VSMMU_TYPES: Final = frozenset((VSMMU_DRIVER, "arm-smmu", "sys-bus-device", "device"))
+#: The type of an object that gives a device NUMA nodes of its own.
+INITIATOR: Final = "acpi-generic-initiator"
+#: The option of the machine that is the size of its MMIO window above 4 GiB.
+WINDOW_OPTION: Final = "highmem-mmio-size"
 
 #: A property as written: always ``str`` in ``key=value`` form; any JSON value in JSON form.
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]

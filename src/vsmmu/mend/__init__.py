@@ -20,10 +20,13 @@ __all__ = ["with_fixes"]
 def with_fixes(
     found: Iterable[Diagnostic], vm: Vm, host: Host, qemu: Qemu, options: Options
 ) -> Iterator[Diagnostic]:
-    """Diagnoses of a VM, each with what mends it for certain; the table of mends is loaded here.
+    """Diagnoses of a VM, each with what mends it for certain, where a fault or a doubt is among them.
 
-    It is a :data:`vsmmu.policy.checking.Mender`, which a check asks only where something is wrong.
+    It is a :data:`vsmmu.policy.checking.Mender`.
     """
+    found = tuple(found)
+    if all(entry.severity in ("warning", "note") for entry in found):
+        return iter(found)
     from vsmmu.mend.table import mender  # a check of a VM that starts needs none of it
 
     return mender()(found, vm, host, qemu, options)

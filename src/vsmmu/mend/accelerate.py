@@ -11,6 +11,7 @@ from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.mend.fault import VmOnHost, on_bus
 from vsmmu.plan.arguments import devices_of
+from vsmmu.plan.needs import with_needs
 from vsmmu.plan.planner import Order, lay_out
 from vsmmu.plan.selection import companions, shares, unready
 from vsmmu.policy.resolver import resolve
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from vsmmu.machine.domain.document import DomainXml
     from vsmmu.machine.model import Device
     from vsmmu.machine.vm import Vm
-    from vsmmu.plan.model import PlannedVsmmu
     from vsmmu.policy.options import Options
     from vsmmu.qemu.versions import Qemu
 
@@ -62,6 +62,7 @@ def accelerate(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Accelerated 
         grown: Vm = _in_domain(vm.domain, addresses, host)
     else:
         grown = _in_words(setting, moving)
+    grown, missing = with_needs(grown, host, options.functions)
     names = ", ".join(entry.device.name for entry in moving)
     found = Diagnostic(
         "not-accelerated",
@@ -72,7 +73,7 @@ def accelerate(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Accelerated 
     )
     chosen = shares(addresses, host)
     others = (entry.text for entry in companions(chosen, host, addresses))
-    return Accelerated(found, grown, (*others, *unready(chosen)))
+    return Accelerated(found, grown, (*others, *unready(chosen), *missing))
 
 
 def pinned(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Accelerated | None:
@@ -155,11 +156,10 @@ def _without_board_smmu(setting: VmOnHost) -> Iterator[Edit]:
 
 def _in_domain(domain: DomainXml, addresses: Sequence[str], host: Host) -> DomainXml:
     from vsmmu.plan.domain import next_index, with_moved, without
-    from vsmmu.plan.domain_surroundings import surround_domain
 
     if any(not entry.pci_bus for entry in domain.reading.iommus if entry.is_smmuv3):
         domain = domain.edit([Edit(MACHINE, "iommu", None)])
     moving = [entry for entry in domain.reading.hostdevs if entry.source in addresses and entry.given]
     rest = without(domain, moving)
-    vsmmus: tuple[PlannedVsmmu, ...] = lay_out(Order(tuple(addresses), domain=rest), host)
-    return surround_domain(with_moved(domain, moving, vsmmus, next_index(rest)), vsmmus, host)
+    vsmmus = lay_out(Order(tuple(addresses), domain=rest), host)
+    return with_moved(domain, moving, vsmmus, next_index(rest))

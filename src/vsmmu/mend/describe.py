@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import MACHINE, Insertion, Reordering, spelled
+from vsmmu.machine.model import INITIATOR
 
 if TYPE_CHECKING:
     from vsmmu.diagnostic import Change, Diagnostic
@@ -35,16 +37,18 @@ def reason_of(found: Diagnostic, machine: Machine) -> str:
 def changes_of(step: Mended) -> str:
     """What was changed, on one line."""
     machine = step.before.machine()
-    done = [_change(change, machine) for change in step.found.fix]
-    return ", ".join(done) or step.found.why
+    done = Counter(_change(change, machine) for change in step.found.fix)
+    texts = (f"{count} times {text}" if count > 1 else text for text, count in done.items())
+    return ", ".join(texts) or step.found.why
 
 
 def _change(change: Change, machine: Machine) -> str:
     if isinstance(change, Insertion):
         settings = change.settings
-        return (
-            f"{settings.get('driver', settings.get('qom-type', ''))} {settings.get('id', '')} added".strip()
-        )
+        if change.option == "numa":
+            return "a NUMA node added"
+        kind = settings.get("driver", settings.get("qom-type", ""))
+        return f"{kind} added" if kind == INITIATOR else f"{kind} {settings.get('id', '')} added".strip()
     name = "the machine" if change.device == MACHINE else machine.devices[change.device].name
     if isinstance(change, Reordering):
         behind = "in front" if change.behind < 0 else f"behind {machine.devices[change.behind].name}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from vsmmu.diagnostic import Edit
-from vsmmu.mend import devices, names, vsmmus
+from vsmmu.mend import devices, names, needs, vsmmus
 from vsmmu.mend.fault import VmFault, VmOnHost, Way
 from vsmmu.smmuv3.properties import PROPERTIES, REALIZE_ORDER
 
@@ -77,6 +77,9 @@ MENDS: Final[Mapping[str, Callable[[VmFault], Iterator[Way]]]] = MappingProxyTyp
         **dict.fromkeys(("qemu-ssidsize", "qemu-ril", "qemu-oas", "qemu-ats", "qemu-cmdqv"), vsmmus.value),
         **dict.fromkeys(("qemu-oas-not-implemented", "qemu-oas-not-implemented-11.0"), vsmmus.value),
         "qemu-auto-11.0": vsmmus.value,
+        # What functions need besides
+        "mmio-window-small": needs.window,
+        "generic-initiators-missing": needs.initiators,
     }
 )
 
@@ -112,6 +115,8 @@ def _with_fix(found: Diagnostic, setting: VmOnHost, *, unpin: Collection[str]) -
         text = "; or ".join(way.text for way in known)
         return msgspec.structs.replace(found, next=f"{len(known)} ways, and the choice is yours: {text}")
     way = known[0]
+    if not way.changes:
+        return msgspec.structs.replace(found, next=way.text)
     if way.unpins and not _may_change(way, unpin):
         return msgspec.structs.replace(found, next=f"{found.next}; vsmmu fix --unpin does it")
     return msgspec.structs.replace(found, fix=way.changes)
@@ -120,4 +125,5 @@ def _with_fix(found: Diagnostic, setting: VmOnHost, *, unpin: Collection[str]) -
 def _may_change(way: Way, unpin: Collection[str]) -> bool:
     """Whether a way only changes values of these properties, or of what the device itself lacks."""
     changed = {change.property for change in way.changes if isinstance(change, Edit)}
-    return bool(unpin) and all(name in unpin for name in changed & PROPERTIES.keys())
+    values = changed & PROPERTIES.keys() or PROPERTIES.keys()
+    return values <= set(unpin)

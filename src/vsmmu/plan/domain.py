@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.domain.reader import HostDevice
     from vsmmu.plan.model import PlannedVsmmu
 
-__all__ = ["device_names", "domain_nodes", "next_index", "with_host_devices", "with_moved", "without"]
+__all__ = ["device_names", "next_index", "with_host_devices", "with_moved", "without"]
 
 
 def next_index(domain: DomainXml) -> int:
@@ -81,18 +81,3 @@ def _verify(before: DomainXml, after: DomainXml, moved: set[int], bus_of: dict[s
         wrong = bus != bus_of[old.source] if old.element.start in moved else new.address != old.address
         if wrong or old.source != new.source:
             raise RuntimeError("host devices were moved in another way than meant")
-
-
-def domain_nodes(domain: DomainXml) -> dict[int, int | None]:
-    """The guest's NUMA nodes, each with the one host node that its memory is bound to; None if to none.
-
-    From ``<cpu><numa><cell id=''/>`` and ``<numatune><memnode cellid='' nodeset=''/>``.
-    """
-    bound = {entry.get("cellid"): entry.get("nodeset") for entry in domain.root.all("numatune/memnode")}
-    nodes: dict[int, int | None] = {}
-    for position, cell in enumerate(domain.root.all("cpu/numa/cell")):
-        name = cell.get("id") or str(position)
-        nodeset = bound.get(name, "")
-        if name.isdecimal():
-            nodes[int(name)] = int(nodeset) if nodeset.isdecimal() else None
-    return nodes

@@ -13,7 +13,8 @@ from vsmmu.errors import Negative
 from vsmmu.machine.domain.controllers import EXPANDER, ROOT_PORT
 from vsmmu.machine.domain.insertion import NewElement, address, controller
 from vsmmu.machine.domain.iommu import SMMUV3
-from vsmmu.plan.libvirt_surroundings import acpi_elements, cpu_elements, root_controller
+from vsmmu.machine.domain.surrounding_edits import root_controller
+from vsmmu.plan.libvirt_surroundings import acpi_elements, cpu_elements
 from vsmmu.qemu.versions import machine_type, parse_version
 from vsmmu.smmuv3.properties import AUTO, AUTO_SINCE, LIBVIRT_ORDER
 from vsmmu.versions import spell_version
@@ -82,7 +83,8 @@ def devices_xml(plan: Plan, first_index: int = 1) -> str:
     """
     check_expressible(plan)
     vsmmus = indexed(plan.vsmmus, first_index)
-    children = (*root_controller(plan.mmio_window), *topology_elements(vsmmus), *hostdev_elements(vsmmus))
+    window = (root_controller(plan.mmio_window),) if plan.mmio_window else ()
+    children = (*window, *topology_elements(vsmmus), *hostdev_elements(vsmmus))
     devices = NewElement("devices", {}, children)
     whole = NewElement("domain", {}, (*cpu_elements(plan.nodes), devices)) if plan.nodes else devices
     return "".join(f"{line}\n" for line in whole.lines())

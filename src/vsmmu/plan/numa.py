@@ -3,44 +3,87 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vsmmu.machine.model import INITIATOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vsmmu.machine.command_line.argv import CommandLine
+    from vsmmu.machine.domain.document import DomainXml
+    from vsmmu.machine.model import Machine
+    from vsmmu.machine.vm import Vm
 
-__all__ = ["guest_nodes", "node_for"]
+__all__ = ["GuestNode", "guest_nodes", "node_for", "only_main_node"]
+
+_MAIN: Final = 0
 
 
-def guest_nodes(line: CommandLine) -> dict[int, int | None]:
-    """The guest's nodes, each with the one host node that its memory is bound to; None if it is not bound.
+class GuestNode(NamedTuple):
+    """A NUMA node of the guest.
 
-    From ``-numa node,nodeid=,memdev=`` and the ``host-nodes`` of the memory object.
+    :param host: the one host node that its memory is bound to; None if it is not bound.
+    :param initiator: whether it is for memory that a function brings.
     """
-    objects = {entry.id: entry.properties for entry in line.machine().objects}
+
+    host: int | None = None
+    initiator: bool = False
+
+
+def guest_nodes(vm: Vm) -> dict[int, GuestNode]:
+    """The guest's nodes.
+
+    From ``-numa node,nodeid=,memdev=`` and the ``host-nodes`` of the memory object; from
+    ``<cpu><numa><cell id=''/>`` and ``<numatune><memnode cellid='' nodeset=''/>``.
+    """
+    machine = vm.machine()
+    nodes = _nodes_of_words(machine) if vm.domain is None else _nodes_of_domain(vm.domain)
+    given = {str(entry.properties.get("node")) for entry in machine.objects if entry.qom_type == INITIATOR}
+    return {node: GuestNode(host, str(node) in given) for node, host in nodes.items()}
+
+
+def _nodes_of_words(machine: Machine) -> dict[int, int | None]:
+    objects = {entry.id: entry.properties for entry in machine.objects}
     nodes: dict[int, int | None] = {}
-    for option in line.options():
-        settings = option.settings("type") if option.name == "numa" else {}
-        if settings.get("type") == "node":
-            number = str(settings.get("nodeid", ""))
+    for option in machine.numa:
+        if option.settings.get("type") == "node":
+            number = option.settings.get("nodeid", "")
             node = int(number) if number.isdecimal() else len(nodes)
-            nodes[node] = _one_host_node(objects.get(str(settings.get("memdev", "")), {}))
+            nodes[node] = _one_host_node(objects.get(option.settings.get("memdev", ""), {}))
     return nodes
 
 
-def node_for(host_node: int | None, nodes: Mapping[int, int | None]) -> int | None:
+def _nodes_of_domain(domain: DomainXml) -> dict[int, int | None]:
+    bound = {entry.get("cellid"): entry.get("nodeset") for entry in domain.root.all("numatune/memnode")}
+    nodes: dict[int, int | None] = {}
+    for position, cell in enumerate(domain.root.all("cpu/numa/cell")):
+        name = cell.get("id") or str(position)
+        nodeset = bound.get(name, "")
+        if name.isdecimal():
+            nodes[int(name)] = int(nodeset) if nodeset.isdecimal() else None
+    return nodes
+
+
+def only_main_node(nodes: Mapping[int, GuestNode]) -> bool:
+    """Whether all nodes but 0 are for memory that functions bring, so that everything is near to node 0."""
+    return all(node.initiator for number, node in nodes.items() if number != _MAIN)
+
+
+def node_for(host_node: int | None, nodes: Mapping[int, GuestNode]) -> int | None:
     """The guest's node for a device near ``host_node``; None if there is none that fits.
 
-    Where memory is bound, the binding tells; where none is, equal numbers are taken to mean equal nodes.
+    Where memory is bound, the binding tells; where none is, node 0 if it alone has CPUs and memory, else
+    equal numbers are taken to mean equal nodes.
     """
+    if len(nodes) > 1 and _MAIN in nodes and nodes[_MAIN].host is None and only_main_node(nodes):
+        return _MAIN
     if host_node is None:
         return None
-    bound = [guest for guest, host in nodes.items() if host == host_node]
+    bound = [number for number, node in nodes.items() if node.host == host_node]
     if bound:
         return bound[0]
-    unbound = all(host is None for host in nodes.values())
-    return host_node if unbound and host_node in nodes else None
+    unbound = all(node.host is None for node in nodes.values())
+    return host_node if unbound and host_node in nodes and not nodes[host_node].initiator else None
 
 
 def _one_host_node(memory: Mapping[str, object]) -> int | None:

@@ -7,6 +7,7 @@ elements that are handed out; nothing of either is computed here.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -17,16 +18,17 @@ from vsmmu.machine.bus_numbers import bus_count, bus_ranges
 from vsmmu.machine.command_line.argv import CommandLine, read_words
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
+from vsmmu.machine.model import WINDOW_OPTION
 from vsmmu.machine.topology import ROOT_BUS, Topology
 from vsmmu.plan.arguments import arguments
 from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
-from vsmmu.plan.numa import guest_nodes, node_for
+from vsmmu.plan.numa import GuestNode, guest_nodes, node_for
 from vsmmu.plan.numbers import Names, chassis_numbers, has_json_devices, place
 from vsmmu.plan.selection import Grouping, Share, companions, shares, unready
 from vsmmu.plan.surroundings import MainNode, Surroundings, initiator_words, surround
 from vsmmu.policy.options import Options
 from vsmmu.policy.resolver import resolve
-from vsmmu.qemu.passthrough import WINDOW_OPTION
+from vsmmu.qemu.passthrough import functions_by_root
 from vsmmu.qemu.realize import MAX_VSMMUS
 from vsmmu.qemu.slots import SLOTS, Slots
 
@@ -75,7 +77,12 @@ class _Vm(NamedTuple):
     machine: Machine
     topology: Topology
     words: tuple[str, ...]
-    nodes: Mapping[int, int | None]
+    nodes: Mapping[int, GuestNode]
+
+    @property
+    def window(self) -> str | None:
+        """Its MMIO window as it is written; None if it is not."""
+        return self.machine.machine_options.get(WINDOW_OPTION)
 
     @property
     def given(self) -> set[str]:
@@ -100,16 +107,16 @@ def plan(
     :raise InputRefused: for a command line that cannot be read.
     """
     vm = _vm(order, reader)
-    chosen = _choose(order, vm, host)
-    names = Names(vm.machine, vm.topology)
-    iommufd, present = _iommufd(order, vm, names)
+    chosen, names = _choose(order, vm, host), Names(vm.machine, vm.topology)
+    iommufd, has_iommufd = _iommufd(order, vm, names)
     vsmmus = _lay_out(chosen, order.spare, vm, names)
-    window = vm.machine.machine_options.get(WINDOW_OPTION)
-    vsmmus, around, about = surround(vsmmus, host, vm.nodes, lambda: _main_node(order, reader), window, names)
+    present = functions_by_root(vm.machine, vm.topology, host, options.functions)
+    node = partial(_main_node, order, reader)
+    vsmmus, around, about = surround(vsmmus, host, vm.nodes, node, vm.window, names, present)
     json = has_json_devices(vm.machine.devices)
     added = (
         *around.machine_words(),
-        *arguments(vsmmus, iommufd, iommufd_present=present, json=json),
+        *arguments(vsmmus, iommufd, iommufd_present=has_iommufd, json=json),
         *initiator_words(vsmmus, names),
     )
     before = order.words or around.stand_in
@@ -123,7 +130,7 @@ def plan(
         machine_type=resolution.machine_type,
         answer=resolution.verdict.answer if resolution.verdict else "unknown",
         iommufd=iommufd,
-        iommufd_present=present,
+        iommufd_present=has_iommufd,
         form="json" if json else "keyval",
         vsmmus=vsmmus,
         nodes=around.nodes,
@@ -160,13 +167,11 @@ def _choose(order: Order, vm: _Vm, host: Host) -> tuple[Share, ...]:
 
 def _vm(order: Order, reader: Reader | None) -> _Vm:
     if order.domain is not None:
-        from vsmmu.plan.domain import domain_nodes
-
-        machine, nodes = order.domain.machine(), domain_nodes(order.domain)
+        vm: Vm = order.domain
     else:
-        line = order.line or read_words(order.words or _NOTHING, reader)
-        machine, nodes = line.machine(), guest_nodes(line)
-    return _Vm(machine, Topology.of(machine), order.words, nodes)
+        vm = order.line or read_words(order.words or _NOTHING, reader)
+    machine = vm.machine()
+    return _Vm(machine, Topology.of(machine), order.words, guest_nodes(vm))
 
 
 def _main_node(order: Order, reader: Reader | None) -> MainNode | str | None:

@@ -13,19 +13,23 @@ import msgspec
 
 from vsmmu.host.judgements import generic_initiators
 from vsmmu.host.mmio_window import spell_size, window_need
+from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
 from vsmmu.plan.model import PlannedNode
-from vsmmu.qemu.passthrough import WINDOW_OPTION
+from vsmmu.plan.numa import only_main_node
 from vsmmu.qemu.values import size as read_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from vsmmu.host.facts import Host, HostFunction
     from vsmmu.plan.model import PlannedPort, PlannedVsmmu
+    from vsmmu.plan.numa import GuestNode
     from vsmmu.plan.numbers import Names
 
-__all__ = ["MainNode", "Surroundings", "initiator_words", "surround"]
+__all__ = ["MAIN_NODE", "MainNode", "Surroundings", "initiator_words", "surround", "window_for"]
 
+#: How a VM gets a node 0, for people.
+MAIN_NODE: Final = "-object memory-backend-ram,id=ram0,size=SIZE -numa node,nodeid=0,cpus=0-N,memdev=ram0"
 #: The node that stands for the VM's own CPUs and memory.
 _MAIN: Final = 0
 
@@ -39,6 +43,11 @@ class MainNode(NamedTuple):
 
     cpus: int
     memory: int
+
+    @property
+    def listed(self) -> str:
+        """The numbers of the CPUs, as QEMU and libvirt write them."""
+        return f"0-{self.cpus - 1}" if self.cpus > 1 else "0"
 
 
 class Surroundings(NamedTuple):
@@ -79,17 +88,17 @@ def initiator_words(vsmmus: Sequence[PlannedVsmmu], names: Names) -> Iterator[st
         for port in vsmmu.endpoints:
             for node in port.initiators:
                 entry = names.take("gi", 0)
-                yield from ("-object", f"acpi-generic-initiator,id={entry},pci-dev={port.device},node={node}")
+                yield from ("-object", f"{INITIATOR},id={entry},pci-dev={port.device},node={node}")
 
 
 def surround(
     vsmmus: Sequence[PlannedVsmmu],
     host: Host,
-    nodes: Mapping[int, int | None],
+    nodes: Mapping[int, GuestNode],
     main: Callable[[], MainNode | str | None],
     written: str | None,
     names: Names,
-    served: Collection[str] = (),
+    present: Sequence[Sequence[HostFunction]] = (),
 ) -> tuple[tuple[PlannedVsmmu, ...], Surroundings, tuple[str, ...]]:
     """Give planned functions the nodes and the window that they need.
 
@@ -97,35 +106,30 @@ def surround(
     :param main: tells what node 0 would be, in a VM without nodes; None where there is no VM to know it of, a
         reason where the VM's own memory cannot be put into a node.
     :param written: the VM's own MMIO window as it is written; None if it is not.
-    :param served: functions that have their nodes already.
+    :param present: the functions that the VM has already, those behind one root complex together.
     :return: the vSMMUs with their functions' nodes, the surroundings, and notes on them.
     """
-    counts = {
-        port.function: 0 if port.function in served else _initiators(port, host)
-        for vsmmu in vsmmus
-        for port in vsmmu.endpoints
-    }
+    counts = {port.function: _initiators(port, host) for vsmmu in vsmmus for port in vsmmu.endpoints}
     bringing = any(counts.values())
     own = main() if bringing and not nodes else None
     notes: list[str] = []
     if isinstance(own, str):
-        notes.append(f"no generic initiators are written: {own}; give the VM its node 0 ({_MAIN_NODE})")
+        notes.append(f"no generic initiators are written: {own}; give the VM its node 0 ({MAIN_NODE})")
     elif bringing:
-        vsmmus = tuple(_with_initiators(vsmmus, counts, max(nodes, default=_MAIN) + 1, bare=not nodes))
+        vsmmus = tuple(
+            _with_initiators(vsmmus, counts, max(nodes, default=_MAIN) + 1, bare=only_main_node(nodes))
+        )
         if own is None and not nodes:
             notes.append(
-                f"node 0 is the one with the VM's CPUs and memory: {_MAIN_NODE}, with SIZE that of -m"
+                f"node 0 is the one with the VM's CPUs and memory: {MAIN_NODE}, with SIZE that of -m"
             )
     new = [PlannedNode(node) for vsmmu in vsmmus for port in vsmmu.endpoints for node in port.initiators]
     memory = ""
     if isinstance(own, MainNode):
         memory = names.take("ram", 0)
-        new.insert(0, PlannedNode(_MAIN, f"0-{own.cpus - 1}" if own.cpus > 1 else "0", own.memory))
-    window, about = _window(written, vsmmus, host)
+        new.insert(0, PlannedNode(_MAIN, own.listed, own.memory))
+    window, about = window_for(written, [*present, *(_functions(vsmmu, host) for vsmmu in vsmmus)])
     return tuple(vsmmus), Surroundings(tuple(new), window, memory), (*notes, *about)
-
-
-_MAIN_NODE: Final = "-object memory-backend-ram,id=ram0,size=SIZE -numa node,nodeid=0,cpus=0-N,memdev=ram0"
 
 
 def _initiators(port: PlannedPort, host: Host) -> int:
@@ -157,9 +161,13 @@ def _functions(vsmmu: PlannedVsmmu, host: Host) -> list[HostFunction]:
     return [function for function in named if function is not None]
 
 
-def _window(written: str | None, vsmmus: Sequence[PlannedVsmmu], host: Host) -> tuple[int, tuple[str, ...]]:
-    """The window to write, and what to say of it."""
-    need = window_need([_functions(vsmmu, host) for vsmmu in vsmmus])
+def window_for(written: str | None, groups: Sequence[Sequence[HostFunction]]) -> tuple[int, tuple[str, ...]]:
+    """The window to write, in bytes, and what to say of it; 0 where nothing has to be written.
+
+    :param written: the VM's own, as it is written; None if it is not.
+    :param groups: the VM's functions, those behind one root complex together.
+    """
+    need = window_need(groups)
     if need is None:
         return 0, ()
     present = None if written is None else read_size(written)
@@ -169,8 +177,8 @@ def _window(written: str | None, vsmmus: Sequence[PlannedVsmmu], host: Host) -> 
         return need.ample, ()
     open_ones = [
         function.address
-        for vsmmu in vsmmus
-        for function in _functions(vsmmu, host)
+        for group in groups
+        for function in group
         if function.memory_regions is msgspec.UNSET
         or any(region.bound != "exact" for region in function.memory_regions)
     ]

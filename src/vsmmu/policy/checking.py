@@ -40,9 +40,7 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options, mend: Mender | None 
     verdict = start(machine, host, qemu, options.functions, absent=options.absent)
 
     def mended(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-        found = tuple(found)
-        faulty = any(entry.severity in ("error", "hazard", "unknown") for entry in found)
-        return tuple(mend(found, vm, host, qemu, options)) if mend is not None and faulty else found
+        return tuple(found if mend is None else mend(found, vm, host, qemu, options))
 
     if verdict.answer != "not-judged":
         verdict = msgspec.structs.replace(verdict, diagnostics=mended(verdict.diagnostics))

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsmmu.host.evidence import Evidence
-from vsmmu.host.judgements import ats
+from vsmmu.host.judgements import ats, command_queues
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.policy.result import Source
 from vsmmu.smmuv3.interval import Interval, meet
@@ -53,7 +53,9 @@ class Choice(NamedTuple):
 
 def offer(entry: Property, smmu: HostSmmu, host: Host) -> Reading:
     """What one host SMMU offers for a property: its register field, as a code, or the fact about cmdqv."""
-    return host.read_field(smmu, entry.source) if entry.source else host.read(smmu.cmdqv, "cmdqv")
+    if entry.source:
+        return host.read_field(smmu, entry.source)
+    return host.read(smmu.cmdqv, "cmdqv")._replace(interval=command_queues(host, smmu).interval)
 
 
 def _meet(entry: Property, found: Sequence[Reading]) -> Interval:
@@ -129,8 +131,16 @@ def _limited(entry: Property, most: int, low: int, high: int) -> Choice:
 
 
 def choose_cmdqv(served: Served, host: Host, options: Options) -> Choice:
-    """``cmdqv``: deferred unless asked for, because QEMU's auto falls back by itself on every host."""
-    if not options.pin_cmdqv:
+    """``cmdqv``: deferred unless asked for, because QEMU's auto falls back by itself.
+
+    It does not where the host offers queues of which no vIOMMU can be made.
+    """
+    offers = [host.read(smmu.cmdqv, "cmdqv").exact for smmu in served.smmus]
+    hollow = any(
+        offered == 1 and command_queues(host, smmu).answer is False
+        for offered, smmu in zip(offers, served.smmus, strict=True)
+    )
+    if not (options.pin_cmdqv or hollow):
         return Choice(AUTO, "default", "QEMU tries it and does without where the host has none")
     entry = PROPERTIES["cmdqv"]
     most = options.most(entry.name)

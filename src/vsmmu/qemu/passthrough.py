@@ -6,28 +6,26 @@ QEMU starts without; the guest's kernel or driver then leaves something out, so 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.judgements import generic_initiators
 from vsmmu.host.mmio_window import DEFAULT_WINDOW, spell_size, window_need
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
+from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
 from vsmmu.qemu.values import size as read_size
 from vsmmu.versions import spell_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from vsmmu.host.facts import Host, HostFunction
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.topology import Topology
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["WINDOW_OPTION", "initiator_nodes", "unmet_needs"]
-
-WINDOW_OPTION: Final = "highmem-mmio-size"
-_INITIATOR: Final = "acpi-generic-initiator"
+__all__ = ["functions_by_root", "initiator_nodes", "unmet_needs"]
 
 
 def unmet_needs(
@@ -37,12 +35,7 @@ def unmet_needs(
 
     :param functions: the addresses of functions that the configuration does not name, by device.
     """
-    given: list[tuple[Device, HostFunction]] = []
-    for device in machine.devices:
-        address = functions.get(device.name) or host_address(device) if is_vfio(device.driver) else None
-        function = host.function(address) if address else None
-        if function is not None:
-            given.append((device, function))
+    given = list(_given(machine, host, functions))
     yield from _small_window(machine, topology, qemu, given)
     for device, function in given:
         wanted = generic_initiators(host, function).interval.low
@@ -53,9 +46,37 @@ def unmet_needs(
                 f"{function.address} has {wanted} NUMA nodes of its own on the host, and {found} here: "
                 "the guest's driver cannot online the memory that it brings",
                 where=device.name,
-                next="vsmmu plan writes them: -numa node,nodeid=N and an acpi-generic-initiator for each",
+                next="vsmmu fix and plan write them: -numa node,nodeid=N, an acpi-generic-initiator each",
                 severity="warning",
             )
+
+
+def functions_by_root(
+    machine: Machine, topology: Topology, host: Host, functions: Mapping[str, str]
+) -> list[list[HostFunction]]:
+    """The host's functions that the VM has, those behind one root complex together.
+
+    :param functions: as for :func:`unmet_needs`.
+    """
+    return _by_root(topology, _given(machine, host, functions))
+
+
+def _given(
+    machine: Machine, host: Host, functions: Mapping[str, str]
+) -> Iterator[tuple[Device, HostFunction]]:
+    for device in machine.devices:
+        address = functions.get(device.name) or host_address(device) if is_vfio(device.driver) else None
+        function = host.function(address) if address else None
+        if function is not None:
+            yield device, function
+
+
+def _by_root(topology: Topology, given: Iterable[tuple[Device, HostFunction]]) -> list[list[HostFunction]]:
+    roots: dict[int, list[HostFunction]] = {}
+    for device, function in given:
+        bus = topology.bus_of(device)
+        roots.setdefault(-2 if bus is None else bus.root_owner, []).append(function)
+    return list(roots.values())
 
 
 def initiator_nodes(machine: Machine, device: str) -> list[str]:
@@ -63,18 +84,14 @@ def initiator_nodes(machine: Machine, device: str) -> list[str]:
     return [
         str(entry.properties.get("node", ""))
         for entry in machine.objects
-        if entry.qom_type == _INITIATOR and device and entry.properties.get("pci-dev") == device
+        if entry.qom_type == INITIATOR and device and entry.properties.get("pci-dev") == device
     ]
 
 
 def _small_window(
     machine: Machine, topology: Topology, qemu: Qemu, given: list[tuple[Device, HostFunction]]
 ) -> Iterator[Diagnostic]:
-    roots: dict[int, list[HostFunction]] = {}
-    for device, function in given:
-        bus = topology.bus_of(device)
-        roots.setdefault(-2 if bus is None else bus.root_owner, []).append(function)
-    need = window_need(roots.values())
+    need = window_need(_by_root(topology, given))
     written = machine.machine_options.get(WINDOW_OPTION)
     window = DEFAULT_WINDOW if written is None else read_size(written)
     if need is None or window is None or need.least <= window:

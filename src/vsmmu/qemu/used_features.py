@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.features import FEATURES
-from vsmmu.qemu.passthrough import WINDOW_OPTION
+from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
 from vsmmu.qemu.settings import SettingsError, is_accelerated, read_settings
 from vsmmu.qemu.versions import LATEST, is_vendor_machine, machine_type
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["used_features"]
 
-_INITIATOR: Final = "acpi-generic-initiator"
 #: The defaults of a distribution's own machine type are not known: what is not written counts as not used.
 _BEFORE_AUTO: Final[Version] = (11, 0)
 
@@ -54,7 +53,7 @@ def _of_machine(machine: Machine) -> Iterator[str]:
     for entry in machine.objects:
         if entry.qom_type == "iommufd":
             yield "iommufd"
-        elif entry.qom_type == _INITIATOR:
+        elif entry.qom_type == INITIATOR:
             yield "generic-initiators"
     if WINDOW_OPTION in machine.machine_options:
         yield "mmio-window"

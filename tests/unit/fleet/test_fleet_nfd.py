@@ -81,7 +81,7 @@ def test_labels_say_what_is_known() -> None:
     }
     assert labels == {
         "class": class_of(builtin_host("gb200")).fingerprint, "smmus": "4", "accel": "starts",
-        "ats": "on", "ril": "off", "ssidsize": "20", "oas": "48", "cmdqv": "off",
+        "ats": "on", "ril": "off", "ssidsize": "20", "oas": "48",
     }  # fmt: skip
 
 

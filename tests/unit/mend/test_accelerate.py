@@ -5,18 +5,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 import domains
+from examples import without_memory
 from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
+from vsmmu.host.facts import MemoryRegion
+from vsmmu.machine.command_line.argv import read_source
+from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.topology import Topology
+from vsmmu.qemu.passthrough import initiator_nodes
 from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
     from conftest import Run
+    from vsmmu.machine.vm import Vm
 
 HOST = builtin_host("gb200")
+LARGE = msgspec.structs.replace(
+    HOST,
+    functions=tuple(
+        msgspec.structs.replace(entry, memory_regions=(MemoryRegion(2, f"{512 << 30:#x}", high=True),))
+        for entry in HOST.functions
+    ),
+)
 VALUES = "ats=on,ril=off,ssidsize=20,oas=48"
 PLAIN = """#!/bin/sh
 # two GPUs as people give them
@@ -41,6 +55,10 @@ NAIVE_DOMAIN = domains.domain(
     .replace("bus='0x02'", "bus='0x01'"),
     iommu="<iommu model='smmuv3'/>"
     "<iommu model='smmuv3'><driver pciBus='1' accel='on' ril='on' ssidSize='8'/></iommu>",
+)
+TWIN = (
+    b"<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0019' bus='0x01' "
+    b"slot='0x00' function='0x0'/></source></hostdev>"
 )
 PLAIN_DOMAIN = domains.domain(
     expander="",
@@ -69,6 +87,73 @@ def test_functions_move_and_keep_what_is_written(run: Run) -> None:
     assert f"id=smmuv3.0,accel=on,{VALUES} \\\n" in text
     assert "iommu=smmuv3" not in text
     assert run(text, host=HOST, accelerate=True).applied == ()
+
+
+def test_functions_get_nodes_and_a_window(run: Run) -> None:
+    vm = PLAIN.replace("-bios fw", "-bios fw -smp 4 -m 8G").replace("id=gpu0,", "")
+    mending = run(vm, host=HOST, accelerate=True)
+    assert mending.verdict.answer == "starts"
+    assert [found.code for found in mending.verdict.of("warning")] == []
+    machine = mending.vm.machine()
+    assert machine.machine_options["highmem-mmio-size"] == "1T"
+    assert machine.numa[0].settings == {"type": "node", "nodeid": "0", "cpus": "0-3", "memdev": "ram0"}
+    gpus = [device for device in machine.devices if device.driver == "vfio-pci"]
+    nodes = {device.text("host"): initiator_nodes(machine, device.id) for device in gpus}
+    assert nodes == {
+        "0009:01:00.0": [str(node) for node in range(1, 9)],
+        "0019:01:00.0": [str(node) for node in range(9, 17)],
+    }
+    assert [device.text("numa_node") for device in machine.devices if device.driver == "pxb-pcie"] == [
+        "0"
+    ] * 2
+
+
+@pytest.mark.parametrize("unpin", [frozenset[str](), frozenset({"ats"}), frozenset(PROPERTIES)])
+def test_a_written_window_is_only_changed_with_unpin(run: Run, unpin: frozenset[str]) -> None:
+    vm = PLAIN.replace("iommu=smmuv3", "highmem-mmio-size=512G")
+    mending = run(vm, host=LARGE, accelerate=True, unpin=unpin)
+    larger = unpin == frozenset(PROPERTIES)
+    assert mending.vm.machine().machine_options["highmem-mmio-size"] == ("2T" if larger else "512G")
+    codes = [found.code for found in mending.verdict.of("warning")]
+    assert codes == ([] if larger else ["mmio-window-small"])
+    domain = PLAIN_DOMAIN.replace(
+        b"model='pcie-root'/>",
+        b"model='pcie-root'><pcihole64 unit='GiB'>512</pcihole64></controller>" + TWIN,
+    )
+    text = run(domain, host=LARGE, accelerate=True, unpin=unpin).vm.text()
+    assert ("<pcihole64 unit='KiB'>2147483648</pcihole64>" in text) == larger
+    assert ("<pcihole64 unit='GiB'>512</pcihole64>" in text) != larger
+
+
+def test_memory_that_is_an_object_stays_and_the_nodes_are_missed(run: Run) -> None:
+    vm = PLAIN.replace("virt,iommu=smmuv3", "virt,memory-backend=m").replace(
+        "-bios fw", "-bios fw -m 4G -object memory-backend-memfd,id=m,size=4G"
+    )
+    mending = run(vm, host=HOST, accelerate=True)
+    assert mending.verdict.answer == "starts"
+    assert "-numa" not in mending.vm.text()
+    missing = [found for found in mending.verdict.of("warning") if found.code == "generic-initiators-missing"]
+    assert len(missing) == 2
+    assert all("its memory is an object" in found.next for found in missing)
+    assert any("its memory is an object" in note for note in mending.notes)
+
+
+def test_a_vm_that_is_accelerated_gets_what_its_functions_lack(run: Run) -> None:
+    for vm in (PLAIN, PLAIN_DOMAIN):
+        whole = run(vm, host=HOST, accelerate=True).vm.text()
+        bare = run(vm, host=without_memory(HOST), accelerate=True).vm
+        assert "initiator" not in bare.text()
+        assert "<acpi nodeset" not in bare.text()
+        again = run(bare.text() if isinstance(vm, str) else bare.render(), host=HOST)
+        machine, wanted = again.vm.machine(), read(whole, vm).machine()
+        assert [found.code for found in again.verdict.of("warning")] == []
+        for device in machine.devices:
+            assert len(initiator_nodes(machine, device.id)) == len(initiator_nodes(wanted, device.id))
+
+
+def read(text: str, like: str | bytes) -> Vm:
+    data = text.encode()
+    return read_source(data) if isinstance(like, str) else read_domain_xml(data, "vm.xml")
 
 
 @pytest.mark.parametrize("vm", [NAIVE, NAIVE_DOMAIN], ids=["script", "domain"])

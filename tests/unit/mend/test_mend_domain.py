@@ -9,6 +9,7 @@ import pytest
 
 import domains
 import vsmmu
+from examples import without_memory
 from vsmmu.diagnostic import Edit
 from vsmmu.host.builtin import builtin_host
 from vsmmu.machine.domain.document import read_domain_xml
@@ -16,7 +17,7 @@ from vsmmu.machine.domain.document import read_domain_xml
 if TYPE_CHECKING:
     from conftest import Run
 
-HOST = builtin_host("gb200")
+HOST = without_memory(builtin_host("gb200"))
 RIGHT = "<iommu model='smmuv3'><driver pciBus='1' accel='on'/></iommu>"
 PORT = domains.PARTS["port"]
 DRIVER = "<driver iommufd='yes'/>"

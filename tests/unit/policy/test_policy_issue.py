@@ -6,12 +6,14 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from domains import domain
 from examples import Q11_0, Q11_1, function, host, port, smmu, vfio, vm
 from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
+from vsmmu.host.evidence import Fact
 from vsmmu.machine.command_line.argv import CommandLine, read_words
 from vsmmu.machine.domain import document
 from vsmmu.machine.topology import Topology
@@ -301,6 +303,16 @@ def test_cmdqv_is_left_to_qemu_unless_it_is_asked_for() -> None:
         assert (left.action, left.rule) == ("deferred", "default")
         asked = resolve_machine(vm(), on, Q11_1, Options(pin_cmdqv=True))
         assert (asked.vsmmus[0].property("cmdqv").value, asked.problems) == (pinned, ())
+
+
+def test_queues_of_which_no_viommu_can_be_made_are_turned_off() -> None:
+    """QEMU's auto would find them, and fail."""
+    hollow = msgspec.structs.replace(smmu(cmdqv=1), cmdqv_viommu=Fact(0, "known"))
+    resolution = resolve_machine(vm(), host(hollow), Q11_1)
+    cmdqv = resolution.vsmmus[0].property("cmdqv")
+    assert (cmdqv.value, cmdqv.rule, resolution.problems) == ("off", "host", ())
+    assert resolution.verdict is not None
+    assert resolution.verdict.answer == "starts"
 
 
 def test_an_unknown_cmdqv_cannot_be_pinned_but_on_the_safe_side() -> None:

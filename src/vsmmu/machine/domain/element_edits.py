@@ -18,6 +18,14 @@ from vsmmu.machine.domain.insertion import (
     remove,
     set_attributes,
 )
+from vsmmu.machine.domain.surrounding_edits import (
+    cell,
+    cell_splices,
+    hole_splices,
+    nodeset_splices,
+    window_bytes,
+)
+from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
 from vsmmu.machine.topology import ROOT_BUS
 
 if TYPE_CHECKING:
@@ -49,6 +57,7 @@ def element_edits(data: bytes, reading: DomainReading, edits: Sequence[Change]) 
     names = {str(port.settings["id"]): first + count for count, port in enumerate(ports)}
     names |= {entry.name: index for index, entry in reading.controllers.items()}
     yield from _new_ports(data, reading, ports, names)
+    yield from _new_nodes(data, reading, [edit for edit in edits if isinstance(edit, Insertion)])
     by_device: dict[int, dict[str, Written | None]] = {}
     for edit in edits:
         if isinstance(edit, Edit):
@@ -98,6 +107,8 @@ def _device(
     target = {_TARGETS[name]: spelled(rest.pop(name)) for name in _TARGETS if name in rest}
     if target:
         yield from _child(data, element, "target", target, _TARGET_ORDER)
+    if (node := rest.pop("numa_node", None)) is not None:
+        yield _near(data, element, NewElement("node", {}, text=spelled(node)))
     if rest.pop("multifunction", None):
         yield from _child(data, element, "address", {"multifunction": "on"}, ADDRESS_ORDER)
     for name in rest:
@@ -122,6 +133,32 @@ def _child(
         yield append(data, element, [NewElement(name, values)])
     else:
         yield from set_attributes(data, child, values, order)
+
+
+def _near(data: bytes, expander: Element, node: NewElement) -> Splice:
+    target = expander.find("target")
+    return (
+        append(data, expander, [NewElement("target", {}, (node,))])
+        if target is None
+        else append(data, target, [node])
+    )
+
+
+def _new_nodes(data: bytes, reading: DomainReading, new: Sequence[Insertion]) -> Iterator[Splice]:
+    """Cells for new NUMA nodes, and nodes of generic initiators; memory of a node is bytes in ``mem``."""
+    cells = [
+        cell(int(entry["nodeid"]), str(entry.get("cpus", "")), int(entry.get("mem", 0)))
+        for entry in (insertion.settings for insertion in new if insertion.option == "numa")
+    ]
+    yield from cell_splices(data, reading.root, cells)
+    by_device: dict[str, list[int]] = {}
+    for insertion in new:
+        if insertion.settings.get("qom-type") == INITIATOR:
+            nodes = by_device.setdefault(str(insertion.settings["pci-dev"]), [])
+            nodes.append(int(insertion.settings["node"]))
+    for device in reading.machine.devices:
+        if device.id in by_device:
+            yield from nodeset_splices(data, reading.elements[device.number], by_device[device.id])
 
 
 def _new_ports(
@@ -154,6 +191,8 @@ def _machine(data: bytes, reading: DomainReading, name: str, value: Written | No
     root = reading.root
     if name == "iommu" and value is None:
         yield from (remove(data, entry.element) for entry in reading.iommus if not entry.pci_bus)
+    elif name == WINDOW_OPTION and value:
+        yield from hole_splices(data, root, window_bytes(spelled(value)))
     elif name == "acpi" and value:
         features = root.find("features")
         if features is not None:

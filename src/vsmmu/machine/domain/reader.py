@@ -20,7 +20,15 @@ from vsmmu.machine.domain.iommu import Iommu, read_iommu
 from vsmmu.machine.domain.placement import PCI, PCIE, GuestPlacement, Wanted, place, placed
 from vsmmu.machine.domain.surroundings import hole_of, initiators
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
-from vsmmu.machine.model import VSMMU_DRIVER, Device, JsonValue, Machine, MachineObject, Origin
+from vsmmu.machine.model import (
+    VSMMU_DRIVER,
+    WINDOW_OPTION,
+    Device,
+    JsonValue,
+    Machine,
+    MachineObject,
+    Origin,
+)
 from vsmmu.machine.topology import ROOT_BUS
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import PROPERTIES
@@ -332,7 +340,7 @@ class _Reader:
             options["mte"] = "on"
         window = hole_of(self.root)
         if window:
-            options["highmem-mmio-size"] = window
+            options[WINDOW_OPTION] = window
         if any(entry.is_smmuv3 and not entry.pci_bus for entry in self.iommus[:1]):
             options["iommu"] = "smmuv3"
         return options

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vsmmu.machine.model import MachineObject, Origin
+from vsmmu.machine.model import INITIATOR, MachineObject, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,9 +43,7 @@ def initiators(given: Iterable[tuple[str, Element]]) -> Iterator[MachineObject]:
         acpi = element.find("acpi")
         for node in nodes_of(acpi.get("nodeset")) if acpi is not None else ():
             origin = Origin("", f"line {element.line}")
-            yield MachineObject(
-                "acpi-generic-initiator", f"gi{number}", {"pci-dev": name, "node": node}, origin
-            )
+            yield MachineObject(INITIATOR, f"gi{number}", {"pci-dev": name, "node": node}, origin)
             number += 1
 
 

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes that give functions which a VM has what they need besides a vSMMU: a window, NUMA nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.diagnostic import MACHINE, Edit, Insertion
+from vsmmu.host.judgements import generic_initiators
+from vsmmu.host.mmio_window import spell_size
+from vsmmu.machine.drivers import is_vfio
+from vsmmu.machine.endpoints import host_address
+from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
+from vsmmu.machine.topology import Topology
+from vsmmu.plan.main_node import main_node_of_domain, main_node_of_words
+from vsmmu.plan.numa import guest_nodes, only_main_node
+from vsmmu.plan.numbers import Names
+from vsmmu.plan.surroundings import MAIN_NODE, window_for
+from vsmmu.qemu.passthrough import functions_by_root, initiator_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vsmmu.diagnostic import Change, Written
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.command_line.argv import CommandLine
+    from vsmmu.machine.model import Device, Machine
+    from vsmmu.machine.vm import Vm
+
+__all__ = ["NoMainNode", "initiator_changes", "window_changes", "with_needs"]
+
+_MAIN: Final = 0
+
+
+class NoMainNode(Exception):
+    """Memory and CPUs of a VM cannot be put into a node 0; the text says why."""
+
+
+def with_needs(vm: Vm, host: Host, functions: Mapping[str, str]) -> tuple[Vm, tuple[str, ...]]:
+    """A VM whose functions have what they need, as far as that is known; what is written there stays.
+
+    :param functions: the addresses of functions that the VM does not name, by device.
+    :return: the VM, and notes on what is missing.
+    """
+    notes: dict[str, None] = {}
+    if WINDOW_OPTION not in vm.machine().machine_options:
+        changes, about = window_changes(vm.machine(), host, functions)
+        vm, notes = vm.edit(changes), dict.fromkeys(about)
+    for device in vm.machine().devices:
+        try:
+            vm = vm.edit(initiator_changes(vm, vm.machine().devices[device.number], host, functions))
+        except NoMainNode as missing:
+            notes[str(missing)] = None
+    return vm, tuple(notes)
+
+
+def window_changes(
+    machine: Machine, host: Host, functions: Mapping[str, str]
+) -> tuple[tuple[Edit, ...], tuple[str, ...]]:
+    """The MMIO window for all functions of the VM, and notes on it; none where no size is known."""
+    window, notes = window_for(None, functions_by_root(machine, Topology.of(machine), host, functions))
+    return (Edit(MACHINE, WINDOW_OPTION, spell_size(window)),) if window else (), notes
+
+
+def initiator_changes(vm: Vm, device: Device, host: Host, functions: Mapping[str, str]) -> tuple[Change, ...]:
+    """The NUMA nodes for memory that a function brings; nothing if it brings none, or has any.
+
+    :param device: of ``vm``.
+    :raise NoMainNode: in a VM without NUMA nodes whose CPUs and memory cannot be put into one.
+    """
+    machine = vm.machine()
+    address = functions.get(device.name) or host_address(device) if is_vfio(device.driver) else None
+    function = host.function(address) if address else None
+    count = 0 if function is None else generic_initiators(host, function).interval.low
+    if not count or initiator_nodes(machine, device.id):
+        return ()
+    topology = Topology.of(machine)
+    names = Names(machine, topology)
+    nodes = guest_nodes(vm)
+    numbers = range(max(nodes, default=_MAIN) + 1, max(nodes, default=_MAIN) + 1 + count)
+    return (
+        *(() if device.id else (Edit(device.number, "id", name := names.take("vfio", 0)),)),
+        *(() if nodes else _main_node(vm, device.number, names)),
+        *(_near(machine, device, topology) if only_main_node(nodes) else ()),
+        *_of(numbers, device.id or name, device.number, names),
+    )
+
+
+def _line(vm: Vm) -> CommandLine:
+    assert vm.command_line is not None  # noqa: S101 - a VM is a command line or a domain
+    return vm.command_line
+
+
+def _of(numbers: range, device: str, before: int, names: Names) -> Iterator[Insertion]:
+    for node in numbers:
+        yield Insertion("numa", {"type": "node", "nodeid": node}, before)
+    for node in numbers:
+        entry = {"qom-type": INITIATOR, "id": names.take("gi", 0), "pci-dev": device}
+        yield Insertion("object", {**entry, "node": node}, before)
+
+
+def _main_node(vm: Vm, before: int, names: Names) -> Iterator[Insertion]:
+    """Node 0, with all CPUs and memory."""
+    own = main_node_of_domain(vm.domain) if vm.domain is not None else main_node_of_words(_line(vm))
+    if isinstance(own, str):
+        raise NoMainNode(f"no generic initiators are written: {own}; give the VM its node 0 ({MAIN_NODE})")
+    node: dict[str, Written] = {"type": "node", "nodeid": _MAIN, "cpus": own.listed}
+    if vm.domain is not None:
+        yield Insertion("numa", {**node, "mem": own.memory}, before)
+        return
+    memory = names.take("ram", 0)
+    size = spell_size(own.memory)
+    yield Insertion("object", {"qom-type": "memory-backend-ram", "id": memory, "size": size}, before)
+    yield Insertion("numa", {**node, "memdev": memory}, before)
+
+
+def _near(machine: Machine, device: Device, topology: Topology) -> Iterator[Edit]:
+    """What says that the root complex of a device is near to node 0."""
+    bus = topology.bus_of(device)
+    expander = machine.devices[bus.root_owner] if bus is not None and bus.root_owner >= 0 else None
+    if expander is not None and "numa_node" not in expander.properties:
+        yield Edit(expander.number, "numa_node", _MAIN)
