@@ -26,7 +26,7 @@ from vsmmu.libvirt.wording import WORDINGS
 from vsmmu.policy import rules
 from vsmmu.qemu.compat import BASE, CHECKS
 from vsmmu.qemu.texts import MESSAGES
-from vsmmu.qemu.versions import RELEASES, parse_version
+from vsmmu.qemu.versions import FORK_RELEASES, RELEASES, Qemu, parse_version
 from vsmmu.smmuv3.fields import REGISTERS, fields_of
 from vsmmu.smmuv3.properties import LIBVIRT_ORDER, LIBVIRT_SINCE, PROPERTIES, REGISTER_PROPERTIES
 from vsmmu.versions import LATEST_LIBVIRT, LATEST_QEMU, spell_version
@@ -267,16 +267,32 @@ def domain_lint() -> str:
     )
 
 
+def _judged(qemu: Qemu, feature: str) -> str:
+    """Whether a version has a feature; of a fork nobody looked at the two that its row leaves out."""
+    if qemu.vendor and feature in ("has_cmdqv", "has_vfio_ats") and not getattr(qemu, feature):
+        return "not known"
+    return {True: "yes", False: "no"}.get(getattr(qemu, feature), "not known")
+
+
+def _spelt(qemu: Qemu, name: str) -> str:
+    """What a fork calls one of the five, with the type of its values."""
+    entry = qemu.properties[name]
+    return f"{code(entry.option)} ({entry.kind})" if qemu.has(entry) else "not known"
+
+
 def versions() -> str:
-    """The QEMU versions."""
+    """The QEMU versions, and the forks that are versions by name."""
+    known = (*RELEASES, *FORK_RELEASES)
+    spelt = [(code(name), *(_spelt(qemu, name) for qemu in FORK_RELEASES)) for name in PROPERTIES]
     rows = [
-        (text, *({True: "yes", False: "no"}.get(getattr(qemu, name), "not known") for qemu in RELEASES))
+        (text, *(_judged(qemu, name) for qemu in known))
         for name, text in (
             ("has_accel", "`accel`, `ats`, `ril`, `ssidsize`, `oas`"),
             ("has_auto", "`auto` is resolved"),
             ("has_cmdqv", "`cmdqv`"),
             ("has_vfio_ats", "`ats` of vfio-pci"),
             ("checks_ats", "compares the host's ATS with the vSMMU's"),
+            ("defaults_known", "what it takes where nothing is written is known"),
         )
     ]
     return page(
@@ -284,8 +300,21 @@ def versions() -> str:
         "What each QEMU release knows of the accelerated SMMUv3. 10.2 has a user-creatable `arm-smmuv3` "
         "and no `accel`; a release newer than those below is treated as the newest, and the answer says "
         "so.",
-        table(("", *(f"QEMU {qemu}" for qemu in RELEASES)), rows),
+        table(("", *(f"QEMU {qemu}" for qemu in known)), rows),
         "What is written when nothing is: [](properties.md).",
+        "## NVIDIA's forks",
+        "`--qemu nvidia-10.1` and `--qemu nvidia-11.0` are versions, too, and so is what their packages call "
+        "them (`10.1.0+nvidia2`). No binary of either was asked: what follows was read from their sources, "
+        "`vsmmu check --trace` names each row with its source, and what nobody read is `unknown`. "
+        "`resolve` writes the fork's own words.",
+        table(("", *(f"QEMU {qemu}" for qemu in FORK_RELEASES)), spelt),
+        "`pasid=on` is an SSIDSIZE of 16 bits and `pasid=off` none: a host with 20 gets `pasid=on`, one "
+        "with fewer than 16 gets `pasid=off`, and nothing between can be written. Neither can an OAS "
+        "other than 44 or 48. Whether `nvidia-10.1` calls its command queues `cmdqv` or `tegra241-cmdqv` "
+        "differs between builds: either is `unknown`, and never written. A domain for it is `unknown`, "
+        "and `resolve` refuses it: the libvirt that writes these words was not looked at. Both take a "
+        "`pxb-cxl` as `primary-bus` and the object `acpi-egm-memory`; of `nvidia-11.0` the defaults are "
+        "not known, so that `check` says `unknown` until every value is written.",
     )
 
 

@@ -11,7 +11,7 @@ from vsmmu.machine.recognise import MAX_VM_BYTES
 from vsmmu.machine.recognise import read_vm as _read_vm
 from vsmmu.monitor.readconfig import read_config_file
 from vsmmu.policy.options import make_options
-from vsmmu.qemu.versions import LATEST, Qemu, parse_version
+from vsmmu.qemu.versions import LATEST, Qemu, is_version, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -55,13 +55,14 @@ def load_host(spec: str = "live") -> Host:
 def load_qemu(spec: str | None = None) -> Qemu:
     """What is known of a QEMU.
 
-    :param spec: a version such as ``11.1``, or a binary that is asked for its own; None for the newest known.
+    :param spec: a version such as ``11.1`` or ``nvidia-10.1``, or a binary that is asked for its own;
+        None for the newest known.
     :raise UsageError: ``qemu-version``: older than what is modelled, or no version.
     :raise HostLacks: ``qemu-binary``: it cannot be run.
     """
     if spec is None:
         return LATEST
-    if spec[:1].isdigit() and "/" not in spec:
+    if is_version(spec):
         return parse_version(spec)
     from vsmmu.monitor.binary_cache import installed, with_own_table
 

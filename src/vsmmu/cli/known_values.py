@@ -26,9 +26,9 @@ def known_values(what: Completed, ctx: click.Context) -> list[str]:
     :param ctx: what was typed before; ``--host`` decides whose devices are meant.
     """
     if what == "qemu":
-        from vsmmu.qemu.versions import RELEASES
+        from vsmmu.qemu.versions import FORK_RELEASES, RELEASES
 
-        return [str(release) for release in RELEASES]
+        return [str(release) for release in (*RELEASES, *FORK_RELEASES)]
     if what == "schema":
         from vsmmu.cli.schemas import DOCUMENTS
 

@@ -87,7 +87,7 @@ _SAFE: Final = ", ".join(f"{entry.name}={entry.spell(entry.safe)}" for entry in 
 _QEMU: Final = Option(
     "--qemu",
     ("resolve", "explain", "check", "fix", "plan", "bundle"),
-    "Which QEMU will run it: a version such as 11.0, or a binary to ask.",
+    "Which QEMU will run it: a version such as 11.0 or nvidia-10.1, or a binary to ask.",
     metavar="VERSION|BINARY",
     supposed=spell_version(LATEST_QEMU),
     variable="VSMMU_QEMU",

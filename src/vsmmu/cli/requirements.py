@@ -42,7 +42,7 @@ def requirements_here(vm: str, *, quiet: bool, output: str) -> int:
         InstalledHost(
             seen.host,
             seen.config,
-            qemu.version[:2] if qemu and qemu.version else None,
+            qemu.features if qemu else None,
             libvirt.version[:2] if libvirt and libvirt.version else None,
             uses_libvirt=read.domain is not None,
         )
@@ -77,7 +77,7 @@ def requirements_of_fleet(
 
     def note(record: Record) -> None:
         if record.host is not None:
-            tally.add(InstalledHost(record.host, None, qemu.version, version, uses_libvirt))
+            tally.add(InstalledHost(record.host, None, qemu.features, version, uses_libvirt))
 
     census = Census(pool_key(None), 0, latest=question.latest)
     take_census(WholeHostReader(), census, question.hosts, strict=question.strict, note=note)

@@ -274,10 +274,10 @@ def check_qemu(seen: Observed) -> Check:
             "qemu", title, "SKIP", "no qemu-system-aarch64 here",
             "if VMs run in containers, ask there: vsmmu doctor",
         )  # fmt: skip
-    if best.version is None or best.version < ACCEL_SINCE:
+    if best.features is None or best.features < ACCEL_SINCE:
         remedy = f"use QEMU {accel} or later; auto needs {auto}"
         return Check.found("qemu", title, "FAIL", f"{best}: no accel=on", remedy)
-    if best.version < AUTO_SINCE:
+    if best.features < AUTO_SINCE:
         return Check.found(
             "qemu",
             title,

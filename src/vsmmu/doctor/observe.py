@@ -18,9 +18,12 @@ from vsmmu.probe.candidates import Candidate, candidate
 from vsmmu.probe.journal import Journal
 from vsmmu.probe.live import describe_age, live_host
 from vsmmu.probe.system_root import Tree
+from vsmmu.qemu.versions import packaged_fork
+from vsmmu.qemu.versions import parse_version as parse_qemu
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
+    from vsmmu.versions import Version
 
 __all__ = ["Observed", "ObservedFile", "Program", "newest", "observe", "parse_config", "parse_version"]
 
@@ -43,14 +46,25 @@ class ObservedFile(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A program and its version; None if it did not say one."""
+    """A program and its version; None if it did not say one.
+
+    :param fork: the name of the fork of QEMU that it is; empty for a release.
+    """
 
     path: str
     version: tuple[int, int, int] | None
+    fork: str = ""
+
+    @property
+    def features(self) -> Version | None:
+        """The release with the same features; None if it is not known."""
+        if self.fork:
+            return parse_qemu(self.fork).features
+        return self.version and self.version[:2]
 
     def __str__(self) -> str:
         version = ".".join(map(str, self.version)) if self.version else "of unknown version"
-        return f"{self.path} {version}"
+        return f"{self.path} {version}{f' ({self.fork})' if self.fork else ''}"
 
 
 class Observed(NamedTuple):
@@ -167,12 +181,14 @@ def _interrupted(tree: Tree) -> tuple[str, ...]:
 
 def _programs(names: tuple[str, ...], path: str | None) -> tuple[Program, ...]:
     found = [resolved for name in names if (resolved := shutil.which(name, path=path))]
-    return tuple(Program(program, _version(program)) for program in found)
+    return tuple(_program(program) for program in found)
 
 
-def _version(program: str) -> tuple[int, int, int] | None:
+def _program(path: str) -> Program:
     try:
-        said = output_of([program, "--version"], _VERSION_SECONDS, _VERSION_LIMIT)
+        said = output_of([path, "--version"], _VERSION_SECONDS, _VERSION_LIMIT)
     except (OSError, ValueError, subprocess.SubprocessError):
-        return None
-    return parse_version(said.stdout.decode("utf-8", "replace"))
+        return Program(path, None)
+    text = said.stdout.decode("utf-8", "replace")
+    fork = packaged_fork(text)
+    return Program(path, parse_version(text), str(fork) if fork is not None else "")

@@ -167,7 +167,7 @@ def _of_line(line: str, near: list[Template]) -> Iterator[Explanation]:
             yield _filled(hit)
     for row in DIALECTS.values():
         name = row.name.partition("iommu=")[2] or row.name
-        if hits and f"'{name}'" in line and (entry := explain_code("draft-name")):
+        if hits and not row.fork and f"'{name}'" in line and (entry := explain_code("draft-name")):
             yield msgspec.structs.replace(entry, mend=f"{row.name} is of {row.origin}: {row.translation}")
 
 

@@ -93,7 +93,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
             return place["glued"]
         return values.get(name) or _STANDS_FOR.get(name, name.upper())
 
-    return PLACE.sub(put, text.replace("QEMU {qemu}", "this QEMU").replace("virt-{qemu}", "its own version"))
+    return PLACE.sub(put, text.replace("QEMU {qemu}", "this QEMU"))
 
 
 def nearest_codes(text: str) -> list[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Device, JsonValue
     from vsmmu.mend.fault import VmFault
     from vsmmu.qemu.names import NameFault
+    from vsmmu.smmuv3.properties import Property
 
 __all__ = ["accel_attribute", "attribute", "draft_model", "name", "surely"]
 
@@ -64,7 +65,11 @@ def _type(fault: VmFault, device: Device) -> Iterator[Way]:
 
 
 def _property(fault: VmFault, device: Device, written: str) -> Iterator[Way]:
-    draft = dialect("property", f"{device.driver}.{written}")
+    qemu = fault.setting.qemu
+    draft = dialect("property", f"{device.driver}.{written}", qemu)
+    if qemu.fork is not None and written in qemu.properties and device.driver == VSMMU_DRIVER:
+        yield from _in_words_of(qemu.properties[written], device)
+        return
     kind = table(fault.setting.qemu).device(device.driver)
     if draft is not None:
         meant = draft.becomes
@@ -72,6 +77,14 @@ def _property(fault: VmFault, device: Device, written: str) -> Iterator[Way]:
         meant = surely(written, kind.properties) if kind is not None else ""
     if meant and meant not in device.properties:
         yield Way(f"write {meant}=", _renamed(device, written, meant))
+
+
+def _in_words_of(row: Property, device: Device) -> Iterator[Way]:
+    """A release's property in a fork's words, where the fork can say the same value."""
+    value = next((text for text, held in row.spellings.items() if str(held) == device.text(row.name)), "")
+    if value and row.option not in device.properties:
+        changes = (Edit(device.number, row.option, value), Edit(device.number, row.name, None))
+        yield Way(f"write {row.option}={value}", changes)
 
 
 def _machine_option(fault: VmFault, found: NameFault) -> Iterator[Way]:

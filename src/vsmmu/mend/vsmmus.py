@@ -64,15 +64,16 @@ def value(fault: VmFault) -> Iterator[Way]:
     if vsmmu is None or not name:
         return
     setting = fault.setting
-    free = setting.machine.edited([Edit(vsmmu.number, name, AUTO)])
+    row = setting.qemu.properties[name]
+    free = setting.machine.edited([Edit(vsmmu.number, row.option, AUTO if row.takes_auto else None)])
     resolution = resolve_machine(free, setting.host, setting.qemu, setting.options)
     chosen = next((entry for entry in resolution.vsmmus if entry.device == vsmmu.name), ())
     for entry in chosen:
-        if entry.name == name and entry.action in ("pinned", "deferred"):
-            held = vsmmu.text(name) or _default(fault, name)
+        if entry.name == row.option and entry.action in ("pinned", "deferred"):
+            held = vsmmu.text(row.option) or _default(fault, row.option)
             yield Way(
-                f"write {name}={entry.value} on {vsmmu.name}",
-                (Edit(vsmmu.number, name, entry.value),),
+                f"write {row.option}={entry.value} on {vsmmu.name}",
+                (Edit(vsmmu.number, row.option, entry.value),),
                 unpins=held not in ("", AUTO),
             )
 

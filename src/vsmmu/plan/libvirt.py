@@ -15,6 +15,7 @@ from vsmmu.machine.domain.insertion import NewElement, address, controller
 from vsmmu.machine.domain.iommu import SMMUV3
 from vsmmu.machine.domain.surrounding_edits import root_controller
 from vsmmu.plan.libvirt_surroundings import acpi_elements, cpu_elements
+from vsmmu.qemu.doubts import fork_domain
 from vsmmu.qemu.versions import machine_type, parse_version
 from vsmmu.smmuv3.properties import AUTO, AUTO_SINCE, LIBVIRT_ORDER
 from vsmmu.versions import spell_version
@@ -125,6 +126,8 @@ def _settings(entry: IndexedVsmmu) -> Mapping[str, str]:
 def _check_defaults(vsmmu: PlannedVsmmu, plan: Plan) -> None:
     """Refuse a value that is left to QEMU's ``auto`` where leaving it out means another."""
     qemu = parse_version(plan.qemu)
+    for foreign in fork_domain(qemu, "error"):
+        raise Negative(foreign.code, foreign.what, why=foreign.why, next=foreign.next)
     kind = machine_type(plan.machine_type, qemu)
     for entry in LIBVIRT_ORDER:
         if vsmmu.value(entry.name) != AUTO:

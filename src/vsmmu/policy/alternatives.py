@@ -11,7 +11,7 @@ from vsmmu.diagnostic import Edit
 from vsmmu.policy.result import Alternative, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.qemu.guest import guest_limits
 from vsmmu.qemu.process import start
-from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property
+from vsmmu.smmuv3.properties import AUTO, Property
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +41,11 @@ def with_alternatives(
         return start(edited, host, qemu, options.functions)
 
     def explain(vsmmu: VsmmuResolution, entry: PropertyResolution) -> PropertyResolution:
+        row = qemu.property_of(entry.name)
+        assert row is not None  # noqa: S101 - the resolution was made of these rows
         tried = tuple(
-            _describe(PROPERTIES[entry.name], entry, value, attempt(vsmmu.device, entry.name, value), vsmmu)
-            for value in _values(PROPERTIES[entry.name], entry)
+            _describe(row, entry, value, attempt(vsmmu.device, entry.name, value), vsmmu)
+            for value in _values(row, entry)
         )
         return msgspec.structs.replace(entry, alternatives=tried)
 
@@ -58,12 +60,12 @@ def with_alternatives(
 
 def _values(entry: Property, chosen: PropertyResolution) -> Iterator[str]:
     """Every other switch position; for ``ssidsize`` none, one more and the most; and ``auto``."""
-    if entry.name == "ssidsize":
+    if not entry.is_switch and entry.name == "ssidsize":
         current = int(chosen.value) if chosen.value.isdecimal() else 0
         numbers = sorted({0, current + 1, entry.pinnable[-1]} & set(entry.pinnable))
     else:
         numbers = list(entry.pinnable)
-    for value in (*(entry.spell(number) for number in numbers), AUTO):
+    for value in (*(entry.spell(number) for number in numbers), *([AUTO] if entry.takes_auto else [])):
         if value != chosen.value:
             yield value
 
@@ -81,7 +83,7 @@ def _describe(
     if own:
         return Alternative(value, "unknown", f"QEMU could refuse: {own[0].why}", own[0].code)
     if value == AUTO:
-        taken = verdict.vsmmu(vsmmu.device).values.get(entry.name, "?")
+        taken = verdict.vsmmu(vsmmu.device).values.get(entry.option, "?")
         told = f"QEMU would take {taken}" if taken not in ("?", AUTO) else "QEMU would find out by itself"
         return Alternative(value, "starts", f"{told}; not known before the start, not the same on every host")
     return Alternative(value, "starts", _loss(entry, chosen.value, value))

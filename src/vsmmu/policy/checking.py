@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vsmmu.diagnostic import Diagnostic, by_severity
+from vsmmu.qemu.doubts import fork_domain
 from vsmmu.qemu.guest import guest_limits
 from vsmmu.qemu.outcome import answer_of
 from vsmmu.qemu.process import start
@@ -62,7 +63,10 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options, mend: Mender | None 
     from vsmmu.libvirt.lint import lint
     from vsmmu.libvirt.wording import in_libvirts_words
 
-    own = lint(vm.domain.reading, options.libvirt, qemu.version)
+    own = lint(vm.domain.reading, options.libvirt, qemu.features)
+    foreign = tuple(fork_domain(qemu, "unknown"))
+    if foreign:  # which command line it becomes is not known, so nothing is said of it
+        verdict = msgspec.structs.replace(verdict, failure=None, diagnostics=foreign)
     placed = in_libvirts_words(verdict.diagnostics, vm.domain.reading, own)
     diagnostics = by_severity([*mended(own), *placed])
     return msgspec.structs.replace(verdict, diagnostics=diagnostics, answer=answer_of(diagnostics))

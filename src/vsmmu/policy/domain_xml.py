@@ -15,6 +15,7 @@ import msgspec
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.libvirt.lint import lint, misspelt
 from vsmmu.libvirt.wording import in_libvirts_words
+from vsmmu.qemu.doubts import fork_domain
 from vsmmu.qemu.process import start
 from vsmmu.smmuv3.properties import AUTO_SINCE, REGISTER_PROPERTIES
 from vsmmu.versions import spell_version
@@ -41,11 +42,14 @@ def as_libvirt_defines(
 
     :param topology: of the domain's machine; values of vSMMUs do not change it.
     """
+    foreign = tuple(fork_domain(qemu, "error"))
+    if foreign:
+        return msgspec.structs.replace(resolution, problems=foreign, edits=())
     reading = domain.reading
     # Where accel is off, an absent attribute says it; a value would need accel='on'.
     edits = tuple(edit for edit in resolution.edits if _is_accelerated(reading, edit.device))
     written = domain.reading_after(edits)
-    findings = lint(written, options.libvirt, qemu.version)
+    findings = lint(written, options.libvirt, qemu.features)
     problems = [finding for finding in findings if finding.severity == "error"]
     problems += in_libvirts_words(resolution.problems, written, findings)
     if not problems and resolution.verdict is not None:

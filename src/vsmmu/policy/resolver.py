@@ -103,7 +103,7 @@ def resolve_machine(
     if other:
         return _handed_back(unjudged(other, str(qemu), machine.machine_type), host, options)
     # The newest machine type stands in for one that QEMU does not have; the model refuses it below.
-    kind = machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, f"virt-{qemu}")
+    kind = machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, qemu.virt)
     forgotten = _forgotten(machine, qemu, options)
     machine = machine.edited(forgotten)
     context = _Context(machine, host, qemu, kind, options)
@@ -172,7 +172,7 @@ def _settle_all(context: _Context, topology: Topology) -> Iterator[_Settled]:
 def _settle(vsmmu: _Vsmmu, context: _Context) -> _Settled:
     device, settings, served = vsmmu
     properties = tuple(
-        _resolve_property(PROPERTIES[name], setting, vsmmu, context)
+        _resolve_property(context.qemu.properties[name], setting, vsmmu, context)
         for name, setting in sorted(settings.values.items(), key=lambda item: _ORDER[item[0]])
     )
     resolution = VsmmuResolution(
@@ -184,11 +184,11 @@ def _settle(vsmmu: _Vsmmu, context: _Context) -> _Settled:
     )
     found = (
         *served.problems,
-        *_exceeding(vsmmu, properties, context.options),
+        *_exceeding(vsmmu, properties, context),
         *_inexpressible(vsmmu, properties, context.qemu),
-        *_unknown(vsmmu, properties),
+        *_unknown(vsmmu, properties, context.qemu),
     )
-    return _Settled(resolution, found, tuple(_edits(device, settings, properties)))
+    return _Settled(resolution, found, tuple(_edits(vsmmu, properties, context.qemu)))
 
 
 def _resolve_property(
@@ -201,7 +201,7 @@ def _resolve_property(
         sources, auto = read_sources(entry, served, host), qemu_auto(entry, served, host)
         if action != "open" and options.ceiling is not None and most is not None:
             sources += (ceiling_source(entry, options.ceiling, most),)
-        return PropertyResolution(entry.name, action, value, rule, why, sources, auto)
+        return PropertyResolution(entry.option, action, value, rule, why, sources, auto)
 
     if _is_kept(setting):
         where = "-global" if setting.written == "global" else vsmmu.device.origin.place
@@ -212,6 +212,9 @@ def _resolve_property(
     if choice.value != AUTO:
         return answer("pinned", entry.spell(choice.value), choice.rule, choice.why)
     if not context.qemu.accepts_auto(entry.name):
+        if not entry.takes_auto and choice.rule == "default":
+            off = entry.spell(setting.value)
+            return answer("kept", off, choice.rule, f"left out it is {off}: QEMU {context.qemu} has no auto")
         return answer("open", "", choice.rule, choice.why)
     return answer("deferred", AUTO, choice.rule, choice.why)
 
@@ -222,23 +225,24 @@ def _is_kept(setting: Setting) -> bool:
 
 
 def _exceeding(
-    vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], options: Options
+    vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], context: _Context
 ) -> Iterator[Diagnostic]:
-    for resolved in properties:
-        entry, setting = PROPERTIES[resolved.name], vsmmu.settings.values[resolved.name]
-        most = options.most(entry.name)
+    for entry, setting in _held(vsmmu, properties, context.qemu):
+        most = context.options.most(entry.name)
         if most is not None and setting.value != AUTO and _is_kept(setting) and setting.value > most:
             yield _exceeded(entry, setting.value, most, vsmmu)
 
 
 def _exceeded(entry: Property, value: int, most: int, vsmmu: _Vsmmu) -> Diagnostic:
-    written, allowed = f"{entry.name}={entry.spell(value)}", f"{entry.name}={entry.spell(most)}"
+    limit = entry.best_pin(most)
+    written = f"{entry.option}={entry.spell(value)}"
+    allowed = f"{entry.option}={entry.spell(most if limit is None else limit)}"
     return Diagnostic(
         "baseline-exceeded",
         f"{vsmmu.device.name} has {written}, the baseline allows {allowed}",
         where=vsmmu.device.origin.place,
         why="some hosts of the baseline would refuse this VM",
-        next=f"write {allowed}, or leave {entry.name} out and let it be resolved",
+        next=f"write {allowed}, or leave {entry.option} out and let it be resolved",
     )
 
 
@@ -247,7 +251,7 @@ def _choose(entry: Property, vsmmu: _Vsmmu, context: _Context) -> Choice:
 
     def ask(part: Served) -> Choice:
         if not entry.source:
-            return choose_cmdqv(part, host, options)
+            return choose_cmdqv(entry, part, host, options)
         return choose(entry, part, host, context.qemu, options)
 
     if served.candidates or len(served.smmus) < 2:
@@ -260,13 +264,21 @@ def _choose(entry: Property, vsmmu: _Vsmmu, context: _Context) -> Choice:
     return Choice(None, "smmu-unnamed", why)
 
 
-def _edits(
-    device: Device, settings: VsmmuSettings, properties: Iterable[PropertyResolution]
-) -> Iterator[Edit]:
-    for entry in properties:
-        held = settings.values[entry.name]
-        if entry.action == "pinned" or (entry.action == "deferred" and held.value != AUTO):
-            yield Edit(device.number, entry.name, entry.value)
+def _edits(vsmmu: _Vsmmu, properties: Sequence[PropertyResolution], qemu: Qemu) -> Iterator[Edit]:
+    for resolved, (entry, held) in zip(properties, _held(vsmmu, properties, qemu), strict=True):
+        unsaid = held.value != AUTO or (held.written == "default" and not qemu.defaults_known)
+        if resolved.action == "pinned" or (resolved.action == "deferred" and unsaid):
+            yield Edit(vsmmu.device.number, entry.option, resolved.value)
+
+
+def _held(
+    vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], qemu: Qemu
+) -> Iterator[tuple[Property, Setting]]:
+    """The row and the setting before it was resolved, of each."""
+    for resolved in properties:
+        entry = qemu.property_of(resolved.name)
+        assert entry is not None  # noqa: S101 - the resolution was made of these rows
+        yield entry, vsmmu.settings.values[entry.name]
 
 
 def _software_edits(context: _Context) -> Iterator[Edit]:
@@ -278,13 +290,14 @@ def _software_edits(context: _Context) -> Iterator[Edit]:
                 yield Edit(device.number, entry.name, entry.spell(entry.software))
 
 
-def _unknown(vsmmu: _Vsmmu, properties: Iterable[PropertyResolution]) -> Iterator[Diagnostic]:
+def _unknown(vsmmu: _Vsmmu, properties: Sequence[PropertyResolution], qemu: Qemu) -> Iterator[Diagnostic]:
     """One problem for all properties that stay open for the same kind of reason."""
     for rule, (code, next_step) in _OPEN.items():
         found = [entry for entry in properties if entry.action == "open" and entry.rule == rule]
         if found and vsmmu.served.smmus:
             names = [entry.name for entry in found]
-            safe = ", ".join(f"{name}={PROPERTIES[name].spell(PROPERTIES[name].safe)}" for name in names)
+            rows = (row for row, _ in _held(vsmmu, found, qemu))
+            safe = ", ".join(f"{row.option}={row.spell(row.safe)}" for row in rows)
             yield Diagnostic(
                 code,
                 f"{', '.join(names)} of {vsmmu.device.name} cannot be resolved",
@@ -311,7 +324,6 @@ def _reasons(rule: str, properties: Iterable[PropertyResolution]) -> str:
 def _inexpressible(
     vsmmu: _Vsmmu, properties: Iterable[PropertyResolution], qemu: Qemu
 ) -> Iterator[Diagnostic]:
-    since = spell_version(AUTO_SINCE)
     for entry in properties:
         if entry.action == "open" and entry.rule == "inexpressible":
             yield Diagnostic(
@@ -319,7 +331,7 @@ def _inexpressible(
                 f"{entry.name} of {vsmmu.device.name} cannot be written, and QEMU {qemu} has no auto",
                 where=vsmmu.device.origin.place,
                 why=entry.why,
-                next=f"use QEMU {since} or later: its auto takes the host's own value over",
+                next=f"use QEMU {spell_version(AUTO_SINCE)} or later: its auto takes over what the host has",
             )
 
 

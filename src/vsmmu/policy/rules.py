@@ -29,7 +29,7 @@ from vsmmu.host.judgements import ats, command_queues
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.policy.result import Source
 from vsmmu.smmuv3.interval import Interval, meet
-from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
+from vsmmu.smmuv3.properties import AUTO, Property, Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +93,7 @@ def ceiling_source(entry: Property, ceiling: Ceiling, most: int) -> Source:
 def qemu_auto(entry: Property, served: Served, host: Host) -> str:
     """What QEMU's own auto takes: the first cold-plugged device's, raw; empty where that is not known."""
     first = next((candidate for candidate in served.candidates if candidate.device is not None), None)
-    if first is None or first.smmu is None or not entry.source:
+    if first is None or first.smmu is None or not (entry.source and entry.takes_auto):
         return ""
     exact = host.read_field(first.smmu, entry.source).exact
     return "" if exact is None else entry.spell(entry.from_code(exact))
@@ -113,8 +113,8 @@ def choose(entry: Property, served: Served, host: Host, qemu: Qemu, options: Opt
     settled = _settle(entry, low, high, served, policy)
     if most is not None and most < high and not _is_within(settled, most):
         capped = _settle(entry, min(low, most), most, served, policy)
-        if capped is not None and capped.value == most:
-            return _limited(entry, most, low, high)
+        if capped is not None and isinstance(capped.value, int) and entry.best_pin(most) == capped.value:
+            return _limited(entry, capped.value, low, high)
     if settled is not None:
         return settled
     return _unsettled(entry, low, found, options)
@@ -130,7 +130,7 @@ def _limited(entry: Property, most: int, low: int, high: int) -> Choice:
     return Choice(most, "baseline", f"the host {offered}, the baseline allows {entry.spell(most)}")
 
 
-def choose_cmdqv(served: Served, host: Host, options: Options) -> Choice:
+def choose_cmdqv(entry: Property, served: Served, host: Host, options: Options) -> Choice:
     """``cmdqv``: deferred unless asked for, because QEMU's auto falls back by itself.
 
     It does not where the host offers queues of which no vIOMMU can be made.
@@ -142,7 +142,6 @@ def choose_cmdqv(served: Served, host: Host, options: Options) -> Choice:
     )
     if not (options.pin_cmdqv or hollow):
         return Choice(AUTO, "default", "QEMU tries it and does without where the host has none")
-    entry = PROPERTIES["cmdqv"]
     most = options.most(entry.name)
     found = [offer(entry, smmu, host) for smmu in served.smmus]
     low, high = _meet(entry, found) if found else Interval(0, 1)
@@ -172,7 +171,9 @@ def _settle(entry: Property, low: int, high: int, served: Served, policy: Policy
         return Choice(AUTO, "inexpressible", why)
     offered = entry.spell(low) if low == high else f"at least {entry.spell(low)}"
     if pin < low:
-        return Choice(pin, "clamp", f"the host offers {offered}; the most that can be written is {pin}")
+        bits = f" ({pin} bits)" if entry.fork_option else ""
+        written = f"{entry.spell(pin)}{bits}"
+        return Choice(pin, "clamp", f"the host offers {offered}; the most that can be written is {written}")
     if policy == "qemu":
         return Choice(pin, "first-device", f"the first device's SMMU offers {offered}")
     if len(served.smmus) > 1:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import Edit
 from vsmmu.qemu.settings import is_accelerated, written_properties
-from vsmmu.smmuv3.properties import AUTO, PROPERTIES
+from vsmmu.smmuv3.properties import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -30,9 +30,14 @@ def unpinned(machine: Machine, names: Container[str], qemu: Qemu) -> Iterator[Ed
     for device in machine.vsmmus:
         if is_accelerated(device, machine):
             written = written_properties(device, machine)
-            for name, entry in PROPERTIES.items():
-                if name in names and qemu.has(entry) and written.get(name, AUTO) != AUTO:
-                    yield Edit(device.number, name, AUTO)
+            for entry in qemu.properties.values():
+                if entry.name not in names or not qemu.has(entry):
+                    continue
+                if not entry.takes_auto:  # without a word for it, nothing takes the value's place
+                    if entry.option in device.properties:
+                        yield Edit(device.number, entry.option, None)
+                elif written.get(entry.option, AUTO) != AUTO:
+                    yield Edit(device.number, entry.option, AUTO)
 
 
 def overlaid(first: Iterable[Edit], then: Iterable[Edit]) -> tuple[Edit, ...]:

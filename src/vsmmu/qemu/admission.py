@@ -127,7 +127,7 @@ class Admission:
     def _check_compatible(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
         for mismatch in self._mismatches(vsmmu, endpoint):
             code = mismatch.check.message
-            if mismatch.certain:
+            if mismatch.certain and not vsmmu.unsure:
                 self._refuse(code, endpoint, phase, host=mismatch.host, guest=mismatch.guest)
                 vsmmu.mended.add(mismatch.check.key)
                 continue

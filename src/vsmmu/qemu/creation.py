@@ -27,7 +27,7 @@ from vsmmu.qemu.board import (
     usable_accelerators,
     with_globals,
 )
-from vsmmu.qemu.doubts import second_iommu, too_many_queues, unlisted_function, vendor_machine
+from vsmmu.qemu.doubts import default_values, second_iommu, too_many_queues, unlisted_function, vendor_machine
 from vsmmu.qemu.findings import Refusal, Refused
 from vsmmu.qemu.hazards import hazards_of
 from vsmmu.qemu.machine_checks import machine_checks
@@ -140,7 +140,7 @@ class Creation(Run):
         if self.machine_type is None and (not name or name.startswith("virt-")):
             self.machine_type = machine_type("virt", self.qemu)
             if is_vendor_machine(name):
-                self._findings.note(vendor_machine(name, str(self.qemu)))
+                self._findings.note(vendor_machine(name, self.qemu))
 
     def _create(self, device: Device) -> None:
         if self._phase == "hot-plug" and device.driver in FIXED_DRIVERS:
@@ -225,6 +225,8 @@ class Creation(Run):
         settings = mended_settings(device, self.machine, self.qemu, version, faults, self._findings)
         if len(self._findings.refusals) == known:
             self._name_faults(device, faults)
+        if (doubt := default_values(device.name, settings, self.qemu)) is not None:
+            self._findings.note(doubt)
         plug = self._plug(device, settings)
         self._refuse_each(device, refusals(plug))
         bus = plug.bus or self._topology.later_bus_of(device)
@@ -232,7 +234,7 @@ class Creation(Run):
             self._findings.note(second_iommu(device.name, settings.primary_bus, self.qemu))
         elif plug.taken or (settings.primary_bus and (bus is None or bus.owner in self._vsmmu_of)):
             return
-        vsmmu = Vsmmu(device, settings)
+        vsmmu = Vsmmu(device, settings, self.qemu)
         self.vsmmus.append(vsmmu)
         self._vsmmu_of[bus.owner if bus else _BOARD] = vsmmu
         self._note(vsmmu.name, f"realized on {settings.primary_bus}; auto_mode={vsmmu.auto_mode}")
@@ -341,7 +343,7 @@ class Creation(Run):
         failures: dict[int, tuple[str, str]] = {
             vsmmu.device.number: ("qemu-no-cold-plug", vsmmu.name)
             for vsmmu in self.vsmmus
-            if vsmmu.auto_mode and not vsmmu.auto_finalised
+            if vsmmu.auto_mode and not (vsmmu.auto_finalised or vsmmu.unsure)
         }
         for root, vsmmu in self._vsmmu_of.items():
             if vsmmu.settings.accel and root in self._emulated:

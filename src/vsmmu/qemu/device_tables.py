@@ -2,8 +2,8 @@
 """Every device, object and machine type of a QEMU version with its properties: the tables beside this module.
 
 Taken from real binaries by ``tools/device_tables`` and loaded only when asked; this is the one module of
-``vsmmu.qemu`` that opens files. 11.0 could not be had: its table is made of its neighbours' and the rows in
-:data:`DERIVED`, and a name that only one of them has is doubtful.
+``vsmmu.qemu`` that opens files. 10.1 and 11.0 could not be had: their tables are made of their neighbours'
+and the rows in :data:`DERIVED`, and a name that only one of them has is doubtful.
 """
 
 from __future__ import annotations
@@ -60,13 +60,18 @@ DERIVED: Final[Mapping[Version, tuple[Removed, ...]]] = MappingProxyType(
         )
     }
 )
-#: What 11.0's tree (0bb5ed78b0) has for certain although 10.2 has it not.
+#: What 11.0's tree (0bb5ed78b0), and NVIDIA's 10.1, have for certain although an older neighbour has it not.
 CERTAIN: Final[Mapping[tuple[Version, str], frozenset[str]]] = MappingProxyType(
-    {((11, 0), "arm-smmuv3"): frozenset("accel ats ril oas ssidsize memory secure-memory msi-gpa".split())}
+    {
+        ((10, 1), "arm-smmuv3"): frozenset({"smmu_per_bus"}),
+        ((11, 0), "arm-smmuv3"): frozenset("accel ats ril oas ssidsize memory secure-memory msi-gpa".split()),
+    }
 )
 #: The tables that are there, and the versions made of two of them (older, newer).
-_TAKEN: Final[tuple[Version, ...]] = ((10, 2), (11, 1))
-_BETWEEN: Final[Mapping[Version, tuple[Version, Version]]] = MappingProxyType({(11, 0): ((10, 2), (11, 1))})
+_TAKEN: Final[tuple[Version, ...]] = ((10, 0), (10, 2), (11, 1))
+_BETWEEN: Final[Mapping[Version, tuple[Version, Version]]] = MappingProxyType(
+    {(10, 1): ((10, 0), (10, 2)), (11, 0): ((10, 2), (11, 1))}
+)
 
 #: A member of what ``-object`` takes: name, type, and whether it must be there.
 Member = tuple[str, str, bool]

@@ -10,6 +10,8 @@ from vsmmu.named_tuple import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vsmmu.qemu.versions import Qemu
+
 __all__ = ["DIALECTS", "Dialect", "dialect"]
 
 #: A type of device, a property of one (``TYPE.NAME``), a type of object, a machine option (``NAME=VALUE``).
@@ -22,6 +24,7 @@ class Dialect(NamedTuple):
     :param origin: who writes it.
     :param translation: what releases have in its place.
     :param becomes: the release's name, where the value stays as it is; empty where more than a name differs.
+    :param fork: the release of a fork that the VM is for, which has another name; empty for QEMU's own.
     """
 
     kind: Kind
@@ -29,6 +32,7 @@ class Dialect(NamedTuple):
     origin: str
     translation: str
     becomes: str = ""
+    fork: str = ""
 
 
 _RFC: Final = "the RFC series that came before QEMU 11.0"
@@ -71,13 +75,33 @@ _TABLE: Final = (
     Dialect("property", "arm-smmuv3.ssidSize", "KubeVirt's spelling", "write ssidsize=", "ssidsize"),
     Dialect("property", "arm-smmuv3.ssid-size", _RFC, "write ssidsize=", "ssidsize"),
     Dialect("property", "arm-smmuv3.nested", _RFC, "write accel=on", "accel"),
+    Dialect(
+        "property",
+        "arm-smmuv3.ssidsize",
+        "QEMU's releases from 11.0 on",
+        "write pasid=on, which is 16 bits, or pasid=off: this fork has no other sizes",
+        fork="nvidia-10.1",
+    ),
+    *(
+        Dialect(
+            "property",
+            f"arm-smmuv3.{name}",
+            "builds of NVIDIA's 10.1.0+nvidia",
+            f"some builds of this fork say {name}, some {other}, both with on or off alone",
+            fork="nvidia-10.1",
+        )
+        for name, other in (("cmdqv", "tegra241-cmdqv"), ("tegra241-cmdqv", "cmdqv"))
+    ),
     Dialect("property", "iommufd.nested", "a draft of libvirt's format", "remove it: accel=on is what nests"),
 )  # fmt: skip
 
-#: Every row by kind and name.
-DIALECTS: Final[Mapping[tuple[Kind, str], Dialect]] = {(row.kind, row.name): row for row in _TABLE}
+#: Every row by the QEMU that lacks the name (a fork's, or empty), kind and name.
+DIALECTS: Final[Mapping[tuple[str, Kind, str], Dialect]] = {
+    (row.fork, row.kind, row.name): row for row in _TABLE
+}
 
 
-def dialect(kind: Kind, name: str) -> Dialect | None:
+def dialect(kind: Kind, name: str, qemu: Qemu | None = None) -> Dialect | None:
     """The row for a name that a QEMU does not have; None if nobody is known to write it."""
-    return DIALECTS.get((kind, name))
+    fork = str(qemu) if qemu is not None and qemu.fork is not None else ""
+    return DIALECTS.get((fork, kind, name)) or DIALECTS.get(("", kind, name))

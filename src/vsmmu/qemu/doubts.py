@@ -9,12 +9,18 @@ from vsmmu.diagnostic import Diagnostic
 from vsmmu.qemu.texts import MESSAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.diagnostic import Severity
     from vsmmu.machine.model import Device
     from vsmmu.qemu.findings import Refusal
+    from vsmmu.qemu.settings import VsmmuSettings
     from vsmmu.qemu.versions import Qemu
 
 __all__ = [
     "board_doubt",
+    "default_values",
+    "fork_domain",
     "second_iommu",
     "too_many_queues",
     "unlisted_function",
@@ -22,13 +28,13 @@ __all__ = [
 ]
 
 
-def vendor_machine(name: str, qemu: str) -> Diagnostic:
+def vendor_machine(name: str, qemu: Qemu) -> Diagnostic:
     """A machine type of a distribution, of which nobody says what it stands for."""
     return Diagnostic(
         "machine-type-unknown",
         f"what {name:.60} stands for is not known",
         why="it is a distribution's machine type, and its defaults are the distribution's",
-        next=f"say what it stands for: --machine-type virt-{qemu}; or ask the binary: --qemu BINARY",
+        next=f"say what it stands for: --machine-type {qemu.virt}; or ask the binary: --qemu BINARY",
         severity="unknown",
     )
 
@@ -72,6 +78,36 @@ def second_iommu(device: str, bus: str, qemu: Qemu) -> Diagnostic:
         next="give each arm-smmuv3 a pxb-pcie of its own",
         severity="unknown" if qemu.has_accel else "hazard",
     )
+
+
+def default_values(device: str, settings: VsmmuSettings, qemu: Qemu) -> Diagnostic | None:
+    """Values that are not written, where it is not known what they are then; None if there is no doubt."""
+    names = [name for name, held in settings.values.items() if held.written == "default"]
+    if qemu.defaults_known or not settings.accel or not names:
+        return None
+    return Diagnostic(
+        "qemu-default-unknown",
+        f"what QEMU {qemu} takes for {', '.join(names)} of {device} where nothing is written is not known",
+        where=device,
+        why="it has QEMU 11.1's auto with 11.0's machine types, and its sources leave open which default won",
+        next="write the values: vsmmu resolve; or ask the binary: --qemu BINARY",
+        severity="unknown",
+    )
+
+
+def fork_domain(qemu: Qemu, severity: Severity) -> Iterator[Diagnostic]:
+    """A domain for a fork whose words are not those that libvirt writes."""
+    foreign = [entry for entry in qemu.properties.values() if entry.option != entry.name]
+    if foreign:
+        ours = ", ".join(entry.name for entry in foreign)
+        theirs = ", ".join(entry.option for entry in foreign)
+        yield Diagnostic(
+            "qemu-fork-domain",
+            f"what a libvirt would write for QEMU {qemu} is not known",
+            why=f"libvirt writes {ours}, this fork has {theirs}; its vendor's own libvirt was not looked at",
+            next="give the command line that libvirt logged, or the QEMU that this libvirt starts",
+            severity=severity,
+        )
 
 
 def board_doubt(refusal: Refusal, needs: str) -> Diagnostic:

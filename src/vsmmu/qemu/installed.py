@@ -51,7 +51,8 @@ class Installed(msgspec.Struct, frozen=True):
 
         :raise UsageError: ``qemu-version``: older than what is modelled.
         """
-        row = parse_version(self.version)
+        # NVIDIA's 10.1 answers 10.1.0 like any other, and has what no release has.
+        row = parse_version(f"nvidia-{self.version}" if "pasid" in self.smmu else self.version)
         has_auto = self.smmu.get("ats") == "auto"
         return row._replace(
             has_accel="accel" in self.smmu,
@@ -59,6 +60,7 @@ class Installed(msgspec.Struct, frozen=True):
             has_cmdqv="cmdqv" in self.smmu,
             has_vfio_ats=self.vfio_ats,
             checks_ats=row.checks_ats or has_auto,
+            defaults_known=True,
             has_kvm=self.kvm,
             accel_built=False if self.iommufd is False else None,
         )

@@ -51,7 +51,6 @@ ENUMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "SsidSizeMode": tuple(PROPERTIES["ssidsize"].spellings),
     }
 )
-_SMMU_TYPES: Final = {"oas": "OasMode", "ssidsize": "SsidSizeMode"}
 _PCI: Final = _types(
     "acpi-index:uint32 addr:str failover_pair_id:str multifunction:bool rombar:int32 romfile:str "
     "romsize:uint32"
@@ -180,7 +179,7 @@ BOARD: Final[Mapping[str, str]] = MappingProxyType(
 def choices(option: str, qemu: Qemu) -> frozenset[str] | None:
     """What the board's setter of a property takes; None if it takes any text."""
     taken = CHOICES.get(option)
-    if option == "gic-version" and taken is not None and qemu.version == (10, 2):
+    if option == "gic-version" and taken is not None and qemu.version <= (10, 2):
         return taken - {"x-5"}
     return taken
 
@@ -194,19 +193,19 @@ def properties(driver: str, qemu: Qemu) -> Mapping[str, str] | None:
 def adapted(driver: str, names: Mapping[str, str], qemu: Qemu) -> Mapping[str, str]:
     """Names with what the version itself, or the binary that was asked, adds and takes away."""
     if driver == VSMMU_DRIVER:
-        own = {name for name, entry in PROPERTIES.items() if qemu.has(entry)}
-        kinds = {name: _SMMU_TYPES.get(name, "OnOffAuto") for name in own}
+        kinds = {entry.option: entry.kind for entry in qemu.properties.values() if qemu.has(entry)}
         if qemu.has_accel:
             kinds["accel"] = "bool"
-        return {name: kind for name, kind in names.items() if not settled(driver, name)} | kinds
+        return {name: kind for name, kind in names.items() if not settled(driver, name, qemu)} | kinds
     if driver in ("vfio-pci", "vfio-pci-nohotplug"):
         ats = {"ats": "OnOffAuto"} if qemu.has_vfio_ats else {}
         return {name: kind for name, kind in names.items() if name != "ats"} | ats
     return names
 
 
-def settled(driver: str, name: str) -> bool:
+def settled(driver: str, name: str, qemu: Qemu) -> bool:
     """Whether :class:`Qemu` says if the device has this property, whatever a table says."""
     if driver == VSMMU_DRIVER:
-        return name == "accel" or name in PROPERTIES
-    return name == "ats" and driver.startswith("vfio-pci")
+        ours = name == "accel" or name in PROPERTIES or qemu.property_of(name) is not None
+        return ours and (qemu.fork is None or name not in qemu.fork.doubtful)
+    return name == "ats" and driver.startswith("vfio-pci") and qemu.fork is None

@@ -78,7 +78,7 @@ def _table(qemu: Qemu) -> DeviceTable:
 
 def _sure(qemu: Qemu, table: DeviceTable | None) -> bool:
     """Whether a name that the table lacks is certainly none of this QEMU's."""
-    return qemu.modelled or (table is not None and table.exact)
+    return (qemu.modelled and qemu.fork is None) or (table is not None and table.exact)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
@@ -151,21 +151,24 @@ def _judge_property(
 ) -> NameFault | None:
     properties = known_names.adapted(kind.name, {**_EVERY_DEVICE, **kind.properties}, qemu)
     held = properties.get(name)
+    certain = _sure(qemu, table) or known_names.settled(kind.name, name, qemu)
     if name in _READ_ONLY or held in _FIXED_KINDS:
         text = f"Property '{kind.name}.{name}' is not writable"
         writable = [other for other, held in properties.items() if held not in _FIXED_KINDS]
-        certain = _sure(qemu, table) and name not in kind.doubtful
+        certain = certain and name not in kind.doubtful
         return NameFault("qemu-property-unknown", certain, text, nearest(name, writable))
     if held is None:
-        return _unknown_property(kind.name, name, properties, certain=_sure(qemu, table) and "[" not in name)
-    if name in kind.doubtful and not known_names.settled(kind.name, name):
-        return _unknown_property(kind.name, name, {}, certain=False)
+        return _unknown_property(kind.name, name, properties, qemu, certain=certain and "[" not in name)
+    if name in kind.doubtful and not known_names.settled(kind.name, name, qemu):
+        return _unknown_property(kind.name, name, {}, qemu, certain=False)
     text = values.refusal(name, held, value, form, table.enums, kind.name)
-    return NameFault("qemu-property-value", _sure(qemu, table), text) if text else None
+    return NameFault("qemu-property-value", certain, text) if text else None
 
 
-def _unknown_property(owner: str, name: str, properties: Mapping[str, str], *, certain: bool) -> NameFault:
-    draft = dialect("property", f"{owner}.{name}")
+def _unknown_property(
+    owner: str, name: str, properties: Mapping[str, str], qemu: Qemu, *, certain: bool
+) -> NameFault:
+    draft = dialect("property", f"{owner}.{name}", qemu)
     return NameFault(
         "qemu-property-unknown",
         certain,
@@ -225,6 +228,8 @@ def global_reaches(entry: Global, driver: str, qemu: Qemu) -> bool:
 def judge_object(entry: MachineObject, qemu: Qemu) -> NameFault | None:
     """The first fault of an ``-object``: its type, a member that is missing or wrong, one that it has not."""
     members = known_names.OBJECTS.get(entry.qom_type)
+    if qemu.fork is not None:
+        members = qemu.fork.objects.get(entry.qom_type, members)
     table = None
     if members is None or any(name not in {member for member, _, _ in members} for name in entry.properties):
         table = _table(qemu)

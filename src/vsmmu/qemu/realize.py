@@ -118,7 +118,8 @@ def _pre_plug(plug: Plug) -> Iterator[Refusal]:
 def _values(settings: VsmmuSettings, qemu: Qemu) -> Iterator[Refusal]:
     """``smmu_validate_property()``: what the values are, then what they need ``accel=on`` for."""
     old = not qemu.has_auto
-    for entry in REGISTER_PROPERTIES:
+    rows = qemu.properties
+    for entry in (rows[each.name] for each in REGISTER_PROPERTIES):
         value = settings.value(entry.name)
         if value is None or value in entry.pinnable or (value == AUTO and not old):
             continue
@@ -127,7 +128,7 @@ def _values(settings: VsmmuSettings, qemu: Qemu) -> Iterator[Refusal]:
         else:
             yield Refusal("qemu-auto-11.0", {"property": entry.name})
     if not settings.accel:
-        for entry in REALIZE_ORDER:
+        for entry in (rows[each.name] for each in REALIZE_ORDER):
             if entry.needs_accel(settings.value(entry.name)):
                 yield Refusal(dated(entry.accel_message, old=old), {})
 
@@ -136,7 +137,7 @@ def _attachment(plug: Plug) -> Iterator[Refusal]:
     if plug.bus is None:
         if not plug.settings.primary_bus:
             yield Refusal("qemu-unattached", {})
-    elif not plug.bus.is_root or plug.cxl:
+    elif not plug.bus.is_root or (plug.cxl and plug.qemu.fork is None):
         yield Refusal("qemu-not-root-complex", {})
     elif plug.taken and plug.qemu.version >= ONE_IOMMU_SINCE:
         yield Refusal("qemu-second-iommu", {})

@@ -9,7 +9,7 @@ from vsmmu.machine.model import VSMMU_TYPES
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.outcome import Failure, failure
 from vsmmu.qemu.qdict import in_order
-from vsmmu.qemu.values import boolean
+from vsmmu.qemu.values import boolean, refusal, unsigned
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
 
 if TYPE_CHECKING:
@@ -87,14 +87,26 @@ class _Parser(NamedTuple):
         failed = failure(code, self.device.name, option, self.phase, lead=self.lead, qemu=self.qemu, **values)
         return SettingsError(failed, property)
 
-    def enum(self, entry: Property, text: JsonValue) -> Value:
-        if not isinstance(text, str):
-            raise self.refuse("qemu-json-type", entry.name, value="string")
+    def value(self, entry: Property, value: JsonValue) -> Value:
+        if entry.kind == "bool":
+            return entry.spellings["on" if self.boolean(entry.option, value) else "off"]
+        if entry.kind == "uint8":
+            return self.number(entry, value)
+        if not isinstance(value, str):
+            raise self.refuse("qemu-json-type", entry.option, value="string")
         try:
-            return entry.parse(text)
+            return entry.parse(value)
         except ValueError:
             accepted = ", ".join(entry.spellings)
-            raise self.refuse("qemu-value", entry.name, value=text, accepted=accepted) from None
+            raise self.refuse("qemu-value", entry.option, value=value, accepted=accepted) from None
+
+    def number(self, entry: Property, value: JsonValue) -> int:
+        text = refusal(entry.option, entry.kind, value, self.device.form, {})
+        number = value if isinstance(value, int) else unsigned(str(value))
+        if text or number is None:
+            remedy = f"write one of: {', '.join(entry.spellings)}"
+            raise self.refuse("qemu-property-value", entry.option, text=text, remedy=remedy)
+        return number
 
     def boolean(self, name: str, value: JsonValue) -> bool:
         if self.device.form == "json" and not isinstance(value, bool):
@@ -125,7 +137,9 @@ def is_accelerated(device: Device, machine: Machine) -> bool:
 
 def known_properties(qemu: Qemu) -> frozenset[str]:
     """The names that ``-device arm-smmuv3`` of this version takes."""
-    known = _OTHER.union(entry.name for entry in PROPERTIES.values() if qemu.has(entry))
+    known = _OTHER.union(entry.option for entry in qemu.properties.values() if qemu.has(entry))
+    if qemu.fork is not None:
+        known |= qemu.fork.doubtful
     if qemu.has_accel:
         known |= _WITH_ACCEL
     return known | _WITH_CMDQV if qemu.has_cmdqv else known
@@ -175,9 +189,12 @@ def _apply(
     other: dict[str, JsonValue],
 ) -> None:
     if name not in known_properties(parser.qemu):
+        if parser.qemu.fork is not None and name not in PROPERTIES:
+            return  # nobody has seen all of its names: vsmmu.qemu.names says that it is not known
         raise parser.refuse("qemu-no-property", name)
-    if name in PROPERTIES:
-        values[name] = Setting(parser.enum(PROPERTIES[name], value), written)
+    entry = parser.qemu.property_of(name)
+    if entry is not None and parser.qemu.has(entry):
+        values[entry.name] = Setting(parser.value(entry, value), written)
     elif name == "accel":
         other[name] = parser.boolean(name, value)
     elif name in other:

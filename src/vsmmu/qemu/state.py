@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal
 from vsmmu.qemu.compat import guest_registers
 from vsmmu.qemu.outcome import Answer, EndpointOutcome, VsmmuOutcome
 from vsmmu.qemu.settings import VsmmuSettings, is_auto
+from vsmmu.qemu.versions import LATEST
 from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import HostFunction, HostSmmu
     from vsmmu.machine.model import Device
+    from vsmmu.qemu.versions import Qemu
 
 __all__ = ["Endpoint", "Vsmmu"]
 
@@ -49,13 +51,21 @@ class Vsmmu:
 
     ``auto_mode`` is set at realize if any of the four register properties is ``auto``; ``auto_finalised``
     when the first vfio-pci behind it has settled them; from then on ``frozen`` (codes by property) never
-    changes. ``copied`` are the fields that came from the host SMMU ``copied_from``, ``mended`` those that
-    QEMU refuses for an endpoint: one change of the vSMMU's configuration mends them for all.
+    changes. ``unsure`` is a vSMMU of which it is not known what the values are
+    that are not written: ``auto`` stands for them. ``copied`` are the fields that came from
+    the host SMMU ``copied_from``, ``mended`` those that QEMU refuses for an endpoint: one change of the
+    vSMMU's configuration mends them for all.
     """
 
-    def __init__(self, device: Device, settings: VsmmuSettings) -> None:
+    def __init__(self, device: Device, settings: VsmmuSettings, qemu: Qemu = LATEST) -> None:
         self.device = device
         self.settings = settings
+        self._rows = qemu.properties
+        self.unsure = (
+            settings.accel
+            and not qemu.defaults_known
+            and any(held.written == "default" for held in settings.values.values())
+        )
         self.auto_mode = settings.accel and any(
             is_auto(settings.values.get(entry.name)) for entry in REGISTER_PROPERTIES
         )
@@ -98,15 +108,15 @@ class Vsmmu:
         return f"auto_finalised={self.auto_finalised} {values}"
 
     def spelled(self) -> dict[str, str]:
-        """The five values after what has happened so far, as QEMU would spell them."""
+        """The five values after what has happened so far, by the names and in the words of this QEMU."""
         spelled: dict[str, str] = {}
-        for entry in REGISTER_PROPERTIES:
+        for entry in (self._rows[each.name] for each in REGISTER_PROPERTIES):
             held = self.frozen.get(entry.name)
             if held is None:
-                spelled[entry.name] = AUTO
+                spelled[entry.option] = AUTO
             else:
                 exact = held.exact
-                spelled[entry.name] = "?" if exact is None else entry.spell(entry.from_code(exact))
+                spelled[entry.option] = "?" if exact is None else entry.spell(entry.from_code(exact))
         if "cmdqv" in self.settings.values:
             spelled["cmdqv"] = self._spelled_cmdqv()
         return spelled

@@ -35,7 +35,7 @@ _TABLE: Final = (
     Message(
         "qemu-machine-type",
         'unsupported machine type: "{value}"',
-        "use a virt machine type that QEMU {qemu} has: virt, or virt-X.Y up to virt-{qemu}",
+        "use a virt machine type that QEMU {qemu} has: virt, or virt-X.Y up to its own version",
         hint=_MACHINES,
     ),
     Message(
@@ -147,6 +147,7 @@ _TABLE: Final = (
     Message(
         "qemu-ssidsize-accel-11.0", "ssidsize can only be set if accel=on", "add accel=on, or remove ssidsize"
     ),
+    Message("qemu-pasid-accel", "pasid can only be enabled if accel=on", "add accel=on, or remove pasid"),
     Message("qemu-cmdqv-accel", "cmdqv can only be enabled if accel=on", "add accel=on, or remove cmdqv"),
     Message("qemu-stage", "Only stage1 is supported for SMMUv3 with accel=on", "remove stage="),
     Message(
@@ -392,9 +393,6 @@ MESSAGES: Final[Mapping[str, Message]] = MappingProxyType(
 
 
 def dated(code: str, *, old: bool) -> str:
-    """The row with the words of QEMU 11.0 and before, where they were others.
-
-    :param old: whether it is such a QEMU.
-    """
+    """The row with the words of QEMU 11.0 and before, where it is such an ``old`` one and they were others."""
     before = f"{code}-11.0"
     return before if old and before in MESSAGES else code

@@ -68,6 +68,8 @@ class Property(NamedTuple):
         there is none.
     :param libvirt_unset: the number that libvirt takes for *not written*; None if it has none.
     :param old_spellings: attribute names of libvirt drafts that were never merged; 12.8 drops them silently.
+    :param kind: the type that QEMU's property has: ``bool`` and ``uint8`` in forks alone.
+    :param fork_option: what a fork of QEMU calls it; empty where it has the same name.
     """
 
     name: str
@@ -83,6 +85,18 @@ class Property(NamedTuple):
     unimplemented_message: str = ""
     libvirt_unset: int | None = None
     old_spellings: tuple[str, ...] = ()
+    kind: str = "OnOffAuto"
+    fork_option: str = ""
+
+    @property
+    def option(self) -> str:
+        """What this QEMU calls it, which is what stands on its command line."""
+        return self.fork_option or self.name
+
+    @property
+    def takes_auto(self) -> bool:
+        """Whether QEMU's parser takes ``auto``; realize may refuse it all the same."""
+        return AUTO in self.spellings
 
     @property
     def is_switch(self) -> bool:
@@ -108,12 +122,11 @@ class Property(NamedTuple):
             raise ValueError(f"{self.name} does not take {text!r}") from None
 
     def spell(self, value: Value) -> str:
-        """Write a value as QEMU and libvirt do: ``on``, ``off``, ``auto`` or a decimal number."""
-        if value == AUTO:
-            return AUTO
-        if self.is_switch:
-            return "on" if value else "off"
-        return str(value)
+        """Write a value as QEMU and libvirt do: ``on``, ``off``, ``auto`` or a decimal number.
+
+        A number that cannot be written, as the 20 bits of a host for a switch of 16, stays a number.
+        """
+        return next((text for text, held in self.spellings.items() if held == value), str(value))
 
     def spell_code(self, code: int) -> str:
         """Write the content of its register field as QEMU does."""
@@ -180,6 +193,7 @@ _SSIDSIZE = Property(
     host_message="qemu-ssidsize",
     libvirt_unset=-1,
     old_spellings=("ssidSize", "ssid_size"),
+    kind="SsidSizeMode",
 )
 _OAS = Property(
     "oas",
@@ -194,6 +208,7 @@ _OAS = Property(
     host_message="qemu-oas",
     unimplemented_message="qemu-oas-not-implemented",  # the enum knows more sizes than realize implements
     libvirt_unset=-1,
+    kind="OasMode",
 )
 _CMDQV = Property(
     "cmdqv",

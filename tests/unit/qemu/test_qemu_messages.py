@@ -33,6 +33,7 @@ from vsmmu.qemu import device_tables
 from vsmmu.qemu.process import QemuProcess, start
 from vsmmu.qemu.realize import MAX_VSMMUS
 from vsmmu.qemu.texts import MESSAGES
+from vsmmu.qemu.versions import parse_version
 from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ SCENES = {
     "qemu-oas-accel-11.0": Scene(software("oas=48"), qemu=Q11_0),
     "qemu-ssidsize-accel": Scene(software("ssidsize=1")),
     "qemu-ssidsize-accel-11.0": Scene(software("ssidsize=1"), qemu=Q11_0),
+    "qemu-pasid-accel": Scene(software("pasid=on"), qemu=parse_version("nvidia-10.1")),
     "qemu-cmdqv-accel": Scene(software("cmdqv=on")),
     "qemu-stage": Scene(vm("stage=2")),
     "qemu-only-migratable": Scene(vm(head="-M virt -only-migratable")),
