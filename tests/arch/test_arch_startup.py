@@ -56,9 +56,9 @@ STARTS: Final = {
     "hook": Start("vsmmu.cli.hook", (*HOOK, DOMAIN), 102),
     "hook, no SMMU": Start("vsmmu.cli.hook", (*HOOK, DOMAIN.replace("smmuv3", "intel")), 7),
 }
-#: The most instructions, in those of a bare interpreter: 5 % above what was counted with Debian 12's Python.
+#: The most instructions, in those of a bare interpreter: 2 % above what was counted with Debian 12's Python.
 INSTRUCTIONS: Final = {
-    "version": 0.92, "resolve, a script": 6.35, "check, a domain": 6.45, "hook": 6.6, "hook, no SMMU": 0.95,
+    "version": 0.92, "resolve, a script": 6.2, "check, a domain": 6.35, "hook": 6.5, "hook, no SMMU": 0.95,
 }  # fmt: skip
 #: What else may be loaded: by typing, and by msgspec (datetime, decimal, uuid and what they load).
 FOREIGN: Final = set(

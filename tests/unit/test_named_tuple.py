@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import typing
 
@@ -36,10 +37,49 @@ class Plain(typing.NamedTuple):
 
 
 @pytest.mark.parametrize(
-    "name", ["__doc__", "__module__", "_fields", "_field_defaults", "__slots__", "__bases__"]
+    "name",
+    ["__doc__", "__module__", "_fields", "_field_defaults", "__match_args__", "__slots__", "__bases__"],
 )
 def test_it_makes_what_typing_makes(name: str) -> None:
     assert getattr(Quick, name) == getattr(Plain, name)
+
+
+def test_it_has_the_members_of_what_typing_makes() -> None:
+    assert vars(Plain).keys() - vars(Quick) == {"__orig_bases__"}
+    ours, theirs = (inspect.signature(kind).parameters.values() for kind in (Quick, Plain))
+    assert [(p.name, p.kind, p.default) for p in ours] == [(p.name, p.kind, p.default) for p in theirs]
+
+
+class Undescribed(named_tuple.NamedTuple):
+    north: int
+    south: int
+
+
+def test_classes_with_as_many_fields_keep_their_names() -> None:
+    one, other = Quick(1), Undescribed(2, south=3)
+    assert (one.left, other.north, other.south) == (1, 2, 3)
+    assert Undescribed.__doc__ == "Undescribed(north, south)"
+    with pytest.raises(AttributeError):
+        one.north  # type: ignore[attr-defined] # noqa: B018
+    with pytest.raises(TypeError, match="south"):
+        Undescribed(1)  # type: ignore[call-arg]
+
+
+def test_no_field_without_a_default_value_follows_one_that_has_it() -> None:
+    with pytest.raises(TypeError, match="late"):
+
+        class Late(named_tuple.NamedTuple):
+            early: int = 1
+            late: int  # type: ignore[misc]
+
+
+def test_a_copy_has_the_fields_of_its_class_only() -> None:
+    assert Undescribed(1, 2)._replace(south=5) == Undescribed._make([1, 5]) == (1, 5)
+    assert Undescribed(1, 2)._asdict() == {"north": 1, "south": 2}
+    with pytest.raises(ValueError, match="east"):
+        Undescribed(1, 2)._replace(east=5)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Undescribed._make([1])
 
 
 def test_annotations_can_be_evaluated() -> None:

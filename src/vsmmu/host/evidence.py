@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evidence of a value: an interval, how it is known, and its source."""
+"""Evidence of a value: an interval, how it is known, and its source.
 
-from __future__ import annotations
+Annotations are objects here, not text that msgspec would compile at each start.
+"""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -58,7 +59,7 @@ class Reading(NamedTuple):
     """
 
     key: str
-    interval: Interval
+    interval: "Interval"
     evidence: Evidence
     word: int | None = None
 
@@ -72,6 +73,6 @@ class Reading(NamedTuple):
         """Whether there is no evidence at all (a bound is some)."""
         return self.evidence.kind == "unknown"
 
-    def spell(self, value: Callable[[int], str] = str) -> str:
+    def spell(self, value: "Callable[[int], str]" = str) -> str:
         """Write it as ``5``, ``≥5`` or ``≤5``, or as ``?`` where there is no evidence."""
         return "?" if self.is_unknown else self.interval.spell_bound(value)

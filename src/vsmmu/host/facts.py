@@ -3,9 +3,8 @@
 
 Partly known hosts are normal: a register may be known whole, or only some of its fields, or bounds of them.
 The structs are the format: their JSON Schema is generated, and :mod:`vsmmu.host.files` reads and writes them.
+Annotations are objects here, not text that msgspec would compile at each start.
 """
-
-from __future__ import annotations
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
@@ -238,7 +237,7 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
     #: of a facts file.
     unread: ClassVar[tuple[str, ...]] = ()
 
-    def listing_all(self) -> Host:
+    def listing_all(self) -> "Host":
         """The same facts, from a source that states every function: the host itself, or a built-in host."""
         listed = msgspec.structs.replace(self)
         listed.__dict__["complete"] = True
@@ -333,7 +332,7 @@ def _check_smmu(host: Host, smmu: HostSmmu) -> None:
         _check_evidence(host, smmu.name, name, getattr(smmu, name))
 
 
-def region_fault(region: ReservedRegion | MemoryRegion, evidence: Container[str]) -> str:
+def region_fault(region: ReservedRegion | MemoryRegion, evidence: "Container[str]") -> str:
     """What is wrong with a region beyond its members' forms; empty if nothing.
 
     :param evidence: the keys that the host's evidence has.
@@ -386,7 +385,7 @@ def _refuse(host: Host, what: str, why: str) -> InputRefused:
 
 def _facts_of(struct: type[msgspec.Struct]) -> tuple[str, ...]:
     """The members of ``struct`` that are facts: one definition, so that no check forgets a new one."""
-    return tuple(name for name in struct.__struct_fields__ if struct.__annotations__[name] == "Fact")
+    return tuple(name for name in struct.__struct_fields__ if struct.__annotations__[name] is Fact)
 
 
 _SMMU_FACTS: Final = _facts_of(HostSmmu)

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from vsmmu.machine.model import Unread
+from vsmmu.pci import normal_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,8 +34,14 @@ _INTEGER: Final = r"[ \t\n\v\f\r]*([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|(0[
 _HEX_SIZE: Final = r"[ \t\n\v\f\r]*\+?0+[xX]([0-9a-fA-F]+)"
 _SIZE: Final = r"[ \t\n\v\f\r]*\+?([0-9]*)(?:\.([0-9]*))?([bBkKmMgGtTpPeE]?)"
 _UNITS: Final = "BKMGTPE"
-_BITS: Final = r"(u?)int(8|16|32|64)"
+#: The least and the most of each type of integer.
+_RANGES: Final = {
+    f"{sign}int{bits}": (0, (1 << bits) - 1) if sign else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    for sign in ("u", "")
+    for bits in (8, 16, 32, 64)
+}
 _MAX: Final = (1 << 64) - 1
+_MOST_DIGITS: Final = 40
 _LEAST_WINDOW: Final = 512 << 30
 _HEX: Final = r"[+-]?(?:0[xX])?[0-9a-fA-F]+"
 _DEVFN: Final = rf"\s*({_HEX})(?:\.\s*({_HEX}))?"
@@ -48,12 +55,22 @@ def boolean(text: str) -> bool | None:
     return _BOOLEANS.get(text)
 
 
+def _decimal(digits: str) -> int:
+    """The number; one beyond all types where there are more digits than Python takes (4300)."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= _MOST_DIGITS else 1 << 128
+
+
 def _integer(text: str) -> int | None:
+    if text.isascii() and text.isdigit() and (text[0] != "0" or text == "0"):
+        return _decimal(text)  # as nearly all are written: a start need not compile the pattern
     match = re.fullmatch(_INTEGER, text)
     if match is None:
         return None
-    sign, *digits = match.groups()
-    number = next(int(part, base) for part, base in zip(digits, (16, 2, 8, 10), strict=True) if part)
+    sign, *digits, decimal = match.groups()
+    parts = zip(digits, (16, 2, 8), strict=True)
+    number = next((int(part, base) for part, base in parts if part), None)
+    number = _decimal(decimal) if number is None else number
     return -number if sign == "-" else number
 
 
@@ -71,6 +88,8 @@ def signed(text: str) -> int | None:
 
 def size(text: str) -> int | None:
     """A size in bytes: decimal with a unit of ``BKMGTPE`` and perhaps a fraction, or hexadecimal without."""
+    if not text:
+        return None
     match = re.fullmatch(_HEX_SIZE, text)
     if match is not None:
         number = int(match[1], 16)
@@ -79,10 +98,10 @@ def size(text: str) -> int | None:
     if match is None or not (match[1] or match[2]):
         return None
     unit = 1024 ** _UNITS.index(match[3].upper() or "B")
-    fraction = match[2] or ""
+    fraction = (match[2] or "")[:_MOST_DIGITS]
     if unit == 1 and fraction.strip("0"):
         return None
-    digits = int(match[1] or "0") * unit
+    digits = _decimal(match[1]) * unit
     part = (int(fraction or "0") * unit * 2 + 10 ** len(fraction)) // (2 * 10 ** len(fraction))
     return digits + part if digits + part <= _MAX else None
 
@@ -109,15 +128,14 @@ def refusal(
         return _refused_json(name, kind, value, enums, owner)
     if not isinstance(value, str):
         return ""
-    width = re.fullmatch(_BITS, kind)
     if kind in ("bool", "boolean"):
         return "" if boolean(value) is not None else f"Parameter '{name}' expects 'on' or 'off'"
     if form == "opts":
         return _refused_option(name, kind, value)
     if kind == "size":
         return "" if size(value) is not None else f"Parameter '{name}' expects size"
-    if width or kind == "int":
-        number = unsigned(value) if width and width[1] else signed(value)
+    if kind in _RANGES or kind == "int":
+        number = unsigned(value) if kind.startswith("u") else signed(value)
         return f"Parameter '{name}' expects integer" if number is None else _range(name, kind, number)
     return _refused_text(name, kind, value, enums, owner)
 
@@ -169,11 +187,9 @@ def _option_number(text: str, kind: str) -> int | None:
 
 
 def _range(name: str, kind: str, number: int) -> str:
-    width = re.fullmatch(_BITS, kind)
-    if width is None or width[2] == "64":
+    if kind not in _RANGES or kind.endswith("64"):
         return ""
-    bits = int(width[2])
-    low, high = (0, (1 << bits) - 1) if width[1] else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    low, high = _RANGES[kind]
     return "" if low <= number <= high else f"Parameter '{name}' expects {kind}_t"
 
 
@@ -181,14 +197,13 @@ def _refused_json(
     name: str, kind: str, value: JsonValue, enums: Mapping[str, Sequence[str]], owner: str
 ) -> str:
     whole = isinstance(value, int) and not isinstance(value, bool)
-    width = re.fullmatch(_BITS, kind)
     if kind in ("bool", "boolean"):
         return "" if isinstance(value, bool) else f"Invalid parameter type for '{name}', expected: boolean"
-    if kind == "size" or (width and width[1]):
+    if kind == "size" or (kind in _RANGES and kind.startswith("u")):
         if not whole or not isinstance(value, int) or not -(1 << 63) <= value <= _MAX:
             return f"Parameter '{name}' expects uint64"
         return _range(name, kind, value & _MAX)
-    if kind == "int" or width:
+    if kind == "int" or kind in _RANGES:
         if not whole or not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:
             return f"Invalid parameter type for '{name}', expected: integer"
         return _range(name, kind, value)
@@ -242,6 +257,8 @@ def _is_mac(text: str) -> bool:
 
 
 def _is_host(text: str) -> bool:
+    if text == normal_address(text) and text[4] == ":":
+        return True
     match = re.fullmatch(_HOST, text)
     if match is None:
         return False

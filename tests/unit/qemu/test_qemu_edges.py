@@ -130,6 +130,14 @@ def test_a_number_is_read_in_each_base_up_to_its_bounds(number: int) -> None:
         assert values.unsigned(text) == (number & (1 << 64) - 1 if abs(number) < 1 << 64 else None), text
 
 
+@given(st.integers(41, 5000), st.sampled_from("19"))
+def test_a_number_of_more_digits_than_python_reads_is_too_large(count: int, digit: str) -> None:
+    assert values.signed(digit * count) is values.unsigned(f"-{digit * count}") is None
+    assert values.size(f"{digit * count}G") is values.size(digit * count) is None
+    assert values.size(f"0{'0' * count}{digit}K") == int(digit) << 10
+    assert values.size(f"{digit}.5{'0' * count}K") == (int(digit) << 10) + 512
+
+
 @pytest.mark.parametrize(("nearest", "said"), [("accel", "did you mean accel?"), ("", "")])
 def test_a_name_that_looks_like_none_is_not_said_to_mean_one(nearest: str, said: str) -> None:
     assert meant(NameFault("qemu-property-unknown", True, "text", nearest)) == said
