@@ -3,23 +3,20 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shlex
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
-from conformance import guest
 from conformance.fixed_host import fixed_host
-from conformance.here import NOBODY, play_here
+from conformance.here import NOBODY, play_here, without_kvm
+from conformance.mended import read_run
 from conformance.written import WrittenVms
 from quoted import quoted
 from vsmmu.errors import InputRefused
-from vsmmu.machine.command_line.argv import read_words
 from vsmmu.mend.mending import mend
 from vsmmu.qemu.versions import LATEST
 
@@ -42,7 +39,7 @@ def startable(lab: bool, seed: int) -> Iterator[tuple[Run, bool]]:
     while True:
         run = source.run()
         try:
-            mending = mend(read_words(run.argv, partial(read, run)), host, LATEST)
+            mending = mend(read_run(run), host, LATEST)
         except InputRefused:
             continue
         failed = mending.verdict.failure
@@ -52,19 +49,6 @@ def startable(lab: bool, seed: int) -> Iterator[tuple[Run, bool]]:
         assert line is not None
         words = tuple(without_kvm(word) for word in line.words) if lab else line.words
         yield msgspec.structs.replace(run, argv=words), bool(mending.applied)
-
-
-def read(run: Run, name: str) -> bytes:
-    return run.files[name].encode()
-
-
-def without_kvm(word: str) -> str:
-    """A word for a machine without KVM and /dev/iommu."""
-    if word.startswith("iommufd,"):
-        return f"{word},fd={guest.IOMMUFD}"
-    if word.startswith("{") and '"iommufd", "id"' in word:
-        return json.dumps({**json.loads(word), "fd": str(guest.IOMMUFD)})
-    return {"kvm": "tcg", "host": "max"}.get(word, word.replace("accel=kvm", "accel=tcg"))
 
 
 @pytest.fixture

@@ -5,27 +5,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
 from conformance.fixed_host import fixed_host
 from conformance.here import NOBODY
+from conformance.mended import read_run
 from conformance.written import WrittenVms
 from vsmmu.errors import InputRefused
-from vsmmu.machine.command_line.argv import read_words
 from vsmmu.mend.mending import mend
 from vsmmu.qemu.versions import LATEST
 
-if TYPE_CHECKING:
-    from conformance.cases import Run
-
 VMS = 150
-
-
-def read(run: Run, name: str) -> bytes:
-    return run.files[name].encode()
 
 
 @pytest.mark.parametrize(("lab", "seed"), [(False, 11), (True, 12)])
@@ -36,8 +27,7 @@ def test_a_mend_of_a_written_vm_is_done_once_and_holds(lab: bool, seed: int) -> 
     for _ in range(VMS):
         run = source.run()
         try:
-            line = read_words(run.argv, partial(read, run))
-            once = mend(line, host, LATEST)
+            once = mend(read_run(run), host, LATEST)
         except InputRefused:  # no machine of it can be judged, such as with two devices of one id
             mended["no machine"] += 1
             continue

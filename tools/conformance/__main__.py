@@ -36,7 +36,8 @@ COUNTS = {
     "resolve": 4,
     "written": 40,
 }
-_ONLY_WRITTEN = {"written": 100}
+#: What ``--only`` chooses.
+_ONLY = {"written": {"written": 100}, "mended": {"mended": 200}}
 
 
 class _Wish(NamedTuple):
@@ -45,7 +46,7 @@ class _Wish(NamedTuple):
     cases: int
     seed: int
     fixed: bool
-    written: bool
+    only: str | None
     kernel: Path | None
     save: Path | None
     workers: int
@@ -60,7 +61,8 @@ class _Wish(NamedTuple):
     "--seed", default=1, show_default=True, help="Of the first batch; the next has the next number."
 )
 @click.option("--fixed/--no-fixed", default=True, help="Begin with the cases that are not left to chance.")
-@click.option("--written", is_flag=True, help="Only whole VMs as operators write them.")
+@click.option("--only", type=click.Choice(list(_ONLY)), default=None,
+              help="Whole VMs as operators write them, or those that start after a fix.")  # fmt: skip
 @click.option("--kernel", type=click.Path(exists=True, path_type=Path), help="A prebuilt kernel for the lab.")
 @click.option("--save", type=click.Path(file_okay=False, path_type=Path),
               help="Write QEMU's answers here: of all fixed cases, of others that disagree.")  # fmt: skip
@@ -113,7 +115,7 @@ def _in_lab(wish: _Wish, judged: dict[tuple[str, ...], Judgement]) -> None:
         for batch in _fixed() if wish.fixed else ():
             _run(lab, batch, judged, wish)
         while sum(judgement.cases for judgement in judged.values()) < wish.cases:
-            _run(lab, generate(seed, _ONLY_WRITTEN if wish.written else COUNTS), judged, wish)
+            _run(lab, generate(seed, _ONLY[wish.only] if wish.only else COUNTS), judged, wish)
             seed += 1
 
 
@@ -140,7 +142,7 @@ def _run(lab: Session, batch: Batch, judged: dict[tuple[str, ...], Judgement], w
         judged.setdefault((batch.host.name, *run.argv, str(run.steps), str(run.files)), judgement)
         for complaint in judgement.complaints:
             click.echo(f"{run.name}: {complaint}", err=True)
-        if judgement.complaints or batch.host.name == FIXED or wish.written:
+        if judgement.complaints or batch.host.name == FIXED or wish.only:
             kept.append((run, outcome))
 
     began = time.monotonic()
@@ -153,20 +155,21 @@ def _run(lab: Session, batch: Batch, judged: dict[tuple[str, ...], Judgement], w
 
 def _here(wish: _Wish, judged: dict[tuple[str, ...], Judgement]) -> None:
     """Fast mode: the fixed cases and so many whole VMs, with a binary of this machine."""
+    from conformance.batches import MENDED
     from conformance.here import NOBODY, fast_runs, play_here
     from vsmmu.monitor.binary_cache import find
     from vsmmu.monitor.binary_probe import ask
 
     binary = find(wish.qemu)
     installed = ask(binary)
-    runs = fast_runs(wish.seed, wish.cases, fixed=wish.fixed and not wish.written)
+    runs = fast_runs(wish.seed, wish.cases, fixed=wish.fixed and not wish.only, mend=wish.only == MENDED)
     kept: list[tuple[Run, Outcome]] = []
     for judgement, outcome in play_here(binary, runs, installed.qemu, wish.workers):
         run = judgement.run
         judged.setdefault((NOBODY.name, *run.argv, str(run.steps), str(run.files)), judgement)
         for complaint in judgement.complaints:
             click.echo(f"{run.name}: {complaint}", err=True)
-        if judgement.complaints or wish.written:
+        if judgement.complaints or wish.only:
             kept.append((run, outcome))
     if wish.save is not None and kept:
         _save(wish.save, f"here-{wish.seed}", installed.version, NOBODY, kept)

@@ -14,6 +14,7 @@ from conformance.cases import Expected, Outcome, Run
 from conformance.compare import Judgement, judge
 from conformance.generate import Generator
 from conformance.hosts import make_host
+from conformance.mended import mended
 from conformance.predict import predict
 from conformance.written import WrittenVms
 from vsmmu.errors import HostLacks
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host
     from vsmmu.lab import Session
 
-__all__ = ["WRITTEN", "Batch", "generate", "play"]
+__all__ = ["MENDED", "WRITTEN", "Batch", "generate", "play"]
 
-#: The kind that :mod:`conformance.written` makes; all others are :mod:`conformance.generate`'s.
+#: The kinds that :mod:`conformance.written` makes, as it makes them and after a mend; all others are
+#: :mod:`conformance.generate`'s.
 WRITTEN: Final = "written"
+MENDED: Final = "mended"
 
 _DIRECTORY: Final = "/tmp/conformance"  # noqa: S108 - in the lab
 _OUTCOME: Final = msgspec.json.Decoder(Outcome)
@@ -47,9 +50,11 @@ def generate(seed: int, counts: Mapping[str, int], *, smmus: int = 24) -> Batch:
     source = random.Random(seed)  # noqa: S311 - reproducible on purpose
     host = make_host(source, f"generated-{seed}", smmus)
     generator = Generator(source, host, str(seed))
-    runs = [run for kind, count in counts.items() if kind != WRITTEN for run in generator.runs(kind, count)]
+    own = {kind: count for kind, count in counts.items() if kind not in (WRITTEN, MENDED)}
+    runs = [run for kind, count in own.items() for run in generator.runs(kind, count)]
     written = WrittenVms(source, host, str(seed), lab=True)
     runs += [written.run() for _ in range(counts.get(WRITTEN, 0))]
+    runs += mended(written, host, counts.get(MENDED, 0))
     return of(host, runs)
 
 

@@ -7,6 +7,7 @@ that: names, values, places, boards, and the registers of vSMMUs without acceler
 
 from __future__ import annotations
 
+import json
 import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from conformance import guest
 from conformance.cases import Outcome, Run, Step
 from conformance.compare import Judgement, judge
 from conformance.fixed import fixed_runs
+from conformance.mended import mended
 from conformance.predict import predict
 from conformance.written import WrittenVms
 from slots.lines import questions
@@ -27,7 +29,7 @@ from vsmmu.qemu.versions import LATEST, Qemu
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["NOBODY", "fast_runs", "play_here"]
+__all__ = ["NOBODY", "fast_runs", "play_here", "without_kvm"]
 
 #: A host without functions: what ``vfio-pci,host=`` names there is certainly not there.
 NOBODY = Host(
@@ -41,11 +43,14 @@ _WITHOUT_KVM = {"kvm": "tcg", "host": "max"}
 _NEEDS_FILES = "sbsa-ref"
 
 
-def fast_runs(seed: int, written: int, *, fixed: bool = True) -> Iterator[Run]:
-    """The fixed cases without KVM, the places of PCI devices, and so many whole VMs of a seed."""
+def fast_runs(seed: int, written: int, *, fixed: bool = True, mend: bool = False) -> Iterator[Run]:
+    """The fixed cases without KVM, the places of PCI devices, and so many whole VMs of a seed.
+
+    :param mend: only those of the whole VMs that start after a mend.
+    """
     if fixed:
         for run in fixed_runs():
-            words = tuple(_without_kvm(word) for word in run.argv)
+            words = tuple(without_kvm(word) for word in run.argv)
             if words[words.index("-accel") + 1] == "tcg" and _NEEDS_FILES not in words:
                 yield msgspec.structs.replace(run, argv=words, steps=())
         for question in questions():
@@ -53,15 +58,16 @@ def fast_runs(seed: int, written: int, *, fixed: bool = True) -> Iterator[Run]:
             yield Run(f"slots/{question.id}", "places", question.words, steps)
     source = random.Random(seed)  # noqa: S311 - reproducible on purpose
     vms = WrittenVms(source, NOBODY, f"here/{seed}", lab=False)
-    for _ in range(written):
-        yield vms.run()
+    yield from mended(vms, NOBODY, written) if mend else (vms.run() for _ in range(written))
 
 
-def _without_kvm(word: str) -> str:
+def without_kvm(word: str) -> str:
     """A word of a command line for a machine without KVM and without /dev/iommu."""
     if word.startswith("iommufd,") and ",fd=" not in word:
         return f"{word},fd={guest.IOMMUFD}"
-    return _WITHOUT_KVM.get(word, word)
+    if word.startswith("{") and '"iommufd", "id"' in word:
+        return json.dumps({**json.loads(word), "fd": str(guest.IOMMUFD)})
+    return _WITHOUT_KVM.get(word, word.replace("accel=kvm", "accel=tcg"))
 
 
 def play_here(
