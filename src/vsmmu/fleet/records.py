@@ -24,6 +24,7 @@ from vsmmu.host.facts import (
     HostFunction,
     MemoryRegion,
     ReservedRegion,
+    facts_of,
     region_fault,
 )
 from vsmmu.host.files import decode_host
@@ -344,9 +345,7 @@ def _is_in_order(function: _Function, body: _Body) -> bool:
     return True
 
 
-_FACTS_OF: Final = operator.attrgetter(
-    *(name for name in HostFunction.__struct_fields__ if HostFunction.__annotations__[name] == "Fact")
-)
+_FACTS_OF: Final = operator.attrgetter(*facts_of(HostFunction))
 #: What has a pattern that is not checked otherwise.
 _PATTERNED: Final = operator.attrgetter("address", "vendor", "device", "class_code", "physical_function")
 _DECODE_FUNCTIONS: Final = msgspec.json.Decoder(tuple[_Function, ...]).decode

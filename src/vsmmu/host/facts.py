@@ -31,6 +31,7 @@ __all__ = [
     "MemoryRegion",
     "RegisterFact",
     "ReservedRegion",
+    "facts_of",
     "region_fault",
 ]
 
@@ -383,10 +384,10 @@ def _refuse(host: Host, what: str, why: str) -> InputRefused:
     )
 
 
-def _facts_of(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+def facts_of(struct: type[msgspec.Struct]) -> tuple[str, ...]:
     """The members of ``struct`` that are facts: one definition, so that no check forgets a new one."""
     return tuple(name for name in struct.__struct_fields__ if struct.__annotations__[name] is Fact)
 
 
-_SMMU_FACTS: Final = _facts_of(HostSmmu)
-_FUNCTION_FACTS: Final = _facts_of(HostFunction)
+_SMMU_FACTS: Final = facts_of(HostSmmu)
+_FUNCTION_FACTS: Final = facts_of(HostFunction)
