@@ -34,6 +34,7 @@ __all__ = [
     "UsageError",
     "VsmmuError",
     "error_of",
+    "named_file",
 ]
 
 EXIT_OK = 0
@@ -52,9 +53,10 @@ class VsmmuError(Exception):
     def __init__(self, code: str, what: str, *, where: str = "", why: str = "", next: str = "") -> None:
         # Here and not above: a start that goes well makes no diagnosis, and need not load its library.
         from vsmmu.diagnostic import Diagnostic
+        from vsmmu.shipped import with_maker
 
         super().__init__(what)
-        self.diagnostic = Diagnostic(code, what, where, why, next)
+        self.diagnostic = Diagnostic(code, what, where, why, with_maker(where, next))
 
     @classmethod
     def of(cls, diagnostic: Diagnostic) -> Self:
@@ -110,17 +112,24 @@ def error_of(error: Exception) -> VsmmuError:
     )
 
 
+def named_file(error: OSError) -> str:
+    """The path that a system call failed on; empty if it had none, or a descriptor."""
+    return error.filename if isinstance(error.filename, str) else ""
+
+
 def _system_refused(error: OSError) -> VsmmuError:
     """What the kernel says of a file, a process or a socket that a user, or the host, has put in our way."""
-    where = error.filename if isinstance(error.filename, str) else ""
+    where = named_file(error)
     why = error.strerror or str(error)
     if isinstance(error, PermissionError):
+        from vsmmu.file_access import who_may
+
         return PermissionRefused(
             "system-permission",
             "the kernel does not permit it",
             where=f"{where:.200}",
             why=why,
-            next="run as a user who may, or have the owner allow it",
+            next=who_may(where) or "run as a user who may, or have the owner allow it",
         )
     return HostLacks(
         "system-refused",

@@ -242,12 +242,14 @@ def _file(path: Path, source: str, advance: Callable[[int], object]) -> Iterator
         with open(open_regular(str(path)), "rb", buffering=_BUFFER) as stream:  # noqa: PTH123 - a descriptor
             yield from _stream(stream, str(path), source, advance, lines=path.suffix in _LINES)
     except PermissionError as error:
+        from vsmmu.file_access import who_may
+
         raise PermissionRefused(
             "file-permission",
             "may not read facts",
             where=str(path),
             why=str(error.strerror),
-            next="run as a user who may",
+            next=who_may(str(path.absolute())) or "run as a user who may",
         ) from None
     except OSError as error:
         raise HostLacks(

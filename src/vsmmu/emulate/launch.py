@@ -22,7 +22,7 @@ from vsmmu.emulate.faults import Faults
 from vsmmu.emulate.mounts import Overlay, enter_namespace
 from vsmmu.emulate.nodes import tree
 from vsmmu.emulate.supervisor import Supervisor
-from vsmmu.errors import HostLacks, VsmmuError
+from vsmmu.errors import HostLacks, VsmmuError, named_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,7 +95,7 @@ def _prepare(machine: seccomp.Architecture, lay_over: Callable[[], None]) -> int
         raise HostLacks(
             "emulate-namespaces",
             "cannot show the program another /dev and /sys",
-            where=str(error.filename or ""),
+            where=named_file(error),
             why=error.strerror or "",
             next="run as root; in a container, allow mounts (CAP_SYS_ADMIN)",
         ) from None

@@ -146,7 +146,7 @@ def save_bytes(data: bytes, path: Path, what: str) -> None:
         write_whole(str(path), data)
     except PermissionError as error:
         raise _failure(
-            PermissionRefused, "file-permission", f"may not write {what}", str(path), error
+            PermissionRefused, "file-permission", f"may not write {what}", str(path), error, os.W_OK
         ) from None
     except OSError as error:
         raise _failure(HostLacks, "file-write", f"cannot write {what}", str(path), error) from None
@@ -227,10 +227,20 @@ def _at(error: VsmmuError, where: str) -> InputRefused:
 
 
 def _failure(
-    kind: type[VsmmuError], code: str, what: str, where: str, error: OSError | ValueError
+    kind: type[VsmmuError],
+    code: str,
+    what: str,
+    where: str,
+    error: OSError | ValueError,
+    want: int = os.R_OK,
 ) -> VsmmuError:
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return kind(code, what, where=where, why=why, next=_REMEDIES[code])
+    remedy = ""
+    if kind is PermissionRefused:
+        from vsmmu.file_access import who_may
+
+        remedy = who_may(os.path.abspath(where), want)  # noqa: PTH100 - no pathlib on the path
+    return kind(code, what, where=where, why=why, next=remedy or _REMEDIES[code])
 
 
 #: The parts of the document by the members that hold them; what is not here and is an object is a fact.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vsmmu.errors import Negative, error_of
+from vsmmu.errors import HostLacks, Negative, error_of
 from vsmmu.kubevirt.concern import is_concerned
 from vsmmu.kubevirt.settings import NODE
 from vsmmu.named_tuple import NamedTuple
@@ -97,7 +97,7 @@ def _resolve(
     from vsmmu.qemu.versions import is_vendor_machine, parse_version
     from vsmmu.smmuv3.properties import PROPERTIES
 
-    load = load or load_host
+    load = _told(load or load_host)
     domain = read_domain_xml(data, _WHERE)
     if settings.accelerate == "create":
         from vsmmu.kubevirt.create import create_vsmmus
@@ -135,6 +135,23 @@ def _resolve(
     unread = [f"facts: {spell_unread(host)}"] if host.unread else []
     messages = list(dict.fromkeys([*mended, *corrected, *messages, *resolution.notes, *unread]))
     return HookOutcome(edited, edited != data, tuple(messages))
+
+
+def _told(load: Callable[[str], Host]) -> Callable[[str], Host]:
+    """The same, which says of facts that are missing how they come to a hook."""
+
+    def load_or_tell(path: str) -> Host:
+        try:
+            return load(path)
+        except HostLacks as error:
+            from vsmmu.shipped import HOOK_FACTS, maker
+
+            if error.code != "file-missing" or maker(path) == HOOK_FACTS.text:
+                raise
+            advice = f"let VSMMU_HOST name {HOOK_FACTS.folders[0]}/{NODE}.json: {HOOK_FACTS.text}"
+            raise HostLacks(error.code, error.what, where=path, why=error.why, next=advice) from None
+
+    return load_or_tell
 
 
 def _facts(settings: HookSettings, vmi: Vmi) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vsmmu.errors import HostLacks, InputRefused, Negative, PermissionRefused, VsmmuError
+from vsmmu.errors import HostLacks, InputRefused, Negative, PermissionRefused, VsmmuError, named_file
 from vsmmu.host.files import save_host
 from vsmmu.pci import normal_address
 from vsmmu.probe.ask import IOMMUFD, Answer, ask
@@ -32,6 +32,7 @@ from vsmmu.probe.steps import (
     current_override,
 )
 from vsmmu.probe.vfio_files import vfio_device
+from vsmmu.shipped import PROBE_UNIT
 from vsmmu.uapi.hw_info import IOMMU_HW_INFO_TYPE_NONE
 
 if TYPE_CHECKING:
@@ -252,7 +253,8 @@ def _check_permitted(tree: Tree) -> None:
             "no-permission",
             "may not open the file",
             where=path,
-            next="run as root; without, show and resolve use what root has probed",
+            next=f"run as root, as {PROBE_UNIT} does at boot (systemctl enable --now vsmmu-probe); without, "
+            "show and resolve use what root has probed",
         )
 
 
@@ -309,7 +311,7 @@ def _to_bind(tree: Tree, function: HostFunction) -> Target:
         refusal = HostLacks(
             "cannot-tell",
             "cannot tell whether the function is in use",
-            where=error.filename or function.address,
+            where=named_file(error) or function.address,
             why=os.strerror(error.errno or 0),
             next="when that is mended, run: vsmmu probe",
         )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vsmmu.errors import HostLacks, PermissionRefused, VsmmuError
+from vsmmu.errors import HostLacks, PermissionRefused, VsmmuError, named_file
 from vsmmu.probe.steps import BindDriver, OverrideDriver, UnbindDriver
 from vsmmu.probe.sysfs import PCI_DEVICES
 
@@ -241,7 +241,7 @@ def _cannot_tell(step: DriverStep, error: OSError) -> HostLacks:
     return HostLacks(
         "cannot-tell",
         f"cannot tell whether to {step.describe_undo()}",
-        where=error.filename or step.address,
+        where=named_file(error) or step.address,
         why=os.strerror(error.errno or 0),
         next="when that is mended, run: vsmmu probe",
     )

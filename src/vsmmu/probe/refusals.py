@@ -13,7 +13,9 @@ import os
 from typing import Final, Literal, NamedTuple
 
 from vsmmu.errors import HostLacks, Negative, PermissionRefused, VsmmuError
+from vsmmu.file_access import who_may
 from vsmmu.host.obstacles import direct_region
+from vsmmu.shipped import PROBE_UNIT
 
 __all__ = ["REFUSALS", "Call", "bind_refused", "refused"]
 
@@ -42,7 +44,7 @@ _NO_CDEV: Final = _Refusal(
     "the file is missing",
     "use a kernel with CONFIG_VFIO_DEVICE_CDEV; in a container, pass /dev/vfio/devices in",
 )
-_ROOT: Final = "run as root, or have root give you the file: chown, or an ACL"
+_ROOT: Final = f"run as root, as {PROBE_UNIT} does at boot, or have root give you the file: chown, or an ACL"
 _PERMISSION: Final = _Refusal(PermissionRefused, "no-permission", "may not open the file", "", _ROOT)
 _IN_USE: Final = _Refusal(
     Negative,
@@ -174,7 +176,8 @@ def refused(call: Call, error: OSError, where: str, detail: str = "") -> VsmmuEr
             next="see the kernel log, and report it if vsmmu should know this case",
         )
     why = "; ".join(filter(None, (detail or row.why, _spell(error))))
-    return row.kind(row.code, row.what, where=where, why=why, next=row.next)
+    who = who_may(where, os.R_OK | os.W_OK) if row is _PERMISSION else ""
+    return row.kind(row.code, row.what, where=where, why=why, next=who or row.next)
 
 
 def _spell(error: OSError) -> str:

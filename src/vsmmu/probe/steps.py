@@ -228,7 +228,7 @@ def _write(writer: SysfsWriter, path: str, data: bytes, what: str) -> None:
             f"may not {what}",
             where=path,
             why=os.strerror(error.errno or 0),
-            next="run as root",
+            next="run as root, who alone writes to sysfs",
         ) from None
     except OSError as error:
         raise _kernel_refused(error, path, what) from None

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -21,9 +21,10 @@ from domains import domain, driver, golden
 # Before these can be imported.
 grpc = pytest.importorskip("grpc", reason="the extra vsmmu[kubevirt] is not installed")
 
+from hook_client import SECONDS, VMI, HookClient  # noqa: E402
 from vsmmu.errors import HostLacks  # noqa: E402
 from vsmmu.kubevirt import server as server_module  # noqa: E402
-from vsmmu.kubevirt.protocol import CALLBACKS, INFO, PLUGIN, VERSIONS, message  # noqa: E402
+from vsmmu.kubevirt.protocol import CALLBACKS, INFO, VERSIONS, message  # noqa: E402
 from vsmmu.kubevirt.server import HookServer  # noqa: E402
 from vsmmu.kubevirt.settings import HookSettings  # noqa: E402
 
@@ -31,37 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GB200 = str(Path(vsmmu.host.__file__).with_name("builtin") / "gb200.json")
-VMI = json.dumps({"metadata": {"name": "vm"}}).encode()
-SECONDS = 20
-
-
-class Client:
-    """A client that knows only names and bytes, as virt-launcher's generated one does."""
-
-    def __init__(self, socket: Path) -> None:
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self.channel = grpc.insecure_channel(f"unix:{socket}", options=options)
-
-    def call(self, package: str, method: str, request: str, result: str, **fields: object) -> Any:
-        service, name = method.split("/")
-        rpc = self.channel.unary_unary(
-            f"/{package}.{service}/{name}",
-            request_serializer=lambda entry: entry.SerializeToString(),
-            response_deserializer=message(package, result).FromString,
-        )
-        return rpc(message(package, request)(**fields), timeout=SECONDS, wait_for_ready=True)
-
-    def define(self, version: str, data: bytes, vmi: bytes = VMI) -> bytes:
-        names = ("Callbacks/OnDefineDomain", "OnDefineDomainParams", "OnDefineDomainResult")
-        answer: bytes = self.call(CALLBACKS[version], *names, domainXML=data, vmi=vmi).domainXML
-        return answer
-
-    def mutate(self, data: bytes, kind: str = "libvirt") -> bytes:
-        names = ("DomainHookService/MutateDomain", "MutateDomainRequest", "MutateDomainResponse")
-        context = message(PLUGIN, "SidecarContext")(invocation_context="Boot")
-        fields = {"domain_type": kind, "domain": data, "vmi": VMI, "sidecar_context": context}
-        answer: bytes = self.call(PLUGIN, *names, **fields).domain
-        return answer
 
 
 @pytest.fixture
@@ -70,17 +40,17 @@ def log() -> list[str]:
 
 
 @pytest.fixture
-def client(tmp_path: Path, log: list[str]) -> Iterator[Client]:
+def client(tmp_path: Path, log: list[str]) -> Iterator[HookClient]:
     server = HookServer(HookSettings(facts=GB200), log.append, priority=7)
     server.start(tmp_path / "hooks" / "vsmmu.sock")
-    client = Client(tmp_path / "hooks" / "vsmmu.sock")
+    client = HookClient(tmp_path / "hooks" / "vsmmu.sock")
     yield client
     client.channel.close()
     server.stop(0)
     server.wait()
 
 
-def test_info(client: Client) -> None:
+def test_info(client: HookClient) -> None:
     answer = client.call(INFO, "Info/Info", "InfoParams", "InfoResult")
     assert answer.name == "vsmmu"
     assert list(answer.versions) == ["v1alpha3", "v1alpha2", "v1alpha1"]
@@ -92,14 +62,14 @@ def test_info(client: Client) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_version_does_what_the_program_does(version: str, client: Client, log: list[str]) -> None:
+def test_every_version_does_what_the_program_does(version: str, client: HookClient, log: list[str]) -> None:
     before = golden("kubevirt")
     assert client.define(version, before) == before.replace(b"ssidSize", b"ssidsize")
     assert any("ssidSize" in line for line in log)
     assert client.define(version, domain(iommu="")) == domain(iommu="")
 
 
-def test_plugin(client: Client) -> None:
+def test_plugin(client: HookClient) -> None:
     before = golden("kubevirt")
     assert client.mutate(before) == before.replace(b"ssidSize", b"ssidsize")
     with pytest.raises(grpc.RpcError) as caught:
@@ -116,7 +86,7 @@ def test_plugin(client: Client) -> None:
     ],
 )
 def test_failure_is_a_status_with_the_reason(
-    client: Client, log: list[str], data: bytes, status: str, code: str
+    client: HookClient, log: list[str], data: bytes, status: str, code: str
 ) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         client.define("v1alpha2", data)
@@ -126,13 +96,13 @@ def test_failure_is_a_status_with_the_reason(
     assert client.define("v1alpha2", golden("kubevirt"))  # and it goes on
 
 
-def test_annotation_reaches_the_hook(client: Client) -> None:
+def test_annotation_reaches_the_hook(client: HookClient) -> None:
     vmi = json.dumps({"metadata": {"annotations": {"vsmmu/hook": "off"}}}).encode()
     data = driver("pciBus='2' accel='on'")
     assert client.define("v1alpha1", data, vmi) == data
 
 
-def test_a_living_servers_socket_is_not_taken(client: Client, tmp_path: Path) -> None:
+def test_a_living_servers_socket_is_not_taken(client: HookClient, tmp_path: Path) -> None:
     path = tmp_path / "hooks" / "vsmmu.sock"
     second = HookServer(HookSettings(facts=GB200), print)
     with pytest.raises(HostLacks, match="another server listens there"):
@@ -150,7 +120,7 @@ def test_a_dead_servers_socket_is_taken(left: str, tmp_path: Path) -> None:
             dead.listen()
     server = HookServer(HookSettings(facts=GB200), print)
     server.start(path)
-    client = Client(path)
+    client = HookClient(path)
     assert client.define("v1alpha3", golden("kubevirt"), VMI) != golden("kubevirt")
     client.channel.close()
     server.stop(0)
@@ -170,7 +140,7 @@ def test_a_server_that_is_too_busy_to_answer_lives(tmp_path: Path) -> None:
 
 
 def test_a_call_that_the_kernel_fails_has_a_status(
-    client: Client, log: list[str], monkeypatch: pytest.MonkeyPatch
+    client: HookClient, log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> NoReturn:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -182,7 +152,7 @@ def test_a_call_that_the_kernel_fails_has_a_status(
     assert "Too many open files" in log[0]
 
 
-def test_calls_at_the_same_time(client: Client) -> None:
+def test_calls_at_the_same_time(client: HookClient) -> None:
     before = golden("kubevirt")
     rpc = client.channel.unary_unary(
         f"/{CALLBACKS['v1alpha3']}.Callbacks/OnDefineDomain",
@@ -213,7 +183,7 @@ def test_verb_serves_until_shutdown(tmp_path: Path) -> None:
     socket = tmp_path / "vsmmu.sock"
     with _serve(socket) as process:
         try:
-            client = Client(socket)
+            client = HookClient(socket)
             assert b"ssidsize='20'" in client.define("v1alpha3", domain())
             client.call(CALLBACKS["v1alpha3"], "Callbacks/Shutdown", "ShutdownParams", "ShutdownResult")
             client.channel.close()
@@ -227,7 +197,7 @@ def test_verb_stops_at_sigterm_and_takes_an_old_socket_over(tmp_path: Path) -> N
     for _ in range(2):
         with _serve(socket) as process:
             try:
-                client = Client(socket)
+                client = HookClient(socket)
                 client.call(INFO, "Info/Info", "InfoParams", "InfoResult")
                 client.channel.close()
                 process.send_signal(signal.SIGTERM)
