@@ -91,7 +91,7 @@ def _confirm(path: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if sys.stdin is not None and sys.stdin.isatty() and click.confirm(f"write it to {path}?", err=True):
+    if sys.stdin.isatty() and click.confirm(f"write it to {path}?", err=True):
         return
     from vsmmu.errors import Negative
 

@@ -99,9 +99,8 @@ def remark(text: object, meaning: Meaning | None = None) -> None:
     """
     first, *rest = str(text).split("\n")
     name = "vsmmu:" if meaning is None else Styled("vsmmu:", meaning)
-    if sys.stderr is not None:  # None: closed before the start
-        with contextlib.suppress(OSError):
-            _write(sys.stderr, ((name, f" {first}"), *(f"  {line.removeprefix('  ')}" for line in rest)))
+    with contextlib.suppress(OSError):
+        _write(sys.stderr, ((name, f" {first}"), *(f"  {line.removeprefix('  ')}" for line in rest)))
 
 
 def diagnosis(found: Diagnostic) -> Iterator[Line]:
@@ -116,7 +115,7 @@ def diagnosis(found: Diagnostic) -> Iterator[Line]:
 
 def difference(text: str) -> None:
     """Print a unified diff to stdout: in colours line by line, where they are wanted, else byte for byte."""
-    if sys.stdout is None or not _coloured(sys.stdout):
+    if not _coloured(sys.stdout):
         raw(text)
     else:
         say(*(_difference_line(line) for line in text.splitlines()))

@@ -7,6 +7,7 @@ that the hook needs for a domain without SMMUs, and that passes every VM of a no
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from vsmmu.errors import HostLacks
 
-__all__ = ["ReaderGone", "finish", "raw", "settle", "write_answer"]
+__all__ = ["ReaderGone", "finish", "raw", "replace_closed", "settle", "write_answer"]
 
 
 class ReaderGone(Exception):
@@ -30,14 +31,13 @@ def write_answer(write: Callable[[TextIO], object]) -> None:
     :raise HostLacks: ``answer-unwritten``: it is closed, the disk is full, ...
     :raise ReaderGone: nobody reads it any more.
     """
-    if sys.stdout is None:
-        raise _unwritten("standard output is closed")
     try:
         write(sys.stdout)
     except BrokenPipeError:
         raise ReaderGone from None
     except OSError as error:
-        raise _unwritten(error.strerror or str(error)) from None
+        closed = error.errno == errno.EBADF
+        raise _unwritten("standard output is closed" if closed else error.strerror or str(error)) from None
 
 
 def raw(data: bytes | str, *, more: bool = False) -> None:
@@ -57,18 +57,37 @@ def raw(data: bytes | str, *, more: bool = False) -> None:
     write_answer(write)
 
 
+def replace_closed() -> None:
+    """Put something in the place of standard streams that were closed before the start.
+
+    Else the next file would get the number, and what a program that we start says, or a library, would be
+    written into it. Writing an answer still fails; standard input is empty, and messages go nowhere.
+    """
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    if None not in streams:
+        return
+    for number, stream in enumerate(streams):
+        if stream is None:
+            descriptor = os.open(os.devnull, os.O_RDONLY if number else os.O_WRONLY)
+            if descriptor == number:
+                os.set_inheritable(descriptor, True)
+            else:  # it is somebody's already
+                os.close(descriptor)
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - to the end
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
 def finish() -> None:
     """Write what others (click) have left in the buffer of stdout."""
-    if sys.stdout is not None:
-        write_answer(lambda stream: stream.flush())
+    write_answer(lambda stream: stream.flush())
 
 
 def settle() -> None:
     """Drop what cannot be written, so that the interpreter does not try it again at its end."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

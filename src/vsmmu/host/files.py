@@ -66,7 +66,7 @@ def load_host(path: str) -> Host:
     :raise PermissionRefused: ``file-permission``.
     """
     try:
-        data = read_bounded(path, MAX_BYTES, "facts", regular=True)
+        data = read_bounded(path, MAX_BYTES, "facts")
     except HostLacks as error:
         if path not in builtin_files():
             raise
@@ -173,19 +173,15 @@ def open_regular(path: str) -> int:
     return descriptor
 
 
-def read_bounded(path: str, limit: int, what: str, *, regular: bool = False) -> bytes:
+def read_bounded(path: str, limit: int, what: str) -> bytes:
     """Read a file (``-``: standard input) of at most ``limit`` bytes; a longer one is refused, not cut.
 
-    :param regular: whether to refuse what :func:`open_regular` refuses.
     :raise InputRefused: ``WHAT-too-large``.
     :raise HostLacks: ``file-missing``.
     :raise PermissionRefused: ``file-permission``.
     """
     try:
-        if path == "-":
-            descriptor = 0
-        else:
-            descriptor = open_regular(path) if regular else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = 0 if path == "-" else open_regular(path)
         with open(descriptor, "rb", closefd=path != "-") as stream:
             data = stream.read(limit + 1)
     except PermissionError as error:

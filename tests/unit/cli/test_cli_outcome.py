@@ -6,6 +6,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -172,4 +174,31 @@ def test_a_name_of_300_characters_is_a_name(capsys: pytest.CaptureFixture[str], 
         ["label", "--host", GB200, "--write", f"{tmp_path}/{name}"],
     ):  # fmt: skip
         assert run(arguments) in (1, 2, 3, 4, 5), arguments
+    assert "bug" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "directory", "/dev/zero", "/dev/tty"])
+def test_what_is_no_file_is_refused_and_never_waited_for(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    path = kind if kind.startswith("/") else "it"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        Path(path).mkdir()
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as place:
+            place.bind(path)
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"it waits for {arguments}"))
+    for arguments in (
+        *([verb, path] for verb in ("check", "resolve", "explain", "fix", "bundle", "compare", "baseline")),
+        ["check", "--baseline", path, "--", *VM], ["show", "--host", path], ["show", "--kernel-log", path],
+        ["show", "--lspci", path], ["bundle", "--host", GB200, "--log", path, "--", *VM], ["report", path],
+        ["plan", "--host", GB200, "--domain", path, "0009:01:00.0"], ["inspect", path],
+    ):  # fmt: skip
+        signal.alarm(30)
+        status = run(arguments)
+        signal.alarm(0)
+        assert status in (1, 2, 3, 4, 5), arguments
     assert "bug" not in capsys.readouterr().err
