@@ -12,7 +12,7 @@ import pytest
 from running_vm import GUEST, STOPPED, Vm, bound, guest_files, started, vsmmu
 
 from examples import function, host, smmu
-from layouts import LAYOUTS, naive
+from layouts import LAYOUTS
 from quoted import quoted
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import encode_host
@@ -21,7 +21,6 @@ from vsmmu.lab.cache import Cache
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.mend.mending import Wishes, mend
 from vsmmu.plan.planner import Order, plan
-from vsmmu.policy.options import Options
 from vsmmu.qemu.process import start
 from vsmmu.qemu.versions import LATEST
 
@@ -128,20 +127,16 @@ MACHINE = "qemu-system-aarch64 -M virt -accel kvm -bios x -nodefaults -m 1G -smp
 
 def planned_words(name: str) -> list[str]:
     """What plan adds to a VM for a layout."""
-    host, *devices = LAYOUTS[name]
-    options = Options(assume_safe="--assume-safe" in devices)
-    named = tuple(entry for entry in devices if not entry.startswith("-"))
-    answer = plan(Order(named, words=tuple(MACHINE.split())), builtin_host(host), LATEST, options)
-    return list(answer.arguments)
+    layout = LAYOUTS[name]
+    return list(plan(layout.order(*MACHINE.split()), layout.host(), LATEST, layout.options()).arguments)
 
 
 def accelerated_words(name: str) -> list[str]:
     """The options of a VM without vSMMU after fix --accelerate, without those of its machine."""
-    host, *devices = LAYOUTS[name]
-    options = Options(assume_safe="--assume-safe" in devices)
-    vm = read_words(naive(name, MACHINE))
-    mending = mend(vm, builtin_host(host), LATEST, options, Wishes(accelerate=True))
-    assert mending.verdict.answer == ("unknown" if host in PARTLY_KNOWN else "starts")
+    layout = LAYOUTS[name]
+    vm = read_words(layout.naive(MACHINE))
+    mending = mend(vm, layout.host(), LATEST, layout.options(), Wishes(accelerate=True))
+    assert mending.verdict.answer == ("unknown" if layout.name in PARTLY_KNOWN else "starts")
     assert mending.verdict.of("warning") == ()
     line = mending.vm.command_line
     assert line is not None
@@ -164,7 +159,7 @@ def test_the_surroundings_of_every_layout_start(
             parts = dict(part.split("=", 1) for part in value.split(",")[1:])
             value = f"pci-testdev,bus={parts['bus']}" + (f",id={parts['id']}" if "id" in parts else "")
         words += [option, value] if not value.startswith("iommufd") else []
-    assert any("generic-initiator" in word for word in words) == (LAYOUTS[name][0] != "altra")
+    assert any("generic-initiator" in word for word in words) == (LAYOUTS[name].name != "altra")
     start_software(lab_config, words)
 
 

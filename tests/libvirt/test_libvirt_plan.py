@@ -24,7 +24,6 @@ from vsmmu.plan.libvirt import devices_xml
 from vsmmu.plan.libvirt_surroundings import with_surroundings
 from vsmmu.plan.planner import Order, plan
 from vsmmu.plan.surroundings import Surroundings
-from vsmmu.policy.options import Options
 from vsmmu.qemu.process import start
 from vsmmu.qemu.versions import LATEST
 
@@ -42,11 +41,9 @@ BARE = {"expander": "", "port": "", "hostdev": "", "iommu": ""}
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_libvirt_hands_the_surroundings_of_every_layout_to_qemu(name: str, libvirt: Libvirt) -> None:
-    host, *devices = LAYOUTS[name]
+    layout = LAYOUTS[name]
     given = read_domain_xml(domain(**BARE), "vm.xml")
-    options = Options(assume_safe="--assume-safe" in devices)
-    order = Order(tuple(entry for entry in devices if not entry.startswith("-")), domain=given)
-    planned = plan(order, builtin_host(host), LATEST, options)
+    planned = plan(layout.order()._replace(domain=given), layout.host(), LATEST, layout.options())
     around = with_surroundings(given, Surroundings(planned.nodes, planned.mmio_window))
     grown = with_host_devices(around, planned.vsmmus)
     done = libvirt(

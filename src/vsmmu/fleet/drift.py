@@ -17,7 +17,8 @@ __all__ = ["changes_of"]
 
 _SMMU_FACTS: Final = ("hw_info_type", "hw_info_flags", "cmdqv", "coherent", "nesting")
 _FUNCTION_FACTS: Final = (
-    "ats_capability", "ats_not_supported", "root_complex_ats", "canwbs", "pasid_capability", "max_pasid_log2",
+    "cxl_cache", "ats_capability", "ats_not_supported", "root_complex_ats", "canwbs", "pasid_capability",
+    "max_pasid_log2",
 )  # fmt: skip
 _FUNCTION_TEXTS: Final = ("smmu", "driver", "label", "vendor", "device")
 

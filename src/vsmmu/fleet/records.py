@@ -99,6 +99,7 @@ class _Function(msgspec.Struct, frozen=True, gc=False):
     reserved_regions: tuple[ReservedRegion, ...] | msgspec.UnsetType = msgspec.UNSET
     memory_regions: tuple[MemoryRegion, ...] | msgspec.UnsetType = msgspec.UNSET
     generic_initiators: Fact = UNKNOWN
+    cxl_cache: Fact = UNKNOWN
     ats_capability: Fact = UNKNOWN
     ats_not_supported: Fact = UNKNOWN
     root_complex_ats: Fact = UNKNOWN

@@ -176,7 +176,8 @@ class HostFunction(_Document, frozen=True):
     ``dirty_tracking``, ``pasid_exec`` and ``pasid_privileged`` are the other IOMMU_HW_CAP bits; the last two
     are only told where PASID is enabled. ``reserved_regions`` are those of its IOMMU group; they and
     ``memory_regions`` are left out where nobody looked. ``generic_initiators`` is how many NUMA nodes without
-    CPU and memory the firmware keeps for it (SRAT), for memory that its driver brings.
+    CPU and memory the firmware keeps for it (SRAT), for memory that its driver brings. ``cxl_cache`` is 1 if
+    the configuration space says that it is capable of CXL.cache.
     """
 
     address: Bdf
@@ -193,6 +194,7 @@ class HostFunction(_Document, frozen=True):
     reserved_regions: tuple[ReservedRegion, ...] | msgspec.UnsetType = msgspec.UNSET
     memory_regions: tuple[MemoryRegion, ...] | msgspec.UnsetType = msgspec.UNSET
     generic_initiators: Fact = UNKNOWN
+    cxl_cache: Fact = UNKNOWN
     ats_capability: Fact = UNKNOWN
     ats_not_supported: Fact = UNKNOWN
     root_complex_ats: Fact = UNKNOWN

@@ -27,6 +27,7 @@ __all__ = [
     "MMUS_WITH_ERRATA",
     "Judgement",
     "ats",
+    "ats_required",
     "bridge",
     "command_queues",
     "direct_mapped",
@@ -46,6 +47,8 @@ _SINCE_NESTING: Final = (6, 5)
 _CLASS_BRIDGE: Final = "06"
 _STAGES: Final = ("IDR0.S1P", "IDR0.S2P")
 _OPEN: Final = Interval(0, 1)
+#: PCI ids of devices without CXL.cache that need ATS all the same: vendor, first and last device.
+_NEED_ATS: Final = (("10de", 0x2E00, 0x2E3F), ("15b3", 0x2101, 0x2101))
 #: The vfio driver of GPUs that bring memory, and the nodes for each (one for each part that MIG can make).
 _COHERENT_MEMORY, _COHERENT_NODES = "nvgrace-gpu", 8
 _MOST_NODES: Final = 255
@@ -162,6 +165,31 @@ def _ats_refused(host: Host, function: HostFunction) -> bool:
         host.read(function.ats_capability, "ats_capability").exact == 0
         or host.read(function.ats_not_supported, "ats_not_supported").exact == 1
     )
+
+
+def ats_required(host: Host, function: HostFunction) -> Judgement:
+    """Whether the function needs ATS for basic operation, so that doing without is no choice.
+
+    Such a device gets the host's physical addresses by ATS alone. A virtual function has the need of its
+    physical one. Source: Linux 7.3.4, pci_ats_required() in drivers/pci/ats.c and pci_dev_ats_required[] in
+    drivers/pci/quirks.c (commits 91561e1dc94b, 073e63812525): CXL.cache, GB20B, CX10 with NVLink-C2C.
+    """
+    owner = function if function.physical_function is None else host.function(function.physical_function)
+    if owner is None:
+        return Judgement(_OPEN, "its physical function is not known")
+    if host.read(owner.ats_capability, "ats_capability").exact == 0:
+        return _no("it has no ATS capability")
+    number = None if owner.device is None else int(owner.device, 16)
+    if number is not None and any(
+        owner.vendor == vendor and first <= number <= last for vendor, first, last in _NEED_ATS
+    ):
+        return _yes(f"Linux lists {owner.vendor}:{owner.device} among the devices that need ATS")
+    cache = host.read(owner.cxl_cache, "cxl_cache").exact
+    if cache == 1:
+        return _yes("it is capable of CXL.cache, which needs ATS")
+    if cache is None or number is None:
+        return Judgement(_OPEN, "its PCI id or CXL.cache is not known")
+    return _no("neither CXL.cache nor its PCI id needs ATS")
 
 
 def bridge(function: HostFunction) -> Judgement:

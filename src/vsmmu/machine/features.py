@@ -2,8 +2,10 @@
 """Features that a VM may use, with the least Linux, configuration, QEMU and libvirt of each: one table.
 
 Sources: Linux by the releases that brought the interfaces (include/uapi/linux/iommufd.h, vfio.h) and by the
-Kconfig symbols of 7.3; QEMU by its change logs of 9.0, 10.0, 10.2 and 11.0 and the commits of the ``auto``
-series (11.1); libvirt by the news and the documentation ("Since") of 12.8. An empty place needs nothing.
+Kconfig symbols of 7.3; QEMU by "Since" in qapi/qom.json of 10.2.2 and the QMP reference of 11.1.3 (9.0:
+IOMMUFDProperties, AcpiGenericInitiatorProperties), its change logs of 10.0, 10.2 and 11.0, and the commits of
+the ``auto`` series (11.1); libvirt by the news and the documentation ("Since") of 12.8. An empty place needs
+nothing.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class Feature(NamedTuple):
 
 
 _ROWS: Final = (
+    # QEMU's vfio-pci has taken it since there is the object (5ee3dc7af785).
     Feature("iommufd", "iommufd", (6, 2), "CONFIG_IOMMUFD", qemu=(9, 0), libvirt=(12, 1)),
     # The object for the whole domain, with descriptors that a manager passes in.
     Feature("domain-iommufd", "<iommufd enabled='yes'/>", libvirt=(12, 2)),

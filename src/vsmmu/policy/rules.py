@@ -11,6 +11,7 @@ A rule is a stable word in the answer:
 ``baseline``              the host offers more than --baseline allows
 ``first-device``          policy qemu: what the first device's SMMU offers, as QEMU's auto takes it
 ``ats-no-endpoint``       the SMMU offers ATS, but no function behind it can use it
+``ats-required``          a function behind it needs ATS for basic operation
 ``ats-not-masked``        a function cannot use ATS, and this QEMU would not hide its capability
 ``inexpressible``         less than can be written: left to QEMU's auto, which copies the register
 ``default``               cmdqv: left to QEMU's auto, which falls back by itself
@@ -25,7 +26,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsmmu.host.evidence import Evidence
-from vsmmu.host.judgements import ats, command_queues
+from vsmmu.host.judgements import ats, ats_required, command_queues
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.policy.result import Source
 from vsmmu.smmuv3.interval import Interval, meet
@@ -106,8 +107,10 @@ def choose(entry: Property, served: Served, host: Host, qemu: Qemu, options: Opt
     if not found:
         return Choice(None, "unknown", "no host SMMU is known for it")
     low, high = _meet(entry, found)
+    needed = None
     if entry.name == "ats" and policy == "common":
-        limited = _limit_ats(served.candidates, host, qemu)
+        needed = _needed_ats(served.candidates, host)
+        limited = _limit_ats(served.candidates, host, qemu) if needed is None else None
         if limited is not None and high > 0:
             return limited
     settled = _settle(entry, low, high, served, policy)
@@ -115,9 +118,9 @@ def choose(entry: Property, served: Served, host: Host, qemu: Qemu, options: Opt
         capped = _settle(entry, min(low, most), most, served, policy)
         if capped is not None and isinstance(capped.value, int) and entry.best_pin(most) == capped.value:
             return _limited(entry, capped.value, low, high)
-    if settled is not None:
-        return settled
-    return _unsettled(entry, low, found, options)
+    if needed is not None and settled is not None and settled.value == 1:
+        return needed
+    return settled or _unsettled(entry, low, found, options)
 
 
 def _is_within(choice: Choice | None, most: int) -> bool:
@@ -192,6 +195,16 @@ def _unsettled(entry: Property, low: int, found: Sequence[Reading], options: Opt
     evidence = open_one.evidence
     detail = f": {evidence.detail}" if evidence.detail else ""
     return Choice(None, "unknown", f"{open_one.key} is not known ({evidence.source}{detail})")
+
+
+def _needed_ats(candidates: Sequence[ServedFunction], host: Host) -> Choice | None:
+    """On where a function can do nothing without; None otherwise."""
+    for candidate in candidates:
+        function = candidate.function
+        judged = None if function is None else ats_required(host, function)
+        if judged is not None and judged.answer:
+            return Choice(1, "ats-required", f"{candidate.name} needs ATS for basic operation: {judged.why}")
+    return None
 
 
 def _limit_ats(candidates: Sequence[ServedFunction], host: Host, qemu: Qemu) -> Choice | None:

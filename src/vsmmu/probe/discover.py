@@ -110,7 +110,11 @@ def function_facts(
     pasid = read_capabilities(tree, physical) if physical else own
     if own is not None:
         evidence["config-space"] = _CONFIG
-        function = msgspec.structs.replace(function, ats_capability=Fact(int(own.ats), "config-space"))
+        function = msgspec.structs.replace(
+            function,
+            ats_capability=Fact(int(own.ats), "config-space"),
+            cxl_cache=Fact(int(own.cxl_cache), "config-space"),
+        )
     if pasid is not None:
         evidence["config-space"] = _CONFIG
         function = msgspec.structs.replace(

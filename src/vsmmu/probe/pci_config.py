@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ATS and PASID capabilities from a function's extended configuration space.
+"""ATS, PASID and CXL.cache capabilities from a function's extended configuration space.
 
 sysfs gives an unprivileged reader the first 64 bytes only, so "unknown" is a usual answer. The kernel wakes a
 sleeping function for the read (pci_config_pm_runtime_get()); only the headers of the capability chain are
-read, not the 4096 bytes. Layouts: PCI Express Base Specification, chapters 7.8.8 (PASID) and 10.5.1 (ATS).
+read, not the 4096 bytes. Layouts: PCI Express Base Specification, chapters 7.8.8 (PASID) and 10.5.1 (ATS);
+PCI_DVSEC_CXL_DEVICE in Linux's include/uapi/linux/pci_regs.h.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ _EXTENDED: Final = 0x100
 _SPACE: Final = 0x1000
 _CAP_ATS: Final = 0x0F
 _CAP_PASID: Final = 0x1B
+_CAP_DVSEC: Final = 0x23
 _PASID_WIDTH: Final = 0x1F
+#: The DVSEC of a CXL device: its vendor, its id, and what it can do, in the upper half of the third word.
+_CXL_VENDOR, _CXL_DEVICE, _CXL_CACHE = 0x1E98, 0, 1 << 16
 #: The chain has room for this many headers of at least 8 bytes; a longer one runs in a circle.
 _MAX_CAPABILITIES: Final = (_SPACE - _EXTENDED) // 8
 
@@ -35,10 +39,12 @@ class Capabilities(NamedTuple):
 
     :param ats: whether it has the ATS capability.
     :param pasid_bits: the widest PASID that it can send; None if it has no PASID capability.
+    :param cxl_cache: whether it is capable of CXL.cache.
     """
 
     ats: bool
     pasid_bits: int | None
+    cxl_cache: bool = False
 
 
 def read_capabilities(tree: Tree, address: str) -> Capabilities | None:
@@ -63,12 +69,14 @@ def parse_capabilities(read: Callable[[int], int | None]) -> Capabilities | None
     A device that answers all ones is gone or asleep: None. A chain that runs in a circle ends there.
     """
     found: dict[int, int] = {}
+    cache = False
     offset, seen = _EXTENDED, 0
     while _EXTENDED <= offset < _SPACE and seen < _MAX_CAPABILITIES:
         header = read(offset)
         if header is None or header == 0xFFFFFFFF:
             return None
         found.setdefault(header & 0xFFFF, offset)
+        cache = cache or (header & 0xFFFF == _CAP_DVSEC and _is_cxl_cache(read, offset))
         offset, seen = header >> 20 & 0xFFC, seen + 1
     pasid = None
     if _CAP_PASID in found:
@@ -76,7 +84,17 @@ def parse_capabilities(read: Callable[[int], int | None]) -> Capabilities | None
         if word is None:
             return None
         pasid = word >> 8 & _PASID_WIDTH
-    return Capabilities(ats=_CAP_ATS in found, pasid_bits=pasid)
+    return Capabilities(_CAP_ATS in found, pasid, cache)
+
+
+def _is_cxl_cache(read: Callable[[int], int | None], offset: int) -> bool:
+    """Whether a designated vendor-specific capability is CXL's, with Cache_Capable."""
+    if offset + 12 > _SPACE:
+        return False
+    vendor, word = read(offset + 4), read(offset + 8)
+    if vendor is None or word is None or vendor & 0xFFFF != _CXL_VENDOR:
+        return False
+    return word & 0xFFFF == _CXL_DEVICE and bool(word & _CXL_CACHE)
 
 
 def _read_word(descriptor: int, offset: int) -> int | None:

@@ -382,7 +382,7 @@ class Creation(Run):
         failed = self.failure
         end = [] if failed is None else [TraceStep(failed.phase, failed.device, f"refused: {failed.text}")]
         hazards = [
-            *hazards_of(self.machine, self.vsmmus, self._vsmmu_of, self._early),
+            *hazards_of(self.machine, self.vsmmus, self._vsmmu_of, self.host, self._early),
             *self._placement.hazards(self.machine, self._topology),
         ]
         diagnostics = by_severity([*refusals, *hazards, *self._findings.noted()])

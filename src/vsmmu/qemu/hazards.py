@@ -6,11 +6,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
+from vsmmu.host.judgements import ats_required
 from vsmmu.qemu.values import unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from vsmmu.host.facts import Host
     from vsmmu.machine.model import Machine
     from vsmmu.qemu.state import Endpoint, Vsmmu
 
@@ -25,6 +27,7 @@ def hazards_of(
     machine: Machine,
     vsmmus: Sequence[Vsmmu],
     vsmmu_of: Mapping[int, Vsmmu],
+    host: Host,
     early: Mapping[int, Sequence[Endpoint]],
 ) -> Iterator[Diagnostic]:
     """All hazards of a VM.
@@ -37,7 +40,7 @@ def hazards_of(
             yield from _short_queues(vsmmu, machine)
         yield from _two_host_smmus(vsmmu)
         yield from _two_iommufds(vsmmu)
-        yield from _ats_without_vsmmu(vsmmu)
+        yield from _ats(vsmmu, host)
         yield from _pasid_without_room(vsmmu)
     for root, endpoints in early.items():
         behind = vsmmu_of.get(root)
@@ -95,12 +98,12 @@ def _two_iommufds(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
             return
 
 
-def _ats_without_vsmmu(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
-    held = vsmmu.frozen.get("ats")
-    if held is None or held.exact != 0:
-        return
+def _ats(vsmmu: Vsmmu, host: Host) -> Iterator[Diagnostic]:
     for endpoint in vsmmu.endpoints:
-        if endpoint.ats_visible:
+        needed = None if endpoint.function is None else ats_required(host, endpoint.function)
+        if needed is not None and needed.answer:
+            yield from _without_needed_ats(vsmmu, endpoint, needed.why)
+        elif endpoint.ats_visible and _holds(vsmmu, "ats", 0):
             yield Diagnostic(
                 "ats-not-offered",
                 f"the guest sees the ATS capability of {endpoint.device.name}, but {vsmmu.name} has ats=off",
@@ -108,6 +111,36 @@ def _ats_without_vsmmu(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
                 next="nothing to do if ATS is not wanted; else let the vSMMU offer it",
                 severity="warning",
             )
+
+
+def _holds(vsmmu: Vsmmu, name: str, code: int) -> bool:
+    held = vsmmu.frozen.get(name)
+    return held is not None and held.exact == code
+
+
+def _without_needed_ats(vsmmu: Vsmmu, endpoint: Endpoint, why: str) -> Iterator[Diagnostic]:
+    """A function that does nothing without ATS, where that is off, or of no use to Linux without PASIDs."""
+    device = endpoint.device
+    off = device.name if device.text("ats") == "off" else vsmmu.name if _holds(vsmmu, "ats", 0) else ""
+    if off:
+        yield Diagnostic(
+            "ats-required",
+            f"{device.name} needs ATS for basic operation, and {off} has ats=off: the guest cannot use it",
+            where=device.name,
+            why=why,
+            next=f"let {off} have ATS; where the host has none, give the VM another function",
+            severity="hazard",
+        )
+    elif _holds(vsmmu, "ssidsize", 0):
+        yield Diagnostic(
+            "ats-required-substreams",
+            f"{device.name} needs ATS always on, and {vsmmu.name} has ssidsize=0: a guest with Linux 7.3 "
+            "refuses the function",
+            where=device.name,
+            why="SMMU doesn't support ATS to be always on",
+            next=f"write an ssidsize of at least 1 on {vsmmu.name}, where the host offers it",
+            severity="warning",
+        )
 
 
 def _pasid_without_room(vsmmu: Vsmmu) -> Iterator[Diagnostic]:

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals of a VM's NUMA nodes: memory backends, gaps and doubles in the numbers, the sum of their memory.
+"""Refusals of a VM's NUMA nodes: memory backends, gaps and doubles in the numbers, their memory, distances.
 
-Sources: parse_numa_node() and numa_complete_configuration() in hw/core/numa.c of qemu/qemu; each text
-measured with 11.1.3.
+Sources: parse_numa_node(), parse_numa_distance() and numa_complete_configuration() in hw/core/numa.c of
+qemu/qemu; each text measured with 11.1.3.
 """
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.values import size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from vsmmu.machine.model import JsonValue, Machine
 
 __all__ = ["memory_bytes", "numa_refusals"]
 
 _MIB: Final = 1 << 20
+#: The distance of a node from itself.
+_LOCAL: Final = 10
 #: What a VM gets without ``-m``.
 _DEFAULT_RAM: Final = "128M"
 
@@ -28,8 +31,13 @@ def numa_refusals(machine: Machine) -> Iterator[tuple[str, Refusal]]:
     """The option that QEMU names (empty for the whole) and what it says, in its order."""
     backends = {entry.id: entry for entry in machine.objects if entry.qom_type.startswith("memory-backend-")}
     seen: set[int] = set()
+    distances: dict[tuple[int, int], int] = {}
     total: int | None = 0
     for option in machine.numa:
+        if option.settings.get("type") == "dist":
+            refusal = _distance(option.settings, seen, distances)
+            if refusal is not None:
+                yield option.origin.option, refusal
         if option.settings.get("type") != "node":
             continue
         node = _number(option.settings.get("nodeid", str(len(seen))))
@@ -54,6 +62,38 @@ def numa_refusals(machine: Machine) -> Iterator[tuple[str, Refusal]]:
     whole = ram is not None and total is not None and "memory-backend" not in machine.machine_options
     if seen and whole and total != ram:
         yield "", Refusal("qemu-node-sum", {"value": f"{total:#x}", "expected": f"{ram:#x}"})
+    for refusal in _open_distances(sorted(seen), distances):
+        yield "", refusal
+
+
+def _distance(
+    settings: Mapping[str, str], nodes: Container[int], distances: dict[tuple[int, int], int]
+) -> Refusal | None:
+    """What QEMU says of one ``-numa dist``; one that is right goes into ``distances``."""
+    source, target, value = (_number(settings.get(name, "")) for name in ("src", "dst", "val"))
+    if source is None or target is None or value is None:
+        return None
+    for node in (source, target):
+        if node not in nodes:
+            return Refusal("qemu-distance-node", {"value": node})
+    if value < _LOCAL:
+        return Refusal("qemu-distance-small", {"value": value})
+    if source == target and value != _LOCAL:
+        return Refusal("qemu-distance-local", {"value": source})
+    distances[source, target] = value
+    return None
+
+
+def _open_distances(nodes: Sequence[int], distances: Mapping[tuple[int, int], int]) -> Iterator[Refusal]:
+    """What QEMU says of distances that are not written; only the first, for it ends there."""
+    pairs = list(combinations(nodes, 2)) if distances else []
+    for one, other in pairs:
+        if (one, other) not in distances and (other, one) not in distances:
+            yield Refusal("qemu-distance-missing", {"value": one, "expected": other})
+            return
+    both = [(distances.get((one, other)), distances.get((other, one))) for one, other in pairs]
+    if any(None not in pair and pair[0] != pair[1] for pair in both) and any(None in pair for pair in both):
+        yield Refusal("qemu-distance-directions", {})
 
 
 def _number(text: str) -> int | None:

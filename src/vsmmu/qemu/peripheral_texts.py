@@ -52,6 +52,29 @@ PERIPHERAL_MESSAGES: Final = (
         "total memory for NUMA nodes ({value}) should equal RAM size ({expected})",
         "make the sizes of the nodes' memory backends add up to -m",
     ),
+    Message(
+        "qemu-distance-node",
+        "Source/Destination NUMA node is missing. Please use '-numa node' option to declare it first.",
+        "put -numa node,nodeid={value} in front of it, or correct the number",
+    ),
+    Message(
+        "qemu-distance-small",
+        "NUMA distance ({value}) is invalid, it shouldn't be less than 10.",
+        "write a val= of 10 to 255",
+    ),
+    Message("qemu-distance-local", "Local distance of node {value} should be 10.", "write val=10"),
+    Message(
+        "qemu-distance-missing",
+        "The distance between node {value} and {expected} is missing, at least one distance value between "
+        "each nodes should be provided.",
+        "add -numa dist,src={value},dst={expected},val=N",
+    ),
+    Message(
+        "qemu-distance-directions",
+        "At least one asymmetrical pair of distances is given, please provide distances for both directions "
+        "of all node pairs.",
+        "add -numa dist for the other direction of each pair",
+    ),
     Message("qemu-nvdimm", "nvdimm is not enabled: add 'nvdimm=on' to '-M'", "add nvdimm=on to -machine"),
     Message("qemu-module-without-memory", "'memdev' property must be set", "add memdev= to {device}"),
     Message(

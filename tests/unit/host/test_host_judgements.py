@@ -8,7 +8,7 @@ import pytest
 
 from examples import function, host, smmu
 from vsmmu.host.facts import Host, HostFunction, HostSmmu, Kernel
-from vsmmu.host.judgements import ats, bridge, nest_parent, nesting, nesting_behind
+from vsmmu.host.judgements import ats, ats_required, bridge, nest_parent, nesting, nesting_behind
 from vsmmu.smmuv3.interval import Interval, exactly
 
 ARM, OTHER = 0x43B, 0x36B
@@ -163,3 +163,35 @@ def test_a_virtual_function_has_no_more_ats_than_its_physical_one(
     pf = function("0000:01:00.0", **physical)
     vf = msgspec.structs.replace(function("0000:01:00.1"), physical_function=pf.address)
     assert ats(host(smmu(), pf, vf), vf).answer is answer
+
+
+PHYSICAL = "0000:01:00.0"
+
+
+def listed(vendor: str, device: str, **facts: int | None) -> HostFunction:
+    return msgspec.structs.replace(function(**facts), vendor=vendor, device=device)
+
+
+@pytest.mark.parametrize(
+    ("entry", "answer"),
+    [
+        (listed("10de", "2e00"), True),
+        (listed("10de", "2e12", cxl_cache=0), True),
+        (listed("10de", "2e3f"), True),
+        (listed("10de", "2e40", cxl_cache=0), False),
+        (listed("10de", "2941", cxl_cache=0), False),
+        (listed("10de", "2941"), None),
+        (listed("15b3", "2101"), True),
+        (listed("15b3", "2e12", cxl_cache=0), False),
+        (listed("8086", "0d93", cxl_cache=1), True),
+        (listed("8086", "0d93", cxl_cache=1, ats_capability=0), False),
+        (function(cxl_cache=1), True),
+        (function(), None),
+    ],
+)
+def test_who_needs_ats(entry: HostFunction, answer: bool | None) -> None:
+    virtual = msgspec.structs.replace(function("0000:01:00.1"), physical_function=PHYSICAL)
+    on = host(smmu(), entry, virtual)
+    assert ats_required(on, entry).answer is answer
+    assert ats_required(on, virtual).answer is answer
+    assert ats_required(host(smmu(), virtual), virtual).answer is None

@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from layouts import LAYOUTS
 from vsmmu.cli.main import run
+from vsmmu.host.files import encode_host
 from vsmmu.picture.box import MARKS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "plan"
 HOST = ("--host", "builtin:gb200")
@@ -26,27 +31,38 @@ CASES = {
     "gb200.host.svg": ("show", *HOST, "-o", "svg"),
 }
 
-CASES |= {
-    f"{name}.{form}": (
-        "plan",
-        "--host",
-        f"builtin:{host}",
-        *devices,
-        *(("-o", "xml") if form == "xml" else ()),
-    )
-    for name, (host, *devices) in LAYOUTS.items()
-    for form in ("args", "xml")
-}
-
 
 @pytest.mark.parametrize("name", CASES)
 def test_output_is_the_golden_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(list(CASES[name])) == 0
+    compare(name, CASES[name], capsys)
+
+
+@pytest.mark.parametrize("form", ["args", "xml"])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_layout_is_the_golden_one(
+    name: str, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = tmp_path / "host.json"
+    facts.write_bytes(encode_host(LAYOUTS[name].host()))
+    shape = ("-o", "xml") if form == "xml" else ()
+    compare(f"{name}.{form}", ("plan", "--host", str(facts), *LAYOUTS[name].arguments(), *shape), capsys)
+
+
+def compare(name: str, arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(list(arguments)) == 0
     said = capsys.readouterr().out
     path = GOLDEN / name
     if os.environ.get("VSMMU_REGENERATE"):
         path.write_text(said, encoding="utf-8")
     assert said == path.read_text(encoding="utf-8")
+
+
+def test_a_gpu_that_stays_mapped_1_to_1_has_no_layout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", "--host", "builtin:gb10", "000f:01:00.0"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "[direct-region]" in said.err
+    assert "Firmware has requested this device have a 1:1 IOMMU mapping" in said.err
 
 
 @pytest.mark.parametrize("name", ["gb200.svg", "gb200.host.svg"])

@@ -60,6 +60,12 @@ RULES = {
     "first-device": Case("oas", "48", TWO, vm("", *V1), options=Options(policy="qemu")),
     "ats-no-endpoint": Case("ats", "off", host(smmu(), function(**CANNOT["the kernel says no"]))),
     "ats-not-masked": Case("ats", "off", host(smmu(), function(**CANNOT["the root complex has no ATS"]))),
+    "ats-required": Case(
+        "ats",
+        "on",
+        host(smmu(), function(cxl_cache=1), function(B, **CANNOT["the root complex has no ATS"])),
+        vm("", *V1, *V2),
+    ),
     "inexpressible": Case("oas", "auto", host(smmu(oas=42))),
     "default": Case("cmdqv", "auto"),
     "assume-safe": Case("ril", "off", host(smmu(ril=None)), options=Options(assume_safe=True)),
@@ -80,6 +86,7 @@ SAYS = {
     "first-device": ("pinned", ["first device", "48"], ["a IDR5.OAS 48"]),
     "ats-no-endpoint": ("pinned", ["no function"], ["smmu0 IDR0.ATS on"]),
     "ats-not-masked": ("pinned", ["v1 cannot use ATS", "the guest would see"], ["smmu0 IDR0.ATS on"]),
+    "ats-required": ("pinned", ["v1 needs ATS", "CXL.cache"], ["smmu0 IDR0.ATS on"]),
     "inexpressible": ("deferred", ["at most 42", "written is 44"], ["smmu0 IDR5.OAS 42"]),
     "default": ("deferred", ["does without"], ["smmu0 cmdqv off"]),
     "assume-safe": ("pinned", ["not known", "off"], ["smmu0 IDR3.RIL unknown"]),
@@ -325,3 +332,18 @@ def test_edits_leave_the_rest_of_the_machine_alone() -> None:
     assert [device for device in edited.devices if device.driver != "arm-smmuv3"] == [
         device for device in machine.devices if device.driver != "arm-smmuv3"
     ]
+
+
+def test_off_is_no_choice_where_a_function_needs_ats() -> None:
+    """Neither written, nor out of a baseline, nor because the host has none, nor on the safe side."""
+    needy = function(cxl_cache=1)
+    cases = (
+        (vm("ats=off"), host(smmu(), needy), Options()),
+        (vm(), host(smmu(), needy), Options(ceiling=Ceiling("pool", 3, {"ats": 0}))),
+        (vm(), host(smmu(ats=0), needy), Options()),
+        (vm(), host(smmu(ats=None), needy), Options(assume_safe=True)),
+    )
+    for machine, on, chosen in cases:
+        [problem] = resolve_machine(machine, on, Q11_1, chosen).problems
+        assert (problem.code, problem.severity) == ("ats-required", "hazard")
+    assert resolve_machine(vm(), host(smmu(), needy), Q11_1).problems == ()

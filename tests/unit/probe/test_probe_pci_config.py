@@ -64,6 +64,18 @@ def test_arbitrary_bytes(data: bytes, padded: bool) -> None:
     assert result is None or result.pasid_bits is None or 0 <= result.pasid_bits <= 31
 
 
+def dvsec(vendor: int, number: int, can: int) -> bytes:
+    return struct.pack("<HHHH", vendor, 12 << 4, number, can)
+
+
+def test_cxl_cache_is_a_bit_of_the_first_dvsec_of_cxl() -> None:
+    other, port = dvsec(0x8086, 0, 1), dvsec(0x1E98, 3, 1)
+    for can, answer in ((0b111, True), (0b110, False)):
+        space = config_space((0x23, other), (0x23, port), (0x23, dvsec(0x1E98, 0, can)), (ATS, bytes(4)))
+        assert parse(space) == Capabilities(True, None, answer)
+    assert parse(config_space((0x23, other), (0x23, port))) == Capabilities(False, None, False)
+
+
 def test_from_sysfs(fake: FakeHost) -> None:
     fake.function("0000:00:08.0", config=config_space((ATS, bytes(4)), (PASID, pasid(16))))
     fake.function("0000:00:09.0", config=bytes(256))

@@ -24,6 +24,7 @@ TWO = host(
     function("0000:02:00.0", "b"),
     function("0000:03:00.0", "a"),
     function("0000:04:00.0", "c"),
+    function("0000:05:00.0", "a", cxl_cache=1),
 )
 
 
@@ -33,6 +34,8 @@ HAZARDS = {
         "", "-object iommufd,id=i1", port(1), V1, port(2), vfio("0000:03:00.0", 2).replace("=i0", "=i1")
     ),
     "ats-not-offered": vm("ats=off"),
+    "ats-required": vm("ats=off", port(1), vfio("0000:05:00.0", 1)),
+    "ats-required-substreams": vm("ats=on,ssidsize=0", port(1), vfio("0000:05:00.0", 1)),
     "cmdqv-small-pages": vm("cmdqv=auto", port(1), vfio("0000:04:00.0", 1)),
     "pasid-capability": vm("ssidsize=8", port(1), f"{V1},x-vpasid-cap-offset=3"),
     "endpoint-before-vsmmu": options(
@@ -81,3 +84,10 @@ def test_every_hazard_has_a_vm() -> None:
     source = inspect.getsource(hazards)
     codes = set(re.findall(r'Diagnostic\(\s*"([a-z-]+)"', source))
     assert codes == set(HAZARDS)
+
+
+def test_a_function_that_needs_ats_must_not_have_it_hidden() -> None:
+    verdict = start(vm("", port(1), f"{vfio('0000:05:00.0', 1)},ats=off"), TWO, Q11_1)
+    [found] = verdict.diagnostics
+    assert (found.code, verdict.answer) == ("ats-required", "fails-later")
+    assert "let v1 have ATS" in found.next

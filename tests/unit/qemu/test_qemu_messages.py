@@ -49,6 +49,7 @@ DIRECT = ReservedRegion("0xa1600000", "0xb97fffff", "direct")
 
 #: Memory to plug.
 MEMORY = "-m 128M,slots=2,maxmem=1G -object memory-backend-ram,id=m,size=128M"
+NODES = "-m 128M -object memory-backend-ram,id=m,size=128M -numa node,cpus=0,memdev=m -numa node -numa node"
 #: A QEMU whose binary was asked.
 OWN = Q11_1._replace(own_table=(Path(device_tables.__file__).parent / "tables" / "11.1.json").read_bytes)
 
@@ -173,6 +174,18 @@ SCENES = {
     "qemu-property-missing": Scene(options("-M virt -device nvme")),
     "qemu-flash-drive": Scene(options("-M virt,pflash0=fw")),
     "qemu-node-memory": Scene(options("-M virt -numa node,memdev=m")),
+    "qemu-distance-node": Scene(options("-M virt", NODES, "-numa dist,src=0,dst=3,val=20")),
+    "qemu-distance-small": Scene(options("-M virt", NODES, "-numa dist,src=0,dst=1,val=9")),
+    "qemu-distance-local": Scene(options("-M virt", NODES, "-numa dist,src=1,dst=1,val=20")),
+    "qemu-distance-missing": Scene(options("-M virt", NODES, "-numa dist,src=0,dst=1,val=20")),
+    "qemu-distance-directions": Scene(
+        options(
+            "-M virt",
+            NODES,
+            "-numa dist,src=0,dst=1,val=20 -numa dist,src=1,dst=0,val=21",
+            "-numa dist,src=0,dst=2,val=20 -numa dist,src=1,dst=2,val=20",
+        )
+    ),
     "qemu-node-twice": Scene(options("-M virt -numa node,nodeid=0 -numa node,nodeid=0")),
     "qemu-node-missing": Scene(options("-M virt -numa node,nodeid=1")),
     "qemu-node-sum": Scene(options("-M virt -m 128 -numa node")),
