@@ -1,27 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A systemd unit: the command of ``ExecStart=``, with systemd's own quoting (systemd.service(5))."""
+"""A systemd unit: the command of ``ExecStart=``, and how words are written into one (systemd.service(5))."""
 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.command_word import CommandWord, word_of
-from vsmmu.machine.command_line.shell import Context, Segment, line_and_column
+from vsmmu.machine.command_line.shell import Segment, line_and_column
 from vsmmu.machine.command_line.sources import is_emulator
 from vsmmu.machine.command_line.text_source import FoundCommand
-from vsmmu.machine.limits import MAX_WORDS, refuse_over
+from vsmmu.machine.command_line.unit_words import BLANKS, UNKNOWN, unit_commands
+from vsmmu.machine.limits import refuse_over
+
+if TYPE_CHECKING:
+    from vsmmu.machine.command_line.shell import Context
 
 __all__ = ["read_unit"]
 
 #: systemd refuses longer lines (LONG_LINE_MAX); a unit has a handful.
 _MAX_UNIT: Final = 1 << 20
-_ESCAPES: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
-_ESCAPE: Final = re.compile(
-    r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|([abfnrtvs\\\"'])"
-)
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*)\Z)")
+#: What ends a line of a unit.
+_LINE: Final = re.compile(r"([^\n\r\0]*)(?:\r\n|\n|\r|\0|\Z)")
+_BYTE_ORDER_MARK: Final = "\ufeff"
+#: In a variable that is a word of its own these would be read once more.
+_READ_AGAIN: Final = re.compile(r"[\s'\"\\]")
+#: How a character is written where it would mean something.
+_ESCAPED: Final = {
+    **{mark: mark * 2 for mark in "\\%$"},
+    **{mark: f"\\{mark}" for mark in "'\""},
+    " ": "\\s",
+    "\n": "\\n",
+    "\t": "\\t",
+    "\r": "\\r",
+}
 _TELLING: Final = frozenset({"-device", "-machine", "-M"})
 
 
@@ -42,10 +56,10 @@ def read_unit(text: str, where: str) -> FoundCommand:
     commands: list[tuple[CommandWord, ...]] = []
     for entry in _entries(text):
         if entry.key == "ExecStart":
-            words = _Splitter(text, where).words(entry.spans, command=True)
-            commands = [*commands, words] if words else []
+            found = unit_commands(text, where, entry.spans, command=True)
+            commands = [*commands, *found] if found else []
         elif entry.key == "Environment" and environment is not None:
-            words = _Splitter(text, where).words(entry.spans, command=False)
+            words = [word for line in unit_commands(text, where, entry.spans, command=False) for word in line]
             environment |= {word.value.partition("=")[0]: word for word in words}
             environment = environment if words else {}
         elif entry.key in ("EnvironmentFile", "PassEnvironment", "UnsetEnvironment"):
@@ -75,135 +89,38 @@ def read_unit(text: str, where: str) -> FoundCommand:
 def _entries(text: str) -> list[_Entry]:
     entries: list[_Entry] = []
     spans: list[tuple[int, int]] = []
-    key, at = "", 0
-    for line in text.splitlines(keepends=True):
-        start, end = at, at + len(line.rstrip("\r\n"))
-        at += len(line)
-        comment = line.lstrip()[:1] in ("#", ";")
-        if comment and (spans or not line.strip()):
+    key, marked = "", False
+    for match in _LINE.finditer(text):
+        line, (start, end) = match[1], match.span(1)
+        if not marked and line.startswith(_BYTE_ORDER_MARK):
+            line, start, marked = line[1:], start + 1, True
+        comment = line.lstrip(BLANKS)[:1] in ("#", ";")
+        if comment and (spans or not line.strip(BLANKS)):
             continue
-        continued = not comment and text[end - 1 : end] == "\\" and end > start
+        # A pair of backslashes is one that is meant.
+        continued = not comment and (len(line) - len(line.rstrip("\\"))) % 2 == 1
         if not spans:
-            if comment or line.lstrip().startswith("[") or "=" not in line:
+            if comment or line.lstrip(BLANKS).startswith("[") or "=" not in line:
                 continue
             name, _, _ = line.partition("=")
-            key = name.strip()
+            key = name.strip(BLANKS)
             start += len(name) + 1
         spans.append((start, end - 1 if continued else end))
         if not continued:
-            entries.append(_Entry(key, tuple(spans)))
+            entries.append(_Entry(key, _stripped(text, spans)))
             spans = []
-    return [*entries, _Entry(key, tuple(spans))] if spans else entries
+    return [*entries, _Entry(key, _stripped(text, spans))] if spans else entries
 
 
-class _Splitter:
-    """Words of one value, as systemd's extract_first_word() takes them."""
-
-    def __init__(self, text: str, where: str) -> None:
-        self.text = text
-        self.where = where
-        self.fields: list[CommandWord] = []
-        self.pieces: list[Segment] = []
-        self.start = -1
-        self.command = True
-
-    def words(self, spans: tuple[tuple[int, int], ...], *, command: bool) -> tuple[CommandWord, ...]:
-        """The words of a value; in those of a command ``$`` means something."""
-        self.command = command
-        quote, opened = "", 0
-        for start, end in spans:
-            at = start
-            while at < end:
-                mark = self.text[at]
-                context: Context = "single" if quote == "'" else "double" if quote else "bare"
-                if not quote and mark in " \t\r":
-                    self.close(at)
-                elif mark == quote:
-                    quote = ""
-                elif not quote and mark in "'\"":
-                    quote, opened = mark, at
-                    self.begin(at)
-                elif mark == "\\":
-                    at = self.escape(at, end, context)
-                    continue
-                else:
-                    at = self.character(at, end, context)
-                    continue
-                at += 1
-            if quote:
-                # A continued line is one blank, inside quotes too; it has no character of its own to edit.
-                self.add(" ", end, end + 1, context="double")
-            else:
-                self.close(end)
-        if quote:
-            raise InputRefused(
-                "unit-syntax",
-                "a quote that is not closed",
-                where=f"{self.where}, {line_and_column(self.text, opened)}",
-                next="close it",
-            )
-        return tuple(_without_marks(self.fields)) if command and self.fields else tuple(self.fields)
-
-    def begin(self, at: int) -> None:
-        if self.start < 0:
-            self.start = at
-
-    def add(self, value: str, start: int, end: int, context: Context, *, expands: bool = False) -> None:
-        self.begin(start)
-        self.pieces.append(Segment(value, start, end, context, expands))
-
-    def close(self, at: int) -> None:
-        if self.start >= 0:
-            refuse_over(len(self.fields) + 1, MAX_WORDS, "words", self.where)
-            self.fields.append(word_of(self.pieces, self.start, at, "a specifier or variable"))
-            self.pieces, self.start = [], -1
-
-    def escape(self, at: int, end: int, context: Context) -> int:
-        match = _ESCAPE.match(self.text, at + 1, end)
-        if match is None:
-            self.add("\\", at, at + 1, context)
-            return at + 1
-        number = match.group(1) or match.group(2) or match.group(3)
-        code = int(number, 16) if number else int(match.group(4), 8) if match.group(4) else None
-        if code is not None and (code == 0 or code > 0x10FFFF or 0xD800 <= code < 0xE000):
-            self.add("\\", at, at + 1, context)
-            return at + 1
-        value = chr(code) if code is not None else _ESCAPES.get(match.group(5), match.group(5))
-        self.add(value, at, match.end(), context)
-        return match.end()
-
-    def character(self, at: int, end: int, context: Context) -> int:
-        mark, following = self.text[at], self.text[at + 1 : min(at + 2, end)]
-        dollar = mark == "$" and self.command
-        if (mark == "%" or dollar) and following == mark:
-            self.add(mark, at, at + 2, context)
-            return at + 2
-        if mark == "%" and following.isalpha():
-            self.add(mark + following, at, at + 2, context, expands=True)
-            return at + 2
-        if dollar and (match := re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}").match(self.text, at, end)):
-            self.add(match.group(), at, match.end(), context, expands=True)
-            return match.end()
-        if (
-            dollar
-            and self.start < 0
-            and (match := re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?=[ \t]|\Z)").match(self.text[:end], at))
-        ):
-            self.add(match.group(), at, match.end(), context, expands=True)
-            return match.end()
-        self.add(mark, at, at + 1, context)
-        return at + 1
-
-
-def _without_marks(fields: list[CommandWord]) -> list[CommandWord]:
-    """The words without the characters in front of the program that speak to systemd: ``@-:+!|``."""
-    first = fields[0]
-    skip = len(first.value) - len(first.value.lstrip("@-:+!|"))
-    if not skip:
-        return fields
-    named = fields[1:2] if "@" in first.value[:skip] else []  # the word after the path is argv[0]
-    program = word_of(first.pieces[skip:], first.start + skip, first.end, "a specifier")
-    return [program, *fields[1 + len(named) :]]
+def _stripped(text: str, spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The spans of a value without the blanks at its end."""
+    kept = list(spans)
+    while kept:
+        start, end = kept.pop()
+        shown = text[start:end].rstrip(BLANKS)
+        if shown:
+            return (*kept, (start, start + len(shown)))
+    return ()
 
 
 def _filled(word: CommandWord, environment: dict[str, CommandWord]) -> list[CommandWord]:
@@ -211,10 +128,15 @@ def _filled(word: CommandWord, environment: dict[str, CommandWord]) -> list[Comm
     if not word.opaque:
         return [word]
     pieces: list[Segment] = []
+    named = _VARIABLE.fullmatch(word.value)
+    alone = environment.get(named[2]) if named is not None and named[2] else None
+    if alone is not None and alone.value.endswith("=") and "=" not in alone.value[:-1]:
+        return []  # an empty variable that is a word of its own is no word
     for piece in word.pieces:
         match = _VARIABLE.fullmatch(piece.value) if piece.expands else None
         known = environment.get(match.group(1) or match.group(2)) if match else None
-        if known is None or known.opaque or (match and match.group(2) and re.search(r"\s", known.value)):
+        again = match is not None and match.group(2) and known is not None and _READ_AGAIN.search(known.value)
+        if known is None or known.opaque or again:
             pieces.append(piece)
             continue
         skip = known.value.index("=") + 1 if "=" in known.value else len(known.value)
@@ -224,22 +146,22 @@ def _filled(word: CommandWord, environment: dict[str, CommandWord]) -> list[Comm
                     part if not skip else part._replace(value=part.value[skip:], start=part.start + skip)
                 )
             skip = max(0, skip - len(part.value))
-    field = word_of(pieces, word.start, word.end, "a specifier or variable")
-    alone = len(word.pieces) == 1 and not word.pieces[0].value.startswith("${")
+    field = word_of(pieces, word.start, word.end, UNKNOWN)
+    single = len(word.pieces) == 1 and not word.pieces[0].value.startswith("${")
     tail = (word.pieces[-1].end, word.pieces[-1].context) if word.pieces[-1].expands else None
-    return [field._replace(many=alone and bool(field.opaque), tail=None if alone else tail)]
+    return [field._replace(many=single and bool(field.opaque), tail=None if single else tail)]
 
 
 def _quote(text: str, context: Context) -> str:  # noqa: ARG001 - systemd escapes alike everywhere
-    out = (
-        text.replace("\\", "\\\\")
-        .replace("%", "%%")
-        .replace("$", "$$")
-        .replace("'", "\\'")
-        .replace('"', '\\"')
-    )
-    return out.replace(" ", "\\s").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    return "".join(_ESCAPED.get(mark) or _escaped(mark) for mark in text)
+
+
+def _escaped(mark: str) -> str:
+    """One character: a byte that is no text, and what ends a line to others than systemd, by its number."""
+    if "\udc80" <= mark <= "\udcff":
+        return f"\\x{ord(mark) - 0xDC00:02x}"
+    return f"\\x{ord(mark):02x}" if ord(mark) < 0x20 or ord(mark) == 0x7F else mark
 
 
 def _quote_word(word: str) -> str:
-    return _quote(word, "bare") or '""'
+    return '";"' if word == ";" else _quote(word, "bare") or '""'
