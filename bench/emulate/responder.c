@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The same work as one emulated IOMMU_GET_HW_INFO, in C: receive the notification, find the open file by its
- * lock in fdinfo, read the argument, write the answer and the argument back, send. For comparison only.
+ * The same work as one emulated IOMMU_GET_HW_INFO, in C: wait for the notification and receive it, find the open file by its
+ * lock in fdinfo, open its memory and ask whether it still waits, read the argument, write the answer and the argument back,
+ * send. For comparison only.
  *
- * Usage: responder COUNT; prints microseconds for one call, the best of three rounds.
+ * Usage: responder COUNT; prints microseconds for one call, the best of some rounds.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -10,43 +11,27 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "calls.h"
 
 #ifdef __x86_64__
 #define ARCH AUDIT_ARCH_X86_64
 #else
 #define ARCH AUDIT_ARCH_AARCH64
 #endif
-#define GET_HW_INFO 0x3b8a
-/* By number, as the emulator does: with headers older than the kernel (6.6), the race would be uneven. */
+/* By number, as the emulator does: headers older than the kernel (6.6, 5.17) lack them or have another. */
 #define SET_FLAGS 0x40082104
 #define SYNC_WAKE_UP 1ULL
+#define ID_VALID 0x40082102
 #define TOKEN 0x123456789abcULL
-
-struct hw_info {
-	uint32_t size, flags, dev_id, data_len;
-	uint64_t data_uptr;
-	uint32_t type;
-	uint8_t pasid, reserved[3];
-	uint64_t capabilities;
-};
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 static int install(void)
 {
@@ -95,37 +80,15 @@ static int receive_fd(int link)
 	return fd;
 }
 
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
-}
-
 static void program(int link, int count)
 {
 	int file = open("/dev/zero", O_RDWR);
 	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = TOKEN, .l_len = 1 };
-	uint8_t buffer[64];
-	double best = 1e9;
 
 	if (fcntl(file, F_OFD_SETLK, &lock))
 		die("lock");
 	send_fd(link, install());
-	for (int round = 0; round < 3; round++) {
-		double began = now();
-
-		for (int i = 0; i < count; i++) {
-			struct hw_info info = { .size = 40, .dev_id = 1, .data_len = 64, .data_uptr = (uintptr_t)buffer };
-
-			if (ioctl(file, GET_HW_INFO, &info) || info.type != 2)
-				die("ioctl");
-		}
-		if ((now() - began) / count < best)
-			best = (now() - began) / count;
-	}
-	printf("%f\n", best * 1e6);
+	printf("%f\n", measure(file, 1, count));
 	fflush(stdout);
 	_exit(0);
 }
@@ -143,7 +106,7 @@ static int is_ours(int pid, int fd)
 	return strstr(text, "OFDLCK") != NULL;
 }
 
-static int handle(struct seccomp_notif *call)
+static int handle(int listener, struct seccomp_notif *call)
 {
 	char path[32];
 	struct hw_info info;
@@ -154,8 +117,11 @@ static int handle(struct seccomp_notif *call)
 		return -EBADF;
 	snprintf(path, sizeof(path), "/proc/%d/mem", call->pid);
 	memory = open(path, O_RDWR | O_CLOEXEC);
-	if (pread(memory, &info, 4, call->data.args[2]) != 4 ||
-	    pread(memory, &info, sizeof(info), call->data.args[2]) != sizeof(info))
+	if (ioctl(listener, ID_VALID, &call->id))
+		error = -EFAULT;
+	if (!error && pread(memory, &info, 4, call->data.args[2]) != 4)
+		error = -EFAULT;
+	if (!error && pread(memory, &info, sizeof(info), call->data.args[2]) != sizeof(info))
 		error = -EFAULT;
 	info.type = 2;
 	if (!error && pwrite(memory, answer, info.data_len, info.data_uptr) != info.data_len)
@@ -179,14 +145,16 @@ int main(int argc, char **argv)
 		program(link[1], count);
 	listener = receive_fd(link[0]);
 	ioctl(listener, SET_FLAGS, SYNC_WAKE_UP);
-	for (int i = 0; i < 3 * count; i++) {
+	for (int i = 0; i < ROUNDS * count; i++) {
+		struct pollfd ready = { .fd = listener, .events = POLLIN };
 		struct seccomp_notif call = { 0 };
 		struct seccomp_notif_resp response = { 0 };
 
-		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call))
+		/* RECV alone would wait for ever if the program ended. */
+		if (poll(&ready, 1, -1) != 1 || !(ready.revents & POLLIN) || ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call))
 			break;
 		response.id = call.id;
-		response.error = handle(&call);
+		response.error = handle(listener, &call);
 		ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &response);
 	}
 	waitpid(child, NULL, 0);

@@ -18,6 +18,7 @@ __all__ = ["Answered", "CallRecord", "Caller", "copy_struct", "members", "reserv
 
 
 _RESERVED: Final = "__reserved"
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Caller(NamedTuple):
@@ -53,8 +54,7 @@ class CallRecord:
         self.traced = traced
         self.name = ""
         self.device = ""
-        self.argument: Mapping[str, Any] = {}
-        self.result: Mapping[str, Any] = {}
+        self.argument = self.result = _NOTHING
 
     def takes(self, structure: ctypes.Structure) -> None:
         """Note what the call was given."""
@@ -67,14 +67,17 @@ class CallRecord:
             self.result = members(structure)
 
 
-def copy_struct(memory: Memory, address: int, size: int, known: int) -> bytes:
+def copy_struct(memory: Memory, address: int, size: int, known: int, begun: bytes = b"") -> bytes:
     """copy_struct_from_user(): ``size`` bytes of a structure of which ``known`` have a meaning.
 
     A shorter one is filled with zeros; in a longer one, what is beyond must be zero.
 
+    :param begun: what has been read from ``address`` on; read again only if more is needed.
     :raise KernelError: EFAULT; E2BIG: something is beyond.
     """
-    data = memory.read(address, min(size, known)).ljust(known, b"\0")
+    wanted = min(size, known)
+    data = begun[:wanted] if len(begun) >= wanted else memory.read(address, wanted)
+    data = data.ljust(known, b"\0")
     beyond, place = size - known, address + known
     while beyond > 0:
         piece = memory.read(place, min(beyond, 4096))
@@ -100,4 +103,4 @@ def members(structure: ctypes.Structure) -> dict[str, Any]:
 def reserved(structure: ctypes.Structure) -> bool:
     """Whether the member ``__reserved`` is set (inside a class Python would mangle its name)."""
     value = getattr(structure, _RESERVED)
-    return any(value) if isinstance(value, ctypes.Array) else bool(value)
+    return any(bytes(value)) if isinstance(value, ctypes.Array) else bool(value)

@@ -32,7 +32,7 @@ __all__ = ["OpenFile", "OpenFiles"]
 # fcntl(2); struct flock of 64-bit machines.
 _F_OFD_GETLK, _F_OFD_SETLK = 36, 37
 _FLOCK: Final = struct.Struct("=hh4xqqi4x")
-_LOCK: Final = re.compile(rb"^lock:\s+\d+: OFDLCK\s+ADVISORY\s+(?:READ|WRITE)\s+\S+ \S+ (\d+) ", re.MULTILINE)
+_LOCK: Final = re.compile(rb"\nlock:\s+\d+: OFDLCK\s+ADVISORY\s+(?:READ|WRITE)\s+\S+ \S+ (\d+) ")
 _NODE: Final = re.compile(r"(?:^|/)dev/(iommu|vfio/devices/(?:noiommu-)?vfio\d+)$")
 _SYS_PIDFD_GETFD: Final = 438
 #: Seconds. The kernel tells of a closing shortly before it removes the lock; and its queue may overflow.
@@ -61,7 +61,9 @@ class OpenFiles:
         # Where the files are the host's own, other programs may lock bytes of them, though hardly these.
         self._next = secrets.randbits(61)
         self._probes: dict[tuple[int, int], int] = {}
-        self._notices = _notices()
+        #: Readable after somebody closed a file that is watched; None without.
+        self.notices = _notices()
+        self._deaf = self.notices is None
         self._looked = self._told = 0.0
 
     def close(self) -> None:
@@ -69,8 +71,14 @@ class OpenFiles:
         for descriptor in self._probes.values():
             os.close(descriptor)
         self._probes.clear()
-        if self._notices is not None:
-            os.close(self._notices)
+        if self.notices is not None:
+            os.close(self.notices)
+
+    def take_notices(self) -> None:
+        """To be called when :attr:`notices` can be read: files are looked through for closed ones."""
+        if self.notices is not None:
+            os.read(self.notices, 4096)
+            self._told = time.monotonic()
 
     def find(self, pid: int, descriptor: int) -> OpenFile | None:
         """What ``descriptor`` is in process ``pid``; None if it is none of ours.
@@ -96,14 +104,7 @@ class OpenFiles:
                 yield file
 
     def _may_be_closed(self, now: float) -> bool:
-        if self._notices is None:
-            return True
-        try:
-            os.read(self._notices, 4096)
-        except BlockingIOError:
-            return now < self._told + _CLOSING or now > self._looked + _UNTOLD
-        self._told = now
-        return True
+        return self._deaf or now < self._told + _CLOSING or now > self._looked + _UNTOLD
 
     def _token(self, pid: int, descriptor: int) -> int | None:
         try:
@@ -149,14 +150,13 @@ class OpenFiles:
         """Open an inode that is new, to ask for its locks, and have its closings told."""
         path = f"/proc/self/fd/{descriptor}"
         self._probes[inode] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        if self._notices is None:
+        if self.notices is None:
             return
         with contextlib.suppress(OSError):  # a user may have so many of them
             if has_notices(os.fstat(descriptor)):
-                inotify_add_watch(self._notices, path, IN_CLOSE)
+                inotify_add_watch(self.notices, path, IN_CLOSE)
                 return
-        os.close(self._notices)
-        self._notices = None
+        self._deaf = True
 
     def _is_held(self, file: OpenFile) -> bool:
         wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, file.token, 1, 0)
@@ -173,7 +173,7 @@ def _is_listed(file: OpenFile) -> bool:
 
 
 def _notices() -> int | None:
-    """A descriptor that can be read after somebody closed a file that is watched; None without."""
+    """An inotify descriptor; None without."""
     try:
         return inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:  # a user may have so many of them

@@ -40,10 +40,10 @@ def get_hw_info(context: Context, argument: Any, caller: Caller) -> None:
     # than anybody needs, for the calls of others wait meanwhile.
     if argument.data_len > _MOST_CLEARED:
         raise KernelError(errno.ENOMEM)
-    caller.memory.write(argument.data_uptr, data[: argument.data_len])
-    for place in range(len(data), argument.data_len, _PIECE):
-        piece = min(_PIECE, argument.data_len - place)
-        caller.memory.write(argument.data_uptr + place, bytes(piece))
+    address, room = argument.data_uptr, argument.data_len
+    caller.memory.write(address, data[:room].ljust(min(room, _PIECE), b"\0"))
+    for place in range(_PIECE, room, _PIECE):
+        caller.memory.write(address + place, bytes(min(_PIECE, room - place)))
     argument.data_len = len(data)
     argument.out_data_type = kind
     argument.out_max_pasid_log2 = device.function.pasid_log2

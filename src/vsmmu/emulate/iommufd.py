@@ -62,13 +62,18 @@ def call(context: Context, number: int, address: int, caller: Caller, record: Ca
     if not _BASE <= number & 0xFF < _BASE + _NUMBERS:
         # What is left is vfio's container interface (vfio_compat.c), which is not emulated.
         raise KernelError(errno.ENOTTY)
-    size = int.from_bytes(caller.memory.read(address, 4), "little")
+    # The size and what it is the size of in one reading, where there is as much as is known.
+    known = ctypes.sizeof(operation.structure) if operation else 4
+    begun = caller.memory.read_some(address, known)
+    if len(begun) < 4:
+        raise KernelError(errno.EFAULT)
     if operation is None:
         raise KernelError(errno.ENOTTY)
+    size = int.from_bytes(begun[:4], "little")
     if size < operation.least:
         raise KernelError(errno.EINVAL)
-    known = ctypes.sizeof(operation.structure)
-    argument = operation.structure.from_buffer_copy(copy_struct(caller.memory, address, size, known))
+    given = copy_struct(caller.memory, address, size, known, begun)
+    argument = operation.structure.from_buffer_copy(given)
     record.takes(argument)
     device = context.objects.get(getattr(argument, "dev_id", 0))
     if isinstance(device, DeviceObject):

@@ -26,6 +26,13 @@ class Memory:
         """
         raise NotImplementedError
 
+    def read_some(self, address: int, length: int) -> bytes:
+        """At most ``length`` bytes, up to the first that is not there.
+
+        :raise KernelError: EFAULT if none is.
+        """
+        raise NotImplementedError
+
     def write(self, address: int, data: bytes) -> None:
         """Write ``data``.
 
@@ -71,13 +78,17 @@ class ProcessMemory(Memory):
 
     def read(self, address: int, length: int) -> bytes:
         """See :meth:`Memory.read`."""
-        try:
-            data = os.pread(self._opened(), length, address)
-        except (OSError, OverflowError):
-            raise KernelError(errno.EFAULT) from None
+        data = self.read_some(address, length)
         if len(data) != length:
             raise KernelError(errno.EFAULT)
         return data
+
+    def read_some(self, address: int, length: int) -> bytes:
+        """See :meth:`Memory.read_some`."""
+        try:
+            return os.pread(self._opened(), length, address)
+        except (OSError, OverflowError):
+            raise KernelError(errno.EFAULT) from None
 
     def write(self, address: int, data: bytes) -> None:
         """See :meth:`Memory.write`."""

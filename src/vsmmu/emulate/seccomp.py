@@ -88,7 +88,9 @@ _IOCTL_TYPE: Final = 0x3B
 KVM_SET_DEVICE_ATTR: Final = 0x4018AEE1
 
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_NOTIFICATION: Final = struct.Struct("=QII iIQ 6Q")
+#: Of struct seccomp_notif: id, pid, data.nr and data.args; what is not needed is not unpacked.
+_NOTIFICATION: Final = struct.Struct("=QI4x i4x8x 6Q")
+_ID: Final = struct.Struct("=Q")
 _RESPONSE: Final = struct.Struct("=QqiI")
 _ADDFD: Final = struct.Struct("=QIIII")
 _O_CLOEXEC: Final = os.O_CLOEXEC
@@ -214,8 +216,8 @@ def receive(listener: int) -> Notification | None:
         fcntl.ioctl(listener, _IOCTL_NOTIF_RECV, buffer)
     except (FileNotFoundError, InterruptedError):
         return None
-    number, pid, _, nr, _, _, *arguments = _NOTIFICATION.unpack(buffer)
-    return Notification(number, pid, nr, tuple(arguments))
+    fields = _NOTIFICATION.unpack(buffer)
+    return Notification(fields[0], fields[1], fields[2], fields[3:])
 
 
 def answer(listener: int, notification: int, value: int, error: int = 0) -> None:
@@ -231,7 +233,7 @@ def let_through(listener: int, notification: int) -> None:
 def still_waiting(listener: int, notification: int) -> bool:
     """Whether the process still waits: then its pid has not been reused since the notification."""
     try:
-        fcntl.ioctl(listener, _IOCTL_NOTIF_ID_VALID, struct.pack("=Q", notification))
+        fcntl.ioctl(listener, _IOCTL_NOTIF_ID_VALID, _ID.pack(notification))
     except FileNotFoundError:
         return False
     return True

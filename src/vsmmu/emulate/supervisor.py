@@ -56,8 +56,11 @@ class Supervisor:
         self._devices: dict[int, vfio.DeviceFile] = {}
         self._open_devices: list[vfio.DeviceFile] = []
         self._poll = select.poll()
-        self._poll.register(listener, select.POLLIN)
         self._watched: dict[int, Callable[[], None]] = {}
+        # Before the listener, and so served before it: who closes a file and then calls finds it closed.
+        if self._files.notices is not None:
+            self.watch(self._files.notices, self._files.take_notices)
+        self._poll.register(listener, select.POLLIN)
         seccomp.wake_up_synchronously(listener)
 
     def close(self) -> None:
@@ -196,7 +199,8 @@ class Supervisor:
         if file is None:
             return None
         if file.node == "iommu":
-            self._contexts.setdefault(file.token, Context(file.token))
+            if file.token not in self._contexts:
+                self._contexts[file.token] = Context(file.token)
         elif file.token not in self._devices:
             function = self.hardware.by_node(file.node)
             if function is None:

@@ -78,6 +78,10 @@ class FakeMemory(Memory):
             raise KernelError(errno.EFAULT)
         return bytes(self.data[start : start + length])
 
+    def read_some(self, address: int, length: int) -> bytes:
+        self.read(address, 1)
+        return self.read(address, min(length, self.BASE + len(self.data) - address))
+
     def write(self, address: int, data: bytes) -> None:
         self.read(address, len(data))
         start = address - self.BASE
