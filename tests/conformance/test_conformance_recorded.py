@@ -56,7 +56,7 @@ def test_every_message_of_this_version_was_provoked() -> None:
     for line in SLOTS.read_text().splitlines():
         answered = json.loads(line)
         said += "\n" + "\n".join([*answered.get("stderr", []), *answered.get("answers", [])])
-    said += "".join(path.read_text(encoding="utf-8") for path in RECORDED.glob("*.jsonl"))
+    said += "".join(path.read_text(encoding="utf-8").replace(r"\"", '"') for path in RECORDED.glob("*.jsonl"))
     missing = [
         code
         for code, message in MESSAGES.items()
@@ -64,7 +64,8 @@ def test_every_message_of_this_version_was_provoked() -> None:
         if not message.aborts
         and message.text != "{text}"
         and not code.endswith("-11.0")
-        and code != "qemu-accel-not-built"  # no binary of this version is built without iommufd
+        # No binary of this version is built without iommufd, or is a fork's.
+        and code not in ("qemu-accel-not-built", "qemu-pasid-accel")
         and not re.search(pattern(message.text), said)
     ]
     assert missing == []

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from conformance.cases import READ, Expected, ExpectedStep, Run, Step
+from conformance.guest import FILES
 from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.drivers import is_vfio
@@ -16,6 +17,7 @@ from vsmmu.qemu.versions import LATEST, Qemu
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
+    from vsmmu.machine.model import Machine
     from vsmmu.qemu.outcome import Failure, Verdict
 
 __all__ = ["predict", "starts"]
@@ -32,7 +34,7 @@ def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
     """What the model says of a run and its steps."""
     try:
         machine = read_words(run.argv, lambda name: run.files[name].encode()).machine()
-        vm = QemuProcess(machine, host, qemu)
+        vm = QemuProcess(machine, host, qemu, absent=_absent(machine, run))
     except InputRefused as refused:
         # Not judged in QEMU's words; QEMU must not start it either.
         return Expected("refused", code=refused.code)
@@ -51,6 +53,12 @@ def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
         warnings=_warnings(vm) if verdict.at_start == "starts" and not run.steps else (),
         steps=steps,
     )
+
+
+def _absent(machine: Machine, run: Run) -> set[str]:
+    """The files that are not beside QEMU; those of the machine with a path are taken for there."""
+    there = {*run.files, *FILES}
+    return {file.path for file in machine.files if "/" not in file.path and file.path not in there}
 
 
 def _step(vm: QemuProcess, step: Step) -> ExpectedStep:

@@ -103,6 +103,14 @@ class Global(NamedTuple):
     origin: Origin
 
 
+class Accel(NamedTuple):
+    """One ``-accel``."""
+
+    name: str
+    options: Mapping[str, str]
+    origin: Origin
+
+
 class MachineObject(NamedTuple):
     """One ``-object``."""
 
@@ -137,7 +145,7 @@ class Machine(NamedTuple):
     :param machine_type: as written (``virt``, ``virt-11.0``); empty if it was not said.
     :param machine_options: all ``-machine`` options merged as QEMU does, without ``type``.
     :param accelerators: names in the order in which QEMU tries them (``-accel``, ``-machine accel=a:b``).
-    :param accelerator_options: options of ``-accel``, merged.
+    :param accels: the ``-accel`` options in order.
     :param firmware: what was given as ``-bios`` or first pflash; empty if none.
     :param default_nic: whether QEMU would add its default network card (no ``-nodefaults``, ``-nic``...).
     :param only_migratable: ``--only-migratable``.
@@ -160,7 +168,7 @@ class Machine(NamedTuple):
     machine_type: str
     machine_options: Mapping[str, str]
     accelerators: tuple[str, ...]
-    accelerator_options: Mapping[str, str]
+    accels: tuple[Accel, ...]
     firmware: str
     default_nic: bool
     only_migratable: bool
@@ -177,6 +185,14 @@ class Machine(NamedTuple):
     files: tuple[NamedFile, ...] = ()
     plain_memory: bool = True
     unread: tuple[Diagnostic, ...] = ()
+
+    @property
+    def accelerator_options(self) -> Mapping[str, str]:
+        """The options of all ``-accel``, merged; the first counts."""
+        merged: dict[str, str] = {}
+        for accel in reversed(self.accels):
+            merged |= {key.replace("_", "-"): value for key, value in accel.options.items()}
+        return merged
 
     @property
     def vsmmus(self) -> tuple[Device, ...]:

@@ -31,7 +31,7 @@ _OCCUPIED: Final = "qemu-slot-hot"
 _HERE: Final = Origin("", "device_add")
 _BOARD: Final = Bus(ROOT_BUS, -1, ROOT_BUS, -1, None)
 #: Of the VM that runs, the port at hand is all that counts.
-_NO_DEVICES: Final = Machine("", "virt", {}, (), {}, "", False, False, (), (), ())
+_NO_DEVICES: Final = Machine("", "virt", {}, (), (), "", False, False, (), (), ())
 
 
 def predict(running: Running, host: Host, qemu: Qemu, address: str, bus: str = "") -> HotPlug:

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from vsmmu.qemu.versions import MachineType, Qemu
 
 __all__ = [
+    "ELSEWHERE",
     "ON_OFF_AUTO",
     "PciNumbers",
     "accelerator",
-    "accelerator_refusal",
     "board_card",
     "bypasses_iommu",
     "expander_refusal",
     "irqchip",
+    "is_missing",
     "lacks_cxl",
     "lacks_error_source",
     "machine_iommu",
@@ -38,6 +39,8 @@ __all__ = [
     "with_globals",
 ]
 
+#: Accelerators that only some builds have.
+ELSEWHERE: Final = frozenset({"hvf", "mshv", "nitro", "nvmm", "qtest", "whpx", "xen"})
 ON_OFF_AUTO: Final = ("on", "off", "auto")
 #: Ports that take a place in the table of chassis and slot numbers (pcie_chassis_add_slot()).
 _PORTS: Final = frozenset({"ioh3420", "pcie-root-port", "xio3130-downstream"})
@@ -158,24 +161,6 @@ def machine_refusals(machine: Machine, name: str, kind: MachineType | None) -> I
         yield Refusal("qemu-value", {"property": "acpi", "value": options["acpi"], "accepted": accepted})
 
 
-def usable_accelerators(machine: Machine, qemu: Qemu) -> Machine:
-    """The VM without the accelerators that the binary does not have, as long as one is left."""
-    if qemu.has_kvm is not False:
-        return machine
-    usable = tuple(name for name in machine.accelerators if name != "kvm")
-    return machine._replace(accelerators=usable) if usable else machine
-
-
-def accelerator_refusal(machine: Machine, qemu: Qemu) -> Refusal | None:
-    """Why QEMU has none of the accelerators that the VM names."""
-    if qemu.has_kvm is not False or not machine.accelerators:
-        return None
-    missing = [name for name in machine.accelerators if name == "kvm"]
-    return (
-        Refusal("qemu-accelerator", {"value": missing[0]}) if missing == list(machine.accelerators) else None
-    )
-
-
 def accelerator(machine: Machine) -> str:
     """The accelerator that QEMU tries first: ``kvm``, ``tcg`` or another; empty for a fragment.
 
@@ -186,6 +171,19 @@ def accelerator(machine: Machine) -> str:
     if not machine.program:
         return ""
     return "kvm" if machine.program.endswith("kvm") else "tcg"
+
+
+def usable_accelerators(machine: Machine, qemu: Qemu) -> Machine:
+    """The VM without the accelerators that no QEMU has, or not the binary at hand, as long as one is left."""
+    usable = tuple(name for name in machine.accelerators if not is_missing(name, qemu))
+    if not usable or usable == machine.accelerators:
+        return machine
+    return machine._replace(accelerators=usable)
+
+
+def is_missing(name: str, qemu: Qemu) -> bool:
+    """Whether no QEMU has an accelerator of this name, or not the binary at hand."""
+    return (name == "kvm" and qemu.has_kvm is False) or (name not in ELSEWHERE and name not in ("kvm", "tcg"))
 
 
 def irqchip(machine: Machine) -> str:

@@ -35,6 +35,18 @@ BOARD_MESSAGES: Final = (
         "invalid accelerator {value}",
         "use an emulator that is built for this machine's own architecture: it has KVM",
     ),
+    Message(
+        "qemu-accelerator-unknown",
+        "invalid accelerator {value}",
+        "write -accel kvm (this host's processors) or -accel tcg (emulation)",
+    ),
+    Message("qemu-accelerator-none", "no accelerator found", "write -accel kvm, or -accel tcg"),
+    Message(
+        "qemu-accelerator-twice",
+        'The -accel and "-machine accel=" options are incompatible',
+        "keep one of -accel, -machine accel= and -enable-kvm",
+    ),
+    Message("qemu-object-value", "{text}", "correct the object's value"),
     Message("qemu-file", "{text}", "correct the name of the file, or make it"),
     Message(
         "qemu-fd-without-iommufd",

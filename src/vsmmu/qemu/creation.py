@@ -174,11 +174,13 @@ class Creation(Run):
         else:
             self._create_emulated(device, bus)
             self._refuse_each(device, self._placement.peripherals.realized(device))
-        refused = self._placement.after_realize(device)
-        self._refuse_each(device, () if refused is None else (refused,))
+        self._refuse_each(device, self._placement.after_realize(device))
 
-    def _refuse_each(self, device: Device, found: Iterable[Refusal]) -> None:
+    def _refuse_each(self, device: Device, found: Iterable[Refusal | Diagnostic]) -> None:
         for refusal in found:
+            if isinstance(refusal, Diagnostic):
+                self._findings.note(refusal)
+                continue
             values = {"driver": device.driver, **refusal.values}
             self._refuse(refusal.code, device.name, device.origin.option, **values)
 

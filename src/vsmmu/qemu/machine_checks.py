@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.machine.model import VSMMU_DRIVER, Device, Origin
 from vsmmu.qemu.board import (
     accelerator,
-    accelerator_refusal,
     irqchip,
     machine_iommu,
     machine_refusals,
@@ -39,6 +38,8 @@ __all__ = ["Found", "machine_checks"]
 Found = tuple[str, str, "Refusal | NameFault | Diagnostic"]
 
 _IOMMUFD: Final = "iommufd"
+#: How the types of the other objects begin that refuse values.
+_CHECKED: Final = ("memory-backend-", "iothread")
 #: The other types that an SMMU is derived from are met first by another device of the board.
 _SMMU_TYPES: Final = frozenset({VSMMU_DRIVER, "arm-smmu"})
 
@@ -65,7 +66,7 @@ def machine_checks(
         return
     yield from machine_faults(machine, qemu)
     yield from _flash(machine)
-    yield from _iommufds(machine, host)
+    yield from _objects(machine, host)
     for given in machine.globals:
         if global_reaches(given, "", qemu) and (fault := judge_global(given, qemu)) is not None:
             yield "", "", fault
@@ -94,12 +95,13 @@ def _numa(machine: Machine) -> Iterator[Found]:
 
 
 def _accelerator(machine: Machine, qemu: Qemu) -> Iterator[Found]:
-    missing = accelerator_refusal(machine, qemu)
-    if missing is not None:
-        # -accel is named with its options; -machine accel= and -enable-kvm are not.
-        options = [f"{name}={value}" for name, value in machine.accelerator_options.items()]
-        option = "" if "accel" in machine.machine_options else ",".join(["-accel kvm", *options])
-        yield "", option, missing
+    plain = machine.accelerators[:1] in (("kvm",), ("tcg",)) and qemu.has_kvm is not False
+    plain = plain or (not machine.accelerators and "accel" not in machine.machine_options)
+    twice = bool(machine.accels) and "accel" in machine.machine_options
+    if not plain or twice or any(accel.options for accel in machine.accels):
+        from vsmmu.qemu.accelerators import accelerator_faults  # most VMs say kvm, and no more
+
+        yield from (("", option, found) for option, found in accelerator_faults(machine, qemu))
     if accelerator(machine) == "kvm" and irqchip(machine) == "split":
         own = ",kernel-irqchip=split" if "kernel-irqchip" in machine.accelerator_options else ""
         yield "", f"-accel kvm{own}", Refusal("qemu-irqchip-split", {})
@@ -112,10 +114,15 @@ def _flash(machine: Machine) -> Iterator[Found]:
             yield "", "", Refusal("qemu-flash-drive", {"value": drive})
 
 
-def _iommufds(machine: Machine, host: Host) -> Iterator[Found]:
+def _objects(machine: Machine, host: Host) -> Iterator[Found]:
     for entry in machine.objects:
-        if entry.qom_type == _IOMMUFD and (refused := _iommufd(entry, host)) is not None:
-            yield entry.id, "", refused
+        if entry.qom_type == _IOMMUFD:
+            if (refused := _iommufd(entry, host)) is not None:
+                yield entry.id, "", refused
+        elif entry.qom_type.startswith(_CHECKED):
+            from vsmmu.qemu.object_checks import object_refusals  # few VMs have such objects
+
+            yield from ((entry.id, "", found) for found in object_refusals(entry, host))
 
 
 def _iommufd(entry: MachineObject, host: Host) -> Refusal | None:

@@ -52,6 +52,7 @@ PERIPHERAL_MESSAGES: Final = (
         "total memory for NUMA nodes ({value}) should equal RAM size ({expected})",
         "make the sizes of the nodes' memory backends add up to -m",
     ),
+    Message("qemu-only-migratable-device", "{text}", "remove -only-migratable, or the device"),
     Message(
         "qemu-distance-node",
         "Source/Destination NUMA node is missing. Please use '-numa node' option to declare it first.",

@@ -16,8 +16,9 @@ from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.values import signed, size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.model import Device, Machine
 
 __all__ = ["Peripherals"]
@@ -38,10 +39,20 @@ class Peripherals:
         self._boot_order: set[int] = set()
         self._only_one: set[str] = set()
 
-    def refusals(self, device: Device) -> Iterator[Refusal]:
+    def refusals(self, device: Device) -> Iterator[Refusal | Diagnostic]:
         """Every reason to refuse a device that is no PCI device, in QEMU's order; ask once for each."""
         yield from self.written(device)
         yield from self.realized(device)
+        yield from self.blockers(device)
+
+    def blockers(self, device: Device) -> Iterable[Refusal | Diagnostic]:
+        """Why the VM cannot migrate with a device, where it must."""
+        if not self._machine.only_migratable:
+            return ()
+        from vsmmu.qemu.migration import cannot_migrate  # a rare option
+
+        found = cannot_migrate(device)
+        return () if found is None else (found,)
 
     def written(self, device: Device) -> Iterator[Refusal]:
         """What QEMU says while it sets a device's properties; to be asked once for each."""

@@ -79,12 +79,13 @@ class Placement:
         if taken is not None:
             yield Refusal(taken.code, {"value": taken.value})
 
-    def after_realize(self, device: Device) -> Refusal | None:
+    def after_realize(self, device: Device) -> Iterator[Refusal | Diagnostic]:
         """What QEMU says of its place when it plugs a device that it has realized; then it has none."""
         refused = self._on_plug.pop(device.number, None)
         if refused is not None:
             self.slots.remove(device.number)
-        return refused
+            yield refused
+        yield from self.peripherals.blockers(device)
 
     def is_first(self, device: Device) -> bool:
         """Whether a device is function 0 in slot 0 of its bus.

@@ -127,10 +127,7 @@ def backend_faults(device: Device, machine: Machine) -> Iterator[NameFault]:
 def _backend(device: Device, name: str, value: str, machine: Machine) -> Iterator[NameFault]:
     known = (machine.backends or {}).get(name, frozenset())
     owner = setter(device.driver)
-    before = machine.devices[: device.number]
-    if name == "netdev" and value in known and any(entry.text(name) == value for entry in before):
-        text = f"Property '{owner}.{name}' can't take value '{value}', it's in use"
-        yield NameFault("qemu-property-value", True, text)
+    yield from _in_use(device, name, value, machine)
     if value in known or re.fullmatch(_GIVEN, value):
         return
     if name == "drive" and not value:
@@ -140,6 +137,31 @@ def _backend(device: Device, name: str, value: str, machine: Machine) -> Iterato
     likely = nearest(value, known)
     made = "" if likely else f"make it first, as -{name} with this id, or correct the name"
     yield NameFault("qemu-property-value", True, text, likely, made)
+
+
+def _in_use(device: Device, name: str, value: str, machine: Machine) -> Iterator[NameFault]:
+    """A backend that another device, or an option, has already; blk_attach_dev(), qemu_chr_fe_init()."""
+    backends = machine.backends or {}
+    users = [entry for entry in machine.devices[: device.number] if entry.text(name) == value]
+    taken = name == "chardev" and value in backends.get("taken", ())
+    if not value or not (users or taken):
+        return
+    shared = value in backends.get("shared", ())
+    cannot = f"Property '{setter(device.driver)}.{name}' can't take value '{value}'"
+    text = {
+        "netdev": f"{cannot}, it's in use",
+        "chardev": f"{cannot}: chardev '{value}' is already in use",
+        "drive": f"Drive '{value}' is already in use by another device",
+    }.get(name, "")
+    if name == "drive" and shared:
+        yield NameFault("qemu-property-value", False, f"Permission conflict on node '{value}'")
+    elif text and not shared:
+        if name == "drive" and any(entry.origin.option.startswith("-drive") for entry in (device, *users)):
+            text = (
+                f"Drive '{value}' is already in use because it has been automatically connected to another "
+                "device (did you need 'if=none' in the drive options?)"
+            )
+        yield NameFault("qemu-property-value", True, text)
 
 
 def _link(device: Device, name: str, value: str, machine: Machine) -> Iterator[NameFault]:

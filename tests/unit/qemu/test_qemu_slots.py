@@ -51,7 +51,7 @@ class Walk:
         assert bus is not None
         refused = next(self.slots.hot_plug_refusals(device, bus), None) if hot else None
         refused = refused or next(self.placement.before_realize(device, bus, hot=hot), None)
-        refused = refused or self.placement.after_realize(device)
+        refused = refused or next(iter(self.placement.after_realize(device)), None)
         if refused is not None:
             self.slots.remove(device.number)
         return refused

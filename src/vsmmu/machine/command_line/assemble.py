@@ -25,7 +25,7 @@ from vsmmu.machine.command_line.device_options import (
 )
 from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, PATCHED, options
 from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
-from vsmmu.machine.model import Global, JsonValue, Machine, MachineObject, NumaOption, Origin, Unread
+from vsmmu.machine.model import Accel, Global, JsonValue, Machine, MachineObject, NumaOption, Origin, Unread
 from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class _Assembler:
         self.source = source
         self.reader = reader
         self.machine: dict[str, str] = {}
-        self.accels: list[dict[str, str]] = []
+        self.accels: list[Accel] = []
         self.objects: list[MachineObject] = []
         self.object_ids: set[str] = set()
         self.globals: list[Global] = []
@@ -76,6 +76,7 @@ class _Assembler:
         self.default_nic = True
         self.only_migratable = False
         self.config_files = 0
+        self.sections: list[Section] = []
         self.opaque: frozenset[str] = frozenset()
         self.unread: list[Diagnostic] = []
 
@@ -135,12 +136,10 @@ class _Assembler:
             self.drives.append(
                 Drive({"file": text} | ({"if": interface} if interface else {}), "", origin, word)
             )
-        elif name == "nodefaults":
+        elif name in ("nodefaults", "netdev"):
             self.default_nic = False
         elif name == "only-migratable":
             self.only_migratable = True
-        elif name == "netdev":
-            self.default_nic = False
         else:
             _HANDLERS[name](self, text, origin, word)
 
@@ -156,7 +155,7 @@ class _Assembler:
         settings = keyval.merged(keyval.parse_opts(text, "accel"))
         if settings.get("accel", "help") in ("help", "?"):
             raise drafts.asks(origin)
-        self.accels.append(settings)
+        self.accels.append(Accel(settings.pop("accel"), settings, origin))
 
     def object(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         if text.startswith("{"):
@@ -291,6 +290,7 @@ class _Assembler:
         refuse_over(self.config_files, MAX_CONFIG_FILES, "configuration files", "command line")
         for section in parse_config(self.reader(name), name):
             place = f"{name}:{section.line}"
+            self.sections.append(section)
             self.section(section, Origin(place, place), word)
 
     def section(self, section: Section, origin: Origin, word: int) -> None:
@@ -306,7 +306,7 @@ class _Assembler:
         elif section.group == "global":
             self.add_global(settings, origin)
         elif section.group == "accel":
-            self.accels.append(settings)
+            self.accels.append(Accel(settings.pop("accel", ""), settings, origin))
         elif section.group == "drive":
             self.drives.append(Drive(settings, name or "", origin, word))
         elif section.group == "numa":
@@ -328,7 +328,7 @@ class _Assembler:
             machine_type=machine_type,
             machine_options=options,
             accelerators=drafts.accelerators(self.accels, options.get("accel", "")),
-            accelerator_options=drafts.accelerator_options(self.accels),
+            accels=tuple(self.accels),
             firmware=options.get("firmware") or options.get("pflash0") or drafts.firmware_of(self.drives),
             default_nic=self.default_nic,
             only_migratable=self.only_migratable,
@@ -341,8 +341,8 @@ class _Assembler:
             cpu=self.cpu,
             memory=memory,
             smp=drafts.members("smp", self.smp, options),
-            backends=backends(self.written()) if program and not (self.config_files or self.unread) else None,
-            files=tuple(files(self.drives, options)),
+            backends=backends([*self.written()], self.sections) if program and not self.unread else None,
+            files=tuple(files(self.drives, self.objects, options)),
             plain_memory=all(option.name != "mem-path" for option in self.written()),
             unread=(*self.unread, *doubtful_backends([*self.written()])),
         )

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.command_line.device_options import Drive
     from vsmmu.machine.command_line.options import WrittenOption
-    from vsmmu.machine.model import JsonValue
+    from vsmmu.machine.command_line.readconfig import Section
+    from vsmmu.machine.model import JsonValue, MachineObject
 
-__all__ = ["backends", "doubtful_backends", "files", "is_defined"]
+__all__ = ["SHARED", "TAKEN", "backends", "doubtful_backends", "files", "is_defined"]
+
+SHARED: Final = "shared"
+TAKEN: Final = "taken"
 
 #: Option -> the property of a device by which its names are used, and the key of a first value without one.
 _OPTIONS: Final = {
@@ -30,6 +34,9 @@ _OPTIONS: Final = {
     "audio": ("audiodev", "driver"),
     "tpmdev": ("tpmdev", "type"),
 }
+#: Options whose names several devices may use, or whose use QEMU judges by what each does with it.
+_SHARED: Final = frozenset({"blockdev", "fsdev", "virtfs", "audiodev", "audio"})
+_ON: Final = ("on", "yes", "true", "y", True)
 _BOOT_FILES: Final = {
     "kernel": "could not load kernel '{path}'",
     "initrd": "could not load initrd '{path}'",
@@ -40,19 +47,43 @@ _PROTOCOL: Final = r"[A-Za-z][A-Za-z0-9+.-]*:"
 _NAMES: Final = ("id", "node-name", "mount_tag")
 
 
-def backends(options: Iterable[WrittenOption]) -> Mapping[str, frozenset[str]]:
-    """The names that a device may give, by property, but for those that QEMU itself gives (``none0``)."""
-    found: dict[str, set[str]] = {name: set() for name, _ in _OPTIONS.values()}
-    for option in options:
-        if option.name in _OPTIONS:
-            name, implied = _OPTIONS[option.name]
-            settings = option.settings(implied)
-            found[name].update(_names(settings))
+def backends(
+    options: Sequence[WrittenOption], sections: Iterable[Section] = ()
+) -> Mapping[str, frozenset[str]]:
+    """The names that a device may give, by property, but for those that QEMU itself gives (``none0``).
+
+    Under ``SHARED`` those that several devices may give, under ``TAKEN`` those of character devices that
+    an option uses.
+    """
+    found: dict[str, set[str]] = {name: set() for name in (*dict(_OPTIONS.values()), SHARED, TAKEN)}
+    written: list[tuple[str, Mapping[str, JsonValue]]] = [
+        (option.name, option.settings(_OPTIONS[option.name][1]))
+        for option in options
+        if option.name in _OPTIONS
+    ]
+    written += ((section.group, {**section.settings}) for section in sections)
+    for group, settings in written:
+        if group in _OPTIONS:
+            names = [*_names(settings)]
+            found[_OPTIONS[group][0]].update(names)
+            if group in _SHARED or settings.get("mux") in _ON:
+                found[SHARED].update(names)
+    found[TAKEN].update(_taken(options))
     return {name: frozenset(names) for name, names in found.items()}
 
 
-def files(drives: Iterable[Drive], machine: Mapping[str, str]) -> Iterator[NamedFile]:
-    """The files of drives and of the boot options.
+def _taken(options: Iterable[WrittenOption]) -> Iterator[str]:
+    for option in options:
+        if option.name in ("serial", "parallel", "monitor", "qmp") and option.text.startswith("chardev:"):
+            yield option.text.removeprefix("chardev:")
+        elif option.name == "mon":
+            yield str(option.settings("chardev").get("chardev", ""))
+
+
+def files(
+    drives: Iterable[Drive], objects: Iterable[MachineObject], machine: Mapping[str, str]
+) -> Iterator[NamedFile]:
+    """The files of drives, objects and the boot options.
 
     :param machine: the ``-machine`` options; ``kernel`` and others are options of their own, too.
     """
@@ -61,6 +92,10 @@ def files(drives: Iterable[Drive], machine: Mapping[str, str]) -> Iterator[Named
         if path and not re.match(_PROTOCOL, path):
             text = f"{drive.origin.option}: Could not open '{path}': No such file or directory"
             yield NamedFile(path, text)
+    for entry in objects:
+        source = entry.properties.get("filename")
+        if entry.qom_type == "rng-random" and isinstance(source, str):
+            yield NamedFile(source, f"Could not open '{source}': No such file or directory")
     for name, text in _BOOT_FILES.items():
         path = machine.get(name, "")
         # A name without a slash is looked up among QEMU's own files.

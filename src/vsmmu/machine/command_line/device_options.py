@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line import keyval
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
-from vsmmu.machine.model import Device, JsonValue, NumaOption, Origin
+from vsmmu.machine.model import Accel, Device, JsonValue, NumaOption, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +22,6 @@ __all__ = [
     "DeviceList",
     "Draft",
     "Drive",
-    "accelerator_options",
     "accelerators",
     "asks",
     "check_id",
@@ -276,19 +275,9 @@ def implied_disks(drives: Iterable[Drive], machine_type: str) -> list[Draft]:
     ]
 
 
-def accelerators(accels: Iterable[Mapping[str, str]], option: str) -> tuple[str, ...]:
+def accelerators(accels: Iterable[Accel], option: str) -> tuple[str, ...]:
     """The names of ``-accel``, else those of ``-machine accel=a:b``."""
-    return tuple([entry.get("accel", "") for entry in accels] or filter(None, option.split(":")))
-
-
-def accelerator_options(accels: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """The options of all ``-accel``, merged; the first counts."""
-    merged: dict[str, str] = {}
-    for settings in accels:
-        for key, value in settings.items():
-            if key != "accel":
-                merged.setdefault(key.replace("_", "-"), value)
-    return merged
+    return tuple([accel.name for accel in accels] or filter(None, option.split(":")))
 
 
 def unknown_option(word: str, origin: Origin) -> InputRefused:

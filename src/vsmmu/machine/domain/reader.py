@@ -312,7 +312,7 @@ class _Reader:
             or _DEFAULT_MACHINES.get(arch, "virt"),
             machine_options=self.machine_options(),
             accelerators=(accelerator,),
-            accelerator_options={},
+            accels=(),
             firmware=_firmware(root),
             default_nic=False,
             only_migratable=False,

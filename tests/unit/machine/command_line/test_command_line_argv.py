@@ -207,6 +207,7 @@ def test_backends() -> None:
         "netdev": {"n"},
         "chardev": {"s"},
         "drive": {"d", "o", "i"},
+        "shared": {"o", "i"},
     }
 
 

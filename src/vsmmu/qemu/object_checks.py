@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values that are of an object's type and that the object itself refuses: memory backends, threads.
+
+Sources: backends/hostmem.c, backends/hostmem-shm.c, iothread.c of qemu/qemu; each text measured with 11.1.3.
+QEMU names no option in front of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.machine.model import Unread
+from vsmmu.qemu.doubts import board_doubt
+from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.settings import read_bool
+from vsmmu.qemu.values import signed, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.diagnostic import Diagnostic
+    from vsmmu.host.facts import Host
+    from vsmmu.machine.model import JsonValue, MachineObject
+
+__all__ = ["object_refusals"]
+
+_MEMORY: Final = "memory-backend-"
+_CODE: Final = "qemu-object-value"
+_MOST: Final = (1 << 63) - 1
+
+
+def object_refusals(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
+    """Why an object refuses what is written for it, or may."""
+    if entry.qom_type.startswith(_MEMORY):
+        yield from _memory(entry, host)
+    elif entry.qom_type == "iothread":
+        for name in ("poll-max-ns", "poll-grow", "poll-shrink"):
+            number = _number(entry.properties.get(name))
+            if number is not None and not 0 <= number <= _MOST:
+                yield _refused(f"{name} value must be in range [0, {_MOST}]")
+
+
+def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
+    for name in ("size", "prealloc-threads"):
+        if _number(entry.properties.get(name)) == 0:
+            yield _refused(f"property '{name}' of {entry.qom_type} doesn't take value '0'")
+    if entry.qom_type == "memory-backend-shm" and read_bool(entry.properties.get("share")) is False:
+        yield _refused("can't create shm backend with `share=off`")
+    policy = entry.properties.get("policy", "default")
+    nodes = entry.properties.get("host-nodes")
+    if nodes is None and policy not in ("default", "local"):
+        yield _refused(f"host-nodes must be set for policy {policy}")
+    elif nodes is not None and policy == "default":
+        yield _refused(
+            "host-nodes must be empty for policy default, or you should explicitly specify a policy other "
+            "than default"
+        )
+    elif isinstance(nodes, str) and not isinstance(nodes, Unread) and not _there(nodes, host):
+        refusal = _refused("cannot bind memory to host NUMA nodes: Invalid argument")
+        yield board_doubt(refusal, f"whether the host has memory on NUMA node {nodes}")
+
+
+def _there(nodes: str, host: Host) -> bool:
+    """Whether a node is certainly there: the first, and those of which a function says that it is near."""
+    known = {"0", *(str(function.numa_node) for function in host.functions)}
+    return nodes in known
+
+
+def _number(value: JsonValue) -> int | None:
+    if isinstance(value, bool | Unread):
+        return None
+    if isinstance(value, int):
+        return value
+    return None if not isinstance(value, str) else size(value) if signed(value) is None else signed(value)
+
+
+def _refused(text: str) -> Refusal:
+    return Refusal(_CODE, {"text": text})

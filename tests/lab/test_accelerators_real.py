@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What real QEMU says of accelerators, held against the model."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from conformance.cases import Run
+from conformance.here import play_here
+from quoted import quoted
+from vsmmu.monitor.binary_probe import ask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vsmmu.lab.build import Artifacts
+
+_FORMS = (
+    "-M virt -accel {}",
+    "-M virt,accel={}",
+    "-M virt,accel={}:tcg",
+    "-M virt,accel=tcg:{}",
+    "-M virt -accel {} -accel tcg",
+    "-M virt -accel tcg -accel {}",
+    "-M virt,accel=tcg -accel {}",
+    "-enable-kvm -M virt,accel={}",
+    "-M virt -enable-kvm -accel {}",
+    "-M virt -accel accel={}",
+)
+_NAMES = ("tcg", "kvm", "maybe", "", "hvf", "tcg,thread=maybe", "tcg,x=y", "tcg,split-wx=maybe")
+
+
+def test_real_qemu_takes_the_accelerators_that_the_model_takes(
+    lab_artifacts: Artifacts, tmp_path: Path
+) -> None:
+    binary = tmp_path / "qemu-system-aarch64"
+    binary.write_text(f'#!/bin/sh\nexec {shlex.join(lab_artifacts.tools.qemu())} "$@"\n')
+    binary.chmod(0o755)
+    end = ("-cpu", "max", "-display", "none", "-S", "-nodefaults")
+    words = [form.format(name) for form in _FORMS for name in _NAMES]
+    runs = [Run(text, "accelerators", ("qemu-system-aarch64", *text.split(" "), *end)) for text in words]
+    with quoted("qemu-system-arm", "11.1", lab_artifacts.versions()):
+        judged = [judgement for judgement, _ in play_here(str(binary), runs, ask(str(binary)).qemu)]
+    assert [(entry.run.name, entry.complaints) for entry in judged if entry.complaints] == []
+    rows = {entry.row for entry in judged}
+    assert {"", "qemu-accelerator", "qemu-accelerator-unknown", "qemu-accelerator-twice"} <= rows

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backends that only one device may have, and files that objects open; the texts are QEMU 11.1.3's."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.cases import Run
+from conformance.here import NOBODY
+from conformance.predict import predict
+
+HEAD = (
+    "qemu-system-aarch64",
+    "-M",
+    "virt",
+    "-accel",
+    "tcg",
+    "-cpu",
+    "max",
+    "-nodefaults",
+    "-S",
+    "-display",
+    "none",
+)
+DRIVE = "-drive if=none,id=d,file=disk.img,format=raw,file.locking=off"
+NODE = "-blockdev driver=raw,node-name=d,file.driver=file,file.filename=disk.img"
+CHARDEV = "-chardev null,id=c -device virtio-serial-pci"
+PORT = "-device virtserialport,chardev=c"
+TWICE = "-device virtio-blk-pci,drive=d -device virtio-blk-pci,drive=d"
+TAKEN = "Property 'virtserialport.chardev' can't take value 'c': chardev 'c' is already in use"
+
+
+def said(words: str, files: dict[str, str] | None = None) -> tuple[str, str]:
+    expected = predict(Run(words, "backends", (*HEAD, *words.split()), files=files or {}), NOBODY)
+    return expected.answer, expected.text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (f"{DRIVE} {TWICE}", "Drive 'd' is already in use by another device"),
+        (f"{DRIVE} -device virtio-scsi-pci -device scsi-hd,drive=d -device virtio-blk-pci,drive=d",
+         "Drive 'd' is already in use by another device"),
+        (f"{CHARDEV} {PORT} {PORT}", TAKEN),
+        (f"{CHARDEV} -serial chardev:c {PORT}", TAKEN),
+        (f"{CHARDEV} -mon chardev=c {PORT}", TAKEN),
+        ("-drive if=virtio,file=disk.img,format=raw,file.locking=off,id=e -device virtio-blk-pci,drive=e",
+         ("Drive 'e' is already in use because it has been automatically connected to another device "
+         "(did you need 'if=none' in the drive options?)")),
+        ("-object rng-random,id=r,filename=yes", "Could not open 'yes': No such file or directory"),
+    ],
+)  # fmt: skip
+def test_what_is_taken_or_not_there_is_refused(words: str, text: str) -> None:
+    answer, printed = said(words)
+    assert answer == "refused"
+    assert printed.endswith(text)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"{DRIVE} -device virtio-blk-pci,drive=d",
+        f"-chardev null,id=c,mux=on -device virtio-serial-pci {PORT} {PORT}",
+        "-object rng-builtin,id=r -device virtio-rng-pci,rng=r -device virtio-rng-pci,rng=r",
+        (
+            "-fsdev local,id=f,path=/tmp,security_model=none -device virtio-9p-pci,fsdev=f,mount_tag=x "
+            "-device virtio-9p-pci,fsdev=f,mount_tag=y"
+        ),
+        "-object rng-random,id=r,filename=/dev/urandom",
+    ],
+)
+def test_what_may_be_shared_starts(words: str) -> None:
+    assert said(words)[0] == "starts"
+
+
+def test_a_node_twice_hangs_on_what_each_device_does_with_it() -> None:
+    assert said(f"{NODE} {TWICE}")[0] == "unknown"
+
+
+def test_a_configuration_files_backends_are_known() -> None:
+    section = '[drive "d"]\n  file = "disk.img"\n  format = "raw"\n  if = "none"\n'
+    read = "-readconfig vm.cfg -device virtio-blk-pci,drive="
+    assert said(f"{read}d", {"vm.cfg": section})[0] == "starts"
+    assert said(f"{read}e", {"vm.cfg": section}) == (
+        "refused",
+        ("qemu-system-aarch64: -device virtio-blk-pci,drive=e: "
+        "Property 'virtio-blk-device.drive' can't find value 'e'"),
+    )

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``-only-migratable``; the texts are what QEMU 11.1.3 printed."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.cases import Run
+from conformance.here import NOBODY
+from conformance.predict import predict
+
+REFUSED = "is not migratable, but --only-migratable was specified"
+HEAD = (
+    "qemu-system-aarch64",
+    "-M",
+    "virt",
+    "-accel",
+    "tcg",
+    "-cpu",
+    "max",
+    "-nodefaults",
+    "-S",
+    "-display",
+    "none",
+)
+
+
+def said(words: str, *, only: bool = True) -> tuple[str, str, tuple[str, ...]]:
+    option = ("-only-migratable",) if only else ()
+    expected = predict(Run(words, "migration", (*HEAD, *option, *words.split())), NOBODY)
+    return expected.answer, expected.text, expected.possible
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("-device virtio-sound-pci", f"-device virtio-sound-pci: Device virtio-sound-device {REFUSED}"),
+        ("-device qemu-xhci -device usb-wacom-tablet", f"Device usb-wacom-tablet {REFUSED}"),
+        ("-device rocker", f"Device rocker {REFUSED}"),
+        (
+            "-object memory-backend-ram,id=m,size=1M -device ivshmem-plain,memdev=m",
+            ("disallowing migration blocker (--only-migratable) for: "
+            "Migration is disabled when using feature 'peer mode' in device 'ivshmem'"),
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_migrate_is_refused_only_where_it_must(words: str, text: str) -> None:
+    answer, printed, _ = said(words)
+    assert answer == "refused"
+    assert printed.endswith(text)
+    assert said(words, only=False)[0] == "starts"
+
+
+@pytest.mark.parametrize("words", ["-device e1000e", "-device igb", "-device qemu-xhci -device usb-kbd", ""])
+def test_what_migrates_starts(words: str) -> None:
+    assert said(words)[0] == "starts"
+
+
+def test_what_was_not_asked_is_unknown() -> None:
+    assert said("-device vhost-vsock-pci,guest-cid=3")[0] == "unknown"
