@@ -100,7 +100,7 @@ def _merged(plan: Plan, domain: DomainXml) -> bytes:
     from vsmmu.plan.surroundings import Surroundings
 
     check_expressible(plan)
-    around = Surroundings(plan.nodes, plan.mmio_window)
+    around = Surroundings(plan.nodes, plan.mmio_window, distances=plan.distances)
     return with_host_devices(with_surroundings(domain, around), plan.vsmmus).data
 
 
