@@ -51,7 +51,7 @@ STARTS: Final = {
     "resolve, a domain": Start("vsmmu.cli", ("resolve", "vm.xml"), 114),
     "check": Start("vsmmu.cli", ("check", "--", *VM.split()), 94),
     "check, a domain": Start("vsmmu.cli", ("check", "vm.xml"), 111),
-    "explain": Start("vsmmu.cli", ("explain", "--", *VM.split()), 100),
+    "explain": Start("vsmmu.cli", ("explain", "--", *VM.split()), 102),
     "run": Start("vsmmu.cli", ("run", "--qemu", "11.1", "--dry-run", "--", *VM.split()), 98),
     "hook": Start("vsmmu.cli.hook", (*HOOK, DOMAIN), 103),
     "hook, no SMMU": Start("vsmmu.cli.hook", (*HOOK, DOMAIN.replace("smmuv3", "intel")), 7),
