@@ -136,7 +136,7 @@ def plan(
         distances=around.distances,
         mmio_window=around.window,
         companions=tuple(companions(chosen, host, vm.given)),
-        notes=(*resolution.notes, *unready(chosen), *_notes(vsmmus, vm, host), *about),
+        notes=(*resolution.notes, *unready(chosen, host), *_notes(vsmmus, vm, host), *about),
         arguments=line.words[len(before) : len(before) + len(added)],
         command_line=line.words if order.words else None,
     )

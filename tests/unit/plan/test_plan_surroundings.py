@@ -15,6 +15,7 @@ from vsmmu.cli.main import run
 from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.facts import Host, MemoryRegion
+from vsmmu.host.files import encode_host
 from vsmmu.host.mmio_window import DEFAULT_WINDOW, spell_size, window_need
 from vsmmu.host.numa_nodes import NumaNode
 from vsmmu.kubevirt.create import create_vsmmus
@@ -32,6 +33,8 @@ from vsmmu.qemu.passthrough import initiator_nodes
 from vsmmu.qemu.process import start
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vsmmu.host.facts import HostFunction
     from vsmmu.plan.model import Plan
     from vsmmu.plan.selection import Grouping
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 GB200 = builtin_host("gb200")
 GPU, OTHER, NIC = "0009:01:00.0", "0019:01:00.0", "0009:02:00.0"
 HEAD = "qemu-system-aarch64 -M virt -accel kvm -bios firmware.fd -nodefaults"
+PF, VF = "0000:01:00.0", "0000:01:00.2"
 GI = 1 << 30
 BARE = {"expander": "", "port": "", "hostdev": "", "iommu": ""}
 GROUPS: tuple[Grouping, ...] = ("smmu", "root-complex")
@@ -376,6 +380,37 @@ def test_distances_in_both_directions() -> None:
     answer = planned("0000:01:00.0", on=on, vm=BOUND)
     assert answer.distances == (PlannedDistance(0, 1, 20), PlannedDistance(1, 0, 30))
     assert answer.answer == "starts"
+
+
+def test_virtual_functions_are_listed_with_their_physical_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    physical = msgspec.structs.replace(function(PF), virtual_functions=2, driver="mlx5_core")
+    virtual = msgspec.structs.replace(function(VF), physical_function=PF, driver="vfio-pci")
+    facts = tmp_path / "host.json"
+    facts.write_bytes(encode_host(host(smmu(), physical, virtual)))
+    assert run(["plan", "--list", "--host", str(facts)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[-1].strip() for line in lines[1:]] == ["has 2 VFs", f"VF of {PF}"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "driver", "note"),
+    [
+        ("0000:01:00.0", "mlx5_core", "has 2 virtual functions, and vfio-pci takes it without any"),
+        ("0000:01:00.0", "vfio-pci", ""),
+        ("0000:01:00.2", "mlx5_core", ""),
+        ("0000:01:00.2", "vfio-pci", "knows its token (vf-token=)"),
+    ],
+)
+def test_what_keeps_qemu_from_physical_and_virtual_functions_is_said(
+    wanted: str, driver: str, note: str
+) -> None:
+    physical = msgspec.structs.replace(function(PF), virtual_functions=2, driver=driver)
+    virtual = msgspec.structs.replace(function(VF), physical_function=PF, driver="vfio-pci")
+    notes = planned(wanted, on=host(smmu(), physical, virtual)).notes
+    found = [text for text in notes if "virtual" in text]
+    assert [note in text for text in found] == [True] * bool(note)
 
 
 def test_distances_of_a_domain() -> None:
