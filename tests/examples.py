@@ -10,6 +10,7 @@ import msgspec
 
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu, HwInfoFact
+from vsmmu.host.numa_nodes import NumaNode
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.model import Device, Origin
 from vsmmu.qemu.versions import parse_version
@@ -145,6 +146,32 @@ def device(text: str) -> Device:
     driver, *pairs = text.split(",")
     properties = dict(pair.split("=", 1) for pair in pairs)
     return Device(0, driver, properties.pop("id", ""), properties, "keyval", Origin("", "device_add"))
+
+
+def with_nodes(facts: Host, far: int = 40) -> Host:
+    """A two-socket host with eight nodes for the memory of each GPU, as a Grace board has them.
+
+    :param far: the distance of a node from the other socket.
+    """
+    sockets = [entry.numa_node or 0 for entry in facts.functions if entry.driver.startswith("nvgrace")]
+    places = [(0, False), (1, False), *((socket, True) for socket in sockets for _ in range(8))]
+
+    def between(one: int, other: int) -> int:
+        if one == other:
+            return 10
+        return (80 if places[one][1] or places[other][1] else far) + 40 * (places[one][0] != places[other][0])
+
+    nodes = tuple(
+        NumaNode(
+            number,
+            cpus=not initiator,
+            memory=not initiator,
+            generic_initiator=initiator,
+            distances=tuple(between(number, other) for other in range(len(places))),
+        )
+        for number, (_, initiator) in enumerate(places)
+    )
+    return msgspec.structs.replace(facts, numa_nodes=nodes)
 
 
 def without_memory(facts: Host) -> Host:

@@ -36,6 +36,7 @@ EMULATE_MAY_IMPORT = (
     "vsmmu.smmuv3",
     "vsmmu.host.driver_line",
     "vsmmu.host.evidence",
+    "vsmmu.host.numa_nodes",
     "vsmmu.host.facts",
     "vsmmu.host.whole_file",
     "vsmmu.host.files",

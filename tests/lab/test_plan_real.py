@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from running_vm import GUEST, STOPPED, Vm, bound, guest_files, started, vsmmu
 
-from examples import function, host, smmu
+from examples import function, host, smmu, with_nodes
 from layouts import LAYOUTS
 from quoted import quoted
 from vsmmu.host.builtin import builtin_host
@@ -120,6 +120,16 @@ def start_software(lab_config: LabConfig, words: Sequence[str]) -> None:
     assert done.stderr == b""
 
 
+BOUND = [
+    word
+    for node in (0, 1)
+    for word in (
+        "-object",
+        f"memory-backend-ram,id=m{node},size=1G,host-nodes={node},policy=bind",
+        "-numa",
+        f"node,nodeid={node},cpus={node},memdev=m{node}",
+    )
+]
 #: Registers of theirs were not published.
 PARTLY_KNOWN = ("gh200-no-cmdqv", "altra")
 MACHINE = "qemu-system-aarch64 -M virt -accel kvm -bios x -nodefaults -m 1G -smp 2"
@@ -145,22 +155,43 @@ def accelerated_words(name: str) -> list[str]:
     return [*(("-machine", f"highmem-mmio-size={window}") if window else ()), *line.words[head:]]
 
 
+def far_words(name: str) -> list[str]:
+    """The same for a VM with two nodes that stand for the host's, whose distances are known."""
+    layout = LAYOUTS[name]
+    vm = [*MACHINE.replace("-m 1G", "-m 2G").split(), *BOUND]
+    answer = plan(layout.order(*vm), with_nodes(layout.host()), LATEST, layout.options())
+    assert answer.distances
+    return [*BOUND, *answer.arguments]
+
+
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name.startswith("gb")])
+def test_distances_of_the_host_are_taken(lab_config: LabConfig, name: str) -> None:
+    words = as_software(far_words(name))
+    # No machine but one with these nodes can bind memory to them.
+    start_software(lab_config, ["-m", "2G", *(word.partition(",host-nodes")[0] for word in words)])
+
+
 @pytest.mark.parametrize("words_of", [planned_words, accelerated_words])
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_surroundings_of_every_layout_start(
     lab_config: LabConfig, name: str, words_of: Callable[[str], list[str]]
 ) -> None:
     """Window, nodes and initiators as written, around software vSMMUs, with other devices in the ports."""
-    given = words_of(name)
-    words = ["-cpu", "max", "-m", "1G", "-smp", "2"]
+    words = ["-m", "1G", *as_software(words_of(name))]
+    assert any("generic-initiator" in word for word in words) == (LAYOUTS[name].name != "altra")
+    start_software(lab_config, words)
+
+
+def as_software(given: Sequence[str]) -> list[str]:
+    """The words for a machine without functions: software vSMMUs, other devices in the ports."""
+    words = ["-cpu", "max", "-smp", "2,sockets=2"]
     for option, value in zip(given[::2], given[1::2], strict=True):
         value = value.partition(",accel=on")[0] if value.startswith("arm-smmuv3") else value
         if value.startswith("vfio-pci"):
             parts = dict(part.split("=", 1) for part in value.split(",")[1:])
             value = f"pci-testdev,bus={parts['bus']}" + (f",id={parts['id']}" if "id" in parts else "")
         words += [option, value] if not value.startswith("iommufd") else []
-    assert any("generic-initiator" in word for word in words) == (LAYOUTS[name].name != "altra")
-    start_software(lab_config, words)
+    return words
 
 
 def test_a_vm_with_ports_only_starts_and_takes_a_function(lab_acpi: Session) -> None:

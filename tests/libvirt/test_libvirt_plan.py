@@ -13,7 +13,7 @@ import pytest
 from as_libvirt import as_tcg
 
 from domains import domain
-from examples import without_memory
+from examples import with_nodes, without_memory
 from layouts import LAYOUTS
 from quoted import quoted
 from vsmmu.host.builtin import builtin_host
@@ -60,6 +60,38 @@ def test_libvirt_hands_the_surroundings_of_every_layout_to_qemu(name: str, libvi
     assert len(_initiators(theirs)) == sum(
         len(port.initiators) for entry in planned.vsmmus for port in entry.ports
     )
+
+
+def test_libvirt_hands_distances_to_qemu(libvirt: Libvirt) -> None:
+    cells = "<cell id='0' cpus='0' memory='1' unit='GiB'/><cell id='1' cpus='1' memory='1' unit='GiB'/>"
+    bound = "".join(f"<memnode cellid='{node}' mode='strict' nodeset='0'/>" for node in (0, 1))
+    given = domain(
+        **BARE,
+        cpu=f"<cpu mode='host-passthrough'><numa>{cells}</numa></cpu>",
+        uuid=f"<numatune>{bound}</numatune>",
+    )
+    # The machine that runs this has one node; the host of the facts has two.
+    meant = read_domain_xml(
+        given.replace(b"cellid='1' mode='strict' nodeset='0'", b"cellid='1' mode='strict' nodeset='1'"),
+        "vm.xml",
+    )
+    planned = plan(Order(("0009:01:00.0",), domain=meant), with_nodes(builtin_host("gb200")), LATEST)
+    around = Surroundings(planned.nodes, planned.mmio_window, distances=planned.distances)
+    grown = with_host_devices(with_surroundings(read_domain_xml(given, "vm.xml"), around), planned.vsmmus)
+    done = libvirt(
+        "virt-xml-validate vm.xml domain && virsh -q define --validate vm.xml && "
+        "virsh dumpxml --inactive t > dumped.xml && virsh domxml-to-native qemu-argv dumped.xml > vm.args",
+        {"vm.xml": as_tcg(grown.data)},
+    )
+    assert done.status == 0, done.stderr
+    told = {
+        (int(option.settings["src"]), int(option.settings["dst"])): int(option.settings["val"])
+        for option in read_source(done.files["vm.args"], "vm.args").machine().numa
+        if option.settings["type"] == "dist"
+    }
+    assert planned.distances
+    for entry in planned.distances:
+        assert told[entry.source, entry.target] == told[entry.target, entry.source] == entry.value
 
 
 def _initiators(machine: Machine) -> list[tuple[str, str, str]]:

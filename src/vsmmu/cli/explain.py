@@ -63,7 +63,11 @@ def _explain_vm(question: Question, vm: Vm | None, output: str) -> int:
 
         console.answer(resolution_document(resolution, machine))
     else:
-        console.say(*_text(resolution, assumed=question.qemu is None))
+        from vsmmu.cli.explain_needs import needs_lines
+
+        footnotes: dict[Evidence, int] = {}
+        needs = needs_lines(machine, host, options.functions, footnotes)
+        console.say(*_text(resolution, needs, footnotes, assumed=question.qemu is None))
     return 1 if resolution.problems else 0
 
 
@@ -82,13 +86,15 @@ def _inputs(question: Question, vm: Vm | None) -> Inputs:
         raise with_nearest_code(error, question.file) from None
 
 
-def _text(resolution: Resolution, *, assumed: bool) -> Iterator[console.Line]:
+def _text(
+    resolution: Resolution, needs: Iterator[console.Line], footnotes: dict[Evidence, int], *, assumed: bool
+) -> Iterator[console.Line]:
     how = " (assumed; --qemu says another)" if assumed else ""
     yield f"host {resolution.host}, QEMU {resolution.qemu}{how}, {resolution.machine_type}"
     yield f"policy {resolution.policy}"
-    footnotes: dict[Evidence, int] = {}
     for vsmmu in resolution.vsmmus:
         yield from _vsmmu(vsmmu, footnotes)
+    yield from needs
     if footnotes:
         yield ""
         yield from (f"[{number}] {_evidence(entry)}" for entry, number in footnotes.items())

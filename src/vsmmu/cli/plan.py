@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from vsmmu.host.facts import Host
     from vsmmu.machine.domain.document import DomainXml
+    from vsmmu.plan.listing import ListedFunction
     from vsmmu.plan.model import Plan
     from vsmmu.plan.selection import Grouping
 
@@ -100,7 +101,7 @@ def _merged(plan: Plan, domain: DomainXml) -> bytes:
     from vsmmu.plan.surroundings import Surroundings
 
     check_expressible(plan)
-    around = Surroundings(plan.nodes, plan.mmio_window)
+    around = Surroundings(plan.nodes, plan.mmio_window, distances=plan.distances)
     return with_host_devices(with_surroundings(domain, around), plan.vsmmus).data
 
 
@@ -123,11 +124,18 @@ def _list(spec: str, output: str) -> None:
             "" if entry.numa_node is None else str(entry.numa_node),
             " ".join(entry.bars),
             "" if entry.initiators is None else str(entry.initiators),
-            entry.obstacle or entry.label,
+            entry.obstacle or ", ".join(filter(None, (entry.label, _virtual(entry)))),
         )
         for entry in found.functions
     ]
     console.say(*table(_COLUMNS, rows))
+
+
+def _virtual(entry: ListedFunction) -> str:
+    if entry.physical_function is not None:
+        return f"VF of {entry.physical_function}"
+    count = entry.virtual_functions or 0
+    return f"has {count} VF{'' if count == 1 else 's'}" if count else ""
 
 
 _COLUMNS = ("FUNCTION", "SMMU", "ROOT", "GROUP", "NODE", "BARS", "NODES OF ITS OWN", "WHAT")

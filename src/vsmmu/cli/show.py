@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
+    from vsmmu.host.numa_nodes import NumaNode
 
 __all__ = ["command"]
 
@@ -191,6 +192,9 @@ def _text(host: Host, age: str, *, registers: bool, evidence: bool) -> Iterator[
     if host.functions:
         yield ""
         yield from table(_FUNCTION_COLUMNS, [_function_row(host, entry) for entry in host.functions])
+    if host.numa_nodes:
+        yield ""
+        yield from table(_NODE_COLUMNS, [_node_row(node) for node in host.numa_nodes])
     if registers:
         for smmu in host.smmus:
             yield from _registers(host, smmu)
@@ -202,6 +206,13 @@ def _text(host: Host, age: str, *, registers: bool, evidence: bool) -> Iterator[
 
 _COLUMNS = ("SMMU", "DEVICE", "NODE", "ATS", "RIL", "SSIDSIZE", "OAS", "CMDQV", "NESTS", "EVIDENCE")
 _FUNCTION_COLUMNS = ("FUNCTION", "SMMU", "DRIVER", "GROUP", "NODE", "ATS", "PASID", "WHAT")
+_NODE_COLUMNS = ("NUMA NODE", "HAS", "DISTANCES")
+
+
+def _node_row(node: NumaNode) -> tuple[str, ...]:
+    kinds = {"CPUs": node.cpus, "memory": node.memory, "generic initiator": node.generic_initiator}
+    has = ", ".join(name for name, there in kinds.items() if there)
+    return str(node.id), has, " ".join(map(str, node.distances))
 
 
 def _smmu_row(host: Host, smmu: HostSmmu) -> tuple[str, ...]:

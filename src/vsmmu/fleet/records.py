@@ -123,6 +123,7 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
     product: str = ""
     synthetic: tuple[str, ...] = ()
     iommufd: Fact = UNKNOWN
+    numa_nodes: msgspec.Raw = _NOTHING
     smmus: msgspec.Raw = _NOTHING
     functions: msgspec.Raw = _NOTHING
     evidence: msgspec.Raw = _NOTHING
@@ -178,7 +179,8 @@ class RecordReader:
             head = _DECODE_HEAD(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._read_other(data, where)
-        key = (bytes(head.smmus), bytes(head.functions), bytes(head.evidence))
+        # Nodes name evidence, and are as seldom new.
+        key = (bytes(head.smmus), bytes(head.functions), bytes(head.numa_nodes) + bytes(head.evidence))
         known = self._known.get(key)
         if known is None:
             known = self._read_functions(key)

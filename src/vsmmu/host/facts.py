@@ -13,6 +13,7 @@ import msgspec
 
 from vsmmu.errors import InputRefused
 from vsmmu.host.evidence import UNKNOWN, Evidence, Fact, Reading
+from vsmmu.host.numa_nodes import NumaNode, nodes_fault
 from vsmmu.smmuv3.fields import FIELDS, REGISTERS, field
 from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.registers import IdRegisters
@@ -211,7 +212,8 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
     """One host. ``synthetic`` says in sentences what was made up, for hosts that serve as examples.
 
     ``iommufd`` is 0 if the kernel has no /dev/iommu, so that no VM can be given a function by iommufd.
-    ``product`` is the machine by its firmware: DMI's product name, or the device tree's model.
+    ``product`` is the machine by its firmware: DMI's product name, or the device tree's model. ``numa_nodes``
+    are left out where nobody looked.
 
     :raise InputRefused: ``facts-inconsistent`` when the parts contradict each other: a function behind an
         SMMU that is not listed, a fact that names no evidence, a field that its register contradicts.
@@ -225,6 +227,7 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
     product: Name = ""
     synthetic: tuple[str, ...] = ()
     iommufd: Fact = UNKNOWN
+    numa_nodes: tuple[NumaNode, ...] | msgspec.UnsetType = msgspec.UNSET
     smmus: tuple[HostSmmu, ...] = ()
     functions: tuple[HostFunction, ...] = ()
     evidence: dict[str, Evidence] = {}
@@ -293,6 +296,8 @@ def _check_host(host: Host) -> None:
     if host.schema != SCHEMA:
         raise _refuse(host, f"the schema is {host.schema!r:.80}, not {SCHEMA!r}", "")
     _check_evidence(host, "the host", "iommufd", host.iommufd)
+    if fault := nodes_fault(host.numa_nodes, host.evidence):
+        raise _refuse(host, fault, "")
     smmus = _unique(host, "SMMU", [smmu.name for smmu in host.smmus])
     _unique(host, "function", [function.address for function in host.functions])
     for smmu in host.smmus:

@@ -73,7 +73,7 @@ def accelerate(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Accelerated 
     )
     chosen = shares(addresses, host)
     others = (entry.text for entry in companions(chosen, host, addresses))
-    return Accelerated(found, grown, (*others, *unready(chosen), *missing))
+    return Accelerated(found, grown, (*others, *unready(chosen, host), *missing))
 
 
 def pinned(vm: Vm, host: Host, qemu: Qemu, options: Options) -> Accelerated | None:

@@ -87,7 +87,11 @@ def devices_xml(plan: Plan, first_index: int = 1) -> str:
     window = (root_controller(plan.mmio_window),) if plan.mmio_window else ()
     children = (*window, *topology_elements(vsmmus), *hostdev_elements(vsmmus))
     devices = NewElement("devices", {}, children)
-    whole = NewElement("domain", {}, (*cpu_elements(plan.nodes), devices)) if plan.nodes else devices
+    whole = (
+        NewElement("domain", {}, (*cpu_elements(plan.nodes, plan.distances), devices))
+        if plan.nodes
+        else devices
+    )
     return "".join(f"{line}\n" for line in whole.lines())
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Surroundings of planned vSMMUs as libvirt elements: NUMA cells, MMIO window, generic initiators."""
+"""Surroundings of planned vSMMUs as libvirt elements: NUMA cells, distances, MMIO window, initiators."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 from vsmmu.machine.domain.document import DomainXml
 from vsmmu.machine.domain.insertion import NewElement
 from vsmmu.machine.domain.spans import apply
-from vsmmu.machine.domain.surrounding_edits import cell, cell_splices, hole_splices
+from vsmmu.machine.domain.surrounding_edits import cell, cell_splices, distance_splices, hole_splices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vsmmu.plan.model import PlannedNode, PlannedPort
+    from vsmmu.plan.model import PlannedDistance, PlannedNode, PlannedPort
     from vsmmu.plan.surroundings import Surroundings
 
 __all__ = ["acpi_elements", "cpu_elements", "with_surroundings"]
 
 
-def cpu_elements(nodes: Sequence[PlannedNode]) -> tuple[NewElement, ...]:
+def cpu_elements(
+    nodes: Sequence[PlannedNode], distances: Sequence[PlannedDistance] = ()
+) -> tuple[NewElement, ...]:
     """``<cpu>`` with the nodes; none for no nodes."""
-    cells = _cells(nodes)
+    cells = _cells(nodes, distances)
     return (NewElement("cpu", {}, (NewElement("numa", {}, cells),)),) if cells else ()
 
 
@@ -35,11 +37,26 @@ def acpi_elements(port: PlannedPort) -> tuple[NewElement, ...]:
 
 def with_surroundings(domain: DomainXml, around: Surroundings) -> DomainXml:
     """The domain with new cells and a larger window; what it has of either is kept or changed in place."""
-    splices = list(cell_splices(domain.data, domain.root, _cells(around.nodes)))
+    given, new = domain.root, {node.id for node in around.nodes}
+    far = _from(around.distances)
+    splices = list(cell_splices(domain.data, given, _cells(around.nodes, around.distances)))
+    kept = {node: values for node, values in far.items() if node not in new}
+    splices += distance_splices(domain.data, given, kept)
     if around.window:
-        splices += hole_splices(domain.data, domain.root, around.window)
+        splices += hole_splices(domain.data, given, around.window)
     return DomainXml(apply(domain.data, splices), domain.where) if splices else domain
 
 
-def _cells(nodes: Sequence[PlannedNode]) -> tuple[NewElement, ...]:
-    return tuple(cell(node.id, node.cpus, node.memory) for node in nodes)
+def _cells(nodes: Sequence[PlannedNode], distances: Sequence[PlannedDistance]) -> tuple[NewElement, ...]:
+    far = _from(distances)
+    return tuple(cell(node.id, node.cpus, node.memory, far.get(node.id)) for node in nodes)
+
+
+def _from(distances: Sequence[PlannedDistance]) -> dict[int, dict[int, int]]:
+    """Distances by the node that has them: the higher number, if both directions are one."""
+    pairs = {(entry.source, entry.target): entry.value for entry in distances}
+    found: dict[int, dict[int, int]] = {}
+    for (one, other), value in pairs.items():
+        holder, far = (one, other) if (other, one) in pairs else (other, one)
+        found.setdefault(holder, {})[far] = value
+    return found

@@ -23,6 +23,8 @@ class ListedFunction(msgspec.Struct, frozen=True):
     :param root_complex: its PCI domain, which on Arm servers is a root complex.
     :param bars: sizes of its BARs above 4 GiB, ``≥`` where the facts say at least; empty where none is known.
     :param initiators: NUMA nodes for memory that it brings; None if that is not known.
+    :param physical_function: if it is a virtual one.
+    :param virtual_functions: how many of its own are there; None if that is not known.
     :param obstacle: why no VM can have it; empty if nothing is known against it.
     """
 
@@ -34,6 +36,8 @@ class ListedFunction(msgspec.Struct, frozen=True):
     numa_node: int | None
     bars: tuple[str, ...]
     initiators: int | None
+    physical_function: str | None
+    virtual_functions: int | None
     obstacle: str
 
 
@@ -63,5 +67,7 @@ def _listed(host: Host, function: HostFunction) -> ListedFunction:
         function.numa_node,
         spell_bars(function),
         generic_initiators(host, function).interval.exact,
+        function.physical_function,
+        function.virtual_functions,
         f"mapped 1:1: {fixed.why}" if fixed.answer else "",
     )

@@ -10,7 +10,7 @@ import msgspec
 from vsmmu.policy.result import PropertyResolution
 from vsmmu.qemu.outcome import Answer
 
-__all__ = ["Companion", "Plan", "PlannedNode", "PlannedPort", "PlannedVsmmu"]
+__all__ = ["Companion", "Plan", "PlannedDistance", "PlannedNode", "PlannedPort", "PlannedVsmmu"]
 
 
 class PlannedPort(msgspec.Struct, frozen=True):
@@ -41,6 +41,14 @@ class PlannedNode(msgspec.Struct, frozen=True):
     id: int
     cpus: str = ""
     memory: int = 0
+
+
+class PlannedDistance(msgspec.Struct, frozen=True):
+    """How far the guest's node ``target`` is from ``source``; 10 is the node itself."""
+
+    source: int
+    target: int
+    value: int
 
 
 class PlannedVsmmu(msgspec.Struct, frozen=True):
@@ -97,6 +105,7 @@ class Plan(msgspec.Struct, frozen=True, tag_field="schema", tag="vsmmu.plan/1"):
 
     :param iommufd: id of the iommufd object, and whether the VM had it already.
     :param nodes: the NUMA nodes that the plan adds to the VM.
+    :param distances: between the guest's nodes, where the host's are known for all that they stand for.
     :param mmio_window: the MMIO window that it writes, in bytes; 0 if it writes none.
     :param form: how the devices are written: JSON if the VM's other devices are, so that ours come last.
     :param arguments: the words to be added to QEMU's command line, values included.
@@ -112,6 +121,7 @@ class Plan(msgspec.Struct, frozen=True, tag_field="schema", tag="vsmmu.plan/1"):
     form: Literal["keyval", "json"]
     vsmmus: tuple[PlannedVsmmu, ...]
     nodes: tuple[PlannedNode, ...]
+    distances: tuple[PlannedDistance, ...]
     mmio_window: int
     companions: tuple[Companion, ...]
     notes: tuple[str, ...]

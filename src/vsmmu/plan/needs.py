@@ -77,6 +77,8 @@ def initiator_changes(vm: Vm, device: Device, host: Host, functions: Mapping[str
     topology = Topology.of(machine)
     names = Names(machine, topology)
     nodes = guest_nodes(vm)
+    if vm.domain is None and any(node.measured for node in nodes.values()):
+        raise NoMainNode("no generic initiators are written: the VM has distances, which new nodes need, too")
     numbers = range(max(nodes, default=_MAIN) + 1, max(nodes, default=_MAIN) + 1 + count)
     return (
         *(() if device.id else (Edit(device.number, "id", name := names.take("vfio", 0)),)),

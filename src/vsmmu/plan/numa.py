@@ -24,10 +24,12 @@ class GuestNode(NamedTuple):
 
     :param host: the one host node that its memory is bound to; None if it is not bound.
     :param initiator: whether it is for memory that a function brings.
+    :param measured: the nodes to which a distance is written.
     """
 
     host: int | None = None
     initiator: bool = False
+    measured: frozenset[int] = frozenset()
 
 
 def guest_nodes(vm: Vm) -> dict[int, GuestNode]:
@@ -39,7 +41,29 @@ def guest_nodes(vm: Vm) -> dict[int, GuestNode]:
     machine = vm.machine()
     nodes = _nodes_of_words(machine) if vm.domain is None else _nodes_of_domain(vm.domain)
     given = {str(entry.properties.get("node")) for entry in machine.objects if entry.qom_type == INITIATOR}
-    return {node: GuestNode(host, str(node) in given) for node, host in nodes.items()}
+    measured = _measured_in_words(machine) if vm.domain is None else _measured_in_domain(vm.domain)
+    return {
+        node: GuestNode(
+            host, str(node) in given, frozenset(other for one, other in measured if one == str(node))
+        )
+        for node, host in nodes.items()
+    }
+
+
+def _measured_in_words(machine: Machine) -> list[tuple[str, int]]:
+    settings = [option.settings for option in machine.numa if option.settings.get("type") == "dist"]
+    return [
+        (entry.get("src", ""), int(entry["dst"])) for entry in settings if entry.get("dst", "").isdecimal()
+    ]
+
+
+def _measured_in_domain(domain: DomainXml) -> list[tuple[str, int]]:
+    return [
+        (cell.get("id") or str(position), int(sibling.get("id")))
+        for position, cell in enumerate(domain.root.all("cpu/numa/cell"))
+        for sibling in cell.all("distances/sibling")
+        if sibling.get("id").isdecimal()
+    ]
 
 
 def _nodes_of_words(machine: Machine) -> dict[int, int | None]:

@@ -119,8 +119,7 @@ def plan(
         *arguments(vsmmus, iommufd, iommufd_present=has_iommufd, json=json),
         *initiator_words(vsmmus, names),
     )
-    before = order.words or around.stand_in
-    line = read_words((*before, *added), reader)
+    line = read_words((*(before := order.words or around.stand_in), *added), reader)
     resolution, called = _resolve(line, order, host, qemu, options, vsmmus, around)
     vsmmus = tuple(_with_values(vsmmu, name, resolution) for vsmmu, name in zip(vsmmus, called, strict=True))
     line = line.edit(_edits(line, order, resolution, vsmmus))
@@ -134,9 +133,10 @@ def plan(
         form="json" if json else "keyval",
         vsmmus=vsmmus,
         nodes=around.nodes,
+        distances=around.distances,
         mmio_window=around.window,
         companions=tuple(companions(chosen, host, vm.given)),
-        notes=(*resolution.notes, *unready(chosen), *_notes(vsmmus, vm, host), *about),
+        notes=(*resolution.notes, *unready(chosen, host), *_notes(vsmmus, vm, host), *about),
         arguments=line.words[len(before) : len(before) + len(added)],
         command_line=line.words if order.words else None,
     )

@@ -145,13 +145,29 @@ def _same_device(one: HostFunction, other: HostFunction) -> bool:
     return not virtual and one.address.rpartition(".")[0] == other.address.rpartition(".")[0]
 
 
-def unready(chosen: Sequence[Share]) -> Iterator[str]:
-    """Functions that a driver of the host holds, so that QEMU could not have them now."""
-    for share in chosen:
-        for function in share.functions:
-            driver = function.driver.replace("_", "-")
-            if driver and not driver.endswith("vfio-pci"):
-                yield (
-                    f"{function.address} is bound to {function.driver}: QEMU needs it bound to vfio-pci "
-                    "(or a variant of it)"
-                )
+def unready(chosen: Sequence[Share], host: Host) -> Iterator[str]:
+    """What keeps QEMU from having the functions now: drivers of the host, SR-IOV.
+
+    Sources: vfio_pci_core_register_device() and vfio_df_check_token() of Linux 7.3.
+    """
+    for function in (function for share in chosen for function in share.functions):
+        if function.driver and not _is_on_vfio(function):
+            yield (
+                f"{function.address} is bound to {function.driver}: QEMU needs it bound to vfio-pci "
+                "(or a variant of it)"
+            )
+        if function.virtual_functions and not _is_on_vfio(function):
+            yield (
+                f"{function.address} has {function.virtual_functions} virtual functions, and vfio-pci takes "
+                f"it without any: echo 0 > /sys/bus/pci/devices/{function.address}/sriov_numvfs"
+            )
+        physical = host.function(function.physical_function or "")
+        if physical is not None and _is_on_vfio(physical):
+            yield (
+                f"the physical function of {function.address}, {physical.address}, is on {physical.driver}: "
+                "the kernel gives the virtual one to a VM that knows its token (vf-token=)"
+            )
+
+
+def _is_on_vfio(function: HostFunction) -> bool:
+    return function.driver.replace("_", "-").endswith("vfio-pci")

@@ -14,6 +14,7 @@ import msgspec
 from vsmmu.host.judgements import generic_initiators
 from vsmmu.host.mmio_window import spell_size, window_need
 from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
+from vsmmu.plan.distances import guest_distances
 from vsmmu.plan.model import PlannedNode
 from vsmmu.plan.numa import only_main_node
 from vsmmu.qemu.values import size as read_size
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from vsmmu.host.facts import Host, HostFunction
-    from vsmmu.plan.model import PlannedPort, PlannedVsmmu
+    from vsmmu.plan.model import PlannedDistance, PlannedPort, PlannedVsmmu
     from vsmmu.plan.numa import GuestNode
     from vsmmu.plan.numbers import Names
 
@@ -55,12 +56,14 @@ class Surroundings(NamedTuple):
 
     :param nodes: new NUMA nodes of the guest.
     :param window: the MMIO window to write, in bytes; 0 where nothing has to be written.
+    :param distances: between nodes of the guest.
     :param memory: id of the memory object of node 0, where there is one.
     """
 
     nodes: tuple[PlannedNode, ...] = ()
     window: int = 0
     memory: str = ""
+    distances: tuple[PlannedDistance, ...] = ()
 
     @property
     def stand_in(self) -> tuple[str, ...]:
@@ -80,6 +83,8 @@ class Surroundings(NamedTuple):
                 yield from ("-numa", f"node,nodeid={node.id},cpus={node.cpus},memdev={self.memory}")
             else:
                 yield from ("-numa", f"node,nodeid={node.id}")
+        for entry in self.distances:
+            yield from ("-numa", f"dist,src={entry.source},dst={entry.target},val={entry.value}")
 
 
 def initiator_words(vsmmus: Sequence[PlannedVsmmu], names: Names) -> Iterator[str]:
@@ -129,7 +134,8 @@ def surround(
         memory = names.take("ram", 0)
         new.insert(0, PlannedNode(_MAIN, own.listed, own.memory))
     window, about = window_for(written, [*present, *(_functions(vsmmu, host) for vsmmu in vsmmus)])
-    return tuple(vsmmus), Surroundings(tuple(new), window, memory), (*notes, *about)
+    distances = guest_distances(host, nodes, vsmmus)
+    return tuple(vsmmus), Surroundings(tuple(new), window, memory, distances), (*notes, *about)
 
 
 def _initiators(port: PlannedPort, host: Host) -> int:

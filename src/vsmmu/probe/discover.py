@@ -21,6 +21,7 @@ from vsmmu.probe.kmsg import read_driver_lines
 from vsmmu.probe.log_facts import settle_nesting, with_log
 from vsmmu.probe.memory_regions import read_regions
 from vsmmu.probe.notices import NOT_PROBED, fake_notice, not_probed
+from vsmmu.probe.numa import NODES, read_nodes
 from vsmmu.probe.pci_config import read_capabilities
 
 if TYPE_CHECKING:
@@ -63,9 +64,13 @@ def discover(tree: Tree, *, note: str = "") -> Host:
     if _has_own_devices(tree) and not (tree.exists(_IOMMUFD) or tree.exists(_IOMMUFD_DEVICE)):
         evidence["iommufd"] = Evidence("measured", _IOMMUFD, f"there is none, nor {_IOMMUFD_DEVICE}")
         iommufd = Fact(0, "iommufd")
+    nodes = read_nodes(tree, "sysfs-node")
+    if nodes is not None:
+        evidence["sysfs-node"] = Evidence("measured", NODES)
     host = Host(
         schema=SCHEMA,
         iommufd=iommufd,
+        numa_nodes=msgspec.UNSET if nodes is None else nodes,
         name=sysfs.printable(tree.text("/proc/sys/kernel/hostname")) or "live",
         kernel=kernel,
         product=sysfs.read_product(tree),

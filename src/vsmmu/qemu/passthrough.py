@@ -6,7 +6,7 @@ QEMU starts without; the guest's kernel or driver then leaves something out, so 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.judgements import generic_initiators
@@ -14,6 +14,7 @@ from vsmmu.host.mmio_window import DEFAULT_WINDOW, spell_size, window_need
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
+from vsmmu.machine.topology import Topology
 from vsmmu.qemu.values import size as read_size
 from vsmmu.versions import spell_version
 
@@ -21,11 +22,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from vsmmu.host.facts import Host, HostFunction
+    from vsmmu.host.mmio_window import WindowNeed
     from vsmmu.machine.model import Device, Machine
-    from vsmmu.machine.topology import Topology
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["functions_by_root", "initiator_nodes", "unmet_needs"]
+__all__ = ["Needs", "functions_by_root", "initiator_nodes", "needs_of", "unmet_needs"]
+
+
+class Needs(NamedTuple):
+    """What the functions of a VM need besides a vSMMU, and what they get.
+
+    :param given: devices with the functions of the host that they stand for.
+    :param need: of the MMIO window; None if the size of no BAR is known.
+    :param window: in bytes; None if what is written cannot be read.
+    """
+
+    given: tuple[tuple[Device, HostFunction], ...]
+    need: WindowNeed | None
+    window: int | None
+
+
+def needs_of(machine: Machine, host: Host, functions: Mapping[str, str]) -> Needs:
+    """The needs of a VM's functions, for people.
+
+    :param functions: as for :func:`unmet_needs`.
+    """
+    given = tuple(_given(machine, host, functions))
+    written = machine.machine_options.get(WINDOW_OPTION)
+    window = DEFAULT_WINDOW if written is None else read_size(written)
+    return Needs(given, window_need(_by_root(Topology.of(machine), given)), window)
 
 
 def unmet_needs(

@@ -13,11 +13,19 @@ from vsmmu.machine.domain.insertion import NewElement, append, insert_behind, se
 from vsmmu.machine.domain.spans import Splice, extent_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from vsmmu.machine.domain.elements import Element
 
-__all__ = ["cell", "cell_splices", "hole_splices", "nodeset_splices", "root_controller", "window_bytes"]
+__all__ = [
+    "cell",
+    "cell_splices",
+    "distance_splices",
+    "hole_splices",
+    "nodeset_splices",
+    "root_controller",
+    "window_bytes",
+]
 
 _KIB_BITS: Final = 10
 _SUFFIXES: Final = "KMGTPE"
@@ -25,10 +33,36 @@ _SUFFIXES: Final = "KMGTPE"
 _BEFORE_CPU: Final = ("features", "os", "vcpu", "memory", "uuid", "name")
 
 
-def cell(node: int, cpus: str, memory: int) -> NewElement:
-    """A NUMA node of the guest; its memory in bytes."""
+def cell(node: int, cpus: str, memory: int, distances: Mapping[int, int] | None = None) -> NewElement:
+    """A NUMA node of the guest; its memory in bytes.
+
+    :param distances: to other nodes; libvirt takes one direction for both.
+    """
     size = {"memory": str(memory >> _KIB_BITS), "unit": "KiB"}
-    return NewElement("cell", {"id": str(node), **({"cpus": cpus} if cpus else {}), **size})
+    attributes = {"id": str(node), **({"cpus": cpus} if cpus else {}), **size}
+    return NewElement("cell", attributes, (_distances(distances),) if distances else ())
+
+
+def _distances(values: Mapping[int, int]) -> NewElement:
+    siblings = (NewElement("sibling", {"id": str(node), "value": str(far)}) for node, far in values.items())
+    return NewElement("distances", {}, tuple(siblings))
+
+
+def distance_splices(
+    data: bytes, root: Element, distances: Mapping[int, Mapping[int, int]]
+) -> Iterator[Splice]:
+    """Give cells that the domain has distances, besides those that they have.
+
+    :param distances: by cell: to other nodes.
+    """
+    for position, element in enumerate(root.all("cpu/numa/cell")):
+        name = element.get("id") or str(position)
+        values = distances.get(int(name), {}) if name.isdecimal() else {}
+        new, written = _distances(values), element.find("distances")
+        if values and written is not None:
+            yield append(data, written, new.children)
+        elif values:
+            yield append(data, element, [new])
 
 
 def cell_splices(data: bytes, root: Element, cells: Sequence[NewElement]) -> Iterator[Splice]:
