@@ -106,7 +106,7 @@ bench: venv ## start, hook, run, growth, emulate, fleet, probe: bench/results.js
 	$(BENCH)/python bench/hook/main.py
 	$(BENCH)/python bench/growth.py
 	-$(BENCH)/python bench/run/main.py
-	-$(BENCH)/python bench/emulate/bench.py
+	-$(BIN)/python bench/emulate/bench.py
 	-$(BENCH)/python bench/fleet/run.py
 	-$(BENCH)/python bench/probe/run.py
 	-$(BIN)/python bench/server/main.py --json bench/server/results.json
