@@ -92,7 +92,7 @@ lab: venv ## build what the lab needs (root, Debian; cached outside the checkout
 
 # An installed wheel is measured, not the checkout, in an environment that has the peers in Python, too; virt-xml
 # and jq are Debian's. A peer that is not there is left out, and the page says so. Each bench measures, whatever
-# the others found; the last line says which aims are met, and fails if one is not.
+# the others found, and nothing is left of an earlier run; the last line says which aims are met, and fails if one is not.
 BENCH := build/bench/bin
 bench: venv ## start, hook, run, growth, emulate, fleet, probe: bench/results.json, its page, and which aims are met
 	@command -v virt-xml >/dev/null && command -v jq >/dev/null || [ "$$(id -u)" != 0 ] || \
@@ -102,6 +102,7 @@ bench: venv ## start, hook, run, growth, emulate, fleet, probe: bench/results.js
 		{ $(BENCH)/pip install -qq --disable-pip-version-check duckdb && touch $(BENCH)/duckdb-is-there || true; }; }
 	@$(BIN)/python -m build --wheel --no-isolation --outdir build/bench/dist . >/dev/null && \
 		$(BENCH)/pip install -qq --disable-pip-version-check --no-deps --force-reinstall build/bench/dist/*.whl
+	@rm -f bench/results.json
 	$(BENCH)/python bench/main.py
 	$(BENCH)/python bench/hook/main.py
 	$(BENCH)/python bench/growth.py

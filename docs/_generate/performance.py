@@ -44,7 +44,7 @@ and most have no SMMU.
 """
 _RUN: Final = """\
 QEMU with the values written, and by way of `vsmmu run`: the same VM, by a wrapper that both call, up to
-QEMU's monitor. Wall time.
+QEMU's monitor. QEMU's version is told, because a binary for another architecture has no KVM. Wall time.
 """
 _GROWTH: Final = """\
 Reading, resolving and editing, in one process: a command line with so many endpoints, eight behind each root
