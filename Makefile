@@ -100,7 +100,7 @@ bench: venv ## start, hook, run, growth, emulate, fleet, probe: bench/results.js
 	@[ -e $(BENCH)/duckdb-is-there ] || { $(BIN)/python -m venv --clear build/bench && \
 		$(BENCH)/pip install -qq --disable-pip-version-check --require-hashes -r requirements/run.txt && \
 		{ $(BENCH)/pip install -qq --disable-pip-version-check duckdb && touch $(BENCH)/duckdb-is-there || true; }; }
-	@$(BIN)/python -m build --wheel --no-isolation --outdir build/bench/dist . >/dev/null && \
+	@rm -rf build/bench/dist; $(BIN)/python -m build --wheel --no-isolation --outdir build/bench/dist . >/dev/null && \
 		$(BENCH)/pip install -qq --disable-pip-version-check --no-deps --force-reinstall build/bench/dist/*.whl
 	@rm -f bench/results.json
 	$(BENCH)/python bench/main.py
