@@ -111,7 +111,7 @@ bench: venv ## start, hook, run, growth, emulate, fleet, probe: bench/results.js
 	-$(BENCH)/python bench/fleet/run.py
 	-$(BENCH)/python bench/probe/run.py
 	-$(BIN)/python bench/server/main.py --json bench/server/results.json
-	VSMMU_REGENERATE=1 $(PYTEST) -q tests/docs/test_docs_reference.py -k performance
+	VSMMU_REGENERATE=1 $(PYTEST) -q tests/docs/test_docs_reference.py -k "performance or robustness"
 	@$(BIN)/python bench/aims.py
 
 docs: venv ## the manual as HTML, in docs/_build/html
