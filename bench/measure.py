@@ -4,24 +4,25 @@
 from __future__ import annotations
 
 import compileall
+import gc
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from aims import AIMS, RESULTS
+
 import vsmmu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Cost", "best_of", "compare", "machine", "rate", "record"]
-
-#: What all benches write down; docs/reference/performance.md is made of it.
-RESULTS = Path(__file__).with_name("results.json")
+__all__ = ["Cost", "best_of", "compare", "machine", "rate", "record", "skip", "version"]
 
 
 class Cost(NamedTuple):
@@ -76,12 +77,15 @@ def rate(function: Callable[[], object], seconds: float = 2.0) -> float:
 
 
 def best_of(function: Callable[[], object], runs: int = 5) -> float:
-    """The CPU seconds of the quickest of some calls."""
+    """The CPU seconds of the quickest of some calls, without the cyclic collector, as commands run."""
     times = []
+    gc.disable()
     for _ in range(runs):
         started = time.process_time()
         function()
         times.append(time.process_time() - started)
+        gc.collect()
+    gc.enable()
     return min(times)
 
 
@@ -95,12 +99,29 @@ def machine() -> str:
     return f"{model}, {count} CPUs, Python {platform.python_version()}, load average {load:.1f}"
 
 
-def record(section: str, figures: object, aims: Mapping[str, tuple[float, float]] | None = None) -> None:
-    """Write one section of the results down.
+def record(section: str, figures: object, ratios: Mapping[str, float] | None = None, note: str = "") -> None:
+    """Write one section of the results down, and print which aims are met.
 
-    :param aims: value and the most that it may be, by name.
+    :param ratios: what was measured for the aims of the section; one that is left out was not.
+    :param note: what was left out, and why.
     """
     found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    wanted = {name: {"value": value, "at_most": most} for name, (value, most) in (aims or {}).items()}
-    found[section] = {"machine": machine(), "figures": figures, "aims": wanted}
+    aims = {name: value for name, value in (ratios or {}).items() if name in AIMS[section]}
+    found[section] = {"machine": machine(), "figures": figures, "aims": aims, "note": note}
     RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    for name, value in aims.items():
+        most = AIMS[section][name]
+        print(f"  {name:60} {value:6.2f}  at most {most:g}: {'met' if value <= most else 'MISSED'}")
+
+
+def skip(section: str, why: str) -> None:
+    """Write down that a section was not measured."""
+    print(f"{section} is left out: {why}")
+    record(section, None, note=why)
+
+
+def version(*command: str) -> str:
+    """The version that a program says, the first in what it prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"[0-9]+(?:[.][0-9]+)+", done.stdout + done.stderr)
+    return found[0] if found else "of unknown version"

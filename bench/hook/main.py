@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests")]
 
-from measure import Cost, compare, record  # noqa: E402
+from measure import Cost, compare, record, version  # noqa: E402
 
 from domains import domain  # noqa: E402 - found by the line above
 
@@ -25,13 +25,6 @@ SIZE = 50 << 10
 VALUES = {"ats": "on", "ril": "off", "ssidsize": "20", "oas": "48"}
 FACTS = ROOT / "src" / "vsmmu" / "host" / "builtin" / "gb200.json"
 HOOK = "from vsmmu.cli.hook import main; main()"
-#: At most so many times a bare interpreter; at most this part of virt-xml.
-AIMS = {
-    "accelerated domain, of a bare interpreter": 3.8,
-    "domain without SMMU, of a bare interpreter": 1.5,
-    "accelerated domain, of virt-xml": 0.25,
-}
-_BARE, _NO_SMMU, _OTHER = AIMS
 
 
 def domain_of(size: int) -> str:
@@ -41,8 +34,8 @@ def domain_of(size: int) -> str:
     return plain.decode().replace("</domain>", notes[: max(0, size - len(plain)) // 96 * 96] + "</domain>")
 
 
-def main() -> int:
-    """Measure, print, and fail if an aim is missed."""
+def main() -> None:
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument(
@@ -69,27 +62,29 @@ def main() -> int:
             *xpaths,
             "--print-xml",
         ]
-        commands["virt-xml, the same edit"] = (command, test)
+        named = version(*shlex.split(options.virt_xml), "--version")
+        commands[f"virt-xml {named}, the same edit"] = (command, test)
     costs = compare(commands, options.runs)
-    return report(len(accelerated), costs)
+    report(len(accelerated), costs)
 
 
-def report(size: int, costs: dict[str, Cost]) -> int:
-    """Print the table; 1 if an aim is missed."""
+def report(size: int, costs: dict[str, Cost]) -> None:
+    """Print the table, and write it down."""
     bare = costs["python -I -c pass"]
     print(f"domain of {size} bytes (medians)       CPU ms   wall ms   x python")
     for name, cost in costs.items():
         print(f"  {name:30} {cost.cpu * 1e3:8.1f} {cost.wall * 1e3:9.1f} {cost.cpu / bare.cpu:10.1f}")
     hook = costs["onDefineDomain, accelerated"].cpu
-    found = {_BARE: hook / bare.cpu, _NO_SMMU: costs["onDefineDomain, no SMMU"].cpu / bare.cpu}
-    if "virt-xml, the same edit" in costs:
-        found[_OTHER] = hook / costs["virt-xml, the same edit"].cpu
-    for name, value in found.items():
-        print(f"  hook : {name:44} {value:8.2f}  (aim: at most {AIMS[name]})")
-    starts = {name: cost._asdict() for name, cost in costs.items()}
-    record("hook", {"starts": starts}, {name: (value, AIMS[name]) for name, value in found.items()})
-    return int(any(value > AIMS[name] for name, value in found.items()))
+    ratios = {
+        "accelerated domain, of a bare interpreter": hook / bare.cpu,
+        "domain without SMMU, of a bare interpreter": costs["onDefineDomain, no SMMU"].cpu / bare.cpu,
+    }
+    other = [cost.cpu for name, cost in costs.items() if name.startswith("virt-xml")]
+    if other:
+        ratios["accelerated domain, of virt-xml"] = hook / other[0]
+    note = "" if other else "virt-xml is not installed (Debian: virtinst)"
+    record("hook", {"starts": {name: cost._asdict() for name, cost in costs.items()}}, ratios, note)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -18,14 +19,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from measure import record
+from measure import record, skip
 
 from vsmmu.lab import LabConfig, Session
 
 HERE = Path(__file__).parent
 COMPILER = "aarch64-linux-gnu-gcc"
-#: The aim: asking takes at most this many times what the C program takes.
-AIM = 2.0
 DEVICES = {"e1000e": "0000:00:05.0", "nvme": "0000:00:06.0"}
 
 
@@ -68,21 +67,23 @@ def measure(headers: Path | None = None, kernel: Path | None = None, turns: int 
     return figures
 
 
-def main() -> int:
-    """Print the figures; 1 if the aim is missed."""
+def main() -> None:
+    """Print the figures, and write them down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--headers", type=Path, default=None)
     parser.add_argument("--kernel", type=Path, default=os.environ.get("VSMMU_LAB_KERNEL"))
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
+    missing = [name for name in (COMPILER,) if shutil.which(name) is None]
+    if missing or os.geteuid():
+        skip("probe", f"needs root and {COMPILER} (Debian: gcc-aarch64-linux-gnu)")
+        return
     figures = measure(options.headers, options.kernel, options.turns)
     for name, value in figures.items():
         print(f"{name:32} {value:10.3f}")
-    record("probe", figures)
     ratios = [value for name, value in figures.items() if name.endswith(" ratio") and "command" not in name]
-    print(f"aim: ratio at most {AIM}: {'met' if max(ratios) <= AIM else 'missed'}")
-    return int(max(ratios) > AIM)
+    record("probe", figures, {"asking, of a C program": max(ratios)})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.machine.model import INITIATOR
+from vsmmu.qemu.values import unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,8 +73,10 @@ def _nodes_of_words(machine: Machine) -> dict[int, int | None]:
     for option in machine.numa:
         if option.settings.get("type") == "node":
             number = option.settings.get("nodeid", "")
-            node = int(number) if number.isdecimal() else len(nodes)
-            nodes[node] = _one_host_node(objects.get(option.settings.get("memdev", ""), {}))
+            node = _number(number)
+            nodes[len(nodes) if node is None else node] = _one_host_node(
+                objects.get(option.settings.get("memdev", ""), {})
+            )
     return nodes
 
 
@@ -82,10 +85,15 @@ def _nodes_of_domain(domain: DomainXml) -> dict[int, int | None]:
     nodes: dict[int, int | None] = {}
     for position, cell in enumerate(domain.root.all("cpu/numa/cell")):
         name = cell.get("id") or str(position)
-        nodeset = bound.get(name, "")
-        if name.isdecimal():
-            nodes[int(name)] = int(nodeset) if nodeset.isdecimal() else None
+        node = _number(name)
+        if node is not None:
+            nodes[node] = _number(bound.get(name, ""))
     return nodes
+
+
+def _number(text: str) -> int | None:
+    """A node's number; None for none, and for one that no node has."""
+    return unsigned(text) if text.isdecimal() else None
 
 
 def only_main_node(nodes: Mapping[int, GuestNode]) -> bool:
@@ -116,4 +124,4 @@ def _one_host_node(memory: Mapping[str, object]) -> int | None:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-    return int(text) if text.isdecimal() else None
+    return _number(text)

@@ -11,7 +11,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.values import size
+from vsmmu.qemu.values import refusal as said_of_value
+from vsmmu.qemu.values import size, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["memory_bytes", "numa_refusals"]
 
-_MIB: Final = 1 << 20
+#: MAX_NODES of include/system/numa.h; a number that is read at all is a uint16.
+_MOST_NODES, _MOST_UINT16 = 128, 0xFFFF
 #: The distance of a node from itself.
 _LOCAL: Final = 10
 #: What a VM gets without ``-m``.
@@ -43,6 +45,9 @@ def numa_refusals(machine: Machine) -> Iterator[tuple[str, Refusal]]:
         node = _number(option.settings.get("nodeid", str(len(seen))))
         if node is None:
             return
+        if node >= _MOST_NODES:
+            yield option.origin.option, _too_many(node, option.settings.get("nodeid", ""))
+            return
         if node in seen:
             yield option.origin.option, Refusal("qemu-node-twice", {"value": node})
         seen.add(node)
@@ -64,6 +69,13 @@ def numa_refusals(machine: Machine) -> Iterator[tuple[str, Refusal]]:
         yield "", Refusal("qemu-node-sum", {"value": f"{total:#x}", "expected": f"{ram:#x}"})
     for refusal in _open_distances(sorted(seen), distances):
         yield "", refusal
+
+
+def _too_many(node: int, written: str) -> Refusal:
+    if node <= _MOST_UINT16:
+        return Refusal("qemu-node-many", {"value": node})
+    text = said_of_value("nodeid", "uint64", written, "opts", {}) or "Parameter 'nodeid' expects uint16_t"
+    return Refusal("qemu-property-value", {"text": text, "remedy": "number nodes from 0 up to 127"})
 
 
 def _distance(
@@ -97,7 +109,10 @@ def _open_distances(nodes: Sequence[int], distances: Mapping[tuple[int, int], in
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    if not text.isdecimal():
+        return None
+    number = unsigned(text)
+    return _MOST_UINT16 + 1 if number is None else number
 
 
 def memory_bytes(machine: Machine) -> int | None:
@@ -111,4 +126,4 @@ def _bytes(written: JsonValue) -> int | None:
         return written
     if not isinstance(written, str):
         return None
-    return int(written) * _MIB if written.isdecimal() else size(written)
+    return size(f"{written}M" if written.isdecimal() else written)

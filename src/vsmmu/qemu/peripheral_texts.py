@@ -46,6 +46,7 @@ PERIPHERAL_MESSAGES: Final = (
         "add -object memory-backend-ram,id={value},size=SIZE",
     ),
     Message("qemu-node-twice", "Duplicate NUMA nodeid: {value}", "give each -numa node a nodeid of its own"),
+    Message("qemu-node-many", "Max number of NUMA nodes reached: {value}", "number nodes from 0 up to 127"),
     Message("qemu-node-missing", "numa: Node ID missing: {value}", "add -numa node,nodeid={value}"),
     Message(
         "qemu-node-sum",

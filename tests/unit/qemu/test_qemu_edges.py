@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vsmmu
 from examples import Q11_1, function, host, options, port, smmu, vfio, vm
 from vsmmu.errors import Negative
 from vsmmu.qemu import values
@@ -154,3 +155,22 @@ def test_slot_0_behind_a_pci_bridge_is_who_the_vsmmu_sees(address: str, code: st
     failed = start(machine, host(), Q11_1).failure
     assert failed is not None
     assert failed.code == code
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("127", "Node ID missing: 126"),
+        ("128", "Max number of NUMA nodes reached: 128"),
+        ("65535", "Max number of NUMA nodes reached: 65535"),
+        ("400000000", "Parameter 'nodeid' expects uint16_t"),
+        ("9" * 5000, "Parameter 'nodeid' expects a uint64 value"),
+    ],
+)
+def test_nodes_are_numbered_as_far_as_there_may_be_nodes(number: str, said: str) -> None:
+    verdict = vsmmu.check(
+        vsmmu.read_vm(["qemu-system-aarch64", "-M", "virt", "-numa", f"node,nodeid={number}"]),
+        vsmmu.load_host("builtin:gb200"),
+        qemu="11.1",
+    )
+    assert any(said in entry.why or said in entry.what for entry in verdict.diagnostics), verdict.diagnostics

@@ -187,6 +187,7 @@ SCENES = {
         )
     ),
     "qemu-node-twice": Scene(options("-M virt -numa node,nodeid=0 -numa node,nodeid=0")),
+    "qemu-node-many": Scene(options("-M virt -numa node,nodeid=128")),
     "qemu-node-missing": Scene(options("-M virt -numa node,nodeid=1")),
     "qemu-node-sum": Scene(options("-M virt -m 128 -numa node")),
     "qemu-errors-without-acpi": Scene(options("-M virt,ras=on -nodefaults")),
