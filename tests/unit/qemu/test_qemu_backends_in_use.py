@@ -83,6 +83,8 @@ def test_a_configuration_files_backends_are_known() -> None:
     assert said(f"{read}d", {"vm.cfg": section})[0] == "starts"
     assert said(f"{read}e", {"vm.cfg": section}) == (
         "refused",
-        ("qemu-system-aarch64: -device virtio-blk-pci,drive=e: "
-        "Property 'virtio-blk-device.drive' can't find value 'e'"),
+        (
+            "qemu-system-aarch64: -device virtio-blk-pci,drive=e: "
+            "Property 'virtio-blk-device.drive' can't find value 'e'"
+        ),
     )
