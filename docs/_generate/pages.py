@@ -239,8 +239,8 @@ def messages() -> str:
         "QEMU's messages",
         "Every refusal that the model can predict, with QEMU's own text (words in braces stand for what "
         "QEMU fills in), the cause with the QEMU that brought it unless that is older than accelerated "
-        "SMMUv3s, the register field, file or option behind it, and what to do. Each has a test that reaches it. "
-        "`vsmmu explain` prints a row for a code, a sentence or a whole log.",
+        "SMMUv3s, the register field, file or option behind it, and what to do. Each has a test that "
+        "reaches it. `vsmmu explain` prints a row for a code, a sentence or a whole log.",
         table(("code", "QEMU prints", "cause", "about", "remedy"), rows),
     )
 
