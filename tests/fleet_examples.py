@@ -6,11 +6,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
 from vsmmu.fleet.baseline import baseline_document
 from vsmmu.fleet.census import Census, pool_key
 from vsmmu.fleet.classes import EVERYTHING
 from vsmmu.fleet.records import RecordReader
+from vsmmu.host.builtin import builtin_host
 from vsmmu.qemu.versions import LATEST, Qemu
 
 if TYPE_CHECKING:
@@ -20,7 +22,16 @@ if TYPE_CHECKING:
     from vsmmu.fleet.documents import BaselineDocument
     from vsmmu.host.facts import Host
 
-__all__ = ["baseline_of", "line", "named", "taken"]
+__all__ = ["GRACE", "OLD", "VM", "Captured", "baseline_of", "line", "lines", "named", "taken"]
+
+Captured = pytest.CaptureFixture[str]
+VM = (
+    "qemu-system-aarch64 -M virt,accel=kvm -cpu host -bios AAVMF.fd -nodefaults -object iommufd,id=iommufd0 "
+    "-device pxb-pcie,id=pcie.1,bus_nr=8,bus=pcie.0 "
+    "-device arm-smmuv3,primary-bus=pcie.1,id=smmuv3.0,accel=on,ats=on,ril=off,ssidsize=20,oas=48 "
+    "-device pcie-root-port,id=rp1,bus=pcie.1,chassis=1 "
+    "-device vfio-pci,host=0009:01:00.0,bus=rp1,iommufd=iommufd0"
+)
 
 
 def line(host: Host) -> bytes:
@@ -47,3 +58,13 @@ def baseline_of(
 ) -> BaselineDocument:
     reader, census = taken(hosts, selection)
     return baseline_document(census, reader.classes, qemu, str(selection), assume_safe=assume_safe)
+
+
+def lines(*hosts: Host) -> bytes:
+    """Hosts as JSON Lines."""
+    return b"".join(line(host) for host in hosts)
+
+
+#: Three nodes of one kind, and an older one.
+GRACE = [named(builtin_host("gh200"), f"node-{number}") for number in range(3)]
+OLD = named(builtin_host("thunderx2"), "old")

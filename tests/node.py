@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
@@ -25,7 +25,7 @@ from hook_client import HookClient
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["PACKAGING", "Node", "daemonset"]
+__all__ = ["PACKAGING", "Node"]
 
 ROOT = Path(__file__).parents[1]
 PACKAGING = ROOT / "packaging"
@@ -63,16 +63,23 @@ class Container(NamedTuple):
     mounts: dict[str, str]
 
 
-def daemonset(path: str) -> Container:
-    """The one container of a DaemonSet below ``packaging``."""
-    pod = yaml.safe_load((PACKAGING / path).read_text(encoding="utf-8"))["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
+def pod_of(path: str) -> dict[str, Any]:
+    """The pod of a DaemonSet below ``packaging``, or of a patch of one."""
+    text = (PACKAGING / path).read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text)["spec"]["template"]["spec"])
+
+
+def container_of(path: str, kind: str = "containers") -> Container:
+    """The one container of a DaemonSet below ``packaging``; ``initContainers`` that of the patch."""
+    pod = pod_of(path)
+    (container,) = pod[kind]
     fields = {
         entry["name"]: entry["valueFrom"]["fieldRef"]["fieldPath"] for entry in container.get("env", ())
     }
+    volumes = [*pod["volumes"], *pod_of("kubernetes/daemonset.yaml")["volumes"]]
     made = {
         entry["name"]: entry.get("persistentVolumeClaim", {}).get("claimName") or entry["hostPath"]["path"]
-        for entry in pod["volumes"]
+        for entry in volumes
     }
     mounts = {entry["mountPath"]: made[entry["name"]] for entry in container["volumeMounts"]}
     return Container(container["command"], fields, mounts)
@@ -134,7 +141,7 @@ class Node:
 
     def run_until_made(self, manifest: str, made: Sequence[Path]) -> None:
         """Run the container of a DaemonSet until it has made files, and end it while it sleeps."""
-        process = self.start(daemonset(manifest), emulated=True)
+        process = self.start(container_of(manifest), emulated=True)
         until = time.monotonic() + _PATIENCE
         try:
             while not all(path.exists() for path in made):
@@ -146,7 +153,9 @@ class Node:
             process.wait()
 
     def probe(self) -> Path:
-        """The facts that the DaemonSet of ``packaging/kubernetes`` leaves for hooks."""
+        """The facts that the probe of ``packaging/probing`` and ``packaging/kubernetes`` leave for hooks."""
+        first = self.start(container_of("probing/privileged/probe.yaml", "initContainers"), emulated=True)
+        assert first.wait(_PATIENCE) == 0, self.log()
         claim = self.volume("vsmmu-facts")
         made = [claim / f"{self.name}.json", claim / f"{self.name}.capabilities.json"]
         self.run_until_made("kubernetes/daemonset.yaml", made)

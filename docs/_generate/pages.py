@@ -217,6 +217,11 @@ def _guest(key: str) -> str:
     return f"property {code(own.name)}" if own else str(BASE.get(key))
 
 
+def _followed(text: str, word: str, more: str) -> str:
+    """The text, and in parentheses what else there is to say of it, if anything."""
+    return f"{text} ({word}{more})" if more else text
+
+
 def messages() -> str:
     """QEMU's refusals."""
     causes = message_causes()
@@ -224,21 +229,19 @@ def messages() -> str:
         (
             code(entry.code),
             code(f"{entry.prefix}{entry.text}".replace("\n", " / ")),
-            prose(causes[entry.code].cause),
+            prose(_followed(causes[entry.code].cause, "", causes[entry.code].since)),
             prose(causes[entry.code].about),
-            prose(causes[entry.code].since),
-            prose(entry.remedy),
-            prose(causes[entry.code].costs),
+            prose(_followed(entry.remedy, "cost: ", causes[entry.code].costs)),
         )
         for entry in MESSAGES.values()
     ]
     return page(
         "QEMU's messages",
         "Every refusal that the model can predict, with QEMU's own text (words in braces stand for what "
-        "QEMU fills in), the cause, the register field, file or option behind it, the QEMU that brought it "
-        "(empty: older than accelerated SMMUv3s), what to do, and what that costs. Each has a test that "
+        "QEMU fills in), the cause with the QEMU that brought it unless that is older than accelerated "
+        "SMMUv3s, the register field, file or option behind it, and what to do. Each has a test that "
         "reaches it. `vsmmu explain` prints a row for a code, a sentence or a whole log.",
-        table(("code", "QEMU prints", "cause", "about", "since", "remedy", "what it costs"), rows),
+        table(("code", "QEMU prints", "cause", "about", "remedy"), rows),
     )
 
 

@@ -17,7 +17,7 @@ PROBE_UNIT: Final = "vsmmu-probe.service"
 
 
 class Maker(NamedTuple):
-    """Who makes what lies in some folders.
+    """Who makes what lies in some folders; who only reads there is none of them.
 
     :param folders: the same one, as the node, a container or a hook has it.
     :param sources: the files below ``packaging`` that make or mount it.
@@ -33,21 +33,16 @@ class Maker(NamedTuple):
 HOOK_FACTS: Final = Maker(
     ("/facts", "/var/run/vsmmu-facts"),
     ("kubernetes/daemonset.yaml", "kubernetes/vmi.yaml"),
-    "the DaemonSet vsmmu-probe writes it to the volume claim vsmmu-facts, which the VM's hook mounts: "
-    "kubectl get daemonset/vsmmu-probe pvc/vsmmu-facts",
+    "the DaemonSet vsmmu-facts writes it to the volume claim vsmmu-facts, which the VM's hook mounts: "
+    "kubectl get daemonset/vsmmu-facts pvc/vsmmu-facts",
 )
 #: tests/packaging holds this equal to what packaging/ has.
 MAKERS: Final = (
     Maker(
         ("/run/vsmmu",),
-        (
-            "kubernetes/daemonset.yaml",
-            "nfd/daemonset.yaml",
-            "systemd/vsmmu-probe.service",
-            "tmpfiles.d/vsmmu.conf",
-        ),
-        f"{PROBE_UNIT} makes it at boot: systemctl enable --now vsmmu-probe; on a cluster's node a "
-        "DaemonSet, vsmmu-probe or vsmmu-label, does",
+        ("probing/privileged/probe.yaml", "systemd/vsmmu-probe.service", "tmpfiles.d/vsmmu.conf"),
+        f"{PROBE_UNIT} makes it at boot: systemctl enable --now vsmmu-probe; on a cluster's nodes without "
+        "that unit the init container probe does (kubectl apply -k packaging/probing/kubernetes)",
     ),
     HOOK_FACTS,
     Maker(

@@ -31,18 +31,21 @@
     const scrolls = element => ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
 
     const wide = document.documentElement.clientWidth;
-    const found = {overflow: document.documentElement.scrollWidth - wide, clipped: [], cut: [], faint: [], texts: 0};
+    const found = {overflow: document.documentElement.scrollWidth - wide, clipped: [], cut: [], over: [], faint: [], texts: 0};
+    const lines = [];
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
         const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
         if (!text || ["SCRIPT", "STYLE", "NOSCRIPT"].includes(element.tagName) || !isShown(element)) continue;
+        if (element.tagName === "DETAILS" && !element.open) continue;
         const range = document.createRange();
         range.selectNodeContents(walker.currentNode);
         const box = range.getBoundingClientRect();
-        if (box.width < 2 || box.height < 2 || element.closest(".skip-to-content, .visually-hidden")) continue;
+        if (box.width < 2 || box.height < 2 || element.closest(".skip, .skip-to-content, .visually-hidden")) continue;
         const side = element.closest(".sidebar-drawer, .toc-drawer");
         if (side && (side.getBoundingClientRect().right <= 0 || side.getBoundingClientRect().left >= wide)) continue;
         found.texts += 1;
+        for (const line of range.getClientRects()) lines.push([line, text, element]);
         let scrolled = false;
         for (let part = element; part && part !== document.documentElement; part = part.parentElement) {
             scrolled ||= scrolls(part);
@@ -60,5 +63,22 @@
         const ratio = (high + 0.05) / (low + 0.05);
         if (ratio < (isLarge ? 3 : 4.5)) found.faint.push(`${ratio.toFixed(2)} ${element.className}: ${text.slice(0, 60)}`);
     }
+    // Lines of text that lie over one another; what is fixed or sticky may lie over what scrolls below it.
+    const floats = element => {
+        for (let part = element; part; part = part.parentElement) {
+            if (["fixed", "sticky", "absolute"].includes(getComputedStyle(part).position)) return true;
+        }
+        return false;
+    };
+    const still = lines.filter(([, , element]) => !floats(element)).sort(([one], [other]) => one.top - other.top);
+    still.forEach(([line, text], at) => {
+        for (let next = at + 1; next < still.length && still[next][0].top < line.bottom - 4; next += 1) {
+            const [other, words] = still[next];
+            const wide = Math.min(line.right, other.right) - Math.max(line.left, other.left);
+            if (wide > 2 && Math.min(line.bottom, other.bottom) - other.top > 6) {
+                found.over.push(`${text.slice(0, 40)} / ${words.slice(0, 40)}`);
+            }
+        }
+    });
     return found;
 })()

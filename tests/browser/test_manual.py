@@ -6,22 +6,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from chromium import MARKS
+from look import SCHEMES, WIDTHS, look
 
 if TYPE_CHECKING:
     from chromium import Chromium
 
 pytestmark = MARKS
 DOCS = Path(__file__).parents[2] / "docs"
-LOOK = Path(__file__).with_name("look.js").read_text(encoding="utf-8")
 PAGES = sorted(
     str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md") if "_build" not in path.parts
 )
-WIDTHS = (1400, 390)
-SCHEMES = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +28,6 @@ def manual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["-q", "-b", "html", "-d", directory / "trees", DOCS, directory / "html"]
     subprocess.run([sys.executable, "-m", "sphinx", *words], check=True)
     return directory / "html"
-
-
-def look(browser: Chromium, width: int, scheme: str) -> dict[str, Any]:
-    """What cannot be seen of the open page."""
-    browser.call(
-        "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-    )
-    browser.call(
-        "Emulation.setEmulatedMedia",
-        features=[
-            {"name": "prefers-color-scheme", "value": scheme},
-            # Colours that fade from one scheme to the other would be measured on the way.
-            {"name": "prefers-reduced-motion", "value": "reduce"},
-        ],
-    )
-    return dict(browser.run(LOOK))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -65,7 +47,8 @@ def test_the_look_finds_what_cannot_be_seen(browser: Chromium, tmp_path: Path) -
     page = tmp_path / "bad.html"
     page.write_text(
         "<body style='background: white; color: black'><pre style='overflow: hidden; width: 9em'>"
-        f"{'x' * 99}</pre><p style='color: #aaa'>faint</p><p style='white-space: nowrap'>{'wide ' * 999}</p>",
+        f"{'x' * 99}</pre><p style='color: #aaa'>faint</p><p style='white-space: nowrap'>{'wide ' * 999}</p>"
+        "<p style='margin: 0 0 -1em'>under</p><p style='margin: 0'>upon it</p>",
         encoding="utf-8",
     )
     browser.open(page)
@@ -74,6 +57,7 @@ def test_the_look_finds_what_cannot_be_seen(browser: Chromium, tmp_path: Path) -
     assert [text[:4] for text in found["clipped"]] == ["xxxx", "wide"]
     assert found["faint"] == ["2.32 : faint"]
     assert found["cut"] == [80 * "x"]
+    assert found["over"] == ["under / upon it"]
 
 
 def test_the_button_copies_the_commands_alone(browser: Chromium, manual: Path) -> None:

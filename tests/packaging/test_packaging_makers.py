@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 PACKAGING = Path(__file__).parents[2] / "packaging"
 #: systemd.exec(5): folders that a unit makes.
 UNIT_FOLDERS = {"RuntimeDirectory": "/run", "StateDirectory": "/var/lib", "CacheDirectory": "/var/cache"}
-MANIFESTS = sorted((PACKAGING / "kubernetes").glob("*.yaml")) + sorted((PACKAGING / "nfd").glob("*.yaml"))
+MANIFESTS = sorted(
+    path for part in ("kubernetes", "nfd", "probing") for path in (PACKAGING / part).rglob("*.yaml")
+)
 
 
 def unit_folders() -> Iterator[tuple[str, Path]]:
@@ -40,29 +42,27 @@ def unit_folders() -> Iterator[tuple[str, Path]]:
 
 
 def manifest_folders() -> Iterator[tuple[str, Path]]:
-    """Where volume claims and folders that are made on the node lie: in the container, and on the node."""
+    """Folders that containers may write to: as they have them, and as the node does; and those of hooks."""
     for path in MANIFESTS:
         for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-            for volume, mounts in volumes(document):
-                host = volume.get("hostPath", {})
-                if "persistentVolumeClaim" in volume or host.get("type") == "DirectoryOrCreate":
-                    yield from ((place, path) for place in (*mounts, *([host["path"]] if host else ())))
+            for mount, volume in mounts(document):
+                if not mount.get("readOnly") and mount["mountPath"] != "/dev":
+                    yield mount["mountPath"], path
+                    if "hostPath" in volume:
+                        yield volume["hostPath"]["path"], path
             annotations = document["metadata"].get("annotations", {}) if "metadata" in document else {}
             for sidecar in json.loads(annotations.get("hooks.kubevirt.io/hookSidecars", "[]")):
                 claim = sidecar.get("pvc", {})
                 yield from ((claim[key], path) for key in ("volumePath", "sharedComputePath") if key in claim)
 
 
-def volumes(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    pod = document.get("spec", {}).get("template", {}).get("spec", {}) if isinstance(document, dict) else {}
-    for volume in pod.get("volumes", ()):
-        mounts = [
-            mount["mountPath"]
-            for container in pod["containers"]
-            for mount in container["volumeMounts"]
-            if mount["name"] == volume["name"]
-        ]
-        yield volume, mounts
+def mounts(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """What the containers of a DaemonSet mount, with the volume where the same document has it."""
+    pod = document.get("spec", {}).get("template", {}).get("spec", {})
+    volumes = {entry["name"]: entry for entry in pod.get("volumes", ())}
+    for container in (*pod.get("initContainers", ()), *pod.get("containers", ())):
+        for mount in container.get("volumeMounts", ()):
+            yield mount, volumes.get(mount["name"], {})
 
 
 def test_the_table_has_what_units_and_manifests_make() -> None:
@@ -88,11 +88,12 @@ def test_every_maker_is_called_by_its_name() -> None:
             if path.suffix == ".service":
                 assert path.name in row.text
             for document in yaml.safe_load_all(path.read_text("utf-8")) if path.suffix == ".yaml" else ():
-                if document["kind"] == "DaemonSet":
-                    assert document["metadata"]["name"] in row.text
-                for volume, _ in volumes(document):
-                    claim = volume.get("persistentVolumeClaim", {}).get("claimName", "")
-                    assert claim in row.text or row is not HOOK_FACTS
+                pod = document["spec"].get("template", {}).get("spec", {})
+                named = [entry["name"] for entry in pod.get("initContainers", ())]
+                named += [] if named or document["kind"] != "DaemonSet" else [document["metadata"]["name"]]
+                claims = [entry.get("persistentVolumeClaim", {}) for entry in pod.get("volumes", ())]
+                named += [entry["claimName"] for entry in claims if entry]
+                assert [name for name in named if name not in row.text] == []
 
 
 def test_objects_that_a_text_tells_to_look_at_are_there() -> None:
@@ -100,6 +101,8 @@ def test_objects_that_a_text_tells_to_look_at_are_there() -> None:
     documents = [entry for path in MANIFESTS for entry in yaml.safe_load_all(path.read_text("utf-8"))]
     there = {(entry["kind"], entry.get("metadata", {}).get("name")) for entry in documents}
     for row in MAKERS:
+        for folder in re.findall(r"-k (packaging/[a-z/]+)", row.text):
+            assert (PACKAGING.parent / folder / "kustomization.yaml").exists()
         for kind, name in re.findall(r"\b(daemonset|pvc)/([a-z-]+)", row.text):
             assert (kinds[kind], name) in there
 

@@ -122,18 +122,21 @@ def _unknown(sentence: str) -> list[Explanation]:
 
 
 def with_nearest_code(error: VsmmuError, name: str) -> VsmmuError:
-    """The error of a VM that there is not, where its name may be a misspelt code."""
+    """The error of a VM that there is not, where its name may be a misspelt code, or a property."""
     from vsmmu.errors import Negative
-    from vsmmu.explanation.table import nearest_codes
+    from vsmmu.explanation.table import nearest_codes, nearest_property
 
-    near = nearest_codes(name.strip("[]"))
-    if not near:
+    if near := nearest_codes(name.strip("[]")):
+        advice = f"did you mean {' or '.join(near)}?"
+    elif close := nearest_property(name):
+        advice = f"{close} is a property of the vSMMU: vsmmu explain VM says which value it gets, and why"
+    else:
         return error
     return Negative(
         "no-such-code",
         f"there is no code {name!r:.80}, nor a VM of that name",
         why=error.what,
-        next=f"did you mean {' or '.join(near)}?",
+        next=advice,
     )
 
 

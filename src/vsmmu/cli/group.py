@@ -30,17 +30,27 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "probe": ("vsmmu.cli.probe", "Ask the kernel what the host's SMMUs are."),
     "doctor": ("vsmmu.cli.doctor", "Is this host ready, and what to do if not?"),
     "bundle": ("vsmmu.cli.bundle", "Pack what a bug report needs, without names and secrets."),
-    "emulate": ("vsmmu.cli.emulate", "Run a program against another host's kernel interface."),
     "compare": ("vsmmu.cli.compare", "Would what runs on one host run on another?"),
     "baseline": ("vsmmu.cli.baseline", "Say which values hold on all hosts of a pool."),
     "report": ("vsmmu.cli.report", "Show many hosts: classes, what holds them back, drift."),
     "kubevirt": ("vsmmu.cli.kubevirt", "Serve KubeVirt's hook; print capabilities for it."),
     "label": ("vsmmu.cli.label", "Write the host's class and facts for Kubernetes (NFD)."),
+    "emulate": ("vsmmu.cli.emulate", "Run a program against another host's kernel interface."),
     "lab": ("vsmmu.cli.lab", "An emulated Arm host with a real kernel, to try all of this in."),
     "schema": ("vsmmu.cli.schema", "Print the JSON Schema of an answer."),
     "completion": ("vsmmu.cli.completion", "Print the completion script for a shell."),
     "version": ("vsmmu.cli.version", "Show the version."),
     "help": ("vsmmu.cli.help", "Show help for a verb."),
+}
+
+#: The first verb of each group of the overview -> the group's title.
+_TITLES: Final = {
+    "resolve": "A VM",
+    "show": "The host",
+    "compare": "Many hosts",
+    "kubevirt": "Kubernetes",
+    "emulate": "Without the hardware",
+    "schema": "vsmmu itself",
 }
 
 _EXIT_STATUSES: Final = """\b
@@ -89,8 +99,14 @@ class _Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+        width = max(map(len, VERBS))
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for name, (_, line) in VERBS.items():
+            title = _TITLES.get(name) or next(reversed(rows))
+            rows.setdefault(title, []).append((f"{name:{width}}", line))
+        for title, verbs in rows.items():
+            with formatter.section(title):
+                formatter.write_dl(verbs)
 
 
 @click.group(

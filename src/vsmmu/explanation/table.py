@@ -16,13 +16,14 @@ from vsmmu.libvirt.wording import WORDINGS
 from vsmmu.probe.refusals import REFUSALS
 from vsmmu.qemu.texts import MESSAGES
 from vsmmu.smmuv3.fields import field
+from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from vsmmu.explanation.model import Kind
 
-__all__ = ["PLACE", "all_codes", "explain_code", "fill", "is_code", "nearest_codes"]
+__all__ = ["PLACE", "all_codes", "explain_code", "fill", "is_code", "nearest_codes", "nearest_property"]
 
 #: A place of a text: ``{name}``, ``{name!r}``; *glued* is a letter right in front of it.
 PLACE: Final = re.compile(r"(?P<glued>[a-z]?)\{(?P<name>\w*)[^}]*\}")
@@ -99,6 +100,12 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 def nearest_codes(text: str) -> list[str]:
     """Up to three codes that ``text`` may have been meant to be, the likeliest first."""
     return difflib.get_close_matches(text, list(all_codes()), 3, cutoff=0.75)
+
+
+def nearest_property(text: str) -> str:
+    """The property of the vSMMU that a text is, or is near to; empty if there is none."""
+    names = [*PROPERTIES, "accel", "primary-bus"]
+    return next(iter(difflib.get_close_matches(text, names, 1, cutoff=0.75)), "")
 
 
 def _spelled(about: str) -> str:

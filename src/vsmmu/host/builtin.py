@@ -26,10 +26,14 @@ def builtin_host(name: str) -> Host:
     """
     path = builtin_files().get(name)
     if path is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, builtin_names(), 1)
+        meant = f"did you mean builtin:{near[0]}? " if near else ""
         raise UsageError(
             "no-such-builtin",
             f"there is no built-in host {name!r:.60}",
-            next=f"choose one of: {', '.join(builtin_names())}",
+            next=f"{meant}choose one of: {', '.join(builtin_names())}",
         )
     return load_host(path).listing_all()
 

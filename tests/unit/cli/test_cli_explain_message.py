@@ -102,6 +102,7 @@ def test_a_vm_is_explained_as_ever(
     ("asked", "status", "code", "named"),
     [
         ("qemu-rill", 1, "no-such-code", "did you mean qemu-ril"),
+        ("acell", 1, "no-such-code", "accel is a property of the vSMMU"),
         ("the host has no range invalidation", 1, "sentence-unknown", "vsmmu explain qemu-ril"),
         ("what is this", 1, "sentence-unknown", "as QEMU, libvirt or the kernel printed it"),
         ("a/b.sh", 5, "file-missing", "check the name"),

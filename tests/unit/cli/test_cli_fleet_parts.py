@@ -52,6 +52,7 @@ def both(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> list[object]:
     """What a verb answers with parts, and without."""
+    monkeypatch.setattr("vsmmu.cli.report._now", lambda: "2026-01-01 00:00 UTC")
     answers = []
     for one in (False, True):
         if one:

@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from vsmmu.codes import message_causes
-from vsmmu.explanation.table import all_codes, explain_code, fill, nearest_codes
+from vsmmu.explanation.table import all_codes, explain_code, fill, nearest_codes, nearest_property
 from vsmmu.qemu.names import NameFault
 from vsmmu.qemu.texts import MESSAGES
 from vsmmu.smmuv3.fields import FIELDS
@@ -53,6 +53,20 @@ def test_each_code_of_a_name_fault_is_explained() -> None:
 def test_a_misspelt_code_has_a_nearest(written: str, meant: str | None) -> None:
     near = nearest_codes(written)
     assert meant in near if meant else near == []
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("acell", "accel"),
+        ("ats", "ats"),
+        ("ssid_size", "ssidsize"),
+        ("primary_bus", "primary-bus"),
+        ("vm", ""),
+    ],
+)
+def test_a_misspelt_property_is_known(written: str, meant: str) -> None:
+    assert nearest_property(written) == meant
 
 
 @pytest.mark.parametrize(
