@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -146,7 +147,11 @@ class Node:
             process.wait()
 
     def probe(self) -> Path:
-        """The facts that the DaemonSet of ``packaging/kubernetes`` leaves for hooks."""
+        """The facts that the unit takes at boot, and the DaemonSet of ``packaging/kubernetes`` publishes."""
+        unit = (PACKAGING / "systemd" / "vsmmu-probe.service").read_text(encoding="utf-8")
+        (started,) = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)
+        boot = self.start(Container(started.split(), {}, {"/run/vsmmu": "/run/vsmmu"}), emulated=True)
+        assert boot.wait(_PATIENCE) == 0, self.log()
         claim = self.volume("vsmmu-facts")
         made = [claim / f"{self.name}.json", claim / f"{self.name}.capabilities.json"]
         self.run_until_made("kubernetes/daemonset.yaml", made)

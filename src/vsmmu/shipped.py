@@ -33,8 +33,8 @@ class Maker(NamedTuple):
 HOOK_FACTS: Final = Maker(
     ("/facts", "/var/run/vsmmu-facts"),
     ("kubernetes/daemonset.yaml", "kubernetes/vmi.yaml"),
-    "the DaemonSet vsmmu-probe writes it to the volume claim vsmmu-facts, which the VM's hook mounts: "
-    "kubectl get daemonset/vsmmu-probe pvc/vsmmu-facts",
+    "the DaemonSet vsmmu-facts writes it to the volume claim vsmmu-facts, which the VM's hook mounts: "
+    "kubectl get daemonset/vsmmu-facts pvc/vsmmu-facts",
 )
 #: tests/packaging holds this equal to what packaging/ has.
 MAKERS: Final = (
@@ -46,8 +46,8 @@ MAKERS: Final = (
             "systemd/vsmmu-probe.service",
             "tmpfiles.d/vsmmu.conf",
         ),
-        f"{PROBE_UNIT} makes it at boot: systemctl enable --now vsmmu-probe; on a cluster's node a "
-        "DaemonSet, vsmmu-probe or vsmmu-label, does",
+        f"{PROBE_UNIT} makes it at boot: systemctl enable --now vsmmu-probe; on a cluster's node "
+        "packaging/probing lets the DaemonSets vsmmu-facts and vsmmu-label probe first",
     ),
     HOOK_FACTS,
     Maker(

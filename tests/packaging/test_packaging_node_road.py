@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's road by the shipped manifests: DaemonSets probe and label a node, the VM's hook answers.
+"""The node's road by what ships: the unit probes, DaemonSets publish and label, the VM's hook answers.
 
 Commands, variables and mounts are those of packaging/. The host is emulated; all programs are real.
 """
@@ -109,4 +109,4 @@ def test_program_and_server_answer_the_same_and_qemu_would_start_it(
 def test_a_hook_on_a_node_that_nobody_probed_says_who_brings_the_facts(tmp_path: Path) -> None:
     node = Node(tmp_path, HOST)
     assert node.ask_program(golden("kubevirt")) == b""
-    assert "the DaemonSet vsmmu-probe writes it to the volume claim vsmmu-facts" in node.log()
+    assert "the DaemonSet vsmmu-facts writes it to the volume claim vsmmu-facts" in node.log()
