@@ -17,7 +17,7 @@ export VSMMU_LAB_KERNEL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv system conformance mutate sweep fuzz run test test-fast test-lab test-cluster test-wheel lab bench docs docs-update regenerate man schemas lock dist deb coverage clean
+.PHONY: help venv system conformance mutate sweep sweep-lab fuzz run test test-fast test-lab test-cluster test-wheel lab bench docs docs-update regenerate man schemas lock dist deb coverage clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -76,6 +76,9 @@ mutate: venv ## which mutants of the model and the policy no test kills (MUTANTS
 # The totals of a whole sweep stand in the manual (docs/reference/robustness.md, by make regenerate).
 sweep: venv ## let every system call fail in turn, and kill at each: writers, probes, the hook (half an hour)
 	PYTHONPATH=tools nice -n 10 $(BIN)/python -m sweep --write tools/sweep/results.json
+
+sweep-lab: venv lab ## kill probe --bind at each of its calls, on a real kernel with real drivers
+	VSMMU_LAB_KILLS=0 $(PYTEST) -n 0 tests/lab/test_probe_real.py -k test_killed
 
 # atheris brings a libFuzzer of its own and nothing else here needs it, so it lives outside .venv and the lock, too.
 N ?= 100000

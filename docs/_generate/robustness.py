@@ -36,7 +36,8 @@ so that none is forgotten; a probe finds a made-up host whose kernel reacts. Aft
 program runs undisturbed: it must come to its end, every driver must be where it was, and nothing may be
 left over. The order of calls is held against a loss of power: data is synced before it is renamed, the
 directory after, the probe's journal before a driver is changed. A row
-names the sample where not every call was tried."""
+names the sample where not every call was tried. `make sweep-lab` kills `probe --bind` at each of its calls on
+a real kernel with real drivers."""
 _FUZZ: Final = """\
 `make fuzz N=100000` mutates inputs of every reader, by bytes, by words and by JSON, guided by coverage
 (atheris). A reader may take an input or refuse it with an own error, within 5 seconds and 1 GiB; what it

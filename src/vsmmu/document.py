@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["encode_document"]
+__all__ = ["encode_document", "encode_line"]
 
 _DELETE = 0x7F
 
@@ -21,6 +21,15 @@ def encode_document(value: object) -> bytes:
         import json  # nothing is encoded on the path of a VM's start
 
         data = json.dumps(msgspec.to_builtins(value), indent=2).encode() + b"\n"
+    return _shown(data)
+
+
+def encode_line(value: object) -> bytes:
+    """A struct as one line of JSON without a newline, with the same characters escaped."""
+    return _shown(msgspec.json.encode(value))
+
+
+def _shown(data: bytes) -> bytes:
     if data.isascii() and _DELETE not in data:
         return data
     return "".join([_escaped(mark) for mark in data.decode()]).encode()

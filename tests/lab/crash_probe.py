@@ -1,96 +1,101 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs inside the lab: ``probe --bind ADDRESS`` in a process that is killed (SIGKILL), at every point.
+"""Runs inside the lab: ``vsmmu probe --bind`` killed (SIGKILL) before its n-th call, and the next probe.
 
-Points lie before and after each journal record, each write to sysfs, each removal of the journal, and each
-ioctl, those with the function bound to an iommufd among them.
-
-``crash_probe.py ADDRESS``: after each crash probe again, as the next call would. Prints JSON: for each point
-the state after the crash and the state after the next call. ``crash_probe.py ADDRESS N``: die at point N.
+``crash_probe.py ADDRESS LIMIT``: every call that writes, opens for writing or asks a device is such a point,
+and of the others as many as make LIMIT points (0: all). Prints JSON: how many calls there are, the state
+before, and for each point the call, how the probe ended, the state after the crash and after the next call.
+``crash_probe.py ADDRESS TEXT``: only be killed at the first call with TEXT in its path; 137 if it was.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import vsmmu.uapi.ioctl as ioctl_module
-from vsmmu.probe.execute import probe
-from vsmmu.probe.journal import Journal
-from vsmmu.probe.steps import SysfsWriter, current_override
+from sweep.supervise import KILL, run
+from vsmmu.cli.main import run as vsmmu
+from vsmmu.errors import VsmmuError
+from vsmmu.host.files import load_host
+from vsmmu.probe.steps import current_override
 from vsmmu.probe.system_root import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from sweep.supervise import Ended, Moment
 
 TREE = Tree()
-ENOUGH = 200
+#: What changes something, by the call's name; openat only where it opens for writing.
+CHANGES = {"write", "pwrite64", "fsync", "fdatasync", "rename", "renameat", "renameat2", "unlink", "unlinkat",
+           "mkdir", "mkdirat", "ftruncate", "fchmod", "flock", "ioctl"}  # fmt: skip
 
 
-class Countdown:
-    """Kills this process at the given point."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def reach(self) -> None:
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.left -= 1
-
-    def around(self, function: Callable[..., object]) -> Callable[..., object]:
-        def wrapped(*args: object) -> object:
-            self.reach()
-            result = function(*args)
-            self.reach()
-            return result
-
-        return wrapped
+def changes(moment: Moment) -> bool:
+    """Whether a kill at this call leaves something else than one before it."""
+    if moment.name == "openat":
+        return bool(moment.arguments[2] & (os.O_WRONLY | os.O_RDWR))
+    return moment.name in CHANGES
 
 
-def crash(address: str, point: int) -> int:
-    """Probe, and die at ``point``; 0 once there are no more points."""
-    countdown = Countdown(point)
-    for owner, name in ((SysfsWriter, "write"), (Journal, "record"), (Journal, "clear")):
-        setattr(owner, name, countdown.around(getattr(owner, name)))
-    ioctl_module.fcntl.ioctl = countdown.around(ioctl_module.fcntl.ioctl)
-    report = probe(TREE, bind=[address])
-    return int(any(outcome.error for outcome in report.outcomes))
+def points(moments: Sequence[Moment], limit: int) -> list[int]:
+    """The numbers of the calls to be killed at, from 1."""
+    rest = [nth for nth, moment in enumerate(moments, 1) if not changes(moment)]
+    chosen = [nth for nth, moment in enumerate(moments, 1) if changes(moment)]
+    room = max(0, limit - len(chosen)) if limit else len(rest)
+    return sorted(chosen + [rest[at * len(rest) // room] for at in range(min(room, len(rest)))])
 
 
 def state(address: str) -> list[str]:
+    """Driver, driver_override, whether the facts are whole, and the files beside them."""
     driver = TREE.link(f"/sys/bus/pci/devices/{address}/driver") or ""
-    files = sorted(path.name for path in Path(TREE.run_directory()).iterdir())
-    return [driver, current_override(TREE, address).decode(), *files]
-
-
-def in_child(function: Callable[[], int]) -> int:
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    status = 70
+    run_directory = Path(TREE.run_directory())
+    files = sorted(path.name for path in run_directory.iterdir()) if run_directory.is_dir() else []
     try:
-        status = function()
-    finally:
-        os._exit(status)
+        load_host(str(run_directory / "host.json"))
+        facts = "whole"
+    except VsmmuError:
+        facts = "lost"
+    return [driver, current_override(TREE, address).decode(), facts, *files]
+
+
+def probe(address: str, decide: Callable[[int, Moment], int] = lambda _nth, _moment: 0) -> Ended:
+    """A probe that takes the function from its driver, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="crash-") as scratch:
+        folder = Path(scratch) / "job"
+        folder.mkdir()
+        return run(lambda: vsmmu(["probe", "--bind", address]), folder, decide)
+
+
+def next_probe() -> None:
+    """What anybody calls next, undisturbed."""
+    child = os.fork()
+    if not child:
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        os._exit(vsmmu(["probe"]))
+    os.waitpid(child, 0)
 
 
 def main() -> int:
-    address = sys.argv[1]
-    if len(sys.argv) > 2:
-        return crash(address, int(sys.argv[2]))
+    address, asked = sys.argv[1:]
+    if not asked.isdecimal():
+        ended = probe(address, lambda _, moment: KILL if asked in "".join(moment.paths) else 0)
+        return 128 - ended.status if ended.status < 0 else ended.status
+    undisturbed = probe(address)
+    before = state(address)
     story = []
-    for point in range(ENOUGH):
-        ended = in_child(lambda point=point: crash(address, point))
-        after_crash = state(address)
-        in_child(lambda: int(probe(TREE).stuck is not None))
-        story.append([ended, after_crash, state(address)])
-        if ended == 0:
-            break
-    print(json.dumps(story))
+    for nth in points(undisturbed.moments, int(asked)):
+        ended = probe(address, lambda at, _, nth=nth: KILL if at == nth else 0)
+        crashed = state(address)
+        next_probe()
+        story.append([str(ended.moments[-1]), ended.status, crashed, state(address)])
+    said = {"status": undisturbed.status, "calls": len(undisturbed.moments), "before": before, "story": story}
+    print(json.dumps(said))
     return 0
 
 

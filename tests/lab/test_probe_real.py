@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from probe_machines import (  # noqa: F401 - fixtures
 pytestmark = pytest.mark.lab
 
 CRASH = Path(__file__).with_name("crash_probe.py")
+SWEEP = Path(__file__).parents[2] / "tools" / "sweep"
 SMMU = "smmu3.0x0000000009050000"
 REGISTERS = {
     "IDR0": "0x0d44101b",
@@ -146,15 +148,35 @@ def test_a_function_without_a_driver_is_left_without(machine: Machine) -> None: 
         machine.rebind(NVME, "nvme")
 
 
-def test_killed_at_every_step(machine: Machine) -> None:  # noqa: F811
-    machine.session.put({"/root/crash_probe.py": CRASH})
-    story = json.loads(machine.sh(f"python3 /root/crash_probe.py {RNG}", timeout=120))
-    whole = ["virtio-pci", "", "host.json", "lock"]
-    assert [ended for ended, _, _ in story[:-1]] == [-signal.SIGKILL] * (len(story) - 1)
-    assert story[-1] == [0, whole, whole]
-    assert [point for point, (_, _, after) in enumerate(story) if after != whole] == []
-    assert len(story) > 30
-    assert sum(crashed != whole for _, crashed, _ in story) > 15
+#: How many kills for each function; make sweep-lab tries every call.
+KILLS = int(os.environ.get("VSMMU_LAB_KILLS", "40"))
+
+
+def killed_at(machine: Machine, address: str, where: str) -> str:  # noqa: F811
+    """Kill a probe there, and then what crash_probe.py prints."""
+    machine.session.put({"/root/crash_probe.py": CRASH, "/root/sweep": SWEEP})
+    return machine.sh(f"python3 /root/crash_probe.py {address} {where}", timeout=3600)
+
+
+@pytest.mark.parametrize("address", [E1000E, DISK])
+def test_killed_at_every_call_that_changes_something(machine: Machine, address: str) -> None:  # noqa: F811
+    """Facts are the old or the new, and after the next probe every driver is where it was and works."""
+    driver, works = WORKS[address]
+    said = machine.sh(works)
+    found = json.loads(killed_at(machine, address, str(KILLS)))
+    whole = [driver, "(null)", "whole", "host.json", "lock"]
+    assert (found["status"], found["before"]) == (0, whole)
+    assert found["calls"] > 200
+    story = found["story"]
+    assert len(story) >= (KILLS or found["calls"])
+    assert [call for call, ended, _, _ in story if ended != -signal.SIGKILL] == []
+    assert [call for call, _, (_, _, facts, *_), _ in story if facts != "whole"] == []
+    assert [call for call, _, _, after in story if after != whole] == []
+    elsewhere = [call for call, _, (now, *_), _ in story if now != driver]
+    assert len(elsewhere) > 10
+    assert any("ioctl" in call for call in elsewhere)  # killed with the function bound to an iommufd
+    assert machine.sh(works) == said
+    assert open_files(machine) == ""
 
 
 def test_a_terminated_probe_gives_the_driver_back(machine: Machine) -> None:  # noqa: F811
@@ -176,8 +198,9 @@ def test_a_probe_waits_for_another(machine: Machine) -> None:  # noqa: F811
 
 
 def test_what_an_interrupted_probe_left_is_not_taken_from_a_vm(machine: Machine) -> None:  # noqa: F811
-    machine.session.put({"/root/crash_probe.py": CRASH})
-    assert machine.run("python3", "/root/crash_probe.py", RNG, "16").status == 128 + signal.SIGKILL
+    machine.session.put({"/root/crash_probe.py": CRASH, "/root/sweep": SWEEP})
+    killed = machine.run("python3", "/root/crash_probe.py", RNG, "/dev/vfio/devices/")
+    assert killed.status == 128 + signal.SIGKILL
     assert machine.driver(RNG) == "vfio-pci"
     with machine.background(BIND.format(address=RNG)) as pid:
         result = machine.vsmmu("probe", "--bind", NVME)

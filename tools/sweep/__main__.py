@@ -73,8 +73,11 @@ def main() -> int:
 
 
 def _note(file: Path, job: Job, totals: dict[str, int], findings: list[str]) -> None:
-    """Write down what a job came to, beside what others did."""
-    noted = json.loads(file.read_bytes()) if file.exists() else {}
+    """Write down what a job came to, beside what others did that are still swept."""
+    from sweep.jobs import JOBS
+
+    before = json.loads(file.read_bytes()) if file.exists() else {}
+    noted = {other.name: before[other.name] for other in JOBS if other.name in before}
     noted[job.name] = {"kind": job.kind, **totals, "found": findings}
     file.write_text(json.dumps(noted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LogLines", "lines_of_log", "redacted_line"]
 
-_QEMU: Final = re.compile(r"[^\s:]*\b(qemu-[\w-]+|kvm): (?P<said>.+)")
+# None of these looks twice at a long run of characters: a log may hold one word of megabytes.
+_QEMU: Final = re.compile(r"\b(qemu-[\w-]{1,64}|kvm): (?P<said>.+)")
 _OPTION: Final = re.compile(r"-(?P<name>[\w-]+) (?P<text>\S+|\{.*?\}): (?P<said>.+)")
 #: What stands in front of a line of the kernel: the journal's time and host, the ring's time.
 _KERNEL: Final = re.compile(r"(?:.*?\bkernel: )?(?:<\d+>)?(?:\[ *\d+\.\d+\](?:\[\S+\])? )?(?P<said>.*)")
@@ -24,7 +25,7 @@ _OTHERS: Final = (
     re.compile(r"\b(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}\b"),
     re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"),
     re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"),
-    re.compile(r"[\w.+-]+@[\w.-]+"),
+    re.compile(r"(?<![\w.+-])[\w.+-]+@[\w.-]+"),
     re.compile(r"(?<=\bvm=')[^']*|(?<=guest=)[^\s,]+"),
     re.compile(r"(?i)(?<=data=)[^\s,]+|(?<=password=)[^\s,]+|(?<=secret=)[^\s,]+|(?<=serial=)[^\s,]+"),
 )

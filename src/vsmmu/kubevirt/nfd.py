@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from vsmmu.document import encode_line
 from vsmmu.errors import InputRefused
 from vsmmu.fleet.baseline import offer_of
 from vsmmu.fleet.classes import EVERYTHING, Selection, class_of
@@ -118,7 +119,7 @@ def _shorter(host: Host) -> Iterator[str]:
 
 
 def _line(host: Host) -> str:
-    return msgspec.json.encode(host).decode()
+    return encode_line(host).decode()
 
 
 def _too_large(host: Host) -> InputRefused:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from vsmmu.machine.command_line.options import OPTIONS
 from vsmmu.machine.domain.document import read_domain_xml
 
 SECRET = "Zq9AliceSecret"
+MANY = 300_000
 #: Options whose argument is a type, or made of types: what stands there in front is kept.
 TYPED = {"machine", "M", "accel", "device", "object", "cpu", "smp", "m", "numa", "nic"}
 
@@ -119,3 +121,16 @@ def test_lines_of_a_log_lose_times_hosts_and_names() -> None:
         "arm-smmu-v3 arm-smmu-v3.0.auto: ias 48-bit, oas 48-bit (features 0x001c1fff)",
     ]
     assert SECRET not in str(found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a" * MANY, "qemu-" * MANY, "kvm" * MANY, "a.b-" * MANY + "@", "qemu-system-x: " + "a." * MANY,
+     "kvm: -x " + "{}" * MANY, "arm-smmu " + "a@" * MANY, "kvm: " + "ab:" * MANY, "kernel:" * MANY,
+     "kvm: " + "deadbeef-" * MANY, "kvm: " + "guest=," * MANY],
+    ids=lambda line: line[:16],
+)  # fmt: skip
+def test_a_log_of_one_long_line_takes_no_time(line: str) -> None:
+    began = time.process_time()
+    lines_of_log([line])
+    assert time.process_time() - began < 5, "a quadratic one takes minutes"
