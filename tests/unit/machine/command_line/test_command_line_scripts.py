@@ -121,6 +121,22 @@ READ = [
         f'GPU=0009:01:00.0\n{Q} -M virt -device \'{{"driver":"vfio-pci","id":"gpu","host":"\'$GPU\'"}}\'\n',
     ),
     Shape(
+        "declared-arrays",
+        f'declare -a ARGS\ndeclare -ar MORE=({BASE})\nARGS+=("${{MORE[@]}}")\nARGS+=({GPU})\n'
+        f'declare -a ARGS\n{Q} "${{ARGS[@]}}"\n',
+        shell="bash",
+    ),
+    Shape(
+        "array-in-a-function",
+        f'start() {{\nlocal -a args\nargs+=({BASE} {GPU})\n{Q} "${{args[@]}}"\n}}\nargs=(x)\nstart\n',
+        shell="bash",
+    ),
+    Shape(
+        "element-of-an-array",
+        f"GPUS=(0000:00:00.0 0009:01:00.0)\n{Q} {BASE} {VGPU.replace('$GPU', '${GPUS[1]}')}\n",
+        shell="bash",
+    ),
+    Shape(
         "indented-continuations", f"GPU=0009:01:00.0 # a GPU\n\n  {Q} \\\n\t{BASE} \\\n\t{VGPU}\n\necho $?\n"
     ),
 ]
@@ -149,6 +165,9 @@ REFUSED = {
     "pattern": f"{Q} {BASE} -device vfio-pci,host=0009*,bus=port1\n",
     "fields": f"IFS=:\nGPU=0009:01:00.0\n{Q} {BASE} {VGPU}\n",
     "itself": f"GPU=$GPU\n{Q} {BASE} {VGPU}\n",
+    "gaps": f"GPUS=([1]=0009:01:00.0)\n{Q} {BASE} {VGPU.replace('$GPU', '${GPUS[0]}')}\n",
+    "no-such-element": f"GPUS=(0009:01:00.0)\n{Q} {BASE} {VGPU.replace('$GPU', '${GPUS[1]}')}\n",
+    "which-element": f"GPUS=($ALL 0009:01:00.0)\n{Q} {BASE} {VGPU.replace('$GPU', '${GPUS[1]}')}\n",
     "unset": f"GPU=0009:01:00.0\nunset GPU\n{Q} {BASE} {VGPU}\n",
     "pipeline": f"GPU=0009:01:00.0\necho | read GPU\n{Q} {BASE} {VGPU}\n",
 }
