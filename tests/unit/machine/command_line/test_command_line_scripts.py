@@ -213,6 +213,44 @@ def test_an_edit_changes_the_one_option(shape: Shape) -> None:
     assert after.text() == shape.text.replace("id=smmu1,accel=on", "id=smmu1,accel=on,ats=off,oas=48")
 
 
+#: Lines beside the start that name QEMU or KVM and start nothing; none of them is run here.
+BESIDE = (
+    "[ -w /dev/kvm ] || exit 1",
+    "if [ -e /dev/kvm ]; then opts=-x; fi",
+    "if [[ ! -x /usr/bin/qemu-system-aarch64 ]]; then exit 1; fi",
+    "test -c /dev/kvm && echo -n kvm",
+    "command -v qemu-system-aarch64 >/dev/null || exit 1",
+    "qemu-system-aarch64 --version | head -n 1",
+    "qemu-system-aarch64 -machine help",
+    "pkill -f qemu-system-aarch64",
+    "trap 'pkill -P $$ qemu-system-aarch64' EXIT",
+    "ls -l /dev/kvm /dev/iommu",
+    "ps -ef | grep -v grep | grep -q qemu-system-aarch64",
+)
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_what_names_qemu_and_starts_nothing_is_no_second_start(beside: str) -> None:
+    for text in (f"{beside}\n{Q} {BASE} {GPU}\n", f"{Q} {BASE} {GPU}\n{beside}\n"):
+        gpu = read(text).machine().device("gpu")
+        assert gpu is not None
+        assert gpu.text("host") == "0009:01:00.0"
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["docker run --rm --device /dev/kvm image", "podman exec -it vm", "gdb --args"]
+)
+def test_a_wrapper_that_nobody_knows_is_not_the_emulator(wrapper: str) -> None:
+    line = read(f"{wrapper} {Q} {BASE} {GPU}\n")
+    assert list(line.words[len(line.prefix) :])[:3] == [Q, *BASE.split()[:2]]
+    assert all("virtio" not in device.driver for device in line.machine().devices)
+
+
+def test_words_from_elsewhere_are_refused() -> None:
+    with pytest.raises(InputRefused, match="xargs adds words"):
+        read(f"xargs {Q} < options\n")
+
+
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED.keys())
 def test_what_is_not_certain_is_refused_with_the_ways_out(text: str) -> None:
     with pytest.raises(InputRefused) as caught:
