@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.libvirt.releases import missing_features
 from vsmmu.libvirt.rules import RULES
-from vsmmu.machine.domain.controllers import EXPANDER, number
-from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu, is_integer
+from vsmmu.machine.domain.controllers import EXPANDER
+from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu
+from vsmmu.machine.domain.numbers import integer
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
@@ -107,7 +108,7 @@ def _values(iommu: Iommu) -> Iterator[_Placed]:
     settings, element = iommu.settings, iommu.driver or iommu.element
     for name, value in settings.items():
         switch = name == "accel" or (name in PROPERTIES and PROPERTIES[name].is_switch)
-        valid = value in ("on", "off") if switch else is_integer(value)
+        valid = value in ("on", "off") if switch else integer(name, value) is not None
         if value == AUTO:
             yield _finding("value-auto", element, name=name)
         elif not valid:
@@ -126,7 +127,7 @@ def _bus(iommu: Iommu, reading: DomainReading) -> Iterator[_Placed]:
         return
     expanders = [str(entry.number) for entry in reading.controllers.values() if entry.model == EXPANDER]
     known = f" (here: {', '.join(expanders[:8])})" if expanders else ""
-    index = number(iommu.pci_bus)
+    index = integer("pciBus", iommu.pci_bus)
     controller = reading.controllers.get(index) if index is not None else None
     if index is not None and controller is None and index != 0:
         yield _finding("pcibus-missing", element, value=iommu.pci_bus, known=known)

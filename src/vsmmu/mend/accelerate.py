@@ -9,6 +9,7 @@ from vsmmu.diagnostic import MACHINE, Diagnostic, Edit, Insertion
 from vsmmu.errors import Negative
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
+from vsmmu.machine.topology import ROOT_BUS
 from vsmmu.mend.fault import VmOnHost, on_bus
 from vsmmu.plan.arguments import devices_of
 from vsmmu.plan.needs import with_needs
@@ -144,8 +145,19 @@ def _in_words(setting: VmOnHost, moving: Sequence[_Moving]) -> Vm:
         changes += on_bus(device, ports[address])
         if device.text("iommufd") != iommufd:
             changes.append(Edit(device.number, "iommufd", iommufd))
+    changes += _disks_of_drives(setting)
     changes += _without_board_smmu(setting)
     return setting.vm.edit(changes)
+
+
+def _disks_of_drives(setting: VmOnHost) -> Iterator[Edit]:
+    """The disks that QEMU makes of ``-drive if=virtio``, last of all, stay on the board's own bus.
+
+    Without ``bus=`` QEMU would put them on the newest expander and refuse them there [measured].
+    """
+    for device in setting.machine.devices:
+        if device.driver == "virtio-blk-pci" and device.origin.option.startswith("-drive "):
+            yield Edit(device.number, "bus", ROOT_BUS)
 
 
 def _without_board_smmu(setting: VmOnHost) -> Iterator[Edit]:

@@ -17,6 +17,7 @@ from vsmmu.machine.drivers import VFIO_DRIVERS, is_bridge
 from vsmmu.machine.model import VSMMU_DRIVER
 from vsmmu.monitor.qmp import CommandFailed
 from vsmmu.pci import normal_address
+from vsmmu.qemu.versions import packaged_fork
 from vsmmu.smmuv3.fields import REGISTERS
 from vsmmu.smmuv3.properties import PROPERTIES
 from vsmmu.smmuv3.registers import IdRegisters
@@ -119,6 +120,7 @@ def read_back(monitor: Commands) -> Running:
 def _read_back(monitor: Commands) -> Running:
     version = monitor.execute("query-version")
     numbers = ".".join(_spell_number(_member(version, "qemu", part)) for part in ("major", "minor", "micro"))
+    fork = packaged_fork(str(version.get("package", ""))[:200])
     status = str(_member(monitor.execute("query-status"), "status"))
     devices = _devices(monitor)
     buses = {device.path: device.bus for device in devices}
@@ -127,7 +129,7 @@ def _read_back(monitor: Commands) -> Running:
     for device in devices:
         inside.setdefault(device.bus.rpartition("/")[0], device.driver)
     return Running(
-        version=numbers,
+        version=numbers if fork is None else str(fork),
         status=status,
         vsmmus=tuple(vsmmu for _, vsmmu in sorted(vsmmus, key=lambda entry: entry[0])),
         endpoints=tuple(

@@ -15,6 +15,7 @@ from vsmmu.host.driver_line import DRIVERS, parse_line
 from vsmmu.host.evidence import Evidence
 from vsmmu.host.facts import SCHEMA, Host, HostSmmu, Kernel
 from vsmmu.probe.kernel_log import by_device, is_driver_line, is_understood
+from vsmmu.probe.log_entries import kernel_entries
 from vsmmu.probe.log_facts import settle_nesting, with_log
 from vsmmu.probe.notices import NOT_PROBED
 
@@ -130,6 +131,13 @@ def read_log(text: str) -> Log:
 
 def _messages(text: str) -> Iterator[tuple[str, str]]:
     """Host (or nothing) and text of each message of interest, wrapped ones put together."""
+    entries = kernel_entries(text)
+    if entries is not None:
+        for host, message in entries:
+            first, *_ = _NOISE.sub("", message).splitlines() or [""]
+            if _is_of_interest(first):
+                yield host, first
+        return
     pieces: list[str] = []
     host = ""
     for raw in text.splitlines():

@@ -85,6 +85,7 @@ class Creation(Run):
         self.machine = machine = usable_accelerators(with_globals(with_meant_types(machine, qemu)), qemu)
         self.host = host
         super().__init__(qemu)
+        self._findings.more_options = any(entry.code == "shell-arguments" for entry in machine.unread)
         self.functions = functions or {}
         self._absent = absent
         self.vsmmus: list[Vsmmu] = []

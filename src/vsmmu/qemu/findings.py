@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.diagnostic import Diagnostic
     from vsmmu.qemu.outcome import Failure
 
 __all__ = ["Findings", "Refusal", "Refused"]
@@ -24,6 +24,24 @@ _OF_THE_MACHINE: Final = frozenset(
         "qemu-machine-iommu",
         "qemu-machine-iommu-abort",
         "qemu-only-migratable",
+    )
+)
+
+
+#: Codes of what further options could mend, where some are not known (``"$@"``).
+_MENDED_BY_OPTIONS: Final = frozenset(
+    (
+        "qemu-acpi",
+        "qemu-flash-drive",
+        "qemu-gic-host",
+        "qemu-kvm",
+        "qemu-no-bus",
+        "qemu-no-cold-plug",
+        "qemu-no-machine",
+        "qemu-no-object",
+        "qemu-no-primary-bus",
+        "qemu-no-such-bus",
+        "qemu-node-missing",
     )
 )
 
@@ -50,11 +68,13 @@ class Findings:
     if what was refused were mended in the simplest way, and notes the rest.
 
     :param stops: let the first refusal end the run, as for a hot-plug.
+    :ivar more_options: whether there are options that are not known.
     :ivar refusals: in QEMU's order; the first is the one that QEMU prints.
     """
 
     def __init__(self, *, stops: bool = False) -> None:
         self.stops = stops
+        self.more_options = False
         self.refusals: list[Failure] = []
         self._known: set[tuple[str, ...]] = set()
         self._open: dict[tuple[str, str, str], Diagnostic] = {}
@@ -66,6 +86,11 @@ class Findings:
         """
         if self.stops:
             raise Refused(failed)
+        if self.more_options and failed.code in _MENDED_BY_OPTIONS:
+            what = "unless the options that are not known change it, QEMU would refuse"
+            doubt = Diagnostic(failed.code, what, failed.device, failed.printed, failed.remedy, "unknown")
+            self.note(doubt)
+            return
         if (key := _key(failed)) not in self._known:
             self._known.add(key)
             self.refusals.append(failed)

@@ -42,22 +42,23 @@ class Run:
     def _machine_version(self) -> tuple[int, int]:
         return self.machine_type.version if self.machine_type else self.qemu.version
 
-    def _refuse(self, code: str, device: str, option: str, **values: object) -> None:
+    def _refuse(self, code: str, device: str, option: str, **values: object) -> Failure:
         """Note a refusal, and go on as if it were mended; a hot-plug ends with it.
 
         :raise Refused: in a hot-plug.
         """
         values.setdefault("qemu", self.qemu)
         values.setdefault("line", MESSAGES[code].line if self.qemu.lines_known else _ANY_LINE)
-        self._findings.refuse(failure(code, device, option, self._phase, **values))
+        failed = failure(code, device, option, self._phase, **values)
+        self._findings.refuse(failed)
+        return failed
 
     def _stop(self, code: str, device: str, option: str, **values: object) -> NoReturn:
         """Note a refusal after which nothing of this device can be judged.
 
         :raise Refused: always.
         """
-        self._refuse(code, device, option, **values)
-        raise Refused(self._findings.refusals[-1])
+        raise Refused(self._refuse(code, device, option, **values))
 
     def _note(self, device: str, event: str) -> None:
         """Add to the trace, which ends where QEMU does: at the first refusal of a start."""

@@ -217,3 +217,67 @@ def test_a_vsmmu_that_a_global_accelerates_keeps_its_functions(run: Run) -> None
     machine = mending.vm.machine()
     assert len(machine.vsmmus) == 1
     assert machine.device("gpu").text("bus") == "rp"
+
+
+DRIVES = {
+    "-drive file=d,if=virtio": "-drive file=d,if=none,id=virtio0",
+    "-drive file=d": "-drive file=d,if=none,id=virtio0",
+    "-drive if=virtio,id=root,file=d": "-drive if=none,id=root,file=d",
+    "-drive file=d,if=virtio,index=3 -drive file=e,if=virtio": "-drive file=d,if=none,index=3,id=virtio3 "
+    "-drive file=e,if=none,id=virtio0",
+    "-drive file=d,media=cdrom,if=virtio -drive file=e,if=none,id=n": "-drive file=d,media=cdrom,if=none,"
+    "id=virtio0 -drive file=e,if=none,id=n",
+}
+
+
+@pytest.mark.parametrize("drives", DRIVES)
+def test_disks_of_drives_stay_on_the_boards_bus(run: Run, drives: str) -> None:
+    """QEMU makes them last of all, where the newest expander would take them and refuse them [measured]."""
+    head = "qemu-system-aarch64 -M virt -accel kvm -bios fw -nodefaults "
+    gpu = "-device vfio-pci,host=0009:01:00.0,id=gpu0"
+    for text in (f"{head}{drives} {gpu}\n", f"{head}{gpu} -device virtio-rng-pci,bus=pcie.0 {drives}\n"):
+        assert run(text, host=HOST).verdict.answer == "starts"
+        mending = run(text, host=HOST, accelerate=True)
+        assert mending.verdict.answer == "starts"
+        assert DRIVES[drives] in mending.vm.render().decode()
+        machine = mending.vm.machine()
+        topology = Topology.of(machine)
+        disks = [device for device in machine.devices if device.driver == "virtio-blk-pci"]
+        assert len(disks) == drives.count("-drive") - drives.count("if=none")
+        for disk in disks:
+            bus = topology.bus_of(disk)
+            assert bus is not None
+            assert bus.name == "pcie.0"
+        assert machine.devices[-len(disks) :] == tuple(disks)
+        gpu0 = machine.device("gpu0")
+        assert gpu0 is not None
+        assert gpu0.text("bus") == "rp1"
+        assert run(mending.vm.render().decode(), host=HOST, accelerate=True).applied == ()
+
+
+def test_a_disk_by_a_short_option_is_left_with_its_refusal(run: Run) -> None:
+    text = "qemu-system-aarch64 -M virt -accel kvm -bios fw -hda d -device vfio-pci,host=0009:01:00.0\n"
+    mending = run(text, host=HOST, accelerate=True)
+    assert "qemu-bus-takes-bridges" in {found.code for found in mending.left}
+
+
+def test_disks_of_a_domain_keep_their_place(run: Run) -> None:
+    disks = "".join(
+        f"<disk type='file'><source file='/{name}'/><target dev='{name}' bus='virtio'/>{place}</disk>"
+        for name, place in (
+            ("vda", "<address type='pci' domain='0x0000' bus='0x00' slot='0x05' function='0x0'/>"),
+            ("vdb", ""),
+        )
+    )
+    text = PLAIN_DOMAIN.replace(b"<memballoon", f"{disks}<memballoon".encode())
+    mending = run(text, host=HOST, accelerate=True)
+    machine = mending.vm.machine()
+    assert b"bus='0x00' slot='0x05'" in mending.vm.render()
+    first, second = (device for device in machine.devices if device.driver == "virtio-blk-pci")
+    assert (first.text("bus"), first.text("addr")) == ("pcie.0", "0x5")
+    behind = {device.text("bus") for device in machine.devices if device.driver == "vfio-pci"}
+    assert second.text("bus") not in behind
+    expanders = {device.id for device in machine.devices if device.driver == "pxb-pcie"}
+    port = machine.device(second.text("bus"))
+    assert port is not None
+    assert port.text("bus") not in expanders

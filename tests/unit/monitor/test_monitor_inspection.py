@@ -100,6 +100,21 @@ def test_a_host_that_offers_more_now_is_drift_only_under_auto() -> None:
     assert not inspected(vm, facts).drift
 
 
+@pytest.mark.parametrize(
+    ("package", "version"),
+    [("Debian 1:10.1.0+nvidia2-1", "nvidia-10.1"), ("Debian 1:10.1.0+ds-1", "10.1.0"), (None, "10.1.0")],
+)
+def test_a_fork_says_in_its_package_that_it_is_one(package: str | None, version: str) -> None:
+    vm = FakeVm({"s": GB200_REGISTERS}, {"s-a": GPU})
+    vm.version = {"qemu": {"major": 10, "minor": 1, "micro": 0}, "package": package}
+    running = read_back(vm)
+    assert running.version == version
+    if version.startswith("nvidia"):
+        found = inspect(running, GB200, parse_version(running.version), "test")
+        assert not found.drift
+        assert found.qemu == version
+
+
 def test_an_unknown_host_is_no_drift() -> None:
     facts = host(smmu(oas=None, ats=None, ril=None, ssidsize=None), function(GPU))
     found = inspected(FakeVm({"s": GB200_REGISTERS}, {"s-a": GPU}), facts)

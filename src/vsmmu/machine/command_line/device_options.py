@@ -15,7 +15,7 @@ from vsmmu.machine.limits import MAX_DEVICES, refuse_over
 from vsmmu.machine.model import Accel, Device, JsonValue, NumaOption, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
     "DISK_OPTIONS",
@@ -262,17 +262,23 @@ def implied_disks(drives: Iterable[Drive], machine_type: str) -> list[Draft]:
     A drive without ``if`` takes the machine's own interface, which is virtio on the ``virt`` board.
     """
     default = "virtio" if machine_type == "virt" or machine_type.startswith("virt-") else ""
+    disks = [drive for drive in drives if (drive.settings.get("if") or default) == "virtio"]
+    names = _disk_names(disks)
     return [
-        Draft(
-            {"driver": "virtio-blk-pci", **({"drive": drive.id} if drive.id else {})},
-            "",
-            drive.origin,
-            drive.word,
-            "implied",
-        )
-        for drive in drives
-        if (drive.settings.get("if") or default) == "virtio"
+        Draft({"driver": "virtio-blk-pci", "drive": name}, "", drive.origin, drive.word, "implied")
+        for drive, name in zip(disks, names, strict=True)
     ]
+
+
+def _disk_names(disks: Iterable[Drive]) -> Iterator[str]:
+    """The ids of virtio drives; QEMU makes one of the unit where none is written [measured, 10.0]."""
+    taken: set[str] = set()
+    for drive in disks:
+        unit = drive.settings.get("unit") or drive.settings.get("index") or ""
+        free = next(str(number) for number in range(len(taken) + 1) if str(number) not in taken)
+        unit = str(int(unit)) if unit.isascii() and unit.isdigit() and len(unit) < 4 else free
+        taken.add(unit)
+        yield drive.id or f"virtio{unit}"
 
 
 def accelerators(accels: Iterable[Accel], option: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from vsmmu.named_tuple import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from vsmmu.diagnostic import Change
+    from vsmmu.diagnostic import Change, Written
     from vsmmu.machine.command_line.device_options import Draft
     from vsmmu.machine.command_line.options import WrittenOption
 
@@ -67,13 +67,21 @@ def _with_settings(line: _Line, edits: Sequence[Edit]) -> WordSource:
     words = line.source.words
     changes: dict[int, list[Splice]] = {}
     added: dict[str, str] = {}
+    disks: list[str] = []
     for edit in edits:
         for at, change in _changes(line, edit, changes):
             changes.setdefault(at, []).append(change)
-        if edit.device != MACHINE and _by_set_option(line.drafts[edit.device], edit):
+        if edit.device == MACHINE:
+            continue
+        if _is_disk_of_drive(line, edit):
+            drive = line.drafts[edit.device].properties["drive"]
+            settings: dict[str, Written] = {"driver": "virtio-blk-pci", "drive": str(drive)}
+            settings[edit.property] = spelled(edit.value)
+            disks += ["-device", _argument(Insertion("device", settings, 0), json=False)]
+        elif _by_set_option(line.drafts[edit.device], edit):
             added[f"device.{line.drafts[edit.device].id}.{edit.property}"] = spelled(edit.value)
     source = line.source.splice(changes) if changes else line.source
-    new = [word for key, value in added.items() for word in ("-set", f"{key}={value}")]
+    new = [*disks, *(word for key, value in added.items() for word in ("-set", f"{key}={value}"))]
     return source.insert(len(words) - 1, new) if new else source
 
 
@@ -89,6 +97,11 @@ def _changes(line: _Line, edit: Edit, changes: dict[int, list[Splice]]) -> Itera
         return
     draft = line.drafts[edit.device]
     word = draft.set_words.get(edit.property)
+    if _is_disk_of_drive(line, edit):
+        # The drive makes no device any more, and keeps its name, which may be one that QEMU gave it.
+        yield draft.word, set_in_opts(text(draft.word), "if", "none", "")
+        yield draft.word, set_in_opts(text(draft.word), "id", str(draft.properties["drive"]), "")
+        return
     if edit.value is None:
         _check_unset(draft, edit)
         unset = unset_in_json if draft.form == "json" else unset_in_opts
@@ -158,6 +171,16 @@ def _option_of(line: _Line, draft: Draft) -> WrittenOption:
         if option.last == draft.word:
             return option
     raise _refused(None, draft.driver, "it does not stand on the command line itself")
+
+
+def _is_disk_of_drive(line: _Line, edit: Edit) -> bool:
+    """Whether it is about the disk that QEMU makes of a ``-drive``, which can be a device instead."""
+    draft = line.drafts[edit.device]
+    return (
+        draft.site == "implied"
+        and edit.value is not None
+        and any(option.name == "drive" and option.last == draft.word for option in line.options)
+    )
 
 
 def _by_set_option(draft: Draft, edit: Edit) -> bool:

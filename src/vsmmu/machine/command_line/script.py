@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["read_script"]
 
 _TELLING: Final = frozenset({"-device", "--device", "-machine", "--machine", "-M", "--M"})
-#: Commands that start no program, whatever their words are.
-_NO_START: Final = frozenset({"set", "echo", "printf", "declare", "typeset", "local", "export", "readonly"})
+#: Words in front of a command.
+_LEADERS: Final = frozenset({"if", "elif", "then", "else", "while", "until", "do", "!", "{", "time"})
+#: Commands that start no program, whatever their words are, and those that look for one or end one.
+_NO_START: Final = frozenset(
+    "set echo printf declare typeset local export readonly [ [[ test which type hash alias trap ls stat file "
+    "ldd readlink dirname basename chmod setcap rm grep pgrep pidof pkill killall kill ps".split()
+)
+#: Arguments with which QEMU says something and ends.
+_TELLS: Final = frozenset({"-version", "--version", "-h", "-help", "--help", "help", "?"})
+#: Programs that add words of their own input to a command.
+_ADDS: Final = frozenset({"xargs", "parallel"})
 #: FoundCommand a command anew for each variable in a script has to end.
 _MOST_EXPANDED: Final = 256
 
@@ -51,7 +60,7 @@ def read_script(text: str, where: str) -> FoundCommand:
 
 
 def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[CommandWord, ...]:
-    running = [at for at, command in enumerate(commands) if command.words[0].value not in _NO_START]
+    running = [at for at, command in enumerate(commands) if _starts_something(command)]
     named = [at for at in running if any(is_emulator(word.value) for word in commands[at].words)]
     # `which qemu-system-aarch64` and its like start no VM, nor does `echo`.
     started = [at for at in named if any(w.value.startswith("-") for w in commands[at].words)]
@@ -66,7 +75,33 @@ def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Comma
         )
     chosen = started[0] if started else len(commands) - 1
     _refuse_lost_options(text, where, commands, chosen)
+    _refuse_added_words(text, where, commands[chosen])
     return command_fields(commands, chosen)
+
+
+def _starts_something(command: Command) -> bool:
+    """Whether a command can start a VM: not ``[ -w /dev/kvm ]``, ``pkill -f qemu`` or ``qemu --version``."""
+    words = [word.value for word in command.words]
+    while len(words) > 1 and words[0] in _LEADERS:
+        words = words[1:]
+    if words[0] in _NO_START or words[:2] in (["command", "-v"], ["command", "-V"]):
+        return False
+    behind = next((words[at + 1 :] for at, word in enumerate(words) if is_emulator(word)), [])
+    return not behind or behind[-1] not in _TELLS
+
+
+def _refuse_added_words(text: str, where: str, command: Command) -> None:
+    """Refuse a command to which ``xargs`` adds options."""
+    for word in command.words:
+        if is_emulator(word.value):
+            return
+        if word.value in _ADDS:
+            raise InputRefused(
+                "shell-expansion",
+                f"{word.value} adds words to the command that are not in this text",
+                where=f"{where}, {line_and_column(text, word.start)}",
+                next=f"let it say what it starts: vsmmu capture -- sh {where}",
+            )
 
 
 def _called(commands: list[Command], running: list[int]) -> list[int]:

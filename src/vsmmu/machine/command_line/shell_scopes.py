@@ -27,6 +27,7 @@ _DECLARES: Final = frozenset({"export", "readonly", "declare", "typeset", "local
 #: Commands that change variables which they name, to what the text does not say.
 _CHANGES: Final = frozenset({"read", "unset", "mapfile", "readarray", "getopts", "printf", "let"})
 _ASSIGNS: Final = r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)"
+_ARRAY_FLAG: Final = r"-[A-Za-z]*a[A-Za-z]*"
 _NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -45,6 +46,7 @@ class Assignment(NamedTuple):
     :param path: the blocks around it, outermost first.
     :param word: the whole assignment ``NAME=value``; None if the value is not in the text (``read NAME``).
     :param words: the words after ``set --``, for :data:`POSITIONAL`.
+    :param empty: it is declared an array without elements (``declare -a NAME``).
     :param sure: it is carried out whenever its block is (no ``&&`` in front of it).
     """
 
@@ -56,6 +58,7 @@ class Assignment(NamedTuple):
     words: tuple[Word, ...] = ()
     sure: bool = True
     local: bool = False
+    empty: bool = False
 
 
 class Scopes(NamedTuple):
@@ -181,8 +184,12 @@ class _Reader:
     def assign(self, index: int, words: tuple[Word, ...], *, sure: bool) -> None:
         name = words[0].value
         if name in _DECLARES:
+            arrays = any(re.fullmatch(_ARRAY_FLAG, word.value) for word in words[1:])
             for word in words[1:]:
-                self.assign_word(index, word, sure=sure, local=name == "local")
+                if arrays and re.fullmatch(_NAME, word.value):
+                    self.array(index, word.value, sure=sure, local=name == "local")
+                else:
+                    self.assign_word(index, word, sure=sure, local=name == "local")
         elif re.match(_ASSIGNS, name):
             # In front of a command an assignment is for that command alone.
             if all(re.match(_ASSIGNS, word.value) for word in words):
@@ -197,6 +204,11 @@ class _Reader:
         elif name in _CHANGES or "((" in self.commands[index].before:
             for found in re.findall(_NAME, " ".join(word.value for word in words)):
                 self.unknown(index, found)
+
+    def array(self, index: int, name: str, *, sure: bool, local: bool) -> None:
+        """``declare -a NAME``: empty, unless it was something before, which then stays."""
+        if local or name not in self.scopes.assignments:
+            self.note(Assignment(name, index, tuple(self.stack), sure=sure, local=local, empty=True))
 
     def set(self, index: int, words: tuple[Word, ...], *, sure: bool) -> None:
         """``set -- WORD...``: the arguments are others from here on."""

@@ -24,8 +24,12 @@ __all__ = ["command_fields"]
 #: A script that assigns more is no script by hand; nothing in it is followed.
 _MOST_ASSIGNMENTS: Final = 1024
 _DEEPEST: Final = 32
-_SCALAR: Final = r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?::?-[^}]*)?\}|([A-Za-z_][A-Za-z0-9_]*))"
+_SCALAR: Final = (
+    r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?:\[(?P<index>[0-9]{1,4})\])?(?::?-[^}]*)?\}|([A-Za-z_][A-Za-z0-9_]*))"
+)
 _LIST: Final = r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*|@)(?:\[@\])?\}|(@))"
+#: An element that says its place: the array may have gaps.
+_SUBSCRIPT: Final = r"\[[^]]*\]\+?="
 _BLANK: Final = " \t\n"
 
 CommandWords = tuple[CommandWord, ...]
@@ -74,8 +78,10 @@ class _Values:
         if entry.name == POSITIONAL:
             return tuple(self.fields(entry.words[1:], entry.at)) if entry.words else None
         if entry.word is None:
-            return None
+            return () if entry.empty else None
         if entry.word.elements is not None:
+            if any(re.match(_SUBSCRIPT, word.value) for word in entry.word.elements):
+                return None
             values: CommandWords | None = tuple(self.fields(entry.word.elements, entry.at))
         else:
             values = self.scalar(entry)
@@ -210,10 +216,12 @@ class _Values:
         match = re.fullmatch(_SCALAR, segment.value)
         if match is None:
             return None
-        value = self.lookup(match.group(1) or match.group(2), index)
-        if not value or value[0].opaque or value[0].many:
+        value = self.lookup(match.group(1) or match.group(3), index)
+        at = int(match["index"] or 0)
+        # Of words that may be several nobody knows which one is behind them.
+        if not value or at >= len(value) or value[at].opaque or any(field.many for field in value[: at + 1]):
             return None
-        field = value[0]
+        field = value[at]
         if not field.value and ":-" in segment.value:
             return None
         if segment.context == "bare" and (re.search(r"[*?\[]", field.value) or not self.splits):

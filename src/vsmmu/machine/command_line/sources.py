@@ -118,10 +118,16 @@ def emulator_index(words: tuple[str, ...]) -> int | None:
     return None
 
 
+#: ``/dev/kvm`` and its like are the kernel's.
+_KERNELS: Final = ("/dev/", "/proc/", "/sys/")
+
+
 def is_emulator(word: str) -> bool:
     """Whether a word is called like QEMU's system emulators."""
     name = word.rpartition("/")[2]
     if not (name.startswith(("qemu-system-", "qemu-kvm")) or (name == "kvm" and word[0] in "/k")):
+        return False
+    if word.startswith(_KERNELS):
         return False
     # Neither A=/usr/bin/qemu-kvm nor the whole command in one word, as in sh -c 'qemu-kvm -S'.
     return not _is_assignment(word) and not any(mark.isspace() for mark in name)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import InputRefused
+from vsmmu.machine.domain.numbers import integer, number
 from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ __all__ = [
     "address_of",
     "alias_of",
     "make_controller",
-    "number",
     "read_controllers",
     "with_added",
 ]
@@ -51,7 +51,6 @@ _DRIVERS: Final[Mapping[str, str]] = MappingProxyType(
 )
 _EXPANDERS: Final = frozenset({EXPANDER, "pci-expander-bus"})
 _ALIAS: Final = r"ua-[A-Za-z0-9_-]{1,255}"
-_NUMBER: Final = r"\s*(?:0[xX]([0-9a-fA-F]{1,8})|([0-9]{1,10}))\s*"
 _MAX_CONTROLLERS: Final = 4096
 
 
@@ -84,14 +83,6 @@ class Controller(NamedTuple):
     properties: Mapping[str, JsonValue]
 
 
-def number(text: str) -> int | None:
-    """A number as libvirt writes it in addresses, decimal or ``0x``; None if it is none."""
-    match = re.fullmatch(_NUMBER, text)
-    if match is None:
-        return None
-    return int(match[1], 16) if match[1] else int(match[2])
-
-
 def alias_of(element: Element, default: str) -> str:
     """The device's id on the command line: a user alias (``ua-...``), else libvirt's own."""
     alias = element.value("alias", "name")
@@ -106,16 +97,17 @@ def address_of(element: Element) -> Address | None:
     found = element.find("address")
     if found is None or found.get("type") != "pci":
         return None
-    parts = [number(found.get(name, "0")) for name in ("bus", "slot", "function")]
-    limits = (_MAX_CONTROLLERS, 0x1F, 7)
-    if any(part is None or part > limit for part, limit in zip(parts, limits, strict=True)):
+    given = found.attributes
+    parts = [integer(name, given.get(name, "0")) for name in ("domain", "bus", "slot", "function")]
+    limits = (0, _MAX_CONTROLLERS, 0x1F, 7)
+    if any(part is None or not 0 <= part <= limit for part, limit in zip(parts, limits, strict=True)):
         raise InputRefused(
             "domain-address",
             f"the PCI address of <{element.name}> is not one",
             where=f"line {found.line}",
             next="write bus='0x01' slot='0x00' function='0x0'",
         )
-    bus, slot, function = (part or 0 for part in parts)
+    _, bus, slot, function = (part or 0 for part in parts)
     # All zero is libvirt's "to be chosen": there the root complex has its own device.
     return Address(bus, slot, function) if bus or slot else None
 
@@ -130,7 +122,7 @@ def read_controllers(elements: Iterable[Element]) -> dict[int, Controller]:
     for element in elements:
         if element.get("type") != "pci":
             continue
-        index = _index(element, {index for index, _ in listed}) if element.get("index") else None
+        index = _index(element, {index for index, _ in listed}) if "index" in element.attributes else None
         listed.insert(_position(index, [known for known, _ in listed]), (index, element))
     taken = {index for index, _ in listed}
     # As libvirt does (measured, 12.8): those without an index take the lowest that are free, in their order.
@@ -162,8 +154,8 @@ def with_added(listed: Iterable[int], added: Iterable[int]) -> list[int]:
 
 def _index(element: Element, taken: Container[int | None]) -> int:
     text = element.get("index")
-    index = number(text) if "x" not in text.lower() else None  # decimal alone [measured, 12.8]
-    if index is None or index in taken or index > _MAX_CONTROLLERS:
+    index = integer("index", text)
+    if index is None or index in taken or not 0 <= index <= _MAX_CONTROLLERS:
         raise InputRefused(
             "domain-controller",
             f"index {text!r:.40} of a PCI controller is {'taken' if index in taken else 'no number'}",
@@ -201,28 +193,47 @@ def make_controller(
     properties: dict[str, JsonValue] = {}
     if model in _EXPANDERS:
         properties["bus_nr"] = known["bus_nr"]
-        node = number(element.value("target/node"))
+        node = _node(element)
         if node is not None:
             properties["numa_node"] = node
     elif model in (ROOT_PORT, _DOWNSTREAM):
         default = 0
         if address is not None:
             default = address.slot if model == _DOWNSTREAM else (address.slot << 3) + address.function
-        port, chassis = (number(element.value("target", key)) for key in ("port", "chassis"))
+        port, chassis = (number(element.find("target"), key) for key in ("port", "chassis"))
         properties["port"] = default if port is None else port
         properties["chassis"] = index if chassis is None else chassis
     elif model == "pci-bridge":
-        chassis = number(element.value("target", "chassisNr"))
+        chassis = number(element.find("target"), "chassisNr")
         properties["chassis_nr"] = index if chassis is None else chassis
     return Controller(
         element, index, model, alias_of(element, name), _DRIVERS.get(model, ""), address, properties
     )
 
 
+def _node(element: Element) -> int | None:
+    """The NUMA node of an expander; None if none is written, which an empty element is as well.
+
+    :raise InputRefused: ``domain-number``.
+    """
+    written = element.find("target/node")
+    text = written.unstripped if written is not None else ""
+    node = integer("node", text) if text else None
+    if text and (node is None or node < 0):
+        raise InputRefused(
+            "domain-number",
+            f"<node> of a PCI controller holds {text!r:.40}, which libvirt takes for no number",
+            where=f"line {element.line}",
+            why="invalid NUMA node in target",
+            next="write a decimal number, without blanks behind",
+        )
+    return node
+
+
 def _bus_numbers(elements: Mapping[int, Element]) -> dict[int, int]:
     """``busNr`` of the expanders by index; libvirt chooses missing ones: 2 below the lowest, from 254."""
     expanders = {index: element for index, element in elements.items() if element.get("model") in _EXPANDERS}
-    written = {index: number(element.value("target", "busNr")) for index, element in expanders.items()}
+    written = {index: number(element.find("target"), "busNr") for index, element in expanders.items()}
     numbers = {index: found for index, found in written.items() if found is not None}
     for index in sorted(expanders):
         if index not in numbers:

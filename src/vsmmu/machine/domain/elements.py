@@ -42,9 +42,10 @@ class Element:
         (:func:`vsmmu.machine.domain.spans.extent_of` tells the two apart).
     :ivar line: from 1.
     :ivar text: its own text, stripped.
+    :ivar unstripped: the same with the blanks around it.
     """
 
-    __slots__ = ("attributes", "children", "close", "line", "name", "start", "text")
+    __slots__ = ("attributes", "children", "close", "line", "name", "start", "text", "unstripped")
 
     def __init__(self, name: str, attributes: dict[str, str], start: int, line: int) -> None:
         self.name = name
@@ -52,7 +53,7 @@ class Element:
         self.start = start
         self.close = start
         self.line = line
-        self.text = ""
+        self.text = self.unstripped = ""
         self.children: list[Element] = []
 
     def get(self, name: str, default: str = "") -> str:
@@ -164,6 +165,7 @@ class _Builder:
     def _end(self, name: str) -> None:  # noqa: ARG002
         element = self._open.pop()
         element.close = self.parser.CurrentByteIndex
+        element.unstripped = element.text
         element.text = element.text.strip()
 
     def _text(self, data: str) -> None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from vsmmu.machine.domain.controllers import number
 from vsmmu.machine.domain.elements import Element
 from vsmmu.machine.domain.emulated import disk_bus, disk_number
+from vsmmu.machine.domain.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,21 +31,25 @@ def implied_elements(kinds: Mapping[str, Sequence[Element]], line: int) -> Itera
     """
     starts = count(_FIRST_START, -1)
     for kind, indexes in _controllers(kinds):
-        written = {number(element.get("index", "0")) for element in _of(kinds.get("controller", ()), kind)}
-        highest = min(max(indexes, default=-1), _MAX_CONTROLLERS - 1)
-        for index in range(highest + 1):
+        written = {number(element, "index") or 0 for element in _of(kinds.get("controller", ()), kind)}
+        for index in indexes:
             if index not in written:
+                written.add(index)
                 attributes = {"type": kind, "index": str(index)}
                 yield Element("controller", attributes, next(starts), line)
     if kinds.get("graphics") and not kinds.get("video"):
         yield Element("video", {}, next(starts), line)
 
 
-def _controllers(kinds: Mapping[str, Sequence[Element]]) -> Iterator[tuple[str, list[int]]]:
-    """Kinds of controllers, each with the indexes that are named."""
+def _controllers(kinds: Mapping[str, Sequence[Element]]) -> Iterator[tuple[str, Iterable[int]]]:
+    """Kinds of controllers, each with the indexes that there have to be.
+
+    Of disks' controllers that is every one up to the highest named, of ports' the named alone [measured].
+    """
     for kind, units in _UNITS.items():
         disks = [disk for disk in kinds.get("disk", ()) if disk_bus(disk) == kind]
-        yield kind, [_controller(disk, disk_number(disk) // units) for disk in disks]
+        named = [_controller(disk, disk_number(disk) // units) for disk in disks]
+        yield kind, range(min(max(named, default=-1) + 1, _MAX_CONTROLLERS))
     ports = [*kinds.get("channel", ()), *kinds.get("console", ())]
     yield (
         "virtio-serial",
@@ -54,7 +58,7 @@ def _controllers(kinds: Mapping[str, Sequence[Element]]) -> Iterator[tuple[str, 
 
 
 def _controller(element: Element, default: int) -> int:
-    found = number(element.value("address", "controller"))
+    found = number(element.find("address"), "controller")
     return default if found is None else found
 
 

@@ -7,9 +7,9 @@ KubeVirt wrote ``ssidSize`` for months. Sources: ``domaincommon.rng`` and the bi
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.machine.domain.numbers import BASES, integer
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import AUTO, LIBVIRT_ORDER, PROPERTIES
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.domain.elements import Element
 
-__all__ = ["DRIVER_ORDER", "OTHER_MODELS", "SMMUV3", "Iommu", "Spelling", "is_integer", "read_iommu"]
+__all__ = ["DRIVER_ORDER", "OTHER_MODELS", "SMMUV3", "Iommu", "Spelling", "read_iommu"]
 
 SMMUV3: Final = "smmuv3"
 #: The attributes of ``<driver>`` for smmuv3, in the order in which libvirt writes them.
@@ -35,10 +35,10 @@ DRAFT_NAMES: Final[Mapping[str, str]] = {
     "vpasidCapOffset": "",
 }
 DRAFT_MODELS: Final[Mapping[str, str]] = {"smmuv3Dev": SMMUV3}
-_UNSET: Final = {
-    entry.name: str(entry.libvirt_unset) for entry in LIBVIRT_ORDER if entry.libvirt_unset is not None
-}
-_INTEGER: Final = r"\s*[+-]?\d{1,10}\s*"
+#: Below zero these are not written, as far as libvirt is concerned.
+_UNSET: Final = frozenset(
+    ("pciBus", *(entry.name for entry in LIBVIRT_ORDER if entry.libvirt_unset is not None))
+)
 _SQUEEZED: Final = {name.lower(): name for name in DRIVER_ORDER}
 
 
@@ -108,9 +108,10 @@ def read_iommu(element: Element) -> Iommu:
         first = known == name or (known not in written and known not in seen)
         if known and first:
             seen.add(known)
-            value = str(int(value)) if is_integer(value) else value
-            if value != _UNSET.get(known):
-                settings[known] = value
+            read = integer(known, value) if known in BASES else None
+            if known in _UNSET and read is not None and read < 0:
+                continue
+            settings[known] = value if read is None else str(read)
     smmuv3 = DRAFT_MODELS.get(model, model) == SMMUV3
     return Iommu(
         element=element,
@@ -120,11 +121,6 @@ def read_iommu(element: Element) -> Iommu:
         misspelt=tuple(misspelt) if smmuv3 else (),
         draft=model if model in DRAFT_MODELS else "",
     )
-
-
-def is_integer(text: str) -> bool:
-    """Whether libvirt reads it as an integer."""
-    return re.fullmatch(_INTEGER, text) is not None
 
 
 def _known(name: str) -> str:

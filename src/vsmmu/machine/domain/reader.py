@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from vsmmu.machine.domain import emulated
-from vsmmu.machine.domain.controllers import Address, Controller, address_of, alias_of, number
+from vsmmu.machine.domain.controllers import Address, Controller, address_of, alias_of
 from vsmmu.machine.domain.controllers import read_controllers as read_pci
 from vsmmu.machine.domain.implied import implied_elements
 from vsmmu.machine.domain.iommu import Iommu, read_iommu
+from vsmmu.machine.domain.numbers import integer, number
 from vsmmu.machine.domain.placement import PCI, PCIE, GuestPlacement, Wanted, place, placed
 from vsmmu.machine.domain.surroundings import hole_of, initiators
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
@@ -169,7 +170,7 @@ class _Reader:
             element
             for kind in kinds.values()
             for element in sorted(
-                kind, key=lambda entry: (number(entry.get("index")) or 0, entry.find("master") is not None)
+                kind, key=lambda entry: (number(entry, "index") or 0, entry.find("master") is not None)
             )
         ]
 
@@ -253,14 +254,15 @@ class _Reader:
             label = str(emulated.disk_number(element))
         more: dict[str, JsonValue] = {}
         if element.name == "controller":
-            label = element.get("index", label)
+            index = number(element, "index")
+            label = label if index is None else str(index)
             if (device.alias, label) == ("usb", "0"):
                 label = ""
         name = alias_of(element, f"{device.alias}{label}" if device.alias else "")
         companion = element.find("master")
         if device.alias == "usb" and companion is not None:
             # Only the master has an id, of which its companions' ports are part.
-            more = {"masterbus": f"{name}.0", "firstport": number(companion.get("startport")) or 0}
+            more = {"masterbus": f"{name}.0", "firstport": number(companion, "startport") or 0}
             name = ""
         self.add(device.driver, name, {**more, **self.place(element, address_of(element))}, element)
 
@@ -272,7 +274,7 @@ class _Reader:
         if not (iommu.is_smmuv3 and iommu.pci_bus):
             return
         settings = iommu.settings
-        wanted = number(iommu.pci_bus)
+        wanted = integer("pciBus", iommu.pci_bus)
         properties: dict[str, JsonValue] = {
             "primary-bus": self.bus(wanted) if wanted is not None else iommu.pci_bus
         }
@@ -383,8 +385,7 @@ def _read_hostdevs(kinds: Mapping[str, list[Element]], by_default: bool) -> Iter
 
 
 def _host_address(source: Element) -> str:
-    parts = [number(source.get(name, "0")) for name in ("domain", "bus", "slot", "function")]
-    if any(part is None for part in parts):
-        return ""
-    domain, bus, slot, function = (part or 0 for part in parts)
+    domain, bus, slot, function = (
+        number(source, name) or 0 for name in ("domain", "bus", "slot", "function")
+    )
     return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"

@@ -29,7 +29,7 @@ def hole_of(root: Element) -> str:
         if hole is not None and controller.get("model") == "pcie-root":
             unit = _KIB.get(hole.get("unit"))
             text = hole.text.strip()
-            return f"{text}{unit}" if unit is not None and text.isdecimal() else ""
+            return f"{text}{unit}" if unit is not None and text.isascii() and text.isdecimal() else ""
     return ""
 
 
@@ -52,7 +52,8 @@ def nodes_of(nodeset: str) -> list[int]:
     found: set[int] = set()
     for part in nodeset.split(","):
         first, _, last = part.strip().removeprefix("^").partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal() or int(last or first) >= _MOST_NODES:
+        numbers = f"{first}{last}"
+        if not first or not (numbers.isascii() and numbers.isdecimal()) or int(last or first) >= _MOST_NODES:
             return []
         nodes = set(range(int(first), int(last or first) + 1))
         found = found - nodes if part.strip().startswith("^") else found | nodes

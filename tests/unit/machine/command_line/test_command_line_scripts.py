@@ -121,6 +121,22 @@ READ = [
         f'GPU=0009:01:00.0\n{Q} -M virt -device \'{{"driver":"vfio-pci","id":"gpu","host":"\'$GPU\'"}}\'\n',
     ),
     Shape(
+        "declared-arrays",
+        f'declare -a ARGS\ndeclare -ar MORE=({BASE})\nARGS+=("${{MORE[@]}}")\nARGS+=({GPU})\n'
+        f'declare -a ARGS\n{Q} "${{ARGS[@]}}"\n',
+        shell="bash",
+    ),
+    Shape(
+        "array-in-a-function",
+        f'start() {{\nlocal -a args\nargs+=({BASE} {GPU})\n{Q} "${{args[@]}}"\n}}\nargs=(x)\nstart\n',
+        shell="bash",
+    ),
+    Shape(
+        "element-of-an-array",
+        f"GPUS=(0000:00:00.0 0009:01:00.0)\n{Q} {BASE} {VGPU.replace('$GPU', '${GPUS[1]}')}\n",
+        shell="bash",
+    ),
+    Shape(
         "indented-continuations", f"GPU=0009:01:00.0 # a GPU\n\n  {Q} \\\n\t{BASE} \\\n\t{VGPU}\n\necho $?\n"
     ),
 ]
@@ -149,6 +165,9 @@ REFUSED = {
     "pattern": f"{Q} {BASE} -device vfio-pci,host=0009*,bus=port1\n",
     "fields": f"IFS=:\nGPU=0009:01:00.0\n{Q} {BASE} {VGPU}\n",
     "itself": f"GPU=$GPU\n{Q} {BASE} {VGPU}\n",
+    "gaps": f"GPUS=([1]=0009:01:00.0)\n{Q} {BASE} {VGPU.replace('$GPU', '${GPUS[0]}')}\n",
+    "no-such-element": f"GPUS=(0009:01:00.0)\n{Q} {BASE} {VGPU.replace('$GPU', '${GPUS[1]}')}\n",
+    "which-element": f"GPUS=($ALL 0009:01:00.0)\n{Q} {BASE} {VGPU.replace('$GPU', '${GPUS[1]}')}\n",
     "unset": f"GPU=0009:01:00.0\nunset GPU\n{Q} {BASE} {VGPU}\n",
     "pipeline": f"GPU=0009:01:00.0\necho | read GPU\n{Q} {BASE} {VGPU}\n",
 }
@@ -192,6 +211,44 @@ def test_an_edit_changes_the_one_option(shape: Shape) -> None:
         [Edit(smmu.number, "ats", "on"), Edit(smmu.number, "oas", "48"), Edit(smmu.number, "ats", "off")]
     )
     assert after.text() == shape.text.replace("id=smmu1,accel=on", "id=smmu1,accel=on,ats=off,oas=48")
+
+
+#: Lines beside the start that name QEMU or KVM and start nothing; none of them is run here.
+BESIDE = (
+    "[ -w /dev/kvm ] || exit 1",
+    "if [ -e /dev/kvm ]; then opts=-x; fi",
+    "if [[ ! -x /usr/bin/qemu-system-aarch64 ]]; then exit 1; fi",
+    "test -c /dev/kvm && echo -n kvm",
+    "command -v qemu-system-aarch64 >/dev/null || exit 1",
+    "qemu-system-aarch64 --version | head -n 1",
+    "qemu-system-aarch64 -machine help",
+    "pkill -f qemu-system-aarch64",
+    "trap 'pkill -P $$ qemu-system-aarch64' EXIT",
+    "ls -l /dev/kvm /dev/iommu",
+    "ps -ef | grep -v grep | grep -q qemu-system-aarch64",
+)
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_what_names_qemu_and_starts_nothing_is_no_second_start(beside: str) -> None:
+    for text in (f"{beside}\n{Q} {BASE} {GPU}\n", f"{Q} {BASE} {GPU}\n{beside}\n"):
+        gpu = read(text).machine().device("gpu")
+        assert gpu is not None
+        assert gpu.text("host") == "0009:01:00.0"
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["docker run --rm --device /dev/kvm image", "podman exec -it vm", "gdb --args"]
+)
+def test_a_wrapper_that_nobody_knows_is_not_the_emulator(wrapper: str) -> None:
+    line = read(f"{wrapper} {Q} {BASE} {GPU}\n")
+    assert list(line.words[len(line.prefix) :])[:3] == [Q, *BASE.split()[:2]]
+    assert all("virtio" not in device.driver for device in line.machine().devices)
+
+
+def test_words_from_elsewhere_are_refused() -> None:
+    with pytest.raises(InputRefused, match="xargs adds words"):
+        read(f"xargs {Q} < options\n")
 
 
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED.keys())
