@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs inside the lab: ``vsmmu probe --bind`` killed (SIGKILL) before its n-th call, and the next probe.
 
-``crash_probe.py ADDRESS LIMIT``: every call that writes, opens for writing or asks a device is such a point,
-and of the others as many as make LIMIT points (0: all). Prints JSON: how many calls there are, the state
+``crash_probe.py ADDRESS LIMIT``: at LIMIT of the calls that write, open for writing or ask a device, and at a
+call with the function bound to an iommufd; 0: at every call. Prints JSON: how many calls there are, the state
 before, and for each point the call, how the probe ended, the state after the crash and after the next call.
 ``crash_probe.py ADDRESS TEXT``: only be killed at the first call with TEXT in its path; 137 if it was.
 """
@@ -41,12 +41,19 @@ def changes(moment: Moment) -> bool:
     return moment.name in CHANGES
 
 
+def is_ioctl(moment: Moment, devices: tuple[str, ...]) -> bool:
+    """Whether a device is asked; open(3) of Python asks every file whether it is a terminal."""
+    return moment.name == "ioctl" and moment.paths[0].startswith(devices)
+
+
 def points(moments: Sequence[Moment], limit: int) -> list[int]:
-    """The numbers of the calls to be killed at, from 1."""
-    rest = [nth for nth, moment in enumerate(moments, 1) if not changes(moment)]
-    chosen = [nth for nth, moment in enumerate(moments, 1) if changes(moment)]
-    room = max(0, limit - len(chosen)) if limit else len(rest)
-    return sorted(chosen + [rest[at * len(rest) // room] for at in range(min(room, len(rest)))])
+    """The numbers of the calls to be killed at, from 1: all, or some of those that change something."""
+    if not limit:
+        return list(range(1, len(moments) + 1))
+    some = [nth for nth, moment in enumerate(moments, 1) if changes(moment)]
+    devices = ("/dev/iommu", "/dev/vfio/")
+    asked = [nth for nth, moment in enumerate(moments, 1) if is_ioctl(moment, devices)]
+    return sorted({some[at * len(some) // limit] for at in range(limit)} | {asked[len(asked) // 2]})
 
 
 def state(address: str) -> list[str]:
