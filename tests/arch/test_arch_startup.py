@@ -48,12 +48,12 @@ STARTS: Final = {
     "version": Start("vsmmu.cli", ("--version",), 5),
     "resolve": Start("vsmmu.cli", ("resolve", "--", *VM.split()), 98),
     "resolve, a script": Start("vsmmu.cli", ("resolve", "vm.sh"), 106),
-    "resolve, a domain": Start("vsmmu.cli", ("resolve", "vm.xml"), 114),
+    "resolve, a domain": Start("vsmmu.cli", ("resolve", "vm.xml"), 115),
     "check": Start("vsmmu.cli", ("check", "--", *VM.split()), 94),
-    "check, a domain": Start("vsmmu.cli", ("check", "vm.xml"), 111),
+    "check, a domain": Start("vsmmu.cli", ("check", "vm.xml"), 112),
     "explain": Start("vsmmu.cli", ("explain", "--", *VM.split()), 102),
     "run": Start("vsmmu.cli", ("run", "--qemu", "11.1", "--dry-run", "--", *VM.split()), 98),
-    "hook": Start("vsmmu.cli.hook", (*HOOK, DOMAIN), 103),
+    "hook": Start("vsmmu.cli.hook", (*HOOK, DOMAIN), 104),
     "hook, no SMMU": Start("vsmmu.cli.hook", (*HOOK, DOMAIN.replace("smmuv3", "intel")), 7),
 }
 #: The most instructions, in those of a bare interpreter: 2 % above what was counted with Debian 12's Python.

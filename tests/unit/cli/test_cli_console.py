@@ -46,7 +46,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     # Not sys.stdout itself: pytest's capture puts its own there before the test.
     console.use_colour("auto")  # another test may have left it off
     for module in (console, stdout):
-        monkeypatch.setattr(module, "sys", SimpleNamespace(stdout=terminal, stderr=terminal))
+        monkeypatch.setattr(module, "sys", SimpleNamespace(stdin=sys.stdin, stdout=terminal, stderr=terminal))
     return terminal
 
 
