@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import shlex
@@ -86,7 +87,10 @@ def test_two_devices_of_a_domain_at_one_address_never_start(path: Path) -> None:
     for first, second in pairwise(GUEST_ADDRESS.finditer(text)):
         if first[0] != second[0]:
             changed = text[: second.start()] + first[0] + text[second.end() :]
-            assert vsmmu.check(vsmmu.read_vm(changed), vsmmu.load_host("builtin:gb200")).answer != "starts"
+            # An address of a function's source can be none of a guest's, whose only PCI domain is 0.
+            with contextlib.suppress(InputRefused):
+                judged = vsmmu.check(vsmmu.read_vm(changed), vsmmu.load_host("builtin:gb200"))
+                assert judged.answer != "starts"
 
 
 def test_a_slip_is_one() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import UNSET
+
 from vsmmu.machine.model import Unread
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
@@ -61,9 +63,10 @@ def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
 
 
 def _there(nodes: str, host: Host) -> bool:
-    """Whether a node is certainly there: the first, and those of which a function says that it is near."""
-    known = {"0", *(str(function.numa_node) for function in host.functions)}
-    return nodes in known
+    """Whether a node is certainly there: the first, one in the facts, or one that a function is near to."""
+    listed = () if host.numa_nodes is UNSET else host.numa_nodes
+    numbers = {0, *(node.id for node in listed), *(function.numa_node for function in host.functions)}
+    return nodes in map(str, numbers)
 
 
 def _number(value: JsonValue) -> int | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CODE = "import sys; from vsmmu.cli.main import run; sys.exit(run(sys.argv[1:]))"
 #: An exclusive lock of the whole file that belongs to the open file.
-F_OFD_SETLK = 37
+F_OFD_SETLKW = 38
 WHOLE = struct.pack("=hh4xqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
@@ -72,7 +72,7 @@ def test_a_stranger_who_locks_the_hosts_files(facts: Path, tmp_path: Path, privi
     descriptors = [os.open(path, os.O_RDWR) for path in ("/dev/zero", "/dev/null", "/dev/ptmx")]
     try:
         for descriptor in descriptors:
-            fcntl.fcntl(descriptor, F_OFD_SETLK, WHOLE)
+            fcntl.fcntl(descriptor, F_OFD_SETLKW, WHOLE)
         for shown in (facts, queues):
             for words in ("family", "held_by_a_child"):
                 if privileged:

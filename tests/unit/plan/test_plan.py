@@ -139,7 +139,7 @@ def test_json_devices_are_followed_by_json_devices() -> None:
         (f"{MEMORY} -numa node,nodeid=0,memdev=m -numa node,nodeid=1", (0, 1)),
         (f"{MEMORY} -numa node,memdev=m -numa node", (0, 1)),
         (f"{MEMORY} -numa node,nodeid=0,memdev=m", (0, None)),
-        (f"{MEMORY},host-nodes=1 -numa node,nodeid=0,memdev=m", (None, 0)),
+        (f"{MEMORY},host-nodes=1,policy=bind -numa node,nodeid=0,memdev=m", (None, 0)),
         (f"{MEMORY} -numa node,nodeid=1,memdev=m -numa node,nodeid=0", (0, 1)),
         ("-numa cpu,node-id=0,socket-id=0", (None, None)),
     ],
