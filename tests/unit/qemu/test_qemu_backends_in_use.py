@@ -88,3 +88,33 @@ def test_a_configuration_files_backends_are_known() -> None:
             "Property 'virtio-blk-device.drive' can't find value 'e'"
         ),
     )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-netdev user,id=n -netdev user,id=n",
+        "-nic user,id=n -netdev user,id=n",
+        "-chardev null,id=c -chardev null,id=c",
+        f"{DRIVE} {DRIVE}",
+        f"{DRIVE} -blockdev driver=null-co,node-name=d",
+        "-blockdev driver=null-co,node-name=d -blockdev driver=null-co,node-name=d",
+        "-fsdev local,id=f,path=/tmp,security_model=none -fsdev local,id=f,path=/tmp,security_model=none",
+        "-audiodev none,id=a -audiodev none,id=a",
+        "-readconfig vm.cfg -netdev user,id=n",
+    ],
+)
+def test_an_id_twice_is_refused(words: str) -> None:
+    assert said(words, {"vm.cfg": '[netdev "n"]\n  type = "user"\n'})[0] == "refused"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-netdev user,id=n -chardev null,id=n",
+        "-netdev user,id=n -netdev user,id=m",
+        "-object iothread,id=i -device e1000e,id=i",
+    ],
+)
+def test_ids_of_two_kinds_may_be_equal(words: str) -> None:
+    assert said(words)[0] == "starts"

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
+from vsmmu.errors import InputRefused
 from vsmmu.machine.model import NamedFile
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ _OPTIONS: Final = {
 }
 #: Options whose names several devices may use, or whose use QEMU judges by what each does with it.
 _SHARED: Final = frozenset({"blockdev", "fsdev", "virtfs", "audiodev", "audio"})
+#: Options whose ids are of one kind with those of another.
+_SCOPES: Final = {"nic": "netdev", "blockdev": "drive"}
 _ON: Final = ("on", "yes", "true", "y", True)
 _BOOT_FILES: Final = {
     "kernel": "could not load kernel '{path}'",
@@ -54,6 +57,8 @@ def backends(
 
     Under ``SHARED`` those that several devices may give, under ``TAKEN`` those of character devices that
     an option uses.
+
+    :raise InputRefused: ``duplicate-id``, for two of one kind with the same id.
     """
     found: dict[str, set[str]] = {name: set() for name in (*dict(_OPTIONS.values()), SHARED, TAKEN)}
     written: list[tuple[str, Mapping[str, JsonValue]]] = [
@@ -62,6 +67,7 @@ def backends(
         if option.name in _OPTIONS
     ]
     written += ((section.group, {**section.settings}) for section in sections)
+    _refuse_twice([*written, *(("nic", option.settings("")) for option in options if option.name == "nic")])
     for group, settings in written:
         if group in _OPTIONS:
             names = [*_names(settings)]
@@ -70,6 +76,23 @@ def backends(
                 found[SHARED].update(names)
     found[TAKEN].update(_taken(options))
     return {name: frozenset(names) for name, names in found.items()}
+
+
+def _refuse_twice(written: Iterable[tuple[str, Mapping[str, JsonValue]]]) -> None:
+    seen: set[tuple[str, JsonValue]] = set()
+    for group, settings in written:
+        scope = _SCOPES.get(group, group)
+        own = settings.get("node-name" if group == "blockdev" else "id")
+        if isinstance(own, str) and group in (*_OPTIONS, *_SCOPES):
+            if (scope, own) in seen:
+                raise InputRefused(
+                    "duplicate-id",
+                    f"two {scope}s have the id {own!r}",
+                    where=f"-{group} ...{own}"[:200],
+                    why=f"Duplicate ID '{own}' for {scope}",
+                    next="rename one",
+                )
+            seen.add((scope, own))
 
 
 def _taken(options: Iterable[WrittenOption]) -> Iterator[str]:
