@@ -25,13 +25,13 @@ __all__ = [
     "ON_OFF_AUTO",
     "PciNumbers",
     "accelerator",
+    "acpi_refusals",
     "board_card",
     "bypasses_iommu",
     "expander_refusal",
     "irqchip",
     "is_missing",
     "lacks_cxl",
-    "lacks_error_source",
     "machine_iommu",
     "machine_refusals",
     "not_modelled",
@@ -211,7 +211,17 @@ def bypasses_iommu(machine: Machine) -> bool:
     return any(read_bool(options.get(name)) is True for name in names)
 
 
-def lacks_error_source(machine: Machine) -> bool:
+def acpi_refusals(machine: Machine) -> Iterator[Refusal]:
+    """What ends QEMU when all is made and the board describes it by ACPI, in QEMU's order."""
+    if _lacks_error_source(machine):
+        yield Refusal("qemu-errors-without-acpi", {})
+    if machine.numa_nodes and any(entry.qom_type.startswith("acpi-generic-") for entry in machine.objects):
+        from vsmmu.qemu.initiators import initiator_refusals  # few VMs have them
+
+        yield from initiator_refusals(machine)
+
+
+def _lacks_error_source(machine: Machine) -> bool:
     """Whether QEMU would look for the error source (``ras=on``) of an ACPI device that it has not made.
 
     Without firmware there is none, but ACPI counts as on unless ``acpi=off`` is written (virt_acpi_setup() in

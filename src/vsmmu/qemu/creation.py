@@ -19,10 +19,10 @@ from vsmmu.machine.model import VSMMU_DRIVER, Device, Machine
 from vsmmu.machine.topology import Bus, Topology
 from vsmmu.qemu.admission import Admission, vfio_name
 from vsmmu.qemu.board import (
+    acpi_refusals,
     board_card,
     bypasses_iommu,
     lacks_cxl,
-    lacks_error_source,
     machine_iommu,
     usable_accelerators,
     with_globals,
@@ -352,10 +352,10 @@ class Creation(Run):
             if vsmmu.settings.accel and root in self._emulated:
                 maker, early = self._emulated[root]
                 failures[maker] = ("qemu-endpoint-first", early)
-        if lacks_error_source(self.machine):
-            failures[_BOARD - 1] = ("qemu-errors-without-acpi", "")
         for _, (code, name) in sorted(failures.items(), reverse=True):
             self._refuse(code, name, "")
+        for refusal in acpi_refusals(self.machine):
+            self._refuse(refusal.code, "", "", **refusal.values)
         for vsmmu in self.vsmmus:
             self._note(vsmmu.name, f"machine-done: {vsmmu.summary()}")
 

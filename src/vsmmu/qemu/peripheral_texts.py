@@ -53,6 +53,12 @@ PERIPHERAL_MESSAGES: Final = (
         "total memory for NUMA nodes ({value}) should equal RAM size ({expected})",
         "make the sizes of the nodes' memory backends add up to -m",
     ),
+    Message(
+        "qemu-initiator",
+        "{text}",
+        "correct the id of the device, or the number of the node",
+        aborts=True,
+    ),
     Message("qemu-only-migratable-device", "{text}", "remove -only-migratable, or the device"),
     Message(
         "qemu-distance-node",

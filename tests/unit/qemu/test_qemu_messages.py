@@ -236,6 +236,12 @@ SCENES = {
     "qemu-accelerator-unknown": Scene(options("-M virt -accel maybe")),
     "qemu-accelerator-none": Scene(options("-M virt,accel=")),
     "qemu-accelerator-twice": Scene(options("-M virt,accel=tcg -accel tcg")),
+    "qemu-initiator": Scene(
+        options(
+            "-M virt -m 128M -object memory-backend-ram,id=a,size=128M -numa node,memdev=a "
+            "-object acpi-generic-initiator,id=i,pci-dev=gone,node=0"
+        )
+    ),
     "qemu-object-value": Scene(options("-M virt -object memory-backend-ram,id=m,size=0")),
     "qemu-only-migratable-device": Scene(options("-M virt -only-migratable -device virtio-sound-pci")),
     "qemu-gic-its": Scene(options("-M virt,its=on")),

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ACPI's generic initiators and ports: whether the device and the node that each names are there.
+
+QEMU looks when it writes the SRAT, after all is made: build_all_acpi_generic_initiators() and
+build_all_acpi_generic_ports() in hw/acpi/pci.c; texts measured with 11.1.3, which puts no name of its own in
+front.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.machine.drivers import is_pci
+from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.values import unsigned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.machine.model import JsonValue, Machine
+
+__all__ = ["initiator_refusals"]
+
+#: Type -> (property with a device's id, what QEMU says of another device, of another node).
+_KINDS: Final = {
+    "acpi-generic-initiator": (
+        "pci-dev",
+        "Specified device must be a PCI device.",
+        "Specified node {} is invalid.",
+    ),
+    "acpi-generic-port": ("pci-bus", "device must be a CXL host bridge.", "node {} is invalid."),
+}
+
+
+def initiator_refusals(machine: Machine) -> Iterator[Refusal]:
+    """Why QEMU ends, in its order; nothing where ACPI is off, or where nodes are not known."""
+    if machine.machine_options.get("acpi") == "off" or machine.numa_nodes is None:
+        return
+    for entry in machine.objects:
+        if entry.qom_type not in _KINDS:
+            continue
+        name, device, node = _KINDS[entry.qom_type]
+        number = _number(entry.properties.get("node"))
+        if number is not None and number >= machine.numa_nodes:
+            yield _refusal(entry.qom_type, node.format(number))
+        elif not _is_there(machine, entry.qom_type, entry.properties.get(name)):
+            yield _refusal(entry.qom_type, device)
+
+
+def _is_there(machine: Machine, kind: str, name: JsonValue) -> bool:
+    if type(name) is not str:
+        return True  # a matter of another check, or not known
+    found = machine.device(name)
+    if found is None:
+        return False
+    return found.driver == "pxb-cxl" if kind == "acpi-generic-port" else is_pci(found.driver)
+
+
+def _number(value: JsonValue) -> int | None:
+    if type(value) is int:
+        return value
+    return unsigned(value) if type(value) is str else None
+
+
+def _refusal(kind: str, text: str) -> Refusal:
+    return Refusal("qemu-initiator", {"text": f"{kind}: {text}"})
