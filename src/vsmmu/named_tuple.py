@@ -43,7 +43,9 @@ class _Maker(type):
     def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
         if not bases:
             return super().__new__(cls, name, bases, body)
-        annotations = body.get("__annotations__", {})
+        annotations = body.get("__annotations__")
+        if annotations is None:  # Python 3.14 has a function where annotations are no text; 1 is VALUE
+            annotations = body["__annotate_func__"](1) if "__annotate_func__" in body else {}
         fields = tuple(annotations)
         defaults = {field: body[field] for field in fields if field in body}
         if fields[len(fields) - len(defaults) :] != tuple(defaults):
