@@ -45,7 +45,8 @@ class _Maker(type):
             return super().__new__(cls, name, bases, body)
         annotations = body.get("__annotations__")
         if annotations is None:  # Python 3.14 has a function where annotations are no text; 1 is VALUE
-            annotations = body["__annotate_func__"](1) if "__annotate_func__" in body else {}
+            annotate = body.get("__annotate__") or body.get("__annotate_func__")
+            annotations = annotate(1) if annotate is not None else {}
         fields = tuple(annotations)
         defaults = {field: body[field] for field in fields if field in body}
         if fields[len(fields) - len(defaults) :] != tuple(defaults):

@@ -173,8 +173,9 @@ def test_killed_at_every_call_that_changes_something(machine: Machine, address: 
     assert [call for call, _, (_, _, facts, *_), _ in story if facts != "whole"] == []
     assert [call for call, _, _, after in story if after != whole] == []
     elsewhere = [call for call, _, (now, *_), _ in story if now != driver]
-    assert len(elsewhere) > len(story) // 4
-    assert any("ioctl" in call for call in elsewhere)  # killed with the function bound to an iommufd
+    assert KILLS or len(elsewhere) > len(story) // 4
+    # Killed with the function bound to an iommufd, too; a sample may have no such call.
+    assert KILLS or any("ioctl" in call for call in elsewhere)
     assert machine.sh(works) == said
     assert open_files(machine) == ""
 

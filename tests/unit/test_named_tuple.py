@@ -104,3 +104,13 @@ def test_msgspec_takes_it_for_a_named_tuple() -> None:
     assert msgspec.json.decode(b'[1, ["a"], null]', type=Quick) == Quick(1, ("a",))
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'["x"]', type=Quick)
+
+
+def test_fields_are_found_where_python_has_a_function_for_them() -> None:
+    """As Python 3.14 hands a class whose annotations are no text to its metaclass."""
+    body: dict[str, typing.Any] = {"__module__": __name__, "__qualname__": "Pair", "second": 2}
+    body["__annotate_func__"] = lambda _: {"first": int, "second": int}
+    base = named_tuple.NamedTuple
+    pair = type(base)("Pair", (base,), body)
+    assert tuple(pair(1)) == (1, 2)
+    assert pair._fields == ("first", "second")
