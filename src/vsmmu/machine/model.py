@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INITIATOR",
+    "SHARED",
+    "TAKEN",
     "VSMMU_DRIVER",
     "VSMMU_TYPES",
     "WINDOW_OPTION",
@@ -35,6 +37,9 @@ __all__ = [
 
 #: QEMU's name of the device that this project is about.
 VSMMU_DRIVER: Final = "arm-smmuv3"
+#: Keys of :attr:`Machine.backends` beside the properties.
+SHARED: Final = "shared"
+TAKEN: Final = "taken"
 #: The types whose ``-global`` reaches it: its own and those that it is derived from.
 VSMMU_TYPES: Final = frozenset((VSMMU_DRIVER, "arm-smmu", "sys-bus-device", "device"))
 #: The type of an object that gives a device NUMA nodes of its own.
@@ -158,6 +163,8 @@ class Machine(NamedTuple):
     :param smp: the parameters of ``-smp`` as written, by name.
     :param backends: the names that ``-netdev``, ``-chardev``, ``-drive`` and the like give, by the property
         of a device that names one (``netdev``); None where they are not said, as in a libvirt domain.
+        Under ``SHARED`` are the names that several devices may give, under ``TAKEN`` the character devices
+        that an option has already.
     :param files: those of the host whose absence ends a start, as far as the command line names them.
     :param plain_memory: whether memory that is no object lies in ordinary pages of the host: neither
         ``-mem-path`` nor libvirt's ``<hugepages/>``.

@@ -20,7 +20,7 @@ class Message(NamedTuple):
     :param code: stable; also the error code under which vsmmu reports it.
     :param prefix: what QEMU puts between the option and the text, such as ``vfio 0009:01:00.0: ``.
     :param hint: what QEMU adds on lines of its own, on the command line but not in QMP.
-    :param aborts: QEMU does not report this but aborts; nothing stands in front of the text.
+    :param aborts: QEMU ends by an assertion or a bare line; nothing stands in front of the text.
     :param line: what ``{line}`` of the text is in 11.1.3; another release has other lines.
     """
 

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.drivers import BRIDGES, is_vfio
-from vsmmu.machine.model import VSMMU_DRIVER, Unread
+from vsmmu.machine.model import SHARED, TAKEN, VSMMU_DRIVER, Unread
 from vsmmu.machine.topology import ROOT_BUS
 from vsmmu.qemu import known_names
 from vsmmu.qemu.findings import Refusal
@@ -143,10 +143,10 @@ def _in_use(device: Device, name: str, value: str, machine: Machine) -> Iterator
     """A backend that another device, or an option, has already; blk_attach_dev(), qemu_chr_fe_init()."""
     backends = machine.backends or {}
     users = [entry for entry in machine.devices[: device.number] if entry.text(name) == value]
-    taken = name == "chardev" and value in backends.get("taken", ())
+    taken = name == "chardev" and value in backends.get(TAKEN, ())
     if not value or not (users or taken):
         return
-    shared = value in backends.get("shared", ())
+    shared = value in backends.get(SHARED, ())
     cannot = f"Property '{setter(device.driver)}.{name}' can't take value '{value}'"
     text = {
         "netdev": f"{cannot}, it's in use",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.errors import InputRefused
-from vsmmu.machine.model import NamedFile
+from vsmmu.machine.model import SHARED, TAKEN, NamedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from vsmmu.machine.command_line.readconfig import Section
     from vsmmu.machine.model import JsonValue, MachineObject
 
-__all__ = ["SHARED", "TAKEN", "backends", "doubtful_backends", "files", "is_defined"]
+__all__ = ["backends", "doubtful_backends", "files", "is_defined"]
 
-SHARED: Final = "shared"
-TAKEN: Final = "taken"
 
 #: Option -> the property of a device by which its names are used, and the key of a first value without one.
 _OPTIONS: Final = {
