@@ -101,7 +101,7 @@ class Creation(Run):
         self._bypassed: set[int] = {_BOARD} if bypasses_iommu(machine) else set()
         # Owners of buses that hang off a PCIe-to-PCI bridge: devices there have no requester id of their own.
         self._conventional: set[int] = set()
-        self._placement = Placement(machine)
+        self._placement = Placement(machine, qemu)
         self._machine_iommu = machine_iommu(machine)
         self._bound: set[str] = set()
         # Ids of devices of an unknown type, and of those behind them.

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.versions import LATEST
 
 if TYPE_CHECKING:
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.model import Device
+    from vsmmu.qemu.versions import Qemu
 
 __all__ = ["cannot_migrate"]
 
@@ -53,11 +55,14 @@ _BLOCKED: Final = "disallowing migration blocker (--only-migratable) for: "
 _CODE: Final = "qemu-only-migratable-device"
 
 
-def cannot_migrate(device: Device) -> Refusal | Diagnostic | None:
+def cannot_migrate(device: Device, qemu: Qemu) -> Refusal | Diagnostic | None:
     """Why a device is refused under ``-only-migratable``, or may be; None if it is not.
 
     An accelerated vSMMU is not among them: the model of the SMMU refuses it (``qemu-only-migratable``).
     """
+    if qemu.version != LATEST.version:  # which devices migrate differs between versions
+        text = f"Device {device.driver} is not migratable, but --only-migratable was specified"
+        return board_doubt(Refusal(_CODE, {"text": text}), f"whether {device.driver} migrates in QEMU {qemu}")
     name = device.driver
     for form in _FORMS:
         name = name.removesuffix(form)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.model import Device, Machine
+    from vsmmu.qemu.versions import Qemu
 
 __all__ = ["Peripherals"]
 
@@ -33,8 +34,9 @@ _FRAME_BUFFER: Final = "ramfb"
 class Peripherals:
     """The devices of a VM so far, as they are made one after the other."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, qemu: Qemu) -> None:
         self._machine = machine
+        self._qemu = qemu
         self._modules: set[str] = set()
         self._boot_order: set[int] = set()
         self._only_one: set[str] = set()
@@ -51,7 +53,7 @@ class Peripherals:
             return ()
         from vsmmu.qemu.migration import cannot_migrate  # a rare option
 
-        found = cannot_migrate(device)
+        found = cannot_migrate(device, self._qemu)
         return () if found is None else (found,)
 
     def written(self, device: Device) -> Iterator[Refusal]:

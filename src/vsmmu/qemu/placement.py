@@ -13,6 +13,7 @@ from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.peripherals import Peripherals
 from vsmmu.qemu.slot_address import FUNCTIONS
 from vsmmu.qemu.slots import Slots
+from vsmmu.qemu.versions import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.topology import Bus, Topology
+    from vsmmu.qemu.versions import Qemu
 
 __all__ = ["Placement"]
 
@@ -33,9 +35,9 @@ class Placement:
     :ivar peripherals: the emulated devices that are there at most once.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, qemu: Qemu = LATEST) -> None:
         self.slots = Slots(machine)
-        self.peripherals = Peripherals(machine)
+        self.peripherals = Peripherals(machine, qemu)
         self._nodes = machine.numa_nodes
         self._numbers = PciNumbers()
         self._makers: dict[int, str] = {}

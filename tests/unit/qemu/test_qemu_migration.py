@@ -8,6 +8,8 @@ import pytest
 from conformance.cases import Run
 from conformance.here import NOBODY
 from conformance.predict import predict
+from examples import Q10_2
+from vsmmu.qemu.versions import LATEST, Qemu
 
 REFUSED = "is not migratable, but --only-migratable was specified"
 HEAD = (
@@ -25,9 +27,9 @@ HEAD = (
 )
 
 
-def said(words: str, *, only: bool = True) -> tuple[str, str, tuple[str, ...]]:
+def said(words: str, *, only: bool = True, qemu: Qemu = LATEST) -> tuple[str, str, tuple[str, ...]]:
     option = ("-only-migratable",) if only else ()
-    expected = predict(Run(words, "migration", (*HEAD, *option, *words.split())), NOBODY)
+    expected = predict(Run(words, "migration", (*HEAD, *option, *words.split())), NOBODY, qemu)
     return expected.answer, expected.text, expected.possible
 
 
@@ -58,3 +60,9 @@ def test_what_migrates_starts(words: str) -> None:
 
 def test_what_was_not_asked_is_unknown() -> None:
     assert said("-device vhost-vsock-pci,guest-cid=3")[0] == "unknown"
+
+
+@pytest.mark.parametrize("words", ["-device virtio-sound-pci", "-device e1000e"])
+def test_other_versions_were_not_asked(words: str) -> None:
+    assert said(words, qemu=Q10_2)[0] == "unknown"
+    assert said(words, qemu=Q10_2, only=False)[0] == "starts"
