@@ -5,23 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.cases import Run
-from conformance.here import NOBODY
-from conformance.predict import predict
+from predicted import predicted
 
-HEAD = (
-    "qemu-system-aarch64",
-    "-M",
-    "virt",
-    "-accel",
-    "tcg",
-    "-cpu",
-    "max",
-    "-nodefaults",
-    "-S",
-    "-display",
-    "none",
-)
 DRIVE = "-drive if=none,id=d,file=disk.img,format=raw,file.locking=off"
 NODE = "-blockdev driver=raw,node-name=d,file.driver=file,file.filename=disk.img"
 CHARDEV = "-chardev null,id=c -device virtio-serial-pci"
@@ -31,7 +16,7 @@ TAKEN = "Property 'virtserialport.chardev' can't take value 'c': chardev 'c' is 
 
 
 def said(words: str, files: dict[str, str] | None = None) -> tuple[str, str]:
-    expected = predict(Run(words, "backends", (*HEAD, *words.split()), files=files or {}), NOBODY)
+    expected = predicted(words, files=files)
     return expected.answer, expected.text
 
 
