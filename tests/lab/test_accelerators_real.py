@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import TYPE_CHECKING
+
+import pytest
 
 from conformance.cases import Run
 from conformance.here import play_here
 from quoted import quoted
 from vsmmu.monitor.binary_probe import ask
+from vsmmu.qemu.accelerators import OPTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vsmmu.lab import Session
     from vsmmu.lab.build import Artifacts
 
 _FORMS = (
@@ -29,6 +34,18 @@ _FORMS = (
     "-M virt -accel accel={}",
 )
 _NAMES = ("tcg", "kvm", "maybe", "", "hvf", "tcg,thread=maybe", "tcg,x=y", "tcg,split-wx=maybe")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_options_are_those_of_qemu_for_arm_itself(lab: Session, name: str) -> None:
+    asked = {"execute": "qom-list-properties", "arguments": {"typename": f"{name}-accel"}}
+    orders = [{"execute": "qmp_capabilities"}, asked, {"execute": "quit"}]
+    lines = "\n".join(json.dumps(order) for order in orders)
+    command = f"echo {shlex.quote(lines)} | qemu-system-aarch64 -M none -display none -S -qmp stdio"
+    said = lab.run(["sh", "-c", command]).stdout.decode().splitlines()
+    (answer,) = (entry["return"] for entry in map(json.loads, said) if entry.get("return"))
+    with quoted("qemu-system-arm", "11.1", lab.artifacts.versions()):
+        assert {entry["name"] for entry in answer} - {"type"} == set(OPTIONS[name])
 
 
 def test_real_qemu_takes_the_accelerators_that_the_model_takes(

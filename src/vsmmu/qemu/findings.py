@@ -33,7 +33,9 @@ _MENDED_BY_OPTIONS: Final = frozenset(
     (
         "qemu-acpi",
         "qemu-flash-drive",
+        "qemu-distance-node",
         "qemu-gic-host",
+        "qemu-initiator",
         "qemu-kvm",
         "qemu-no-bus",
         "qemu-no-cold-plug",

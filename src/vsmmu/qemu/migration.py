@@ -80,7 +80,7 @@ def cannot_migrate(device: Device, qemu: Qemu) -> Refusal | Diagnostic | None:
         return (
             refusal
             if device.text("master") in ("", "off", "auto")
-            else board_doubt(refusal, "who the master is")
+            else board_doubt(refusal, "whether the device owns the memory (master=on)")
         )
     text = f"Device {device.driver} is not migratable, but --only-migratable was specified"
     if is_vfio(device.driver):

@@ -15,7 +15,7 @@ from vsmmu.machine.model import Unread
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.settings import read_bool
-from vsmmu.qemu.values import signed, size
+from vsmmu.qemu.values import signed, size, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,8 @@ __all__ = ["object_refusals"]
 _MEMORY: Final = "memory-backend-"
 _CODE: Final = "qemu-object-value"
 _MOST: Final = (1 << 63) - 1
+#: MAX_NODES of include/system/numa.h.
+_MOST_NODES: Final = 128
 
 
 def object_refusals(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
@@ -63,10 +65,15 @@ def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
 
 
 def _there(nodes: str, host: Host) -> bool:
-    """Whether a node is certainly there: the first, one in the facts, or one that a function is near to."""
+    """Whether nodes (``1``, ``0-1``) are certainly there: the first, and those that facts name."""
     listed = () if host.numa_nodes is UNSET else host.numa_nodes
-    numbers = {0, *(node.id for node in listed), *(function.numa_node for function in host.functions)}
-    return nodes in map(str, numbers)
+    known = {0, *(node.id for node in listed if not node.generic_initiator)}
+    known.update(function.numa_node for function in host.functions if function.numa_node is not None)
+    start, dash, end = nodes.partition("-")
+    first, last = unsigned(start), unsigned(end if dash else start)
+    if first is None or last is None or last - first >= _MOST_NODES:
+        return False
+    return known.issuperset(range(first, last + 1))
 
 
 def _number(value: JsonValue) -> int | None:
@@ -74,7 +81,10 @@ def _number(value: JsonValue) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    return None if not isinstance(value, str) else size(value) if signed(value) is None else signed(value)
+    if not isinstance(value, str):
+        return None
+    number = signed(value)
+    return size(value) if number is None else number
 
 
 def _refused(text: str) -> Refusal:

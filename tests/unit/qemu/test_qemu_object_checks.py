@@ -15,11 +15,23 @@ def said(text: str) -> tuple[str, tuple[str, ...]]:
     return expected.answer, expected.possible
 
 
-@pytest.mark.parametrize("text", [RAM, f"{RAM},host-nodes=0,policy=bind", "iothread,id=i,poll-max-ns=32768"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        RAM,
+        f"{RAM},host-nodes=0,policy=bind",
+        f"{RAM},host-nodes=0-0,policy=bind",
+        "iothread,id=i,poll-max-ns=32768",
+    ],
+)
 def test_other_values_start(text: str) -> None:
     assert said(text)[0] == "starts"
 
 
-def test_a_node_of_which_nobody_knows_is_unknown() -> None:
-    answer, possible = said(f"{RAM},host-nodes=7,policy=bind")
+@pytest.mark.parametrize("nodes", ["7", "0-7", "7-0x8", "0-99999999999", "x"])
+def test_a_node_of_which_nobody_knows_is_unknown(nodes: str) -> None:
+    answer, possible = said(f"{RAM},host-nodes={nodes},policy=bind")
+    if nodes == "x":
+        assert answer == "refused"
+        return
     assert (answer, possible) == ("unknown", ("cannot bind memory to host NUMA nodes: Invalid argument",))
