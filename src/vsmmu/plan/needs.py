@@ -47,7 +47,10 @@ def with_needs(vm: Vm, host: Host, functions: Mapping[str, str]) -> tuple[Vm, tu
         changes, about = window_changes(vm.machine(), host, functions)
         vm, notes = vm.edit(changes), dict.fromkeys(about)
     for device in vm.machine().devices:
+        if not _wanted(device, host, functions):
+            continue
         try:
+            # What was added for the device before has made another VM of it.
             vm = vm.edit(initiator_changes(vm, vm.machine().devices[device.number], host, functions))
         except NoMainNode as missing:
             notes[str(missing)] = None
@@ -68,10 +71,7 @@ def initiator_changes(vm: Vm, device: Device, host: Host, functions: Mapping[str
     :param device: of ``vm``.
     :raise NoMainNode: in a VM without NUMA nodes whose CPUs and memory cannot be put into one.
     """
-    machine = vm.machine()
-    address = functions.get(device.name) or host_address(device) if is_vfio(device.driver) else None
-    function = host.function(address) if address else None
-    count = 0 if function is None else generic_initiators(host, function).interval.low
+    machine, count = vm.machine(), _wanted(device, host, functions)
     if not count or initiator_nodes(machine, device.id):
         return ()
     topology = Topology.of(machine)
@@ -86,6 +86,13 @@ def initiator_changes(vm: Vm, device: Device, host: Host, functions: Mapping[str
         *(_near(machine, device, topology) if only_main_node(nodes) else ()),
         *_of(numbers, device.id or name, device.number, names),
     )
+
+
+def _wanted(device: Device, host: Host, functions: Mapping[str, str]) -> int:
+    """How many NUMA nodes a device needs for memory that it brings, at least."""
+    address = functions.get(device.name) or host_address(device) if is_vfio(device.driver) else None
+    function = host.function(address) if address else None
+    return 0 if function is None else generic_initiators(host, function).interval.low
 
 
 def _line(vm: Vm) -> CommandLine:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.drivers import is_pci
+from vsmmu.machine.model import INITIATOR
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.values import unsigned
 
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["initiator_refusals"]
 
+_PORT: Final = "acpi-generic-port"
 #: Type -> (property with a device's id, what QEMU says of another device, of another node).
 _KINDS: Final = {
-    "acpi-generic-initiator": (
+    INITIATOR: (
         "pci-dev",
         "Specified device must be a PCI device.",
         "Specified node {} is invalid.",
     ),
-    "acpi-generic-port": ("pci-bus", "device must be a CXL host bridge.", "node {} is invalid."),
+    _PORT: ("pci-bus", "device must be a CXL host bridge.", "node {} is invalid."),
 }
 
 
@@ -53,7 +55,7 @@ def _is_there(machine: Machine, kind: str, name: JsonValue) -> bool:
     found = machine.device(name)
     if found is None:
         return False
-    return found.driver == "pxb-cxl" if kind == "acpi-generic-port" else is_pci(found.driver)
+    return found.driver == "pxb-cxl" if kind == _PORT else is_pci(found.driver)
 
 
 def _number(value: JsonValue) -> int | None:

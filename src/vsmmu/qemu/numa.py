@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import JsonValue, Machine
 
-__all__ = ["memory_bytes", "numa_refusals"]
+__all__ = ["MOST_NODES", "memory_bytes", "numa_refusals"]
 
 #: MAX_NODES of include/system/numa.h; a number that is read at all is a uint16.
-_MOST_NODES, _MOST_UINT16 = 128, 0xFFFF
+MOST_NODES: Final = 128
+_MOST_UINT16: Final = 0xFFFF
 #: The distance of a node from itself.
 _LOCAL: Final = 10
 #: What a VM gets without ``-m``.
@@ -45,7 +46,7 @@ def numa_refusals(machine: Machine) -> Iterator[tuple[str, Refusal]]:
         node = _number(option.settings.get("nodeid", str(len(seen))))
         if node is None:
             return
-        if node >= _MOST_NODES:
+        if node >= MOST_NODES:
             yield option.origin.option, _too_many(node, option.settings.get("nodeid", ""))
             return
         if node in seen:

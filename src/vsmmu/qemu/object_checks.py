@@ -14,6 +14,7 @@ from msgspec import UNSET
 from vsmmu.machine.model import Unread
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.numa import MOST_NODES
 from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.values import signed, size, unsigned
 
@@ -29,8 +30,6 @@ __all__ = ["object_refusals"]
 _MEMORY: Final = "memory-backend-"
 _CODE: Final = "qemu-object-value"
 _MOST: Final = (1 << 63) - 1
-#: MAX_NODES of include/system/numa.h.
-_MOST_NODES: Final = 128
 
 
 def object_refusals(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
@@ -71,7 +70,7 @@ def _there(nodes: str, host: Host) -> bool:
     known.update(function.numa_node for function in host.functions if function.numa_node is not None)
     start, dash, end = nodes.partition("-")
     first, last = unsigned(start), unsigned(end if dash else start)
-    if first is None or last is None or last - first >= _MOST_NODES:
+    if first is None or last is None or last - first >= MOST_NODES:
         return False
     return known.issuperset(range(first, last + 1))
 
