@@ -56,9 +56,10 @@ def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
 
 
 def _absent(machine: Machine, run: Run) -> set[str]:
-    """The files that are not beside QEMU; those of the machine with a path are taken for there."""
-    there = {*run.files, *FILES}
-    return {file.path for file in machine.files if "/" not in file.path and file.path not in there}
+    """The files that are not beside QEMU; those with a path are taken for there, except devices."""
+    there = {*run.files, *FILES, "/dev/random", "/dev/urandom", "/dev/hwrng", "/dev/null", "/dev/zero"}
+    sought = (file.path for file in machine.files if "/" not in file.path or file.path.startswith("/dev/"))
+    return {path for path in sought if path not in there}
 
 
 def _step(vm: QemuProcess, step: Step) -> ExpectedStep:

@@ -26,11 +26,11 @@ __all__ = [
     "WINDOW_OPTION",
     "Device",
     "Global",
+    "GroupOption",
     "JsonValue",
     "Machine",
     "MachineObject",
     "NamedFile",
-    "NumaOption",
     "Origin",
     "Unread",
 ]
@@ -136,8 +136,8 @@ class NamedFile(NamedTuple):
     missing: str
 
 
-class NumaOption(NamedTuple):
-    """One ``-numa``, its ``type`` among the settings."""
+class GroupOption(NamedTuple):
+    """One ``-numa`` (its ``type`` among the settings), or one ``-m``."""
 
     settings: Mapping[str, str]
     origin: Origin
@@ -160,6 +160,7 @@ class Machine(NamedTuple):
     :param numa: the ``-numa`` options in order.
     :param cpu: the argument of ``-cpu``; empty if none was given.
     :param memory: the parameters of ``-m`` as written, by name.
+    :param memory_options: the ``-m`` options in order.
     :param smp: the parameters of ``-smp`` as written, by name.
     :param backends: the names that ``-netdev``, ``-chardev``, ``-drive`` and the like give, by the property
         of a device that names one (``netdev``); None where they are not said, as in a libvirt domain.
@@ -184,9 +185,10 @@ class Machine(NamedTuple):
     devices: tuple[Device, ...]
     network_cards: tuple[str, ...] = ()
     numa_nodes: int | None = None
-    numa: tuple[NumaOption, ...] = ()
+    numa: tuple[GroupOption, ...] = ()
     cpu: str = ""
     memory: Mapping[str, str] = MappingProxyType({})
+    memory_options: tuple[GroupOption, ...] = ()
     smp: Mapping[str, str] = MappingProxyType({})
     backends: Mapping[str, frozenset[str]] | None = None
     files: tuple[NamedFile, ...] = ()

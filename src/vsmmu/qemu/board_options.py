@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Machine
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["BoardFault", "board_faults", "max_cpus"]
+__all__ = ["MOST_CPUS", "BoardFault", "board_faults", "has_plain_cpus"]
 
 _GIB: Final = 1 << 30
 #: Where the board's RAM begins.
 _RAM_BASE: Final = 1 * _GIB
-#: ``-m`` counts in MiB where no unit is written.
-_MIB: Final = 1 << 20
 #: It judges the MSI controller, and has a GICv5; 10.2 takes its=on with a GICv2 [measured].
 _SINCE_GICV5: Final = (11, 1)
+#: ACPI_MAX_RAM_SLOTS of include/hw/acpi/acpi.h.
+_MOST_SLOTS: Final = 256
+#: What the ``virt`` board takes since 3.0 (mc->max_cpus in hw/arm/virt.c).
+MOST_CPUS: Final = 512
 #: A GICv2 has no room for more.
 _GICV2_CPUS: Final = 8
 #: CPU models with memory tags: of the others the board says so [measured, each model of ``-cpu help``].
@@ -74,22 +76,24 @@ def _cpu(machine: Machine, under: str) -> Iterator[BoardFault]:
 
 def _memory(machine: Machine) -> Iterator[BoardFault]:
     options = machine.machine_options
-    ram = _bytes(machine.memory.get("size", ""))
-    if read_bool(options.get("highmem")) is not False or ram is None:
-        return
-    most = _bytes(machine.memory.get("maxmem", "")) or ram
     slots = unsigned(machine.memory.get("slots", "0")) or 0
+    if slots > _MOST_SLOTS:
+        yield BoardFault("qemu-memory", {"text": f"unsupported number of memory slots: {slots}"})
+        return
+    if read_bool(options.get("highmem")) is not False or "size" not in machine.memory:
+        return
+    from vsmmu.qemu.memory_size import memory_bytes  # highmem=off is rare
+
+    ram = memory_bytes(machine)
+    if ram is None:
+        return
+    most = size(machine.memory.get("maxmem", "")) or ram
     # Memory that can be plugged begins and ends at a multiple of 1 GiB, and each slot may waste as much.
     base = -(-(_RAM_BASE + ram) // _GIB) * _GIB
     room = -(-(most - ram) // _GIB) * _GIB + slots * _GIB
     over = base + room - 4 * _GIB
     if most >= ram and over > 0:
         yield BoardFault("qemu-highmem", {"value": over})
-
-
-def _bytes(text: str) -> int | None:
-    found = size(text)
-    return found if found is None or not text.isdecimal() else found * _MIB
 
 
 def _gic(machine: Machine, under: str, named: str, qemu: Qemu) -> Iterator[BoardFault]:
@@ -141,6 +145,11 @@ def max_cpus(smp: Mapping[str, str]) -> int:
         if written := unsigned(smp.get(name, "0")):
             return written
     return prod(unsigned(value) or 1 for name, value in smp.items() if name not in ("maxcpus", "cpus"))
+
+
+def has_plain_cpus(smp: Mapping[str, str]) -> bool:
+    """Whether nothing is said but a number of CPUs that every ``virt`` machine takes."""
+    return not smp or (len(smp) == 1 and 0 < (unsigned(smp.get("cpus", "")) or 0) <= MOST_CPUS)
 
 
 def _wants_its(options: Mapping[str, str]) -> bool:

@@ -77,6 +77,8 @@ BOARD_MESSAGES: Final = (
         "Addressing limited to 32 bits, but memory exceeds it by {value} bytes",
         "remove highmem=off, or give the VM at most 3 GiB and no room for more (maxmem)",
     ),
+    Message("qemu-memory", "{text}", "correct -m, or the memory's object"),
+    Message("qemu-cpus", "{text}", "correct -smp: sockets x clusters x cores x threads are its maxcpus"),
     Message("qemu-gic-host", "gic-version=host requires KVM", "write gic-version=3, or run on KVM"),
     Message(
         "qemu-gic-version",

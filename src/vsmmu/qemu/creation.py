@@ -174,7 +174,7 @@ class Creation(Run):
             self._create_vfio(device, bus)
         else:
             self._create_emulated(device, bus)
-            self._refuse_each(device, self._placement.peripherals.realized(device))
+            self._refuse_each(device, self._placement.peripherals.realized(device, bus))
         self._refuse_each(device, self._placement.after_realize(device))
 
     def _refuse_each(self, device: Device, found: Iterable[Refusal | Diagnostic]) -> None:

@@ -147,6 +147,7 @@ LINKS: Final[Mapping[str, str]] = MappingProxyType(
         "iothread": "iothread",
         "memdev": "memory-backend",
         "rng": "rng-backend",
+        "subsys": "nvme-subsys",
     }
 )
 #: What the ``virt`` board makes by itself, and the network cards on PCI, which it looks at even if there is

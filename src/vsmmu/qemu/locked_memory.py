@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.mmio_window import spell_size
 from vsmmu.machine.drivers import is_vfio
-from vsmmu.qemu.numa import memory_bytes
+from vsmmu.qemu.memory_size import memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from vsmmu.qemu.board import (
     machine_iommu,
     machine_refusals,
 )
-from vsmmu.qemu.board_options import board_faults
+from vsmmu.qemu.board_options import board_faults, has_plain_cpus
 from vsmmu.qemu.cpu_models import judge_cpu
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
@@ -40,6 +40,9 @@ Found = tuple[str, str, "Refusal | NameFault | Diagnostic"]
 _IOMMUFD: Final = "iommufd"
 #: How the types of the other objects begin that refuse values.
 _CHECKED: Final = ("memory-backend-", "iothread")
+#: How long a size is at most, and how it ends, that QEMU certainly takes.
+_PLAIN_LENGTH: Final = 8
+_PLAIN_END: Final = frozenset("0123456789MGmg")
 #: The other types that an SMMU is derived from are met first by another device of the board.
 _SMMU_TYPES: Final = frozenset({VSMMU_DRIVER, "arm-smmu"})
 
@@ -65,6 +68,7 @@ def machine_checks(
             yield "", "", Refusal("qemu-machine-type", {"value": name})
         return
     yield from machine_faults(machine, qemu)
+    yield from _sizes(machine, kind)
     yield from _flash(machine)
     yield from _objects(machine, host)
     for given in machine.globals:
@@ -72,6 +76,7 @@ def machine_checks(
             yield "", "", fault
     yield from _numa(machine)
     yield from _accelerator(machine, qemu)
+    yield from _backend(machine)
     for file in machine.files:
         if file.path in absent:
             yield "", "", Refusal("qemu-file", {"text": file.missing})
@@ -83,6 +88,30 @@ def machine_checks(
         yield "", "", refusal if found.certain else board_doubt(refusal, found.needs)
     if machine_iommu(machine):
         yield from _board_smmu(machine, qemu, kind)
+
+
+def _sizes(machine: Machine, kind: MachineType) -> Iterator[Found]:
+    """Memory and CPUs of a whole command line, which are mostly one number each."""
+    if machine.backends is None:
+        return
+    size = machine.memory.get("size", "1G")
+    plain = len(size) <= _PLAIN_LENGTH and size[:-1].isdecimal() and size[-1] in _PLAIN_END
+    if plain and machine.memory.keys() <= {"size"} and has_plain_cpus(machine.smp):
+        return
+    from vsmmu.qemu.cpu_topology import cpu_faults
+    from vsmmu.qemu.memory_size import memory_refusal, misread_memory
+
+    yield from (("", option, found) for option, found in misread_memory(machine))
+    yield from (("", "", found) for found in cpu_faults(machine.smp, kind.name))
+    if (refusal := memory_refusal(machine)) is not None:
+        yield "", "", refusal
+
+
+def _backend(machine: Machine) -> Iterator[Found]:
+    if "memory-backend" in machine.machine_options:
+        from vsmmu.qemu.memory_size import backend_refusals  # few VMs name the memory's object
+
+        yield from (("", "", found) for found in backend_refusals(machine))
 
 
 def _numa(machine: Machine) -> Iterator[Found]:

@@ -250,7 +250,9 @@ def judge_object(entry: MachineObject, qemu: Qemu) -> NameFault | None:
 def _judge_members(
     entry: MachineObject, members: Sequence[tuple[str, str, bool]], *, certain: bool
 ) -> NameFault | None:
-    form: values.Form = "json" if _in_json(entry) else "opts"
+    # A file of -readconfig is read by another visitor than an -object.
+    written: values.Form = "opts" if entry.origin.option.startswith("-") else "keyval"
+    form: values.Form = "json" if _in_json(entry) else written
     if not entry.id:
         other = "Invalid parameter type for 'id', expected: string"
         text = other if "id" in entry.properties else "Parameter 'id' is missing"

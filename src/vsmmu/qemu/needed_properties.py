@@ -16,6 +16,8 @@ __all__ = ["missing_property"]
 _DRIVE: Final = ("drive", "drive property not set")
 _BASE: Final = ("chardev", "vhost-user-base: missing chardev")
 _FORMS: Final = ("-pci", "-device-pci", "-pci-transitional", "-pci-non-transitional", "-device", "")
+#: Properties that are there as soon as they are written, though empty.
+_TEXT: Final = frozenset({"evdev", "guest-cid", "serial", "vhostdev", "wwpn"})
 #: Type without ``-pci`` and the like -> the property and QEMU's sentence.
 _NEEDED: Final = {
     "acpi-erst": ("memdev", "'memdev' property is not set"),
@@ -48,5 +50,9 @@ def missing_property(device: Device) -> tuple[str, str] | None:
     """The property that a device lacks and QEMU's sentence; None if it lacks none of those known here."""
     for form in _FORMS:
         if device.driver.endswith(form) and (needed := _NEEDED.get(device.driver.removesuffix(form))):
-            return needed if not device.text(needed[0]) else None
+            name, said = needed
+            lacks = name not in device.properties if name in _TEXT else not device.text(name)
+            # An empty name of a file system is looked for.
+            empty = name == "fsdev" and name in device.properties
+            return (name, said.replace("NULL", "") if empty else said) if lacks else None
     return None

@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.memory_size import memory_bytes
 from vsmmu.qemu.values import refusal as said_of_value
 from vsmmu.qemu.values import size, unsigned
 
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import JsonValue, Machine
 
-__all__ = ["MOST_NODES", "memory_bytes", "numa_refusals"]
+__all__ = ["MOST_NODES", "numa_refusals"]
 
 #: MAX_NODES of include/system/numa.h; a number that is read at all is a uint16.
 MOST_NODES: Final = 128
 _MOST_UINT16: Final = 0xFFFF
 #: The distance of a node from itself.
 _LOCAL: Final = 10
-#: What a VM gets without ``-m``.
-_DEFAULT_RAM: Final = "128M"
 
 
 def numa_refusals(machine: Machine) -> Iterator[tuple[str, Refusal]]:
@@ -114,11 +113,6 @@ def _number(text: str) -> int | None:
         return None
     number = unsigned(text)
     return _MOST_UINT16 + 1 if number is None else number
-
-
-def memory_bytes(machine: Machine) -> int | None:
-    """The size of the VM's memory, as ``-m`` says; None if it cannot be read."""
-    return _bytes(machine.memory.get("size", _DEFAULT_RAM))
 
 
 def _bytes(written: JsonValue) -> int | None:

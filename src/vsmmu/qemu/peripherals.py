@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.needed_properties import missing_property
 from vsmmu.qemu.realize import has_acpi
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.model import Device, Machine
+    from vsmmu.machine.topology import Bus
     from vsmmu.qemu.versions import Qemu
 
 __all__ = ["Peripherals"]
@@ -29,6 +31,10 @@ _BALLOONS: Final = frozenset(
     f"virtio-balloon{form}" for form in ("", "-device", "-pci", "-pci-transitional", "-pci-non-transitional")
 )
 _FRAME_BUFFER: Final = "ramfb"
+#: Properties of emulated devices that are judged elsewhere, or that take whatever their type takes.
+_ORDINARY: Final = frozenset(
+    "addr bootindex bus chardev drive mac memdev mount_tag multifunction name netdev romfile serial".split()
+)
 
 
 class Peripherals:
@@ -65,10 +71,12 @@ class Peripherals:
             yield Refusal("qemu-boot-index", {"value": number})
         self._boot_order.add(number)
 
-    def realized(self, device: Device) -> Iterator[Refusal]:
+    def realized(self, device: Device, bus: Bus | None = None) -> Iterator[Refusal | Diagnostic]:
         """What QEMU says when it realizes a device; to be asked once for each.
 
         A device of a libvirt domain gets properties that only libvirt writes.
+
+        :param bus: that of a PCI device.
         """
         if device.driver in _MODULES:
             yield from self._module(device)
@@ -77,6 +85,8 @@ class Peripherals:
         elif self._is_whole(device) and (missing := missing_property(device)) is not None:
             name, text = missing
             yield Refusal("qemu-property-missing", {"property": name, "text": text})
+        elif device.properties.keys() - _ORDINARY:
+            yield from self._values(device, bus)
         for kind, code in ((_BALLOONS, "qemu-balloon-twice"), ({_FRAME_BUFFER}, "qemu-ramfb-twice")):
             if device.driver in kind:
                 if code in self._only_one:
@@ -86,6 +96,23 @@ class Peripherals:
     def _is_whole(self, device: Device) -> bool:
         """Whether all properties of a device are written: in a command line, or in a configuration file."""
         return self._machine.backends is not None or not device.origin.option.startswith("-")
+
+    def _values(self, device: Device, bus: Bus | None) -> Iterator[Refusal | Diagnostic]:
+        # Most devices have no numbers of their own.
+        from vsmmu.qemu.device_values import doubtful_values, refused_values
+        from vsmmu.qemu.doubts import board_doubt
+
+        for text in refused_values(device, in_port=self._is_port(bus)):
+            yield Refusal("qemu-device-value", {"text": text})
+        for text, needs in doubtful_values(device):
+            yield board_doubt(Refusal("qemu-device-value", {"text": text, "device": device.name}), needs)
+
+    def _is_port(self, bus: Bus | None) -> bool:
+        """Whether a bus is PCI Express, and no root."""
+        if bus is None or not 0 <= bus.owner < len(self._machine.devices):
+            return False
+        maker = self._machine.devices[bus.owner].driver
+        return BRIDGES[maker] == "pcie" and maker not in HOST_BRIDGES
 
     def _lacks(self, name: str) -> bool:
         """Whether a whole VM's ``-m`` has no such parameter, or 0."""

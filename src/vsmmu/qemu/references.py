@@ -16,6 +16,7 @@ from vsmmu.machine.topology import ROOT_BUS
 from vsmmu.qemu import known_names
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.names import NameFault, nearest
+from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.values import setter
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ _OBJECTS: Final = {
     "cryptodev-backend": "cryptodev-",
     "can-bus": "can-bus",
 }
+#: Types of links to devices that are made before.
+_DEVICES: Final = frozenset({"nvme-subsys"})
 #: Links of an arm-smmuv3 to memory regions, which have names that the VM does not say.
 _REGIONS: Final = frozenset({"memory", "secure-memory"})
 #: How the types of devices begin -> their bus, and how the types of its controllers begin or end.
@@ -61,6 +64,8 @@ _CONTROLLERS: Final = {
     "hda-": ("HDA", ("intel-hda", "ich9-intel-hda")),
     "ide-": ("IDE", ("ahci", "piix", "cmd646", "via-ide", "sii3112")),
 }  # fmt: skip
+#: Controllers with more buses than one: a disk each [measured].
+_SEVERAL: Final = {"ahci": 6, "cmd646": 2, "piix": 2, "via-ide": 2, "sii3112": 2}
 _SYSTEM_BUS: Final = "main-system-bus"
 #: A bus that its device names after itself (``ID.0``), or QEMU after its type (``usb-bus.0``).
 _NAMED: Final = rf"(.+)\.{_NUMBER}"
@@ -84,8 +89,37 @@ def bus_refusal(device: Device, machine: Machine, topology: Topology) -> Refusal
         return None
     match = re.fullmatch(_NAMED, name)
     maker = match[1] if match else ""
-    known = any(entry.id == maker for entry in machine.devices[: device.number])
-    return None if known or maker in _TYPES else Refusal("qemu-no-bus", {"value": name})
+    if match is None:
+        return Refusal("qemu-no-bus", {"value": name})
+    if maker in _TYPES:
+        most = _nameless_buses(maker, device, machine)
+        return Refusal("qemu-no-bus", {"value": name}) if int(match[2]) >= most else None
+    makers = [entry.driver for entry in machine.devices[: device.number] if entry.id == maker]
+    buses = _buses_of(makers[0]) if makers else None
+    if not makers or (buses is not None and int(match[2]) >= buses[1]):
+        return Refusal("qemu-no-bus", {"value": name})
+    own = next((kind for start, (kind, _) in _CONTROLLERS.items() if device.driver.startswith(start)), "")
+    if buses is not None and own and own != buses[0]:
+        return Refusal("qemu-wrong-bus", {"value": buses[0]})
+    return None
+
+
+def _nameless_buses(type_name: str, device: Device, machine: Machine) -> int:
+    """How many buses of a type QEMU may have named by itself: those of controllers without an id."""
+    if machine.backends is None or type_name not in {kind.lower() for kind, _ in _CONTROLLERS.values()}:
+        return 1 << 32
+    before = [entry.driver for entry in machine.devices[: device.number] if not entry.id]
+    made = [found for driver in before if (found := _buses_of(driver)) is not None]
+    own = int(read_bool(machine.machine_options.get("usb")) is True)
+    return own + sum(count for kind, count in made if kind.lower() == type_name)
+
+
+def _buses_of(controller: str) -> tuple[str, int] | None:
+    """The kind of a controller's buses and how many it has; None if it is not known here."""
+    for kind, makers in _CONTROLLERS.values():
+        if controller.startswith(makers):
+            return kind, next((most for start, most in _SEVERAL.items() if controller.startswith(start)), 1)
+    return None
 
 
 def _pci_bus(device: Device, name: str, machine: Machine, topology: Topology) -> str:
@@ -168,6 +202,10 @@ def _link(device: Device, name: str, value: str, machine: Machine) -> Iterator[N
     bare = value.removeprefix("/objects/")
     wanted = known_names.LINKS[name]
     if "/" in bare:
+        return
+    if wanted in _DEVICES:
+        if value not in {entry.id for entry in machine.devices[: device.number]}:
+            yield NameFault("qemu-property-value", True, f"Device '{value}' not found")
         return
     found = next((entry for entry in machine.objects if entry.id == bare), None)
     if found is not None and found.qom_type.startswith(_OBJECTS[wanted]):

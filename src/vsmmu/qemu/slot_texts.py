@@ -27,6 +27,11 @@ SLOT_MESSAGES: Final = (
         "give {device} another addr=, or none: then QEMU takes the first free slot",
     ),
     Message(
+        "qemu-vf-room",
+        "VF addr overflows",
+        "give {device} a lower addr=, or a pcie-root-port of its own: its virtual functions need room behind it",
+    ),
+    Message(
         "qemu-slot-full",
         "PCI: no slot/function available for {driver}, all in use or reserved",
         "put {device} on another bus: function 0 of all 32 slots of this one is taken",

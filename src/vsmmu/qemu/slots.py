@@ -44,6 +44,8 @@ _NO_HOT_PLUG: Final = HOST_BRIDGES | frozenset(
     "ich9-usb-uhci3 ich9-usb-uhci4 ich9-usb-uhci5 ich9-usb-uhci6 pci-ohci vfio-pci-nohotplug "
     "virtio-iommu-pci".split()
 )
+#: Types with virtual functions of their own.
+_WITH_VIRTUAL: Final = frozenset({"igb", "nvme"})
 _TRUE: Final = frozenset({"on", "yes", "true", "y"})
 _ANY: Final = -1
 _BOARD: Final = -1
@@ -152,10 +154,16 @@ class Slots:
         devfn = _devfn(device, driver, places, hot=hot)
         if isinstance(devfn, Refusal):
             return devfn
-        user = _User(driver, device.id, _on(device, "multifunction"), device)
+        virtual = "sriov-pf" in device.properties
+        user = _User(driver, device.id, _on(device, "multifunction"), device, virtual)
         refused = _multifunction(places, devfn, user)
         if refused is not None:
             return refused
+        if driver in _WITH_VIRTUAL:
+            functions = _place_virtual(places, device, devfn)
+            if isinstance(functions, Refusal):
+                return functions
+            user = user._replace(multifunction=user.multifunction or functions > 0)
         places.users[devfn] = user
         self._placed[device.number] = bus.owner, devfn
         return self._answer(places, devfn, driver)
@@ -183,7 +191,10 @@ class Slots:
     def remove(self, number: int) -> None:
         """Take the device with this number out, after it was unplugged or refused; none is no error."""
         owner, devfn = self._placed.pop(number, (_BOARD, _ANY))
-        self._buses[owner].users.pop(devfn, None)
+        users = self._buses[owner].users
+        own = [place for place, user in users.items() if user.device and user.device.number == number]
+        for place in (devfn, *own):
+            users.pop(place, None)
         self._buses.pop(number, None)
 
     def address(self, number: int) -> Placed | None:
@@ -256,6 +267,23 @@ def _taken(places: _Places, devfn: int, driver: str) -> Refusal | None:
     return Refusal("qemu-slot-taken", {**values, "user_id": user.id or "(null)"})
 
 
+def _place_virtual(places: _Places, card: Device, devfn: int) -> Refusal | int:
+    """Give a card's virtual functions their places, and say how many they are, or why QEMU does not."""
+    from vsmmu.qemu.virtual_functions import VIRTUAL, virtual_functions  # few VMs have such a card
+
+    driver = VIRTUAL[card.driver]
+    wanted = virtual_functions(card, devfn)
+    if wanted and wanted[-1] >= SLOTS * FUNCTIONS:
+        return Refusal("qemu-vf-room", {})
+    for place in wanted:
+        refused = _taken(places, place, driver)
+        if refused is not None:
+            return refused
+    virtual = _User(driver, "", False, card, virtual=True)
+    places.users.update(dict.fromkeys(wanted, virtual))
+    return len(wanted)
+
+
 def _hidden(places: _Places, written: int, driver: str) -> Refusal | None:
     """Function 0 makes the guest look at the slot, so whatever comes later is not found."""
     # QEMU looks at the address as written: without one, -1 stands for slot 31.
@@ -268,6 +296,8 @@ def _hidden(places: _Places, written: int, driver: str) -> Refusal | None:
 
 def _multifunction(places: _Places, devfn: int, user: _User) -> Refusal | None:
     slot, function = divmod(devfn, FUNCTIONS)
+    if user.virtual:
+        return None
     if function:
         first = places.users.get(slot * FUNCTIONS)
         if first is not None and not first.multifunction:

@@ -122,7 +122,8 @@ def refusal(
     """
     if isinstance(value, Unread):
         return ""
-    if _is_structure(kind) and (form == "keyval" or not isinstance(value, list)):
+    array = _is_structure(kind) or (form == "keyval" and kind.startswith("["))
+    if array and (form == "keyval" or not isinstance(value, list)):
         return f"Invalid parameter type for '{name}', expected: array"
     if form == "json":
         return _refused_json(name, kind, value, enums, owner)

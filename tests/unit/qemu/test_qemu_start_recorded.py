@@ -15,8 +15,12 @@ from vsmmu.machine.command_line.argv import read_words
 from vsmmu.qemu.process import QemuProcess
 from vsmmu.qemu.versions import LATEST
 
-RECORDED = Path(__file__).parents[2] / "golden" / "qemu-11.1.3" / "start.jsonl"
-CASES = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+RECORDED = Path(__file__).parents[2] / "golden" / "qemu-11.1.3"
+CASES = [
+    json.loads(line)
+    for name in ("start", "sizes", "values")
+    for line in (RECORDED / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["command"][-60:])
@@ -26,3 +30,37 @@ def test_the_model_says_what_qemu_said(case: dict[str, Any]) -> None:
     assert verdict.at_start == ("starts" if case["exit"] == 0 else "refused")
     if verdict.failure is not None:
         assert verdict.failure.printed == "\n".join(case["stderr"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-netdev user,id=n -device virtio-net-pci,netdev=n,tx_queue_size=1024",
+        "-device pcie-root-port,id=r -device virtio-net-pci,bus=r,sriov-pf=pf",
+    ],
+)
+def test_what_something_else_decides_is_no_yes(words: str) -> None:
+    given = shlex.split(f"qemu-system-aarch64 -M virt -accel tcg -nodefaults {words}")
+    verdict = QemuProcess(read_words(given).machine(), NOBODY, LATEST._replace(has_kvm=False)).start()
+    assert verdict.answer == "unknown"
+    assert verdict.of("unknown")[0].code == "qemu-device-value"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('size = "zz"', "Parameter 'size' expects size"),
+        ('size = "1G"\n prealloc-threads = "x"', "Parameter 'prealloc-threads' expects integer"),
+        ('size = "1G"\n host-nodes = "x"', "Invalid parameter type for 'host-nodes', expected: array"),
+    ],
+)
+def test_objects_of_a_file_are_read_in_another_way_than_those_of_the_command_line(
+    line: str, said: str
+) -> None:
+    """Recorded from QEMU 11.1.3 with -readconfig."""
+    text = f'[object "m"]\n qom-type = "memory-backend-ram"\n {line}\n'
+    words = "qemu-system-aarch64 -M virt -accel tcg -nodefaults -readconfig vm.cfg".split()
+    machine = read_words(words, lambda _: text.encode()).machine()
+    verdict = QemuProcess(machine, NOBODY, LATEST._replace(has_kvm=False)).start()
+    assert verdict.failure is not None
+    assert verdict.failure.printed.endswith(f" {said}")

@@ -25,7 +25,7 @@ from vsmmu.machine.command_line.device_options import (
 )
 from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, PATCHED, options
 from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
-from vsmmu.machine.model import Accel, Global, JsonValue, Machine, MachineObject, NumaOption, Origin, Unread
+from vsmmu.machine.model import Accel, Global, GroupOption, JsonValue, Machine, MachineObject, Origin, Unread
 from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ class _Assembler:
         self.devices = DeviceList()
         self.drives: list[Drive] = []
         self.cards: list[str] = []
-        self.memory: list[str] = []
-        self.smp: list[str] = []
-        self.numa: list[NumaOption] = []
+        self.memory: list[GroupOption] = []
+        self.smp: dict[str, str] = {}
+        self.numa: list[GroupOption] = []
         self.cpu = ""
         self.start = 0
         self.default_nic = True
@@ -144,12 +144,7 @@ class _Assembler:
             _HANDLERS[name](self, text, origin, word)
 
     def machine_option(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
-        try:
-            self.machine.update(keyval.parse_keyval(text, "type"))
-        except ValueError as error:
-            if str(error) == "help":
-                raise drafts.asks(origin) from None
-            raise refusal("option-syntax", "QEMU would not read this", origin, why=str(error)) from None
+        self.machine.update(drafts.keyval_option(text, "type", origin))
 
     def accel(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         settings = keyval.merged(keyval.parse_opts(text, "accel"))
@@ -310,9 +305,9 @@ class _Assembler:
         elif section.group == "drive":
             self.drives.append(Drive(settings, name or "", origin, word))
         elif section.group == "numa":
-            self.numa.append(NumaOption(settings, origin))
+            self.numa.append(GroupOption(settings, origin))
         elif section.group == "memory":
-            self.memory.append(keyval.written(settings))
+            self.memory.append(GroupOption(settings, origin))
 
     def written(self, end: int | None = None) -> Iterator[WrittenOption]:
         """The options of the command line, as far as the word ``end``."""
@@ -322,7 +317,7 @@ class _Assembler:
         options = keyval.dashed(self.machine)
         machine_type = options.pop("type", "")
         ordered = self.devices.ordered(drafts.implied_disks(self.drives, machine_type))
-        memory = drafts.members("m", self.memory, options)
+        memory = drafts.members("m", [option.settings for option in self.memory], options)
         machine = Machine(
             program=program,
             machine_type=machine_type,
@@ -340,7 +335,8 @@ class _Assembler:
             numa=tuple(self.numa),
             cpu=self.cpu,
             memory=memory,
-            smp=drafts.members("smp", self.smp, options),
+            memory_options=tuple(self.memory),
+            smp=drafts.members("smp", [self.smp], options),
             backends=backends([*self.written()], self.sections) if program and not self.unread else None,
             files=tuple(files(self.drives, self.objects, options)),
             plain_memory=all(option.name != "mem-path" for option in self.written()),
@@ -362,9 +358,9 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
     "virtfs": _Assembler.virtfs,
     "nic": _Assembler.nic,
     "net": _Assembler.net,
-    "m": lambda self, text, *_: self.memory.append(text),
-    "smp": lambda self, text, *_: self.smp.append(text),
-    "numa": lambda self, text, origin, _: self.numa.append(drafts.numa_option(text, origin)),
+    "m": lambda self, text, origin, _: self.memory.append(drafts.group_option(text, "size", origin)),
+    "smp": lambda self, text, origin, _: self.smp.update(drafts.keyval_option(text, "cpus", origin)),
+    "numa": lambda self, text, origin, _: self.numa.append(drafts.group_option(text, "type", origin)),
     "cpu": lambda self, text, *_: setattr(self, "cpu", text),
     "readconfig": _Assembler.readconfig,
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line import keyval
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
-from vsmmu.machine.model import Accel, Device, JsonValue, NumaOption, Origin
+from vsmmu.machine.model import Accel, Device, GroupOption, JsonValue, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,11 +26,12 @@ __all__ = [
     "asks",
     "check_id",
     "firmware_of",
+    "group_option",
     "implied_audio",
     "implied_disks",
+    "keyval_option",
     "members",
     "numa_nodes",
-    "numa_option",
     "refusal",
     "unknown_option",
     "well_formed",
@@ -120,23 +121,23 @@ class Drive:
         self.word = word
 
 
-#: Option -> the key of a first value without one, and the spelling of its parameters as -machine options.
+#: Option -> the spelling of its parameters as -machine options.
 _MEMBERS: Final = {
-    "m": ("size", {"memory.size": "size", "memory.max-size": "maxmem", "memory.slots": "slots"}),
-    "smp": ("cpus", {f"smp.{name}": name for name in "cpus maxcpus sockets clusters cores threads".split()}),
+    "m": {"memory.size": "size", "memory.max-size": "maxmem", "memory.slots": "slots"},
+    "smp": {f"smp.{name}": name for name in "cpus maxcpus sockets clusters cores threads".split()},
 }
 
 
-def members(option: str, written: Iterable[str], options: Mapping[str, str]) -> dict[str, str]:
+def members(option: str, written: Iterable[Mapping[str, str]], options: Mapping[str, str]) -> dict[str, str]:
     """The parameters of ``-m`` or ``-smp``, by name; ``-machine memory.size=`` is another spelling of them.
 
-    :param written: the arguments of the option.
+    :param written: the parameters of each such option.
     :param options: those of ``-machine``.
     """
-    implied, names = _MEMBERS[option]
+    names = _MEMBERS[option]
     settings = {names[key]: value for key, value in options.items() if key in names}
-    for text in written:
-        settings.update(keyval.merged(keyval.parse_opts(text, implied)))
+    for parameters in written:
+        settings.update(parameters)
     return settings
 
 
@@ -145,12 +146,29 @@ def asks(origin: Origin) -> InputRefused:
     return refusal("no-vm", "this asks QEMU for help and starts no VM", origin, next="remove the option")
 
 
-def numa_option(text: str, origin: Origin) -> NumaOption:
-    """One ``-numa``."""
-    return NumaOption(keyval.merged(keyval.parse_opts(text, "type")), origin)
+def group_option(text: str, implied: str, origin: Origin) -> GroupOption:
+    """One ``-numa`` or ``-m``.
+
+    :param implied: the key of a first value without one.
+    """
+    return GroupOption(keyval.merged(keyval.parse_opts(text, implied)), origin)
 
 
-def numa_nodes(options: Iterable[NumaOption], memory: Mapping[str, str]) -> int:
+def keyval_option(text: str, implied: str, origin: Origin) -> list[tuple[str, str]]:
+    """The parameters of a keyval option, in order.
+
+    :param implied: the key of a first value without one.
+    :raise InputRefused: ``option-syntax``, in QEMU's words; ``no-vm``, if it asks for help.
+    """
+    try:
+        return keyval.parse_keyval(text, implied)
+    except ValueError as error:
+        if str(error) == "help":
+            raise asks(origin) from None
+        raise refusal("option-syntax", "QEMU would not read this", origin, why=str(error)) from None
+
+
+def numa_nodes(options: Iterable[GroupOption], memory: Mapping[str, str]) -> int:
     """How many NUMA nodes a VM has.
 
     :param memory: the parameters of ``-m``: room for more memory (``maxmem``) makes a node, too.
