@@ -31,6 +31,7 @@ __all__ = [
     "Machine",
     "MachineObject",
     "NamedFile",
+    "NamedOption",
     "Origin",
     "Unread",
 ]
@@ -143,6 +144,18 @@ class GroupOption(NamedTuple):
     origin: Origin
 
 
+class NamedOption(NamedTuple):
+    """One option of which only the names and forms of its parameters are looked at, such as ``-netdev``.
+
+    :param name: without dashes.
+    :param settings: its parameters as written, ``id`` included.
+    """
+
+    name: str
+    settings: Mapping[str, str]
+    origin: Origin
+
+
 class Machine(NamedTuple):
     """A VM's configuration.
 
@@ -161,6 +174,7 @@ class Machine(NamedTuple):
     :param cpu: the argument of ``-cpu``; empty if none was given.
     :param memory: the parameters of ``-m`` as written, by name.
     :param memory_options: the ``-m`` options in order.
+    :param named: the options of which only names and forms are looked at, in order.
     :param smp: the parameters of ``-smp`` as written, by name.
     :param backends: the names that ``-netdev``, ``-chardev``, ``-drive`` and the like give, by the property
         of a device that names one (``netdev``); None where they are not said, as in a libvirt domain.
@@ -189,6 +203,7 @@ class Machine(NamedTuple):
     cpu: str = ""
     memory: Mapping[str, str] = MappingProxyType({})
     memory_options: tuple[GroupOption, ...] = ()
+    named: tuple[NamedOption, ...] = ()
     smp: Mapping[str, str] = MappingProxyType({})
     backends: Mapping[str, frozenset[str]] | None = None
     files: tuple[NamedFile, ...] = ()

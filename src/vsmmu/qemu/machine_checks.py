@@ -61,6 +61,10 @@ def machine_checks(
     :param name: its type as QEMU takes it; empty if there is none.
     :param kind: the type, if this QEMU has it.
     """
+    if machine.named:
+        from vsmmu.qemu.option_parameters import option_faults  # not every VM has such options
+
+        yield from (("", option, fault) for option, fault in option_faults(machine.named, qemu))
     for refusal in machine_refusals(machine, name, kind):
         yield "", "", refusal
     if kind is None:

@@ -18,7 +18,7 @@ from vsmmu.qemu.versions import LATEST
 RECORDED = Path(__file__).parents[2] / "golden" / "qemu-11.1.3"
 CASES = [
     json.loads(line)
-    for name in ("start", "sizes", "values")
+    for name in ("start", "sizes", "values", "options")
     for line in (RECORDED / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 

@@ -23,9 +23,19 @@ from vsmmu.machine.command_line.device_options import (
     Drive,
     refusal,
 )
-from vsmmu.machine.command_line.options import MACHINE_SUGAR, OPTIONS, PATCHED, options
+from vsmmu.machine.command_line.options import MACHINE_SUGAR, NAMED, OPTIONS, PATCHED, options
 from vsmmu.machine.limits import MAX_CONFIG_FILES, refuse_over
-from vsmmu.machine.model import Accel, Global, GroupOption, JsonValue, Machine, MachineObject, Origin, Unread
+from vsmmu.machine.model import (
+    Accel,
+    Global,
+    GroupOption,
+    JsonValue,
+    Machine,
+    MachineObject,
+    NamedOption,
+    Origin,
+    Unread,
+)
 from vsmmu.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -33,7 +43,6 @@ if TYPE_CHECKING:
 
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.command_line.options import WrittenOption
-    from vsmmu.machine.command_line.qjson import Member
     from vsmmu.machine.command_line.readconfig import Section
     from vsmmu.machine.command_line.sources import WordSource
 
@@ -70,6 +79,7 @@ class _Assembler:
         self.cards: list[str] = []
         self.memory: list[GroupOption] = []
         self.smp: dict[str, str] = {}
+        self.named: list[NamedOption] = []
         self.numa: list[GroupOption] = []
         self.cpu = ""
         self.start = 0
@@ -107,6 +117,8 @@ class _Assembler:
                 )
             elif name in _RELEVANT:
                 self.option(name, text, self.origin(first, last), last)
+            if name in NAMED and not text.startswith("{"):
+                self.named.append(drafts.named_option(name, text, self.origin(first, last)))
 
     def admitted(self, option: WrittenOption) -> bool:
         """Whether an option of which a part is not known can be read."""
@@ -154,7 +166,7 @@ class _Assembler:
 
     def object(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
         if text.startswith("{"):
-            properties: dict[str, JsonValue] = {m.key: m.value for m in self.members(text, origin)}
+            properties: dict[str, JsonValue] = {m.key: m.value for m in drafts.json_members(text, origin)}
             name = str(properties.pop("id")) if isinstance(properties.get("id"), str) else None
             self.add_object(properties, name, origin)
         else:
@@ -194,7 +206,7 @@ class _Assembler:
 
     def device(self, text: str, origin: Origin, word: int) -> None:
         if text.startswith("{"):
-            properties: dict[str, JsonValue] = {m.key: m.value for m in self.members(text, origin)}
+            properties: dict[str, JsonValue] = {m.key: m.value for m in drafts.json_members(text, origin)}
             name = properties.pop("id", None)
             if isinstance(name, str):
                 drafts.check_id(name, origin, f"Invalid qdev ID '{name}'")
@@ -208,19 +220,6 @@ class _Assembler:
             name = _opts_id(keyval.opts_id(pairs), origin)
             draft = Draft(self.hidden(dict(settings)), name, origin, word)
         self.devices.add(draft)
-
-    def members(self, text: str, origin: Origin) -> list[Member]:
-        from vsmmu.machine.command_line.qjson import JsonError, parse_object
-
-        try:
-            return parse_object(text)
-        except JsonError as error:
-            raise refusal(
-                "json-invalid",
-                f"QEMU would not read this JSON: {error} at character {error.offset + 1}",
-                origin,
-                next="correct the JSON; keys and strings need quotation marks that the shell leaves in place",
-            ) from None
 
     def set(self, text: str, origin: Origin, word: int) -> None:
         from vsmmu.machine.command_line.set_option import not_defined, parse_set
@@ -336,6 +335,7 @@ class _Assembler:
             cpu=self.cpu,
             memory=memory,
             memory_options=tuple(self.memory),
+            named=tuple(self.named),
             smp=drafts.members("smp", [self.smp], options),
             backends=backends([*self.written()], self.sections) if program and not self.unread else None,
             files=tuple(files(self.drives, self.objects, options)),

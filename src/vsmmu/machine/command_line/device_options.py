@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line import keyval
+from vsmmu.machine.command_line.options import NAMED
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
-from vsmmu.machine.model import Accel, Device, GroupOption, JsonValue, Origin
+from vsmmu.machine.model import Accel, Device, GroupOption, JsonValue, NamedOption, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from vsmmu.machine.command_line.qjson import Member
 
 __all__ = [
     "DISK_OPTIONS",
@@ -29,8 +32,10 @@ __all__ = [
     "group_option",
     "implied_audio",
     "implied_disks",
+    "json_members",
     "keyval_option",
     "members",
+    "named_option",
     "numa_nodes",
     "refusal",
     "unknown_option",
@@ -152,6 +157,30 @@ def group_option(text: str, implied: str, origin: Origin) -> GroupOption:
     :param implied: the key of a first value without one.
     """
     return GroupOption(keyval.merged(keyval.parse_opts(text, implied)), origin)
+
+
+def named_option(name: str, text: str, origin: Origin) -> NamedOption:
+    """One option of which only the names and forms of its parameters are looked at."""
+    pairs = keyval.parse_opts(text, NAMED[name])
+    return NamedOption(name, {pair.key: pair.value for pair in pairs}, origin)
+
+
+def json_members(text: str, origin: Origin) -> list[Member]:
+    """The members of an option in JSON.
+
+    :raise InputRefused: ``json-invalid``.
+    """
+    from vsmmu.machine.command_line.qjson import JsonError, parse_object
+
+    try:
+        return parse_object(text)
+    except JsonError as error:
+        raise refusal(
+            "json-invalid",
+            f"QEMU would not read this JSON: {error} at character {error.offset + 1}",
+            origin,
+            next="correct the JSON; keys and strings need quotation marks that the shell leaves in place",
+        ) from None
 
 
 def keyval_option(text: str, implied: str, origin: Origin) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import JsonValue
 
-__all__ = ["CONFIG_GROUPS", "MACHINE_SUGAR", "OPTIONS", "PATCHED", "WrittenOption", "options"]
+__all__ = ["CONFIG_GROUPS", "MACHINE_SUGAR", "NAMED", "OPTIONS", "PATCHED", "WrittenOption", "options"]
 
 _FLAGS = (
     "h help version mem-prealloc snapshot usb nographic full-screen win2k-hack no-fd-bootchk preconfig S s "
@@ -58,6 +58,17 @@ MACHINE_SUGAR: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "nographic": ("graphics", "off"),
     }
 )
+
+#: Options of which only the names and forms of their parameters are looked at -> the key of a first one
+#: without ``=``.
+NAMED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "action": "", "add-fd": "", "boot": "order", "chardev": "backend", "fsdev": "fsdriver",
+        "fw_cfg": "name", "icount": "shift", "mon": "chardev", "msg": "", "name": "guest", "netdev": "type",
+        "option-rom": "romfile", "overcommit": "", "rtc": "base", "run-with": "", "sandbox": "enable",
+        "semihosting-config": "enable", "trace": "enable", "vnc": "vnc",
+    }
+)  # fmt: skip
 
 #: The section names that ``-readconfig`` takes in 11.1.3 [measured].
 CONFIG_GROUPS: Final = frozenset(
