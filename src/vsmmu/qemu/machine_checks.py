@@ -61,10 +61,7 @@ def machine_checks(
     :param name: its type as QEMU takes it; empty if there is none.
     :param kind: the type, if this QEMU has it.
     """
-    if machine.named:
-        from vsmmu.qemu.option_parameters import option_faults  # not every VM has such options
-
-        yield from (("", option, fault) for option, fault in option_faults(machine.named, qemu))
+    yield from _options(machine, qemu)
     for refusal in machine_refusals(machine, name, kind):
         yield "", "", refusal
     if kind is None:
@@ -90,8 +87,23 @@ def machine_checks(
     for found in board_faults(machine, qemu):
         refusal = Refusal(found.code, dict(found.values))
         yield "", "", refusal if found.certain else board_doubt(refusal, found.needs)
+    yield from _drives(machine)
     if machine_iommu(machine):
         yield from _board_smmu(machine, qemu, kind)
+
+
+def _options(machine: Machine, qemu: Qemu) -> Iterator[Found]:
+    if machine.named:
+        from vsmmu.qemu.option_parameters import option_faults  # not every VM has such options
+
+        yield from (("", option, fault) for option, fault in option_faults(machine.named, qemu))
+
+
+def _drives(machine: Machine) -> Iterator[Found]:
+    if machine.named:
+        from vsmmu.qemu.drive_options import drive_faults
+
+        yield from (("", option, fault) for option, fault in drive_faults(machine.named))
 
 
 def _sizes(machine: Machine, kind: MachineType) -> Iterator[Found]:
