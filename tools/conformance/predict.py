@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["predict", "starts"]
 
+#: Devices that are everywhere, and the kinds of runs that name no other files than these and their own.
+_DEVICES = frozenset({"/dev/hwrng", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"})
+_GENERATED = ("written", "fix")
 _MASKED = "host kernel reports ATS unsupported; ATS capability will be masked"
 
 
@@ -56,10 +59,13 @@ def predict(run: Run, host: Host, qemu: Qemu = LATEST) -> Expected:
 
 
 def _absent(machine: Machine, run: Run) -> set[str]:
-    """The files that are not beside QEMU; those with a path are taken for there, except devices."""
-    there = {*run.files, *FILES, "/dev/random", "/dev/urandom", "/dev/hwrng", "/dev/null", "/dev/zero"}
-    sought = (file.path for file in machine.files if "/" not in file.path or file.path.startswith("/dev/"))
-    return {path for path in sought if path not in there}
+    """The files that are not where QEMU runs; of runs that are written by hand, those with a path are."""
+    there = {*run.files, *FILES, *_DEVICES}
+    return {
+        file.path
+        for file in machine.files
+        if file.path not in there and ("/" not in file.path or run.kind.startswith(_GENERATED))
+    }
 
 
 def _step(vm: QemuProcess, step: Step) -> ExpectedStep:
