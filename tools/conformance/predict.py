@@ -24,7 +24,7 @@ __all__ = ["predict", "starts"]
 
 #: Devices that are everywhere, and the kinds of runs that name no other files than these and their own.
 _DEVICES = frozenset({"/dev/hwrng", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"})
-_GENERATED = ("written", "fix")
+_GENERATED = ("written:", "fix:")
 _MASKED = "host kernel reports ATS unsupported; ATS capability will be masked"
 
 

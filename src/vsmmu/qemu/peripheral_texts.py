@@ -34,6 +34,9 @@ PERIPHERAL_MESSAGES: Final = (
         "the configuration is not prepared for memory devices (e.g., for memory hotplug), consider specifying the maxmem option",
         "write -m SIZE,maxmem=SIZE",
     ),
+    Message(
+        "qemu-memory-device", "{text}", "correct {device}, its memory backend, or maxmem= and slots= of -m"
+    ),
     Message("qemu-device-value", "{text}", "correct the value of {device}"),
     Message("qemu-property-missing", "{text}", "add {property}= to {device}"),
     Message(

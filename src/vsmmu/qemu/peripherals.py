@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals of devices that are no part of an SMMU: memory modules, balloons, frame buffers, boot order.
+"""Refusals of devices that are no part of an SMMU: balloons, frame buffers, boot order, own values.
 
-Sources: virt_memory_pre_plug() in hw/arm/virt.c, hw/mem/pc-dimm.c, system/balloon.c, hw/display/ramfb.c,
-system/bootdevice.c of qemu/qemu; each text measured with 11.1.3.
+Sources: system/balloon.c, hw/display/ramfb.c, system/bootdevice.c of qemu/qemu; each text measured with
+11.1.3.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.needed_properties import missing_property
-from vsmmu.qemu.realize import has_acpi
-from vsmmu.qemu.settings import read_bool
-from vsmmu.qemu.values import signed, size
+from vsmmu.qemu.values import signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,11 +20,13 @@ if TYPE_CHECKING:
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.topology import Bus
+    from vsmmu.qemu.memory_devices import MemoryDevices
     from vsmmu.qemu.versions import Qemu
 
 __all__ = ["Peripherals"]
 
-_MODULES: Final = frozenset({"pc-dimm", "nvdimm"})
+#: How the types begin that bring memory besides that of ``-m``.
+_MEMORY: Final = ("pc-dimm", "nvdimm", "virtio-mem")
 _BALLOONS: Final = frozenset(
     f"virtio-balloon{form}" for form in ("", "-device", "-pci", "-pci-transitional", "-pci-non-transitional")
 )
@@ -43,7 +43,7 @@ class Peripherals:
     def __init__(self, machine: Machine, qemu: Qemu) -> None:
         self._machine = machine
         self._qemu = qemu
-        self._modules: set[str] = set()
+        self._memory: MemoryDevices | None = None
         self._boot_order: set[int] = set()
         self._only_one: set[str] = set()
 
@@ -78,10 +78,8 @@ class Peripherals:
 
         :param bus: that of a PCI device.
         """
-        if device.driver in _MODULES:
-            yield from self._module(device)
-        elif device.driver.startswith("virtio-mem") and self._lacks("maxmem"):
-            yield Refusal("qemu-module-room", {})
+        if device.driver.startswith(_MEMORY):
+            yield from self._memory_devices().refusals(device)
         elif self._is_whole(device) and (missing := missing_property(device)) is not None:
             name, text = missing
             yield Refusal("qemu-property-missing", {"property": name, "text": text})
@@ -107,33 +105,16 @@ class Peripherals:
         for text, needs in doubtful_values(device):
             yield board_doubt(Refusal("qemu-device-value", {"text": text, "device": device.name}), needs)
 
+    def _memory_devices(self) -> MemoryDevices:
+        if self._memory is None:
+            from vsmmu.qemu.memory_devices import MemoryDevices  # few VMs have any
+
+            self._memory = MemoryDevices(self._machine)
+        return self._memory
+
     def _is_port(self, bus: Bus | None) -> bool:
         """Whether a bus is PCI Express, and no root."""
         if bus is None or not 0 <= bus.owner < len(self._machine.devices):
             return False
         maker = self._machine.devices[bus.owner].driver
         return BRIDGES[maker] == "pcie" and maker not in HOST_BRIDGES
-
-    def _lacks(self, name: str) -> bool:
-        """Whether a whole VM's ``-m`` has no such parameter, or 0."""
-        written = self._machine.memory.get(name, "0")
-        return self._machine.backends is not None and size(written) == 0
-
-    def _module(self, device: Device) -> Iterator[Refusal]:
-        """A memory module; a persistent one that is there from the start needs no ACPI."""
-        persistent = device.driver == "nvdimm"
-        options = self._machine.machine_options
-        if not persistent and not has_acpi(self._machine):
-            yield Refusal("qemu-memory-module", {"value": "missing acpi-ged device"})
-        if read_bool(options.get("mte")) is True:
-            yield Refusal("qemu-memory-module", {"value": "MTE is enabled"})
-        if persistent and read_bool(options.get("nvdimm")) is not True:
-            yield Refusal("qemu-nvdimm", {})
-        if self._lacks("slots"):
-            yield Refusal("qemu-module-slots", {})
-        backend = device.text("memdev")
-        if not backend:
-            yield Refusal("qemu-module-without-memory", {})
-        elif backend in self._modules:
-            yield Refusal("qemu-memory-twice", {"value": backend})
-        self._modules.add(backend)

@@ -171,6 +171,11 @@ SCENES = {
     ),
     "qemu-module-slots": Scene(options("-M virt -bios fw.fd -device pc-dimm")),
     "qemu-module-room": Scene(options("-M virt -device virtio-mem-pci")),
+    "qemu-memory-device": Scene(
+        options(
+            "-M virt -m 1G,maxmem=2G -object memory-backend-ram,id=m,size=2G -device virtio-mem-pci,memdev=m"
+        )
+    ),
     "qemu-device-value": Scene(options("-M virt -device virtio-net-pci,rx_queue_size=100")),
     "qemu-memory": Scene(options("-M virt -m 1G,slots=2")),
     "qemu-cpus": Scene(options("-M virt -smp 4,sockets=3")),

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory devices (pc-dimm, nvdimm, virtio-mem): backend, slot and node, and the room that ``-m`` leaves.
+
+Sources: virt_memory_pre_plug() in hw/arm/virt.c, hw/mem/memory-device.c, hw/mem/pc-dimm.c, hw/mem/nvdimm.c,
+hw/virtio/virtio-mem.c of qemu/qemu; each text measured with 11.1.3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.memory_size import memory_bytes
+from vsmmu.qemu.realize import has_acpi
+from vsmmu.qemu.settings import read_bool
+from vsmmu.qemu.values import signed, size, unsigned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.machine.model import Device, JsonValue, Machine
+
+__all__ = ["MemoryDevices"]
+
+_MODULES: Final = frozenset({"pc-dimm", "nvdimm"})
+_DIMM_NODE: Final = "'DIMM property node has value {node}' which exceeds the number of numa nodes: {most}"
+_VIRTIO_NODE: Final = "'node' property has value '{node}', which exceedsthe number of numa nodes: {most}"
+_MIB: Final = 1 << 20
+#: MIN_NAMESPACE_LABEL_SIZE of include/hw/mem/nvdimm.h.
+_LEAST_LABEL: Final = 128 << 10
+#: QEMU_VMALLOC_ALIGN of include/qemu/osdep.h, on Arm and x86.
+_ALIGNED: Final = 2 * _MIB
+
+
+class MemoryDevices:
+    """The memory devices of a VM so far, as they are made one after the other."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._backends: set[str] = set()
+        self._slots: set[int] = set()
+        self._used: int | None = 0
+
+    def refusals(self, device: Device) -> Iterator[Refusal]:
+        """What QEMU says when it realizes a memory device; to be asked once for each."""
+        if device.driver in _MODULES:
+            yield from self._module(device)
+        elif self._room() == 0:
+            yield Refusal("qemu-module-room", {})
+        elif self._whole and not device.text("memdev"):
+            yield _refused("'memdev' property must be set")
+        else:
+            yield from self._virtio(device)
+            yield from self._space(device)
+
+    def _module(self, device: Device) -> Iterator[Refusal]:
+        """A memory module; a persistent one that is there from the start needs no ACPI."""
+        persistent = device.driver == "nvdimm"
+        options = self._machine.machine_options
+        if not persistent and not has_acpi(self._machine):
+            yield Refusal("qemu-memory-module", {"value": "missing acpi-ged device"})
+        if read_bool(options.get("mte")) is True:
+            yield Refusal("qemu-memory-module", {"value": "MTE is enabled"})
+        if persistent and read_bool(options.get("nvdimm")) is not True:
+            yield Refusal("qemu-nvdimm", {})
+        if self._whole and _number(self._machine.memory.get("slots", "0")) == 0:
+            yield Refusal("qemu-module-slots", {})
+        backend = device.text("memdev")
+        if not backend:
+            yield Refusal("qemu-module-without-memory", {})
+        elif backend in self._backends:
+            yield Refusal("qemu-memory-twice", {"value": backend})
+        self._backends.add(backend)
+        label = _number(device.properties.get("label-size", 0))
+        if label and label < _LEAST_LABEL:
+            yield _refused(
+                f"Property 'nvdimm.label-size' ({label:#x}) is required at least {_LEAST_LABEL:#x}"
+            )
+            return
+        yield from self._node(device, _DIMM_NODE)
+        yield from self._slot(device)
+        yield from self._space(device)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether everything of the VM is said."""
+        return self._machine.backends is not None
+
+    def _room(self) -> int | None:
+        """How much memory devices may bring; None if that cannot be read, or not everything is said."""
+        ram, most = memory_bytes(self._machine), size(self._machine.memory.get("maxmem", "0"))
+        if not self._whole or ram is None or most is None:
+            return None
+        return max(0, most - ram)
+
+    def _node(self, device: Device, text: str) -> Iterator[Refusal]:
+        node, most = _number(device.properties.get("node", 0)), self._machine.numa_nodes
+        if node is not None and most is not None and node >= max(1, most) and self._whole:
+            yield _refused(text.format(node=node, most=max(1, most)))
+
+    def _slot(self, device: Device) -> Iterator[Refusal]:
+        most = _number(self._machine.memory.get("slots", "0"))
+        written = signed(device.text("slot")) if device.text("slot") else None
+        if not most or not self._whole:
+            return
+        if written is not None and written >= most:
+            yield _refused(f"invalid slot number {written}, valid range is [0-{most - 1}]")
+            return
+        free = next((number for number in range(most) if number not in self._slots), None)
+        slot = free if written is None or written < 0 else written
+        if slot is None:
+            yield _refused("no free slots available")
+        elif slot in self._slots:
+            yield _refused(f"slot {slot} is busy")
+        else:
+            self._slots.add(slot)
+
+    def _space(self, device: Device) -> Iterator[Refusal]:
+        own, room = self._size(device), self._room()
+        if own is None or room is None or self._used is None:
+            self._used = None
+            return
+        if own % _ALIGNED:
+            yield _refused(f"backend memory size must be multiple of {_ALIGNED:#x}")
+        elif self._used + own > room > 0:
+            yield _refused(
+                f"not enough space, currently {self._used:#x} in use of total space for memory devices "
+                f"{room:#x}"
+            )
+        else:
+            self._used += own
+
+    def _size(self, device: Device) -> int | None:
+        """What a device takes of the room; None if it cannot be read."""
+        name = device.text("memdev")
+        entry = next((entry for entry in self._machine.objects if entry.id == name), None)
+        whole = _number(entry.properties.get("size")) if entry is not None else None
+        label = _number(device.properties.get("label-size", 0))
+        if whole is None or label is None:
+            return None
+        # Labels are behind the memory, which ends at a multiple of the alignment.
+        return (whole - label) // _ALIGNED * _ALIGNED if label else whole
+
+    def _virtio(self, device: Device) -> Iterator[Refusal]:
+        block = _number(device.properties.get("block-size", _ALIGNED))
+        wanted = _number(device.properties.get("requested-size", 0))
+        if block is None or wanted is None:
+            return
+        if block < _MIB:
+            yield _refused(f"'block-size' property has to be at least {_MIB:#x}")
+        elif block.bit_count() != 1:
+            yield _refused("'block-size' property has to be a power of two")
+        # Without block-size the host's huge pages decide, which are 1 MiB at least.
+        elif wanted % (block if "block-size" in device.properties else _MIB):
+            yield _refused(f"'requested-size' property has to be multiples of 'block-size' ({block:#x})")
+        yield from self._node(device, _VIRTIO_NODE)
+
+
+def _number(value: JsonValue) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    if isinstance(value, int):
+        return value
+    number = unsigned(value)
+    return size(value) if number is None else number
+
+
+def _refused(text: str) -> Refusal:
+    return Refusal("qemu-memory-device", {"text": text})
