@@ -12,9 +12,9 @@ from vsmmu.diagnostic import Diagnostic
 from vsmmu.libvirt.releases import missing_features
 from vsmmu.libvirt.rules import RULES
 from vsmmu.machine.domain.controllers import EXPANDER
+from vsmmu.machine.domain.elements import QEMU_NAMESPACE
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu
 from vsmmu.machine.domain.numbers import integer
-from vsmmu.machine.domain.qemu_namespace import QEMU_NAMESPACE
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES

@@ -15,9 +15,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Edit, spelled
-from vsmmu.machine.domain.elements import parse
+from vsmmu.machine.domain.elements import QEMU_NAMESPACE, parse
 from vsmmu.machine.domain.iommu import DRAFT_MODELS, DRIVER_ORDER, SMMUV3, Iommu
-from vsmmu.machine.domain.qemu_namespace import QEMU_NAMESPACE
 from vsmmu.machine.domain.reader import DomainReading, read_domain
 from vsmmu.machine.domain.spans import Splice, TagChange, apply, change_tag, verify_tag
 from vsmmu.machine.drivers import is_vfio

@@ -10,19 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
+from vsmmu.machine.domain.elements import QEMU_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from vsmmu.machine.domain.elements import Element
     from vsmmu.machine.model import JsonValue
 
-__all__ = ["QEMU_NAMESPACE", "Overrides", "namespace_doubts", "overridden", "overrides_of"]
+__all__ = ["Overrides", "namespace_doubts", "overrides_of"]
 
 #: Alias of a device -> its properties as QEMU gets them; None for one that is taken away.
 Overrides = dict[str, dict[str, "JsonValue | None"]]
 
-QEMU_NAMESPACE: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 _SHOWN: Final = 4
 _NUMBERS: Final = frozenset({"signed", "unsigned"})
 _NEXT: Final = (
@@ -40,14 +40,6 @@ def overrides_of(root: Element) -> Overrides:
             own[entry.get("name")] = _value(entry.get("type"), entry.get("value"))
     found.pop("", None)
     return found
-
-
-def overridden(
-    properties: Mapping[str, JsonValue], changes: Mapping[str, JsonValue | None]
-) -> dict[str, JsonValue]:
-    """The properties of a device after an override."""
-    merged = {**properties, **changes}
-    return {name: value for name, value in merged.items() if value is not None}
 
 
 def namespace_doubts(root: Element) -> Iterator[Diagnostic]:
