@@ -12,7 +12,7 @@ from vsmmu.machine.model import VSMMU_DRIVER
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.settings import read_bool
-from vsmmu.qemu.versions import is_vendor_machine
+from vsmmu.qemu.versions import VERSIONED, is_vendor_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ def not_modelled(machine: Machine) -> str:
     if of and of.rstrip(")}`") != "aarch64" and of[0] not in _EXPANDED:
         return f"{name} {machine.machine_type}".rstrip()
     kind = machine.machine_type
-    if kind and kind != "virt" and not kind.startswith("virt-") and not machine.vsmmus:
+    if kind and kind != "virt" and not kind.startswith(VERSIONED) and not machine.vsmmus:
         return f"machine type {kind:.60}"
     return ""
 
@@ -155,7 +155,7 @@ def machine_refusals(machine: Machine, name: str, kind: MachineType | None) -> I
     """
     if not name:
         yield Refusal("qemu-no-machine", {})
-    elif kind is None and name.startswith("virt-") and not is_vendor_machine(name):
+    elif kind is None and name.startswith(VERSIONED) and not is_vendor_machine(name):
         yield Refusal("qemu-machine-type", {"value": name})
     options = machine.machine_options
     if kind is not None and options.get("iommu", "none") not in ("none", "smmuv3"):

@@ -44,7 +44,7 @@ from vsmmu.qemu.references import bus_refusal
 from vsmmu.qemu.run import Run
 from vsmmu.qemu.settings import VsmmuSettings, read_bool
 from vsmmu.qemu.state import Endpoint, Vsmmu
-from vsmmu.qemu.versions import Qemu, is_vendor_machine, machine_type
+from vsmmu.qemu.versions import VERSIONED, Qemu, is_vendor_machine, machine_type
 from vsmmu.qemu.vfio import ENDING, VfioPlug, property_refusals, vfio_refusals
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Creation(Run):
                 self._findings.note(found)
             else:
                 self._fault(found, device, option)
-        if self.machine_type is None and (not name or name.startswith("virt-")):
+        if self.machine_type is None and (not name or name.startswith(VERSIONED)):
             self.machine_type = machine_type("virt", self.qemu)
             if is_vendor_machine(name):
                 self._findings.note(vendor_machine(name, self.qemu))
