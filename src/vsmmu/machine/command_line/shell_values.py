@@ -246,7 +246,7 @@ class _Values:
 
 def _starts_full(fields: CommandWords | None) -> bool:
     """Whether the first of some words is certainly not empty."""
-    return bool(fields) and bool(fields[0].value) and not fields[0].opaque
+    return fields is not None and bool(fields) and bool(fields[0].value) and not fields[0].opaque
 
 
 def _apart(one: tuple[Block, ...], other: tuple[Block, ...]) -> bool:
