@@ -37,7 +37,29 @@ ONCE = [
     ),
     *("echo h | read A", "! A=n", "while false; do B=w; done", "true && A=t", "false && B=t", "shift || :"),
 ]
-USES = ["$A", "$B", '"$C"', '"x$A"', "${A}${B}", '"$@"', "pre$B,post", '"-n" "$A"', '"${ARGS[@]}"']
+#: What has quotes and brackets in quotes and brackets: it is passed over, and nothing after it.
+NESTED = [
+    ": \"$(echo \"(it's)\" \"$(echo \")\")\")\"", ": $(echo '(' \"}\" \\)) x", ": \"${A:-it's}\" ${B:-'}'}",
+    ": ${B:-\"}\"} \"${A:-$(echo \"}\")}\"", ": $(echo x # it's\n)", ": \"$(echo '\"')\" \"`echo x`\"",
+    "cat >/dev/null <<'THE END'\nit's\nTHE END", "cat >/dev/null <<\\E\n\"(\nE",
+    'cat >/dev/null <<-"E F"\n(\n\tE F',
+    "cat >/dev/null <<E'N'D\n'\nEND",
+]  # fmt: skip
+USES = [
+    "$A",
+    "$B",
+    '"$C"',
+    '"x$A"',
+    "${A}${B}",
+    '"$@"',
+    "pre$B,post",
+    '"-n" "$A"',
+    '${1+"$@"}',
+    '${1:+"$@"}',
+    "$*",
+    "pre-$B-$A",
+]
+ARRAYS = ['"${ARGS[@]}"', "${ARGS[*]}", "${ARGS[@]}", '${ARGS[@]+"${ARGS[@]}"}', '${ARGS[@]:+"${ARGS[@]}"}']
 
 
 class Generator:
@@ -66,7 +88,7 @@ class Generator:
                 f"ARGS{'+' * (kind == 8)}=({words})" if self.bash else f"set -- {'$@' * (kind == 8)} {words}"
             )
         if depth > 2 or kind > 15:
-            return self.random.choice(ONCE)
+            return self.random.choice(ONCE if self.random.random() < 0.7 else NESTED)
         truth, body = self.random.choice(["true", "false"]), self.block(depth + 1)
         return [
             f"if {truth}; then\n{body}\nfi",
@@ -78,7 +100,7 @@ class Generator:
         ][kind - 10]
 
     def script(self) -> str:
-        uses = USES if self.bash else USES[:-1]
+        uses = [*USES, *ARRAYS] if self.bash else USES
         words = " ".join(self.random.choice(uses) for _ in range(self.random.randint(1, 3)))
         start = f"qemu-system-aarch64 -M virt {words}"
         around = self.random.randrange(6)

@@ -12,6 +12,7 @@ from vsmmu.diagnostic import Diagnostic
 from vsmmu.libvirt.releases import missing_features
 from vsmmu.libvirt.rules import RULES
 from vsmmu.machine.domain.controllers import EXPANDER
+from vsmmu.machine.domain.elements import QEMU_NAMESPACE
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu
 from vsmmu.machine.domain.numbers import integer
 from vsmmu.machine.drivers import is_vfio
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["lint", "misspelt"]
 
 _CORRECTED: Final = frozenset(("attribute-misspelt", "model-draft"))
-_COMMAND_LINE: Final = "http://libvirt.org/schemas/domain/qemu/1.0 commandline"
+_COMMAND_LINE: Final = f"{QEMU_NAMESPACE} commandline"
 
 
 def lint(

@@ -117,6 +117,10 @@ def _not_a_vm(data: bytes, where: str) -> InputRefused:
     """The refusal of a text that is no VM, with what it looks like."""
     text = data[: 64 * 1024].decode("utf-8", "replace")
     looks = next((entry[1:] for entry in _LOOKS if re.search(entry[0], text, re.MULTILINE)), None)
+    if looks is not None and "{" in looks[1]:
+        from vsmmu.machine.command_line.interpreter import capturing
+
+        looks = looks[0], looks[1].format(capturing=capturing(text, "").replace("SCRIPT", "FILE"))
     what, advice = looks or (
         "text" if "\ufffd" not in text and "\0" not in text else "binary data",
         "give a QEMU command line (script, unit, log, after --) or a libvirt domain",
@@ -151,7 +155,22 @@ _LOOKS: Final = (
     (
         r"\A#!|^[^\n]*\bqemu-(?:system-|kvm)",
         "a script that does not start QEMU itself",
-        "let it say what it starts: vsmmu capture -- sh FILE",
+        "let it say what it starts: {capturing}",
+    ),
+    (
+        r"<domain[ >]",
+        "a libvirt domain with other text around it",
+        "give the domain alone: virsh dumpxml --inactive NAME | vsmmu check -",
+    ),
+    (
+        r"\A(?:\s|[#;][^\n]*\n)*\[[A-Z][A-Za-z -]*\]\s*$",
+        "a configuration file with sections",
+        "give the QEMU command that is made of it, or the process id of the running QEMU",
+    ),
+    (
+        r"\A(?:\ufffd\ufffd|[^\0]\0[^\0]\0)",
+        "UTF-16 text",
+        "convert it: iconv -f UTF-16 -t UTF-8 FILE | vsmmu check -",
     ),
     (r"\A\s*[\[{]", "JSON", "give the VM itself: a QEMU command line or virsh dumpxml --inactive"),
     (r"\A\x7fELF", "a program", "write the command that runs it: vsmmu check -- PROGRAM -M virt ..."),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.bus_numbers import qemu_number
@@ -11,7 +12,7 @@ from vsmmu.machine.model import VSMMU_DRIVER
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.settings import read_bool
-from vsmmu.qemu.versions import is_vendor_machine
+from vsmmu.qemu.versions import VERSIONED, is_vendor_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,8 @@ ON_OFF_AUTO: Final = ("on", "off", "auto")
 #: Ports that take a place in the table of chassis and slot numbers (pcie_chassis_add_slot()).
 _PORTS: Final = frozenset({"ioh3420", "pcie-root-port", "xio3130-downstream"})
 
-
+#: What begins a part of a name that only a shell or systemd knows.
+_EXPANDED: Final = "$`%{"
 #: NUMA_NODE_UNASSIGNED: what numa_node is unless it is written.
 _NO_NODE: Final = 128
 
@@ -135,10 +137,12 @@ def not_modelled(machine: Machine) -> str:
     A machine that is another one and has an ``arm-smmuv3`` is judged: QEMU says that it cannot.
     """
     name = machine.program.rpartition("/")[2]
-    if name.startswith("qemu-system-") and name != "qemu-system-aarch64":
+    # Behind the architecture may stand what a build adds; one that only a shell knows can be any.
+    of = re.split(r"[-.]", name.removeprefix("qemu-system-"))[0] if name.startswith("qemu-system-") else ""
+    if of and of.rstrip(")}`") != "aarch64" and of[0] not in _EXPANDED:
         return f"{name} {machine.machine_type}".rstrip()
     kind = machine.machine_type
-    if kind and kind != "virt" and not kind.startswith("virt-") and not machine.vsmmus:
+    if kind and kind != "virt" and not kind.startswith(VERSIONED) and not machine.vsmmus:
         return f"machine type {kind:.60}"
     return ""
 
@@ -151,7 +155,7 @@ def machine_refusals(machine: Machine, name: str, kind: MachineType | None) -> I
     """
     if not name:
         yield Refusal("qemu-no-machine", {})
-    elif kind is None and name.startswith("virt-") and not is_vendor_machine(name):
+    elif kind is None and name.startswith(VERSIONED) and not is_vendor_machine(name):
         yield Refusal("qemu-machine-type", {"value": name})
     options = machine.machine_options
     if kind is not None and options.get("iommu", "none") not in ("none", "smmuv3"):

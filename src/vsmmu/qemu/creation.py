@@ -28,7 +28,7 @@ from vsmmu.qemu.board import (
     with_globals,
 )
 from vsmmu.qemu.doubts import default_values, second_iommu, too_many_queues, unlisted_function, vendor_machine
-from vsmmu.qemu.findings import Refusal, Refused
+from vsmmu.qemu.findings import MORE_OPTIONS, Refusal, Refused
 from vsmmu.qemu.hazards import hazards_of
 from vsmmu.qemu.machine_checks import machine_checks
 from vsmmu.qemu.naming import (
@@ -44,7 +44,7 @@ from vsmmu.qemu.references import bus_refusal
 from vsmmu.qemu.run import Run
 from vsmmu.qemu.settings import VsmmuSettings, read_bool
 from vsmmu.qemu.state import Endpoint, Vsmmu
-from vsmmu.qemu.versions import Qemu, is_vendor_machine, machine_type
+from vsmmu.qemu.versions import VERSIONED, Qemu, is_vendor_machine, machine_type
 from vsmmu.qemu.vfio import ENDING, VfioPlug, property_refusals, vfio_refusals
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Creation(Run):
         self.machine = machine = usable_accelerators(with_globals(with_meant_types(machine, qemu)), qemu)
         self.host = host
         super().__init__(qemu)
-        self._findings.more_options = any(entry.code == "shell-arguments" for entry in machine.unread)
+        self._findings.more_options = any(entry.code in MORE_OPTIONS for entry in machine.unread)
         self.functions = functions or {}
         self._absent = absent
         self.vsmmus: list[Vsmmu] = []
@@ -138,7 +138,7 @@ class Creation(Run):
                 self._findings.note(found)
             else:
                 self._fault(found, device, option)
-        if self.machine_type is None and (not name or name.startswith("virt-")):
+        if self.machine_type is None and (not name or name.startswith(VERSIONED)):
             self.machine_type = machine_type("virt", self.qemu)
             if is_vendor_machine(name):
                 self._findings.note(vendor_machine(name, self.qemu))

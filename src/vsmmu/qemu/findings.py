@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from vsmmu.qemu.outcome import Failure
 
-__all__ = ["Findings", "Refusal", "Refused"]
+__all__ = ["MORE_OPTIONS", "Findings", "Refusal", "Refused"]
 
 #: Refusals that are the machine's fault, whichever device meets them: one mend removes all of a kind.
 _OF_THE_MACHINE: Final = frozenset(
@@ -28,6 +28,8 @@ _OF_THE_MACHINE: Final = frozenset(
 )
 
 
+#: Doubts about options that are not known.
+MORE_OPTIONS: Final = frozenset({"shell-arguments", "domain-commandline"})
 #: Codes of what further options could mend, where some are not known (``"$@"``).
 _MENDED_BY_OPTIONS: Final = frozenset(
     (

@@ -23,6 +23,7 @@ from vsmmu.qemu.names import NameFault, global_reaches, has_machine, judge_globa
 from vsmmu.qemu.naming import machine_faults
 from vsmmu.qemu.realize import board_refusals
 from vsmmu.qemu.settings import SettingsError, read_settings
+from vsmmu.qemu.versions import VERSIONED
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -65,7 +66,7 @@ def machine_checks(
     for refusal in machine_refusals(machine, name, kind):
         yield "", "", refusal
     if kind is None:
-        if name and not name.startswith("virt-") and not has_machine(name, qemu):
+        if name and not name.startswith(VERSIONED) and not has_machine(name, qemu):
             yield "", "", Refusal("qemu-machine-type", {"value": name})
         return
     yield from machine_faults(machine, qemu)

@@ -15,7 +15,7 @@ from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu import known_names, values
 from vsmmu.qemu.dialects import dialect
 from vsmmu.qemu.qdict import in_order
-from vsmmu.qemu.versions import machine_type
+from vsmmu.qemu.versions import VERSIONED, machine_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -304,7 +304,7 @@ def judge_machine(machine: Machine, qemu: Qemu) -> NameFault | None:
     if all(_is_ordinary(name, value, qemu) for name, value in options.items()):
         return None
     name = machine.machine_type or "virt"
-    if name != "virt" and not name.startswith("virt-"):
+    if name != "virt" and not name.startswith(VERSIONED):
         return None
     full = machine_type(name, qemu)
     table = _table(qemu)

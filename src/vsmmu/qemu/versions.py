@@ -33,6 +33,7 @@ __all__ = [
     "FORK_RELEASES",
     "LATEST",
     "RELEASES",
+    "VERSIONED",
     "MachineType",
     "Qemu",
     "is_vendor_machine",
@@ -58,6 +59,8 @@ _MAJORS_KEPT: Final = 6
 #: How a fork is called: ``nvidia-10.1``, and ``10.1.0+nvidia2`` as its packages are.
 _FORK: Final = r"(?!qemu|v\d)([a-z]+)[-_ ]?(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?|nvidia"
 _PACKAGE: Final = r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?\+([a-z]+)"
+#: What begins the names of Arm's virt machines but ``virt`` itself; Proxmox writes ``virt+pve0``.
+VERSIONED: Final = ("virt-", "virt+")
 _DIGITS: Final = r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?"
 #: What distributions put behind ``virt-``: words and numbers with single marks between them.
 _VENDOR: Final = r"[A-Za-z0-9]+([.+_-][A-Za-z0-9]+)*"
@@ -286,8 +289,10 @@ def machine_type(name: str, qemu: Qemu) -> MachineType | None:
 
 
 def is_vendor_machine(name: str) -> bool:
-    """Whether a machine type is a distribution's own ``virt`` (``virt-rhel9.8.0``, ``virt-11.0+pve0``)."""
-    rest = name.removeprefix("virt-")
-    if rest == name or not re.fullmatch(_VENDOR, rest):
+    """Whether a machine type is a distribution's own ``virt``: ``virt-rhel9.8.0``, ``virt+pve0``."""
+    rest = name[len("virt-") :]
+    if not name.startswith(VERSIONED) or not re.fullmatch(_VENDOR, rest):
         return False
+    if name.startswith("virt+"):
+        return True
     return name.count(".") != 1 or not re.fullmatch(_DIGITS, rest)

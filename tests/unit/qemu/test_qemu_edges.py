@@ -34,6 +34,7 @@ def test_only_11_1_has_ats_of_vfio_and_looks_at_it() -> None:
         ("virt-11.1", False), ("virt", False), ("virt-rhel9.8.0", True), ("virt-11.0+pve0", True),
         ("virt-11.0.1", True), ("virt-11", True), ("virt-.2", False), ("virt-", False),
         ("virt-11.", False), ("virt-11..1", False), ("virt-6.2-hpb", True), ("virt-noble", True),
+        ("virt+pve0", True), ("virt+pve1", True), ("virt+", False), ("virtual", False), ("virt_x", False),
         ("pc-q35-9.0", False), ("q35", False), ("", False),
     ],
 )  # fmt: skip

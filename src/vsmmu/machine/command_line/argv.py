@@ -37,7 +37,7 @@ class CommandLine:
     def __init__(self, source: WordSource, reader: Reader | None = None) -> None:
         self._source = source
         self._reader = reader
-        self._program = emulator_index(source.words)
+        self._program = emulator_index(source.words, source.opaque)
         self._assembly: Assembly | None = None
 
     @property

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.command_line.readconfig import Section
     from vsmmu.machine.command_line.sources import WordSource
 
-__all__ = ["JUDGED", "Assembly", "Reader", "assemble"]
+__all__ = ["JUDGED", "RELEVANT", "Assembly", "Reader", "assemble"]
 
 #: Gives the bytes of a ``-readconfig`` file for its name as written.
 Reader = Callable[[str], bytes]
@@ -115,7 +115,7 @@ class _Assembler:
                     why=f"{word}: requires an argument",
                     next="give the argument, or remove the option",
                 )
-            elif name in _RELEVANT:
+            elif name in RELEVANT:
                 self.option(name, text, self.origin(first, last), last)
             if name in NAMED and not text.startswith("{"):
                 self.named.append(drafts.named_option(name, text, self.origin(first, last)))
@@ -368,7 +368,8 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
 JUDGED: Final = frozenset(
     "machine M accel enable-kvm object global device set readconfig nodefaults only-migratable".split()
 )
-_RELEVANT: Final = (
+#: Options that a rule reads.
+RELEVANT: Final = (
     _HANDLERS.keys()
     | MACHINE_SUGAR.keys()
     | DISK_OPTIONS.keys()

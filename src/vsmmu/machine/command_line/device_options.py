@@ -308,7 +308,7 @@ def implied_disks(drives: Iterable[Drive], machine_type: str) -> list[Draft]:
 
     A drive without ``if`` takes the machine's own interface, which is virtio on the ``virt`` board.
     """
-    default = "virtio" if machine_type == "virt" or machine_type.startswith("virt-") else ""
+    default = "virtio" if machine_type == "virt" or machine_type.startswith(("virt-", "virt+")) else ""
     disks = [drive for drive in drives if (drive.settings.get("if") or default) == "virtio"]
     names = _disk_names(disks)
     return [

@@ -17,11 +17,11 @@ __all__ = ["form_of"]
 # wait for the pattern to be compiled.
 _LOG: Final = (
     ": starting up libvirt version",
-    r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+\d{4}: starting up libvirt version",
+    r"^[^\n'\"]*?\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+\d{4}: starting up libvirt version",
 )
-_UNIT: Final = ("[Unit]", r"^\[Unit\][ \t]*$")
-_SERVICE: Final = ("[Service]", r"^\[Service\][ \t]*$")
-_PROCESSES: Final = r"\A[ \t]*(?:F|S|UID|USER|PID|PPID)\b[^\n]*\b(?:CMD|COMMAND|ARGS)[ \t]*$"
+_UNIT: Final = ("[Unit]", r"^\[Unit\][ \t]*\r?$")
+_SERVICE: Final = ("[Service]", r"^\[Service\][ \t]*\r?$")
+_PROCESSES: Final = r"\A[ \t]*(?:F|S|UID|USER|PID|PPID)\b[^\n]*\b(?:CMD|COMMAND|ARGS)[ \t]*\r?$"
 _COLUMNS: Final = ("F", "S", "UID", "USER", "PID", "PPID")
 #: JSON that no quotes hold together: a shell would take it apart, so no shell has seen it.
 _BARE_JSON: Final = (

@@ -16,7 +16,7 @@ from vsmmu.machine.limits import MAX_SOURCE_BYTES, MAX_WORDS, refuse_over
 
 __all__ = ["read_processes"]
 
-_WORD: Final = re.compile(r"[^ \t\n]+")
+_WORD: Final = re.compile(r"[^ \t\r\n]+")
 
 
 def read_processes(text: str, where: str) -> FoundCommand:

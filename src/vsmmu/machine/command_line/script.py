@@ -71,7 +71,7 @@ def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Comma
             "many-commands",
             "more than one command starts QEMU",
             where=f"{where}, {line_and_column(text, commands[started[1]].words[0].start)}",
-            next=f"give each to vsmmu on its own; or let it say what it starts: vsmmu capture -- sh {where}",
+            next=f"give each to vsmmu on its own; or let it say what it starts: {_captured(text, where)}",
         )
     chosen = started[0] if started else len(commands) - 1
     _refuse_lost_options(text, where, commands, chosen)
@@ -100,8 +100,14 @@ def _refuse_added_words(text: str, where: str, command: Command) -> None:
                 "shell-expansion",
                 f"{word.value} adds words to the command that are not in this text",
                 where=f"{where}, {line_and_column(text, word.start)}",
-                next=f"let it say what it starts: vsmmu capture -- sh {where}",
+                next=f"let it say what it starts: {_captured(text, where)}",
             )
+
+
+def _captured(text: str, where: str) -> str:
+    from vsmmu.machine.command_line.interpreter import capturing  # only for what is refused
+
+    return capturing(text, where)
 
 
 def _called(commands: list[Command], running: list[int]) -> list[int]:

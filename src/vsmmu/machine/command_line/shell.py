@@ -88,7 +88,7 @@ _DOUBLE_PLAIN: Final = re.compile(r"[^\"\\$`]+")
 _ARRAY: Final = r"[A-Za-z_][A-Za-z0-9_]*\+?="
 _PARAMETER: Final = r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])"
 _REDIRECTION: Final = re.compile(r"[0-9]*(?:<<<|<<-?|<>|<&|<|>>|>&|>\||>)|&>>?")
-_HEREDOC_WORD: Final = r"[ \t]*(['\"]?)([A-Za-z0-9_.-]+)\1"
+_CLOSES: Final = {"(": ")", "{": "}", '"': '"'}
 
 
 def line_and_column(text: str, offset: int) -> str:
@@ -182,13 +182,14 @@ class _Scanner:
     def redirect(self, operator: str) -> None:
         self.at += len(operator)
         if "<<" in operator and operator[-3:] != "<<<":
-            match = re.compile(_HEREDOC_WORD).match(self.text, self.at)
-            if match is None:
-                raise _refuse(
-                    self.text, self.at, self.where, "a here-document without a delimiter", "name it"
-                )
-            self.heredocs.append((match.group(2), operator.endswith("-")))
-            self.at = match.end()
+            while self.text[self.at : self.at + 1] in (" ", "\t"):
+                self.at += 1
+            at = self.at
+            # Quotes are taken away, and nothing is expanded in it.
+            delimiter = self.word().value if self.text[at : at + 1] not in ("", *"\n;&|<>()") else ""
+            if self.at == at:
+                raise _refuse(self.text, at, self.where, "a here-document without a delimiter", "name it")
+            self.heredocs.append((delimiter, operator.endswith("-")))
             return
         while self.text[self.at : self.at + 1] in (" ", "\t"):
             self.at += 1
@@ -331,7 +332,7 @@ class _Scanner:
             end = closing + 1
         elif following in ("(", "{") and following:
             self.note("the command '$(...)'" if following == "(" else "the variable '${...}'")
-            end = self.closing(at + 1)
+            end = self.closing(at + 1, double=context == "double")
         elif match := re.compile(_PARAMETER).match(text, at):
             self.note(f"the variable {match.group()!r}")
             end = match.end()
@@ -344,28 +345,45 @@ class _Scanner:
         out.append(Segment(text[at:end], at, end, context, expands=True))
         self.at = end
 
-    def closing(self, opening: int) -> int:
-        """The offset after the bracket that closes the one at ``opening``; quotes in between are skipped."""
-        text, at, depth, double = self.text, opening, 0, False
-        left, right = ("(", ")") if text[opening] == "(" else ("{", "}")
+    def closing(self, opening: int, *, double: bool) -> int:
+        """The offset after the bracket that closes the one at ``opening``.
+
+        Quotes in ``$(...)`` are of their own, also between quotes: ``"$(echo "(it's)")"``.
+
+        :param double: it stands in double quotes.
+        """
+        text, at = self.text, opening + 1
+        awaited = [_CLOSES[text[opening]]]
         while at < len(text):
-            mark = text[at]
-            if mark == "\\":
-                at += 1
-            elif mark == '"':
-                double = not double
-            elif mark == "'" and not double:
-                at = text.find("'", at + 1)
-                if at < 0:
-                    break
-            elif mark == left:
-                depth += 1
-            elif mark == right:
-                depth -= 1
-                if not depth:
+            mark, top = text[at], awaited[-1]
+            if mark == top:
+                awaited.pop()
+                if not awaited:
                     return at + 1
+            elif mark == "\\":
+                at += 1
+            elif mark == "$" and text[at + 1 : at + 2] in ("(", "{"):
+                at += 1
+                awaited.append(_CLOSES[text[at]])
+            elif top == '"':
+                pass
+            elif mark == '"' or (mark == "(" and top == ")"):
+                awaited.append(_CLOSES[mark])
+            elif mark == "'" and not (top == "}" and _in_double(awaited, double=double)):
+                at = text.find(mark, at + 1)
+            elif mark == "#" and top == ")" and text[at - 1] in " \t\n;(":
+                at = text.find("\n", at)
+            if at < 0:
+                break
             at += 1
-        raise _refuse(text, opening, self.where, f"{left!r} without its {right!r}", "close it")
+        left = text[opening]
+        raise _refuse(text, opening, self.where, f"{left!r} without its {_CLOSES[left]!r}", "close it")
+
+
+def _in_double(awaited: list[str], *, double: bool) -> bool:
+    """Whether the innermost ``${...}`` stands in double quotes."""
+    around = next((mark for mark in reversed(awaited) if mark != "}"), "")
+    return around == '"' or (not around and double)
 
 
 def scan(text: str, where: str) -> list[Command]:

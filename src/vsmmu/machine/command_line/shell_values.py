@@ -27,9 +27,18 @@ _DEEPEST: Final = 32
 _SCALAR: Final = (
     r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)(?:\[(?P<index>[0-9]{1,4})\])?(?::?-[^}]*)?\}|([A-Za-z_][A-Za-z0-9_]*))"
 )
-_LIST: Final = r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*|@)(?:\[@\])?\}|(@))"
+#: All elements; also ``${A[@]+"${A[@]}"}`` and ``${1+"$@"}``, which old shells want for a list without any.
+_LIST: Final = (
+    r"\$(?:\{(?P<array>[A-Za-z_][A-Za-z0-9_]*)\[(?P<all>[@*])\]"
+    r"(?::?\+\"?\$\{(?P=array)\[(?P<same>[@*])\]\}\"?)?\}|\{(?P<braced>[@*])\}|(?P<arguments>[@*])"
+    r"|\{1:?\+\"\$(?P<old>@)\"\})"
+)
 #: An element that says its place: the array may have gaps.
 _SUBSCRIPT: Final = r"\[[^]]*\]\+?="
+#: How an expansion begins -> what it is.
+_KINDS: Final = {
+    "$((": "the arithmetic '$((...))'", "$(": "the command '$(...)'", "`": "the command in backticks",
+}  # fmt: skip
 _BLANK: Final = " \t\n"
 
 CommandWords = tuple[CommandWord, ...]
@@ -180,9 +189,15 @@ class _Values:
         only = [segment for segment in word.segments if segment.value]
         single = only[0] if len(only) == 1 and only[0].expands else None
         if single is not None and (match := re.fullmatch(_LIST, single.value)):
-            name = match.group(1) or match.group(2)
-            array = self.lookup(name, index) if "@" in single.value else None
-            if array is not None and (single.context == "double" or all(map(self.plain, array))):
+            array = self.lookup(match["array"] or POSITIONAL, index)
+            # The word behind a + has quotes of its own.
+            inner = '"' in single.value
+            whole = single.context == "double" or inner
+            strange = inner and (
+                single.context == "double" or (":" in single.value and not _starts_full(array))
+            )
+            joined = whole and "*" in single.value
+            if array is not None and not (joined or strange) and (whole or all(map(self.plain, array))):
                 yield from (field._replace(start=word.start, end=word.end) for field in array)
                 return
         parts: list[list[Segment]] = [[]]
@@ -227,6 +242,11 @@ class _Values:
         if segment.context == "bare" and (re.search(r"[*?\[]", field.value) or not self.splits):
             return None
         return field
+
+
+def _starts_full(fields: CommandWords | None) -> bool:
+    """Whether the first of some words is certainly not empty."""
+    return fields is not None and bool(fields) and bool(fields[0].value) and not fields[0].opaque
 
 
 def _apart(one: tuple[Block, ...], other: tuple[Block, ...]) -> bool:
@@ -279,8 +299,11 @@ def _field(pieces: Sequence[Segment], word: Word, what: str = "") -> CommandWord
 
 
 def _named(piece: Segment, what: str) -> str:
-    if piece.value.startswith("$(") or not piece.value.startswith("$"):
-        return what
+    begins = next((known for known in _KINDS if piece.value.startswith(known)), None)
+    if begins is not None or not piece.value.startswith("$"):
+        return what if begins is None else _KINDS[begins]
+    if piece.value == "$":
+        return "the string $'...'"
     return f"the variable {piece.value if len(piece.value) < 40 else piece.value[:37] + '...'!r}"
 
 

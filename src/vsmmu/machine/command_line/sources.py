@@ -37,6 +37,15 @@ Splice = tuple[int, int, str]
 #: Word number -> its replacements, one after the other: each has the offsets that the one before left.
 Changes = Mapping[int, Sequence[Splice]]
 
+_NOTHING: Final[Mapping[int, CommandWord]] = MappingProxyType({})
+#: Options that no program in front of QEMU has.
+_TELLING: Final = frozenset({"-M", "-machine", "--machine", "-device", "--device", "-nodefaults"})
+#: Programs and shell words that start the program behind them.
+_WRAPPERS: Final = frozenset(
+    "exec command sudo doas env nice ionice chrt taskset numactl nohup setsid time timeout prlimit setpriv "
+    "systemd-run strace ltrace perf gdb stdbuf unshare nsenter chroot runuser cgexec".split()
+)
+_NAMES: Final = frozenset({"-name", "--name"})
 _SAFE: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_")
 
 
@@ -101,21 +110,72 @@ def shell_quote(word: str) -> str:
     return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
-def emulator_index(words: tuple[str, ...]) -> int | None:
-    """Which word is the emulator: the first that is called like one, else the first that is not ``A=b``.
+def emulator_index(words: tuple[str, ...], opaque: Mapping[int, CommandWord] = _NOTHING) -> int | None:
+    """Which word is the emulator: the first that is called like one, or can be; else the first that is not
+    ``A=b``.
 
     None if options come first, so that no program was named.
+
+    :param opaque: the words of which a part is not known, by number.
     """
     for index, word in enumerate(words):
-        # ``-accel kvm`` names no program; ``/usr/bin/kvm`` and ``sudo kvm`` do.
-        if is_emulator(word) and not (word == "kvm" and index and words[index - 1].startswith("-")):
+        # ``-accel kvm`` and ``-name qemu-kvm`` name no program; ``/usr/bin/kvm`` and ``sudo kvm`` do.
+        before = words[index - 1] if index else ""
+        if is_emulator(word) and not ((word == "kvm" and before.startswith("-")) or before in _NAMES):
             return index
-    for index, word in enumerate(words):
-        if word.startswith("-"):
-            return None
-        if not _is_assignment(word):
-            return index
+    first = next((at for at, word in enumerate(words) if not _is_assignment(word)), None)
+    if first is None or words[first].startswith("-"):
+        return None
+    found = _opaque_emulator(words, opaque, first) if opaque else None
+    if found is None and _is_wrapper(words[first]):
+        found = _wrapped(words, first)
+    return first if found is None else found
+
+
+def _is_wrapper(word: str) -> bool:
+    return word.rpartition("/")[2] in _WRAPPERS
+
+
+def _takes(word: str) -> bool:
+    """Whether the next word may be its argument."""
+    return word.startswith("-") and word != "--"
+
+
+def _wrapped(words: tuple[str, ...], first: int) -> int | None:
+    """The program behind ``sudo`` and its like, whatever it is called: options follow it."""
+    for at in range(first + 1, len(words) - 1):
+        if words[at] in _TELLING:
+            break
+        word, before, after = words[at], words[at - 1], words[at + 1]
+        plain = not (word.startswith("-") or _is_assignment(word) or _is_wrapper(word))
+        # What stands behind an option is its argument, unless it is a path.
+        if plain and after.startswith("-") and ("/" in word or not _takes(before)):
+            return at
     return None
+
+
+def _opaque_emulator(words: tuple[str, ...], opaque: Mapping[int, CommandWord], first: int) -> int | None:
+    """A word that is the emulator by what is known of it, or by what a wrapper in front of it leaves."""
+    options = next((at for at, word in enumerate(words) if word in _TELLING), len(words))
+    here = [at for at in opaque if at < options and not words[at].startswith("-")]
+    for at in here:
+        text = words[at].casefold()
+        known = _known_part(opaque[at])
+        if is_emulator(known) or (opaque[at].opaque[0].start == 0 and ("qemu" in text or "kvm" in text)):
+            return at
+    behind = [at for at in here if at > first and words[at + 1 : at + 2] and words[at + 1].startswith("-")]
+    if first in opaque or not behind or _takes(words[behind[0] - 1]):
+        return None
+    return behind[0] if opaque[behind[0]].opaque[0].start == 0 else None
+
+
+def _known_part(field: CommandWord) -> str:
+    """The value without what is not known of it."""
+    known, at = "", 0
+    for part in field.opaque:
+        known += field.value[at : part.start]
+        at = part.end
+    return known + field.value[at:]
 
 
 #: ``/dev/kvm`` and its like are the kernel's.
@@ -189,7 +249,7 @@ class ArgvSource:
         return f"argument {index}"
 
     #: Words are what they are, and nobody has printed anything.
-    opaque: Mapping[int, CommandWord] = MappingProxyType({})
+    opaque: Mapping[int, CommandWord] = _NOTHING
     printed: tuple[str, ...] = ()
 
     def check(self, start: int) -> None:

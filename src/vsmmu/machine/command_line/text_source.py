@@ -92,14 +92,15 @@ class TextSource:
 
     def expansion(self, opaque: Opaque) -> InputRefused:
         """The refusal of a part that has to be known."""
-        script = self._where if "/" in self._where or "." in self._where else "SCRIPT"
-        who = self._reading.who
+        from vsmmu.machine.command_line.interpreter import capturing  # a whole command has no such part
+
+        who, capture = self._reading.who, capturing(self._text, self._where)
         return InputRefused(
             "shell-expansion",
             f"{who} would expand {opaque.what} here, and vsmmu does not do that",
             where=f"{self._where}, {line_and_column(self._text, opaque.offset)}",
             next="write the value itself (quoted with '...' if it is meant literally); or put vsmmu check -- "
-            f"in front of QEMU inside the script; or let it say what it starts: vsmmu capture -- sh {script}"
+            f"in front of QEMU inside the script; or let it say what it starts: {capture}"
             if who == "a shell"
             else "write the value into the unit (Environment=), or give the process id of the running QEMU",
         )

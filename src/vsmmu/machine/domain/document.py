@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Edit, spelled
-from vsmmu.machine.domain.elements import parse
+from vsmmu.machine.domain.elements import QEMU_NAMESPACE, parse
 from vsmmu.machine.domain.iommu import DRAFT_MODELS, DRIVER_ORDER, SMMUV3, Iommu
 from vsmmu.machine.domain.reader import DomainReading, read_domain
 from vsmmu.machine.domain.spans import Splice, TagChange, apply, change_tag, verify_tag
@@ -148,7 +148,8 @@ class DomainXml:
         """The elements that are not looked at, each name once, in order."""
         devices = self.root.find("devices")
         found = [*self.root.children, *(devices.children if devices is not None else ())]
-        return tuple(dict.fromkeys(f"<{element.name}>" for element in found if element.name not in _JUDGED))
+        names = (element.name.replace(f"{QEMU_NAMESPACE} ", "qemu:") for element in found)
+        return tuple(dict.fromkeys(f"<{name}>" for name in names if name not in _JUDGED))
 
     def text(self) -> str:
         """The domain as text."""

@@ -17,7 +17,10 @@ from vsmmu.machine.limits import refuse_over
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_DEPTH", "MAX_DOMAIN_BYTES", "MAX_ELEMENTS", "Element", "parse"]
+__all__ = ["MAX_DEPTH", "MAX_DOMAIN_BYTES", "MAX_ELEMENTS", "QEMU_NAMESPACE", "Element", "parse"]
+
+#: Of elements that go past libvirt's schema: :mod:`vsmmu.machine.domain.qemu_namespace`.
+QEMU_NAMESPACE: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 #: libvirt's own limit of a string in its protocol (REMOTE_STRING_MAX in remote_protocol.x).
 MAX_DOMAIN_BYTES: Final = 4 << 20

@@ -19,7 +19,7 @@ from vsmmu.machine.domain.implied import implied_elements
 from vsmmu.machine.domain.iommu import Iommu, read_iommu
 from vsmmu.machine.domain.numbers import integer, number
 from vsmmu.machine.domain.placement import PCI, PCIE, GuestPlacement, Wanted, place, placed
-from vsmmu.machine.domain.surroundings import hole_of, initiators
+from vsmmu.machine.domain.surroundings import beside_schema, hole_of, initiators
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
 from vsmmu.machine.model import (
     VSMMU_DRIVER,
@@ -125,6 +125,7 @@ class _Reader:
         self.pluggable: dict[int, Iommu] = {}
         self.unplaced: set[int] = set()
         self.counts: dict[str, int] = {}
+        self.overrides, self.doubts = beside_schema(root)
         self.placement = self.placed_devices()
         self.controllers = placed(read, self.placement, here)
         self.shared = self.shared_slots()
@@ -206,6 +207,9 @@ class _Reader:
 
     def add(self, driver: str, name: str, properties: dict[str, JsonValue], element: Element) -> int:
         at = len(self.devices)
+        if name in self.overrides:
+            changed = {**properties, **self.overrides[name]}
+            properties = {key: value for key, value in changed.items() if value is not None}
         written: dict[str, JsonValue] = {"driver": driver, "id": name, **properties}
         option = f"-device {msgspec.json.encode(written).decode()}"
         origin = Origin(option, f"line {element.line}")
@@ -328,6 +332,7 @@ class _Reader:
             cpu=self.cpu() if accelerator == "kvm" else "",  # without KVM libvirt itself judges it
             smp={"cpus": root.value("vcpu")},
             plain_memory=root.find("memoryBacking/hugepages") is None,
+            unread=self.doubts,
         )
 
     def cpu(self) -> str:

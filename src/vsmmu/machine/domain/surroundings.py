@@ -9,17 +9,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.machine.domain.elements import QEMU_NAMESPACE
 from vsmmu.machine.model import INITIATOR, MachineObject, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.domain.elements import Element
+    from vsmmu.machine.domain.qemu_namespace import Overrides
 
-__all__ = ["hole_of", "initiators", "nodes_of"]
+__all__ = ["beside_schema", "hole_of", "initiators", "nodes_of"]
 
 _KIB: Final = {"": "K", "KiB": "K", "MiB": "M", "GiB": "G", "TiB": "T", "bytes": "", "b": ""}
 _MOST_NODES: Final = 1024
+
+
+def beside_schema(root: Element) -> tuple[Overrides, tuple[Diagnostic, ...]]:
+    """What stands in libvirt's namespace for QEMU: properties of devices, and what was not looked at."""
+    if not any(child.name.startswith(QEMU_NAMESPACE) for child in root.children):
+        return {}, ()
+    from vsmmu.machine.domain.qemu_namespace import namespace_doubts, overrides_of  # few domains have it
+
+    return overrides_of(root), tuple(namespace_doubts(root))
 
 
 def hole_of(root: Element) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vsmmu.api import read_vm
+from vsmmu.api import check, load_host, read_vm
 from vsmmu.diagnostic import Edit
 from vsmmu.errors import InputRefused, VsmmuError
 from vsmmu.machine.topology import Topology
@@ -112,6 +112,20 @@ def test_a_form_is_read_and_comes_back(text: str) -> None:
     assert after.text() == text.replace(before, before.removesuffix("}") + written)
 
 
+@pytest.mark.parametrize("name", ["virt+pve0", "virt-11.0+pve0", "virt-rhel9.8.0"])
+def test_a_machine_of_a_distribution_is_open_until_it_is_said_what_it_stands_for(name: str) -> None:
+    vm = read(
+        f"/usr/bin/kvm -id 100 -nodefaults -machine 'gic-version=host,type={name},accel=kvm' -cpu host "
+        f"-bios x -object iommufd,id=fd0 -device pxb-pcie,id=px1,bus_nr=16 -device '{SMMU}' "
+        "-device pcie-root-port,id=port1,bus=px1 "
+        "-device 'vfio-pci,host=0009:01:00.0,id=hostpci0,bus=port1,iommufd=fd0'\n"
+    )
+    host = load_host("builtin:gb200")
+    assert check(vm, host).answer == "unknown"
+    assert not {"qemu-not-virt", "qemu-machine-type"} & {entry.code for entry in check(vm, host).diagnostics}
+    assert check(vm, host, machine_type="virt-11.1").answer == "starts"
+
+
 def test_the_words_of_a_unit() -> None:
     line = read(UNIT)
     words = line.words
@@ -149,6 +163,42 @@ def test_the_last_start_of_a_log() -> None:
         read(LOG[: LOG.rindex("LC_ALL")])
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "Nov {n} 09:05:0{n} node-a virtlogd[4{n}]: ",
+        "2026-11-20T09:05:0{n}+0000 node-a libvirtd[7]: ",
+        "/var/log/libvirt/qemu/second.log:",
+        "second.log-{n}-",
+        "> ",
+        "[{n}.{n}] (vm) | ",
+        "    ",
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_log_that_another_program_shows(before: str, end: str) -> None:
+    lines = [f"{before.format(n=number % 10)}{line}" for number, line in enumerate(LOG.splitlines())]
+    text = end.join(lines) + end
+    line, alone = read(text), read(LOG)
+    assert line.text() == text
+    assert (line.words, line.printed) == (alone.words, alone.printed)
+    assert line.machine().vsmmus[0].origin.place == "line 17"
+    after = line.edit([Edit(line.machine().vsmmus[0].number, "oas", "48")])
+    assert after.text() == text.replace(JSON, JSON.removesuffix("}") + ',"oas":"48"}')
+
+
+def test_a_log_that_is_cut_in_its_last_command() -> None:
+    """Where a quote or the end of a line shows that words are missing nothing is said of the start."""
+    last = LOG.index("LC_ALL", LOG.index("second") - 200)
+    end = LOG.index("char device")
+    for at in range(last, end - 1):
+        quoted = LOG.count("'", last, at) % 2 == 1
+        if quoted or LOG[:at].endswith("\\\n"):
+            with pytest.raises(InputRefused, match="ends before the command"):
+                read(LOG[:at])
+
+
 def test_blanks_in_a_process_list() -> None:
     words = read(PS).words
     assert "guest=my vm" in words
@@ -182,6 +232,16 @@ def test_blanks_in_a_process_list() -> None:
         (b"\x7fELF\x02\x01\x01" + bytes(60), "a program", "vsmmu check --"),
         (b"\x89PNG\xff\xfe it's", "", "QEMU command line"),
         ("it's a \"text", "text", "QEMU command line"),
+        (
+            "virsh # dumpxml a\n<domain type='kvm'>\n</domain>\n",
+            "domain with other text",
+            "dumpxml --inactive",
+        ),
+        ("# a quadlet\n[Container]\nImage=x\n", "a configuration file", "process id"),
+        ("qemu-system-aarch64 -M virt\n".encode("utf-16"), "UTF-16", "iconv -f UTF-16"),
+        ('#!/usr/bin/env python3\nrun(["qemu-system-aarch64", "-M"])\n', "a script", "-- python3 FILE"),
+        ("#!/usr/bin/env -S A=b fish\nstart-vm\n", "a script", "capture -- fish FILE"),
+        ("#!/bin/bash -e\nstart-vm\n", "a script", "capture -- bash FILE"),
         ('#!/bin/sh\nexec ./start-vm "$@"\n', "a script that does not", "vsmmu capture -- sh FILE"),
         ('su - vm -c "qemu-system-aarch64 -M virt"\n', "a script that does not", "vsmmu capture -- sh FILE"),
     ],
