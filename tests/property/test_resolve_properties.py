@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import strategies
 from strategies import hosts, options, qemus, vms
+from vsmmu.diagnostic import Edit
 from vsmmu.policy.alternatives import with_alternatives
 from vsmmu.policy.options import Options
 from vsmmu.policy.resolver import resolve_machine
@@ -168,6 +169,33 @@ def test_alternatives_are_told_for_whatever_was_chosen(
             tried = [alternative.value for alternative in entry.alternatives]
             assert entry.value not in tried
             assert len(set(tried)) == len(tried)
+
+
+@given(on=hosts(), vm=vms(least=1), qemu=qemus, given=options())
+def test_an_alternative_fares_as_in_a_start_of_the_whole_vm(
+    on: Host, vm: strategies.Vm, qemu: Qemu, given: Options
+) -> None:
+    resolution = resolve_machine(vm.machine, on, qemu, given)
+    told = with_alternatives(resolution, vm.machine, on, qemu, given)
+    resolved = vm.machine.edited(resolution.edits)
+    for vsmmu in told.vsmmus:
+        device = resolved.device(vsmmu.device)
+        assert device is not None
+        near = {vsmmu.device, *vsmmu.endpoints}
+        for entry in vsmmu.properties:
+            row = qemu.property_of(entry.name)
+            assert row is not None
+            for other in entry.alternatives:
+                changed = resolved.edited([Edit(device.number, entry.name, other.value)])
+                whole = start(changed, on, qemu, given.functions)
+                assert (other.answer == "refused") == (whole.failure is not None)
+                if other.answer != "refused":
+                    doubts = (
+                        doubt.where in near and {row.source, row.name} & {*doubt.needs}
+                        for doubt in whole.of("unknown")
+                    )
+                    # A doubt that two vSMMUs have about one host SMMU is noted once in a whole start.
+                    assert other.answer == "unknown" or not any(doubts)
 
 
 @given(on=hosts(), vm=vms(), qemu=qemus, given=options())

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vsmmu.diagnostic import Edit
 from vsmmu.policy.result import Alternative, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.qemu.guest import guest_limits
-from vsmmu.qemu.process import start
+from vsmmu.qemu.retrial import Retrial
 from vsmmu.smmuv3.properties import AUTO, Property
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.host.facts import Host
-    from vsmmu.machine.model import Machine
+    from vsmmu.machine.model import Device, Machine
     from vsmmu.policy.options import Options
-    from vsmmu.qemu.outcome import Verdict
+    from vsmmu.qemu.retrial import Retried
     from vsmmu.qemu.versions import Qemu
 
 __all__ = ["with_alternatives"]
@@ -30,32 +29,30 @@ def with_alternatives(
 ) -> Resolution:
     """The same resolution with :attr:`PropertyResolution.alternatives`, and a note on the guest's limits.
 
-    Each alternative changes one property of the resolved VM and starts the model again.
+    Each alternative changes one property of the resolved VM, and the model makes that vSMMU again.
     """
-    resolved = machine.edited(resolution.edits)
+    vsmmus = resolution.vsmmus
+    if vsmmus:
+        resolved = machine.edited(resolution.edits)
+        trial = Retrial(resolved, host, qemu, options.functions)
+        devices = {device.name: device for device in resolved.vsmmus}
+        vsmmus = tuple(_with_alternatives(vsmmu, devices[vsmmu.device], trial) for vsmmu in vsmmus)
+    limits = () if resolution.verdict is None else guest_limits(resolution.verdict)
+    notes = (*resolution.notes, *(f"{found.where}: {found.what}" for found in limits))
+    return msgspec.structs.replace(resolution, vsmmus=vsmmus, notes=notes)
 
-    numbers = {device.name: device.number for device in resolved.vsmmus}
 
-    def attempt(device: str, name: str, value: str) -> Verdict:
-        edited = resolved.edited([Edit(numbers[device], name, value)])
-        return start(edited, host, qemu, options.functions)
-
-    def explain(vsmmu: VsmmuResolution, entry: PropertyResolution) -> PropertyResolution:
-        row = qemu.property_of(entry.name)
+def _with_alternatives(vsmmu: VsmmuResolution, device: Device, trial: Retrial) -> VsmmuResolution:
+    def explain(entry: PropertyResolution) -> PropertyResolution:
+        row = trial.qemu.property_of(entry.name)
         assert row is not None  # noqa: S101 - the resolution was made of these rows
         tried = tuple(
-            _describe(row, entry, value, attempt(vsmmu.device, entry.name, value), vsmmu)
+            _describe(row, entry, value, trial.retry(device, entry.name, value))
             for value in _values(row, entry)
         )
         return msgspec.structs.replace(entry, alternatives=tried)
 
-    vsmmus = tuple(
-        msgspec.structs.replace(vsmmu, properties=tuple(explain(vsmmu, entry) for entry in vsmmu.properties))
-        for vsmmu in resolution.vsmmus
-    )
-    limits = () if resolution.verdict is None else guest_limits(resolution.verdict)
-    notes = (*resolution.notes, *(f"{found.where}: {found.what}" for found in limits))
-    return msgspec.structs.replace(resolution, vsmmus=vsmmus, notes=notes)
+    return msgspec.structs.replace(vsmmu, properties=tuple(explain(entry) for entry in vsmmu.properties))
 
 
 def _values(entry: Property, chosen: PropertyResolution) -> Iterator[str]:
@@ -70,20 +67,14 @@ def _values(entry: Property, chosen: PropertyResolution) -> Iterator[str]:
             yield value
 
 
-def _describe(
-    entry: Property, chosen: PropertyResolution, value: str, verdict: Verdict, vsmmu: VsmmuResolution
-) -> Alternative:
-    if verdict.failure is not None:
-        return Alternative(
-            value, "refused", f"QEMU would refuse: {verdict.failure.text}", verdict.failure.code
-        )
-    own = [
-        doubt for doubt in verdict.of("unknown") if entry.source in doubt.needs or entry.name in doubt.needs
-    ]
+def _describe(entry: Property, chosen: PropertyResolution, value: str, tried: Retried) -> Alternative:
+    if tried.failure is not None:
+        return Alternative(value, "refused", f"QEMU would refuse: {tried.failure.text}", tried.failure.code)
+    own = [doubt for doubt in tried.doubts if entry.source in doubt.needs or entry.name in doubt.needs]
     if own:
         return Alternative(value, "unknown", f"QEMU could refuse: {own[0].why}", own[0].code)
     if value == AUTO:
-        taken = verdict.vsmmu(vsmmu.device).values.get(entry.option, "?")
+        taken = "?" if tried.outcome is None else tried.outcome.values.get(entry.option, "?")
         told = f"QEMU would take {taken}" if taken not in ("?", AUTO) else "QEMU would find out by itself"
         return Alternative(value, "starts", f"{told}; not known before the start, not the same on every host")
     return Alternative(value, "starts", _loss(entry, chosen.value, value))

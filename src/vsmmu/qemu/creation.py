@@ -346,7 +346,7 @@ class Creation(Run):
         failures: dict[int, tuple[str, str]] = {
             vsmmu.device.number: ("qemu-no-cold-plug", vsmmu.name)
             for vsmmu in self.vsmmus
-            if vsmmu.auto_mode and not (vsmmu.auto_finalised or vsmmu.unsure)
+            if vsmmu.never_settled
         }
         for root, vsmmu in self._vsmmu_of.items():
             if vsmmu.settings.accel and root in self._emulated:

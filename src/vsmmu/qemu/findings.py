@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from vsmmu.qemu.outcome import Failure
 
-__all__ = ["MORE_OPTIONS", "Findings", "Refusal", "Refused"]
+__all__ = ["MORE_OPTIONS", "Findings", "Refusal", "Refused", "key_of"]
 
 #: Refusals that are the machine's fault, whichever device meets them: one mend removes all of a kind.
 _OF_THE_MACHINE: Final = frozenset(
@@ -95,7 +95,7 @@ class Findings:
             doubt = Diagnostic(failed.code, what, failed.device, failed.printed, failed.remedy, "unknown")
             self.note(doubt)
             return
-        if (key := _key(failed)) not in self._known:
+        if (key := key_of(failed)) not in self._known:
             self._known.add(key)
             self.refusals.append(failed)
 
@@ -108,5 +108,6 @@ class Findings:
         return iter(self._open.values())
 
 
-def _key(failed: Failure) -> tuple[str, ...]:
+def key_of(failed: Failure) -> tuple[str, ...]:
+    """What two refusals have in common that are one to a user."""
     return (failed.code,) if failed.code in _OF_THE_MACHINE else (failed.code, failed.device, failed.text)

@@ -87,6 +87,11 @@ class Vsmmu:
         """The device's name in messages."""
         return self.device.name
 
+    @property
+    def never_settled(self) -> bool:
+        """Whether ``auto`` would be left when the machine is done, which QEMU refuses."""
+        return self.auto_mode and not (self.auto_finalised or self.unsure)
+
     def _written(self) -> dict[str, Interval]:
         frozen: dict[str, Interval] = {}
         for entry in REGISTER_PROPERTIES:
