@@ -12,7 +12,15 @@ import sys
 import time
 
 from vsmmu.probe.ask import ask
-from vsmmu.probe.steps import BindDriver, OverrideDriver, SysfsWriter
+from vsmmu.probe.steps import (
+    BindDriver,
+    DriverStep,
+    OverrideDriver,
+    SysfsWriter,
+    UnbindDriver,
+    bound_driver,
+    current_override,
+)
 from vsmmu.probe.system_root import Tree
 from vsmmu.probe.vfio_files import vfio_device
 
@@ -43,11 +51,22 @@ def commands(runs: int) -> dict[str, list[int]]:
     return times
 
 
+def to_vfio(tree: Tree, address: str) -> list[DriverStep]:
+    """What gives the function to vfio-pci; a kernel with drivers has bound it to its own."""
+    own = bound_driver(tree, address)
+    return [
+        *([UnbindDriver(address, own)] if own else []),
+        OverrideDriver(address, "vfio-pci", current_override(tree, address)),
+        BindDriver(address, "vfio-pci"),
+    ]
+
+
 def main() -> None:
     address, turns, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     tree, writer = Tree(), SysfsWriter(Tree())
-    OverrideDriver(address, "vfio-pci").apply(writer)
-    BindDriver(address, "vfio-pci").apply(writer)
+    steps = to_vfio(tree, address)
+    for step in steps:
+        step.apply(writer)
     device = vfio_device(tree, address)
     assert device is not None
     ours(tree, address, device.node, 1)
@@ -57,8 +76,8 @@ def main() -> None:
         result["c"] += peers(device.node, rounds)
         result["vsmmu"] += ours(tree, address, device.node, rounds)
     print(json.dumps(result | commands(3)))
-    BindDriver(address, "vfio-pci").undo(writer)
-    OverrideDriver(address, "vfio-pci").undo(writer)
+    for step in reversed(steps):
+        step.undo(writer)
 
 
 if __name__ == "__main__":
