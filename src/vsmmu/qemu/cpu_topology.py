@@ -16,7 +16,7 @@ from vsmmu.qemu.values import signed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["cpu_faults"]
+__all__ = ["cpu_faults", "hierarchy"]
 
 _CODE: Final = "qemu-cpus"
 #: The levels that the ``virt`` board has, from the outermost, and those that only other boards have.
@@ -59,7 +59,7 @@ def _hierarchy_refusal(counts: Mapping[str, int], machine_type: str) -> Refusal 
         if counts.get(name, 1) > 1:
             return _refused(f"{name} > 1 not supported by this machine's CPU topology")
     most = counts.get("maxcpus", counts.get("cpus", 0))
-    levels = _hierarchy(counts, most)
+    levels = hierarchy(counts, most)
     most = most or prod(levels.values())
     cpus = counts.get("cpus", most)
     spelled = " * ".join(f"{name} ({count})" for name, count in levels.items())
@@ -81,20 +81,22 @@ def _hierarchy_refusal(counts: Mapping[str, int], machine_type: str) -> Refusal 
     return None
 
 
-def _hierarchy(counts: Mapping[str, int], most: int) -> dict[str, int]:
+def hierarchy(counts: Mapping[str, int], most: int, *, cores_first: bool = True) -> dict[str, int]:
     """The levels with what QEMU puts where nothing is written: cores first, then sockets, then threads.
 
     :param most: the most CPUs that are written; 0 if no number of CPUs is.
+    :param cores_first: as of machine types from 6.2 on; before, sockets come first.
     """
     levels = {name: counts.get(name, 0) for name in _LEVELS}
     levels["clusters"] = levels["clusters"] or 1
     if not most:
         return {name: count or 1 for name, count in levels.items()}
-    if not levels["cores"]:
+    if not levels["cores"] and (cores_first or levels["sockets"]):
         levels["sockets"] = levels["sockets"] or 1
         levels["threads"] = levels["threads"] or 1
         levels["cores"] = most // (levels["sockets"] * levels["clusters"] * levels["threads"])
     elif not levels["sockets"]:
+        levels["cores"] = levels["cores"] or 1
         levels["threads"] = levels["threads"] or 1
         levels["sockets"] = most // (levels["clusters"] * levels["cores"] * levels["threads"])
     if not levels["threads"]:

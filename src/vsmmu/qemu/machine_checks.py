@@ -75,7 +75,7 @@ def machine_checks(
     for given in machine.globals:
         if global_reaches(given, "", qemu) and (fault := judge_global(given, qemu)) is not None:
             yield "", "", fault
-    yield from _numa(machine)
+    yield from _numa(machine, kind)
     yield from _accelerator(machine, qemu)
     yield from _backend(machine)
     for file in machine.files:
@@ -130,13 +130,13 @@ def _backend(machine: Machine) -> Iterator[Found]:
         yield from (("", "", found) for found in backend_refusals(machine))
 
 
-def _numa(machine: Machine) -> Iterator[Found]:
+def _numa(machine: Machine, kind: MachineType) -> Iterator[Found]:
     if not machine.numa:
         return
     from vsmmu.qemu.numa import numa_refusals  # few VMs have nodes
 
-    for option, refusal in numa_refusals(machine):
-        yield "", option, refusal
+    for option, found in numa_refusals(machine, kind.version):
+        yield "", option, found
 
 
 def _accelerator(machine: Machine, qemu: Qemu) -> Iterator[Found]:

@@ -43,7 +43,9 @@ class Peripherals:
     def __init__(self, machine: Machine, qemu: Qemu) -> None:
         self._machine = machine
         self._qemu = qemu
-        self._modules: set[str] = set()
+        #: The memory backends in use.
+        self._modules = {option.settings.get("memdev", "") for option in machine.numa}
+        self._modules |= {machine.machine_options.get("memory-backend", "")}
         self._boot_order: set[int] = set()
         self._only_one: set[str] = set()
 

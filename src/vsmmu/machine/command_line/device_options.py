@@ -13,10 +13,10 @@ from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line import keyval
 from vsmmu.machine.command_line.options import NAMED
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
-from vsmmu.machine.model import Accel, Device, GroupOption, JsonValue, NamedOption, Origin
+from vsmmu.machine.model import Accel, Device, GroupOption, JsonValue, NamedOption, Origin, Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from vsmmu.machine.command_line.qjson import Member
 
@@ -37,6 +37,8 @@ __all__ = [
     "members",
     "named_option",
     "numa_nodes",
+    "numa_option",
+    "opts_id",
     "refusal",
     "unknown_option",
     "well_formed",
@@ -133,6 +135,16 @@ _MEMBERS: Final = {
 }
 
 
+def opts_id(name: str | None, origin: Origin) -> str:
+    """The id of an option that is no device, empty if there is none.
+
+    :raise InputRefused: ``bad-id``, if QEMU would not take it.
+    """
+    if name is not None:
+        check_id(name, origin, "Parameter 'id' expects an identifier")
+    return name or ""
+
+
 def members(option: str, written: Iterable[Mapping[str, str]], options: Mapping[str, str]) -> dict[str, str]:
     """The parameters of ``-m`` or ``-smp``, by name; ``-machine memory.size=`` is another spelling of them.
 
@@ -152,11 +164,21 @@ def asks(origin: Origin) -> InputRefused:
 
 
 def group_option(text: str, implied: str, origin: Origin) -> GroupOption:
-    """One ``-numa`` or ``-m``.
+    """One ``-m``.
 
     :param implied: the key of a first value without one.
     """
     return GroupOption(keyval.merged(keyval.parse_opts(text, implied)), origin)
+
+
+def numa_option(text: str, origin: Origin, unread: Container[str] = ()) -> GroupOption:
+    """One ``-numa``.
+
+    :param unread: parameters whose values only a shell knows.
+    """
+    pairs = keyval.parse_opts(text, "type")
+    settings = {pair.key: Unread(pair.value) if pair.key in unread else pair.value for pair in pairs}
+    return GroupOption(settings, origin, tuple([pair.value for pair in pairs if pair.key == "cpus"]))
 
 
 def named_option(name: str, text: str, origin: Origin) -> NamedOption:

@@ -30,11 +30,12 @@ _KEYS: Final = {
     "net": ("type", frozenset({"type", "model"})),
     "virtfs": ("fsdriver", frozenset({"id", "mount_tag"})),
     "audio": ("driver", frozenset({"model"})),
+    "numa": ("type", frozenset({"type"})),
 }
 #: Types of which every property is read.
 _WHOLE: Final = BRIDGES.keys() | VFIO_DRIVERS | {VSMMU_DRIVER, "iommufd"}
 #: Options that can be left out of the reading.
-_OPTIONAL: Final = frozenset({"drive", "virtfs", "audio", "nic", "net"})
+_OPTIONAL: Final = frozenset({"drive", "virtfs", "audio", "nic", "net", "numa"})
 
 
 class Admitted(NamedTuple):
