@@ -102,7 +102,7 @@ class _Assembler:
             name, text, first, last = option
             word = words[first]
             if not word.startswith("-"):
-                self.drives.append(Drive({"file": word}, "", self.origin(first, first), first))
+                self.drives.append(Drive({"file": word, "index": "0"}, "", self.origin(first, first), first))
             elif name not in OPTIONS and not (
                 name in PATCHED and "".join(words[max(0, start - 1) : start]) in PATCHED[name]
             ):
@@ -148,10 +148,9 @@ class _Assembler:
             key, value = MACHINE_SUGAR[name]
             self.machine[key] = value or text
         elif name in DISK_OPTIONS:
-            interface = DISK_OPTIONS[name]
-            self.drives.append(
-                Drive({"file": text} | ({"if": interface} if interface else {}), "", origin, word)
-            )
+            interface, unit = DISK_OPTIONS[name], drafts.DISK_UNITS.get(name)
+            place = {"if": interface} if unit is None else {"index": unit}
+            self.drives.append(Drive({"file": text} | place, "", origin, word))
         elif name in ("nodefaults", "netdev"):
             self.default_nic = False
         elif name == "only-migratable":

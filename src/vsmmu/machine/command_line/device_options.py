@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DISK_OPTIONS",
+    "DISK_UNITS",
     "DeviceList",
     "Draft",
     "Drive",
@@ -57,6 +58,9 @@ DISK_OPTIONS: Final = {
     "fda": "floppy",
     "fdb": "floppy",
 }
+
+#: Those of the machine's own interface -> the number that they give.
+DISK_UNITS: Final = {"hda": "0", "hdb": "1", "hdc": "2", "hdd": "3", "cdrom": "2"}
 
 Site = Literal["argument", "config", "implied"]
 
