@@ -138,10 +138,15 @@ class NamedFile(NamedTuple):
 
 
 class GroupOption(NamedTuple):
-    """One ``-numa`` (its ``type`` among the settings), or one ``-m``."""
+    """One ``-numa``, or one ``-m``.
+
+    :param settings: its parameters, ``type`` of ``-numa`` among them; the last of repeated ones.
+    :param cpus: the values of ``cpus=`` of ``-numa``, which may be repeated.
+    """
 
     settings: Mapping[str, str]
     origin: Origin
+    cpus: tuple[str, ...] = ()
 
 
 class NamedOption(NamedTuple):

@@ -46,7 +46,7 @@ def _change(change: Change, machine: Machine) -> str:
     if isinstance(change, Insertion):
         settings = change.settings
         if change.option == "numa":
-            return "a NUMA node added"
+            return "a NUMA node added" if settings["type"] == "node" else "a distance of NUMA nodes added"
         kind = settings.get("driver", settings.get("qom-type", ""))
         return f"{kind} added" if kind == INITIATOR else f"{kind} {settings.get('id', '')} added".strip()
     name = "the machine" if change.device == MACHINE else machine.devices[change.device].name

@@ -15,11 +15,10 @@ import msgspec
 from vsmmu.plan.model import PlannedDistance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from vsmmu.host.facts import Host
     from vsmmu.host.numa_nodes import NumaNode
-    from vsmmu.plan.model import PlannedVsmmu
     from vsmmu.plan.numa import GuestNode
 
 __all__ = ["Place", "distance", "guest_distances"]
@@ -36,21 +35,21 @@ class Place(NamedTuple):
 
 
 def guest_distances(
-    host: Host, nodes: Mapping[int, GuestNode], vsmmus: Sequence[PlannedVsmmu]
+    host: Host, nodes: Mapping[int, GuestNode], brought: Iterable[tuple[str, Iterable[int]]]
 ) -> tuple[PlannedDistance, ...]:
     """The distances to write; none if one is not known.
 
     :param nodes: the NUMA nodes that the VM has.
-    :param vsmmus: with the new nodes of their functions.
+    :param brought: functions by address, each with its nodes for memory that it brings.
     """
     if not nodes:  # node 0 is the whole VM, wherever its memory is
         return ()
     places = {number: None if node.host is None else Place(node.host) for number, node in nodes.items()}
     written = {pair for node, entry in nodes.items() for pair in ((node, other) for other in entry.measured)}
-    for port in (port for vsmmu in vsmmus for port in vsmmu.endpoints):
-        function = host.function(port.function)
+    for address, own in brought:
+        function = host.function(address)
         near = None if function is None else function.numa_node
-        places |= dict.fromkeys(port.initiators, None if near is None else Place(near, initiator=True))
+        places |= dict.fromkeys(own, None if near is None else Place(near, initiator=True))
     found: dict[tuple[int, int], int] = {}
     for one, other in permutations(places, 2):
         if (one, other) in written or (other, one) in written:

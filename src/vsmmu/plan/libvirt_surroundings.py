@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from vsmmu.machine.domain.document import DomainXml
 from vsmmu.machine.domain.insertion import NewElement
 from vsmmu.machine.domain.spans import apply
-from vsmmu.machine.domain.surrounding_edits import cell, cell_splices, distance_splices, hole_splices
+from vsmmu.machine.domain.surrounding_edits import (
+    by_holder,
+    cell,
+    cell_splices,
+    distance_splices,
+    hole_splices,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,10 +59,4 @@ def _cells(nodes: Sequence[PlannedNode], distances: Sequence[PlannedDistance]) -
 
 
 def _from(distances: Sequence[PlannedDistance]) -> dict[int, dict[int, int]]:
-    """Distances by the node that has them: the higher number, if both directions are one."""
-    pairs = {(entry.source, entry.target): entry.value for entry in distances}
-    found: dict[int, dict[int, int]] = {}
-    for (one, other), value in pairs.items():
-        holder, far = (one, other) if (other, one) in pairs else (other, one)
-        found.setdefault(holder, {})[far] = value
-    return found
+    return by_holder({(entry.source, entry.target): entry.value for entry in distances})

@@ -12,6 +12,7 @@ from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
 from vsmmu.machine.topology import Topology
+from vsmmu.plan.distances import guest_distances
 from vsmmu.plan.main_node import main_node_of_domain, main_node_of_words
 from vsmmu.plan.numa import guest_nodes, only_main_node
 from vsmmu.plan.numbers import Names
@@ -77,22 +78,57 @@ def initiator_changes(vm: Vm, device: Device, host: Host, functions: Mapping[str
     topology = Topology.of(machine)
     names = Names(machine, topology)
     nodes = guest_nodes(vm)
-    if vm.domain is None and any(node.measured for node in nodes.values()):
-        raise NoMainNode("no generic initiators are written: the VM has distances, which new nodes need, too")
     numbers = range(max(nodes, default=_MAIN) + 1, max(nodes, default=_MAIN) + 1 + count)
+    brought = [*_brought(machine, functions), (_address(device, functions), numbers)]
+    distances = guest_distances(host, nodes, brought) if _behind_nodes(vm, device) else ()
+    if vm.domain is None and not distances and any(node.measured for node in nodes.values()):
+        raise NoMainNode("no generic initiators are written: the VM has distances, which new nodes need, too")
     return (
         *(() if device.id else (Edit(device.number, "id", name := names.take("vfio", 0)),)),
         *(() if nodes else _main_node(vm, device.number, names)),
         *(_near(machine, device, topology) if only_main_node(nodes) else ()),
         *_of(numbers, device.id or name, device.number, names),
+        *(
+            Insertion(
+                "numa",
+                {"type": "dist", "src": entry.source, "dst": entry.target, "val": entry.value},
+                device.number,
+            )
+            for entry in distances
+        ),
     )
 
 
 def _wanted(device: Device, host: Host, functions: Mapping[str, str]) -> int:
     """How many NUMA nodes a device needs for memory that it brings, at least."""
-    address = functions.get(device.name) or host_address(device) if is_vfio(device.driver) else None
-    function = host.function(address) if address else None
+    function = host.function(_address(device, functions))
     return 0 if function is None else generic_initiators(host, function).interval.low
+
+
+def _address(device: Device, functions: Mapping[str, str]) -> str:
+    """Of the function that a device is; empty if it is none, or which is not known."""
+    return (functions.get(device.name) or host_address(device) or "") if is_vfio(device.driver) else ""
+
+
+def _brought(machine: Machine, functions: Mapping[str, str]) -> Iterator[tuple[str, list[int]]]:
+    """The functions that have nodes for their memory already."""
+    for device in machine.devices:
+        own = [int(node) for node in initiator_nodes(machine, device.id) if node.isdecimal()]
+        if own:
+            yield _address(device, functions), own
+
+
+def _behind_nodes(vm: Vm, device: Device) -> bool:
+    """Whether all nodes of a command line stand in front of a device, where distances may be written."""
+    if vm.command_line is None:
+        return True
+    options = list(vm.command_line.options())
+    words = vm.command_line.words
+    last = max((option.last for option in options if option.name == "numa"), default=-1)
+    return any(
+        option.first > last and " ".join(words[option.first : option.last + 1]) == device.origin.option
+        for option in options
+    )
 
 
 def _line(vm: Vm) -> CommandLine:

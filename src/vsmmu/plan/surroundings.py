@@ -134,7 +134,8 @@ def surround(
         memory = names.take("ram", 0)
         new.insert(0, PlannedNode(_MAIN, own.listed, own.memory))
     window, about = window_for(written, [*present, *(_functions(vsmmu, host) for vsmmu in vsmmus)])
-    distances = guest_distances(host, nodes, vsmmus)
+    brought = [(port.function, port.initiators) for vsmmu in vsmmus for port in vsmmu.endpoints]
+    distances = guest_distances(host, nodes, brought)
     return tuple(vsmmus), Surroundings(tuple(new), window, memory, distances), (*notes, *about)
 
 

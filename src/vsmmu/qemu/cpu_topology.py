@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.machine.model import Unread
 from vsmmu.qemu.board_options import MOST_CPUS
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.values import signed
@@ -16,14 +17,14 @@ from vsmmu.qemu.values import signed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["cpu_faults"]
+__all__ = ["cpu_faults", "hierarchy"]
 
 _CODE: Final = "qemu-cpus"
 #: The levels that the ``virt`` board has, from the outermost, and those that only other boards have.
 _LEVELS: Final = ("sockets", "clusters", "cores", "threads")
 _FOREIGN: Final = ("modules", "dies", "books", "drawers")
 #: SMPConfiguration of qapi/machine.json, in its order.
-_NAMES: Final = (
+_NAMES: Final[tuple[str, ...]] = (
     "cpus", "drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads", "maxcpus",
 )  # fmt: skip
 #: A count is read as a 64-bit number and kept in 32 bits.
@@ -36,19 +37,15 @@ def cpu_faults(smp: Mapping[str, str], machine_type: str) -> Iterator[Refusal]:
     :param smp: the parameters of ``-smp`` as written, by name.
     :param machine_type: its full name (``virt-11.1``).
     """
-    counts: dict[str, int] = {}
-    misread = False
-    for name in _NAMES:
-        number = signed(smp.get(name, "1"))
+    known = {name: text for name, text in smp.items() if not isinstance(text, Unread)}
+    numbers = {name: signed(known[name]) for name in _NAMES if name in known}
+    for name, number in numbers.items():
         if number is None:
-            misread = True
             yield _refused(f"Parameter 'smp.{name}' expects integer")
-        elif name in smp:
-            counts[name] = number & _KEPT
-    for name in smp.keys() - set(_NAMES):
-        misread = True
+    for name in known.keys() - set(_NAMES):
         yield _refused(f"Parameter 'smp.{name}' is unexpected")
-    if not misread and (refusal := _hierarchy_refusal(counts, machine_type)) is not None:
+    counts = {name: number & _KEPT for name, number in numbers.items() if number is not None}
+    if len(counts) == len(smp) and (refusal := _hierarchy_refusal(counts, machine_type)) is not None:
         yield refusal
 
 
@@ -59,7 +56,7 @@ def _hierarchy_refusal(counts: Mapping[str, int], machine_type: str) -> Refusal 
         if counts.get(name, 1) > 1:
             return _refused(f"{name} > 1 not supported by this machine's CPU topology")
     most = counts.get("maxcpus", counts.get("cpus", 0))
-    levels = _hierarchy(counts, most)
+    levels = hierarchy(counts, most)
     most = most or prod(levels.values())
     cpus = counts.get("cpus", most)
     spelled = " * ".join(f"{name} ({count})" for name, count in levels.items())
@@ -81,20 +78,22 @@ def _hierarchy_refusal(counts: Mapping[str, int], machine_type: str) -> Refusal 
     return None
 
 
-def _hierarchy(counts: Mapping[str, int], most: int) -> dict[str, int]:
+def hierarchy(counts: Mapping[str, int], most: int, *, cores_first: bool = True) -> dict[str, int]:
     """The levels with what QEMU puts where nothing is written: cores first, then sockets, then threads.
 
     :param most: the most CPUs that are written; 0 if no number of CPUs is.
+    :param cores_first: as of machine types from 6.2 on; before, sockets come first.
     """
     levels = {name: counts.get(name, 0) for name in _LEVELS}
     levels["clusters"] = levels["clusters"] or 1
     if not most:
         return {name: count or 1 for name, count in levels.items()}
-    if not levels["cores"]:
+    if not levels["cores"] and (cores_first or levels["sockets"]):
         levels["sockets"] = levels["sockets"] or 1
         levels["threads"] = levels["threads"] or 1
         levels["cores"] = most // (levels["sockets"] * levels["clusters"] * levels["threads"])
     elif not levels["sockets"]:
+        levels["cores"] = levels["cores"] or 1
         levels["threads"] = levels["threads"] or 1
         levels["sockets"] = most // (levels["clusters"] * levels["cores"] * levels["threads"])
     if not levels["threads"]:

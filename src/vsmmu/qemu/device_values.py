@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.machine.model import Unread
 from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.values import size, unsigned
 
@@ -32,6 +33,8 @@ def refused_values(device: Device, *, in_port: bool = False) -> Iterator[str]:
 
     :param in_port: whether the device is in a PCI Express port, where a card has no legacy mode of its own.
     """
+    if any(isinstance(value, Unread) for value in device.properties.values()):
+        return  # only a shell knows them
     kind = _kind(device.driver)
     if kind.startswith("virtio-"):
         yield from _modes(device, in_port=in_port)

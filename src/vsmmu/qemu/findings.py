@@ -45,6 +45,9 @@ _MENDED_BY_OPTIONS: Final = frozenset(
         "qemu-no-object",
         "qemu-no-primary-bus",
         "qemu-no-such-bus",
+        "qemu-node-cpu-early",
+        "qemu-node-cpu-index",
+        "qemu-node-cpu-none",
         "qemu-node-missing",
     )
 )

@@ -19,8 +19,8 @@ from vsmmu.qemu.board_options import board_faults, has_plain_cpus
 from vsmmu.qemu.cpu_models import judge_cpu
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.names import NameFault, global_reaches, has_machine, judge_global
-from vsmmu.qemu.naming import machine_faults
+from vsmmu.qemu.names import NameFault, global_reaches, has_machine, judge_global, judge_machine
+from vsmmu.qemu.naming import object_faults
 from vsmmu.qemu.realize import board_refusals
 from vsmmu.qemu.settings import SettingsError, read_settings
 from vsmmu.qemu.versions import VERSIONED
@@ -63,20 +63,22 @@ def machine_checks(
     :param kind: the type, if this QEMU has it.
     """
     yield from _options(machine, qemu)
+    yield from object_faults(machine, qemu)
     for refusal in machine_refusals(machine, name, kind):
         yield "", "", refusal
     if kind is None:
         if name and not name.startswith(VERSIONED) and not has_machine(name, qemu):
             yield "", "", Refusal("qemu-machine-type", {"value": name})
         return
-    yield from machine_faults(machine, qemu)
+    if (fault := judge_machine(machine, qemu)) is not None:
+        yield "", "", fault
     yield from _sizes(machine, kind)
     yield from _flash(machine)
     yield from _objects(machine, host)
     for given in machine.globals:
         if global_reaches(given, "", qemu) and (fault := judge_global(given, qemu)) is not None:
             yield "", "", fault
-    yield from _numa(machine)
+    yield from _numa(machine, kind)
     yield from _accelerator(machine, qemu)
     yield from _backend(machine)
     for file in machine.files:
@@ -131,13 +133,13 @@ def _backend(machine: Machine) -> Iterator[Found]:
         yield from (("", "", found) for found in backend_refusals(machine))
 
 
-def _numa(machine: Machine) -> Iterator[Found]:
+def _numa(machine: Machine, kind: MachineType) -> Iterator[Found]:
     if not machine.numa:
         return
     from vsmmu.qemu.numa import numa_refusals  # few VMs have nodes
 
-    for option, refusal in numa_refusals(machine):
-        yield "", option, refusal
+    for option, found in numa_refusals(machine, kind.version):
+        yield "", option, found
 
 
 def _accelerator(machine: Machine, qemu: Qemu) -> Iterator[Found]:

@@ -37,7 +37,9 @@ class MemoryDevices:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._backends: set[str] = set()
+        #: The memory backends in use.
+        self._backends = {option.settings.get("memdev", "") for option in machine.numa}
+        self._backends |= {machine.machine_options.get("memory-backend", "")}
         self._slots: set[int] = set()
         self._used: int | None = 0
 

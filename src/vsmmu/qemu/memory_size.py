@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.machine.model import Unread
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.values import size, unsigned
 
@@ -52,6 +53,8 @@ def misread_memory(machine: Machine) -> Iterator[tuple[str, Refusal]]:
 
 
 def _said_of(name: str, text: str) -> str:
+    if name == "id" or isinstance(text, Unread):
+        return ""
     if name in _SIZES:
         if size(text) is not None:
             return ""
@@ -70,6 +73,8 @@ def _said_of(name: str, text: str) -> str:
 def memory_refusal(machine: Machine) -> Refusal | None:
     """What QEMU says of the size, the room for more and the slots together; None if nothing."""
     memory = machine.memory
+    if any(isinstance(value, Unread) for value in memory.values()):
+        return None
     ram = memory_bytes(machine)
     if ram is None:
         return _refused("Parameter 'memory.size' expects size")

@@ -13,7 +13,6 @@ from vsmmu.qemu.names import (
     global_reaches,
     judge_device,
     judge_global,
-    judge_machine,
     judge_object,
 )
 from vsmmu.qemu.references import backend_faults
@@ -33,9 +32,9 @@ __all__ = [
     "TYPE_FAULTS",
     "device_faults",
     "doubt_of",
-    "machine_faults",
     "meant",
     "mended_settings",
+    "object_faults",
     "remedy_of",
     "with_meant_types",
     "with_remedy",
@@ -45,15 +44,12 @@ __all__ = [
 TYPE_FAULTS: Final = frozenset(("qemu-type-unknown", "draft-name"))
 
 
-def machine_faults(machine: Machine, qemu: Qemu) -> Iterator[tuple[str, str, NameFault]]:
-    """Device (empty), option and fault of each object and of the machine's options, in QEMU's order."""
+def object_faults(machine: Machine, qemu: Qemu) -> Iterator[tuple[str, str, NameFault]]:
+    """Id, option and fault of each object that is not what its type takes; QEMU reads them first of all."""
     for entry in machine.objects:
         fault = judge_object(entry, qemu)
         if fault is not None:
             yield entry.id, entry.origin.option, fault
-    fault = judge_machine(machine, qemu)
-    if fault is not None:
-        yield "", "", fault
 
 
 def device_faults(device: Device, machine: Machine, qemu: Qemu) -> Iterator[NameFault]:

@@ -54,5 +54,8 @@ def missing_property(device: Device) -> tuple[str, str] | None:
             lacks = name not in device.properties if name in _TEXT else not device.text(name)
             # An empty name of a file system is looked for.
             empty = name == "fsdev" and name in device.properties
-            return (name, said.replace("NULL", "") if empty else said) if lacks else None
+            if lacks:
+                return name, said.replace("NULL", "") if empty else said
+            if name == "fsdev" and "mount_tag" not in device.properties:
+                return "mount_tag", f"fsdev with id {device.text(name)} needs mount_tag arguments"
     return None

@@ -45,6 +45,26 @@ PERIPHERAL_MESSAGES: Final = (
         "add -blockdev ...,node-name={value}, or correct the name",
     ),
     Message(
+        "qemu-initiator",
+        "{text}",
+        "correct the id of the device, or the number of the node",
+        aborts=True,
+    ),
+    Message("qemu-only-migratable-device", "{text}", "remove -only-migratable, or the device"),
+    Message("qemu-nvdimm", "nvdimm is not enabled: add 'nvdimm=on' to '-M'", "add nvdimm=on to -machine"),
+    Message("qemu-module-without-memory", "'memdev' property must be set", "add memdev= to {device}"),
+    Message(
+        "qemu-memory-twice",
+        "can't use already busy memdev: {value}",
+        "give {device} a memory backend of its own",
+    ),
+    Message(
+        "qemu-errors-without-acpi",
+        "Segmentation fault",
+        "add firmware (-bios or pflash) or remove ras=on: QEMU 11.1.3 crashes (signal 11) without firmware",
+        aborts=True,
+    ),
+    Message(
         "qemu-node-memory",
         "memdev={value} is ambiguous",
         "add -object memory-backend-ram,id={value},size=SIZE",
@@ -58,12 +78,66 @@ PERIPHERAL_MESSAGES: Final = (
         "make the sizes of the nodes' memory backends add up to -m",
     ),
     Message(
-        "qemu-initiator",
-        "{text}",
-        "correct the id of the device, or the number of the node",
-        aborts=True,
+        "qemu-node-mixed",
+        "numa configuration should use either mem= or memdev=,mixing both is not allowed",
+        "write memdev= for each node",
     ),
-    Message("qemu-only-migratable-device", "{text}", "remove -only-migratable, or the device"),
+    Message(
+        "qemu-node-mem",
+        "Parameter -numa node,mem is not supported by this machine type",
+        "make -object memory-backend-ram,id=ram0,size=SIZE and write memdev=ram0",
+        hint="Use -numa node,memdev instead",
+    ),
+    Message(
+        "qemu-node-whole",
+        "'-machine memory-backend' and '-numa memdev' properties are mutually exclusive",
+        "remove memory-backend= from -machine",
+    ),
+    Message(
+        "qemu-node-memory-twice",
+        "memory backend {value} can't be used multiple times.",
+        "give each node a memory backend of its own",
+    ),
+    Message(
+        "qemu-node-cpu-index",
+        "CPU index ({value}) should be smaller than maxcpus ({expected})",
+        "write CPUs below {expected} in cpus=, or give -smp more",
+    ),
+    Message(
+        "qemu-node-cpu-taken",
+        "CPU is already assigned to node-id: {value}",
+        "name each CPU for one node only",
+    ),
+    Message(
+        "qemu-node-cpu-unnamed", "Missing mandatory node-id property", "write -numa cpu,node-id=N,socket-id=N"
+    ),
+    Message(
+        "qemu-node-cpu-early",
+        "Invalid node-id={value}, NUMA node must be defined with -numa node,nodeid=ID before it's used with -numa cpu,node-id=ID",
+        "put -numa node,nodeid={value} in front of it, or correct the number",
+    ),
+    Message(
+        "qemu-node-cpu-foreign",
+        "{value} is not supported",
+        "write socket-id=, cluster-id=, core-id= or thread-id=",
+    ),
+    Message(
+        "qemu-node-cpu-none",
+        "no match found",
+        "count sockets, clusters, cores and threads from 0, as -smp makes them",
+    ),
+    Message("qemu-node-initiator", "{text}", "correct initiator=, or remove it"),
+    Message(
+        "qemu-hmat-off",
+        "ACPI Heterogeneous Memory Attribute Table (HMAT) is disabled, enable it with -machine hmat=on before using any of hmat specific options",
+        "add hmat=on to -machine",
+    ),
+    Message("qemu-hmat", "{text}", "correct -numa hmat-lb or hmat-cache"),
+    Message(
+        "qemu-distance-number",
+        "Parameter '{property}' expects an integer between 0 and 127",
+        "correct {property}=",
+    ),
     Message(
         "qemu-distance-node",
         "Source/Destination NUMA node is missing. Please use '-numa node' option to declare it first.",
@@ -86,18 +160,5 @@ PERIPHERAL_MESSAGES: Final = (
         "At least one asymmetrical pair of distances is given, please provide distances for both directions "
         "of all node pairs.",
         "add -numa dist for the other direction of each pair",
-    ),
-    Message("qemu-nvdimm", "nvdimm is not enabled: add 'nvdimm=on' to '-M'", "add nvdimm=on to -machine"),
-    Message("qemu-module-without-memory", "'memdev' property must be set", "add memdev= to {device}"),
-    Message(
-        "qemu-memory-twice",
-        "can't use already busy memdev: {value}",
-        "give {device} a memory backend of its own",
-    ),
-    Message(
-        "qemu-errors-without-acpi",
-        "Segmentation fault",
-        "add firmware (-bios or pflash) or remove ras=on: QEMU 11.1.3 crashes (signal 11) without firmware",
-        aborts=True,
     ),
 )

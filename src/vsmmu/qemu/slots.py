@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.machine.drivers import HOST_BRIDGES, is_bridge, type_name
+from vsmmu.machine.model import Unread
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.slot_address import FUNCTIONS, SLOTS, read_address
@@ -272,6 +273,8 @@ def _place_virtual(places: _Places, card: Device, devfn: int) -> Refusal | int:
     from vsmmu.qemu.virtual_functions import VIRTUAL, virtual_functions  # few VMs have such a card
 
     driver = VIRTUAL[card.driver]
+    if isinstance(card.properties.get("sriov_max_vfs"), Unread):
+        return 1  # some, which only a shell knows
     wanted = virtual_functions(card, devfn)
     if wanted and wanted[-1] >= SLOTS * FUNCTIONS:
         return Refusal("qemu-vf-room", {})

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import JsonValue
 
-__all__ = ["Form", "boolean", "refusal", "setter", "setter_refusal", "signed", "size", "unsigned"]
+__all__ = [
+    "Form",
+    "boolean",
+    "interval",
+    "range_refusal",
+    "refusal",
+    "setter",
+    "setter_refusal",
+    "signed",
+    "size",
+    "unsigned",
+]
 
 #: Which of QEMU's parsers reads the value.
 Form = Literal["keyval", "opts", "json"]
@@ -41,6 +52,8 @@ _RANGES: Final = {
     for bits in (8, 16, 32, 64)
 }
 _MAX: Final = (1 << 64) - 1
+#: OPTS_VISITOR_RANGE_MAX: a range of the options visitor has fewer numbers.
+_WIDEST: Final = 65536
 _MOST_DIGITS: Final = 40
 _LEAST_WINDOW: Final = 512 << 30
 _HEX: Final = r"[+-]?(?:0[xX])?[0-9a-fA-F]+"
@@ -137,7 +150,7 @@ def refusal(
         return "" if size(value) is not None else f"Parameter '{name}' expects size"
     if kind in _RANGES or kind == "int":
         number = unsigned(value) if kind.startswith("u") else signed(value)
-        return f"Parameter '{name}' expects integer" if number is None else _range(name, kind, number)
+        return f"Parameter '{name}' expects integer" if number is None else range_refusal(name, kind, number)
     return _refused_text(name, kind, value, enums, owner)
 
 
@@ -165,8 +178,9 @@ def _refused_option(name: str, kind: str, text: str) -> str:
         return "" if size(text) is not None else f"Parameter '{name}' expects a size value"
     element = kind.strip("[]")
     if element in ("uint64", "int64"):
-        parts = _interval(text) if kind.startswith("[") else [text]
-        good = all(_option_number(part, element) is not None for part in parts)
+        parts = interval(text) if kind.startswith("[") else [text]
+        ends = [_option_number(part, element) for part in parts]
+        good = None not in ends and 0 <= (ends[-1] or 0) - (ends[0] or 0) < _WIDEST
         more = " or range" if kind.startswith("[") else ""
         article = "an" if element == "int64" else "a"
         return "" if good else f"Parameter '{name}' expects {article} {element} value{more}"
@@ -175,8 +189,8 @@ def _refused_option(name: str, kind: str, text: str) -> str:
     return ""
 
 
-def _interval(text: str) -> list[str]:
-    """``0-3`` as its two ends; a sign of the first number is not the separator."""
+def interval(text: str) -> list[str]:
+    """``0-3`` of the options visitor as its two ends; a sign of the first number is not the separator."""
     head, dash, tail = text[1:].partition("-")
     return [text[:1] + head, tail] if dash else [text]
 
@@ -187,7 +201,8 @@ def _option_number(text: str, kind: str) -> int | None:
     return None if text.lstrip().startswith("-") else unsigned(text)
 
 
-def _range(name: str, kind: str, number: int) -> str:
+def range_refusal(name: str, kind: str, number: int) -> str:
+    """What QEMU says of a number beyond its type (``uint16``); empty if it is within."""
     if kind not in _RANGES or kind.endswith("64"):
         return ""
     low, high = _RANGES[kind]
@@ -203,11 +218,11 @@ def _refused_json(
     if kind == "size" or (kind in _RANGES and kind.startswith("u")):
         if not whole or not isinstance(value, int) or not -(1 << 63) <= value <= _MAX:
             return f"Parameter '{name}' expects uint64"
-        return _range(name, kind, value & _MAX)
+        return range_refusal(name, kind, value & _MAX)
     if kind == "int" or kind in _RANGES:
         if not whole or not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:
             return f"Invalid parameter type for '{name}', expected: integer"
-        return _range(name, kind, value)
+        return range_refusal(name, kind, value)
     if name == "addr" and kind == "str" and not isinstance(value, str):
         return _refused_devfn(name, value)
     if kind in _TEXT or kind in enums or "|" in kind or kind.startswith("link<"):
@@ -222,7 +237,7 @@ def _refused_devfn(name: str, value: JsonValue) -> str:
         return f"Invalid parameter type for '{name}', expected int or str"
     if not isinstance(value, int):
         return f"Invalid parameter type for '{name}', expected: integer"
-    return _range(name, "int32", value) or (
+    return range_refusal(name, "int32", value) or (
         "" if -1 <= value <= 255 else f"Parameter '{name}' expects a value between -1 and 255"
     )
 

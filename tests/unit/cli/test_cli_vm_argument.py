@@ -43,9 +43,9 @@ sys.stdin.read()
 def qemu(tmp_path: Path) -> Iterator[tuple[int, str]]:
     """The process id and the socket of something with a QEMU's command line."""
     path = tmp_path / "qmp"
-    (tmp_path / "listening.py").write_text(PROCESS)
-    # Python takes -m for a module, and QEMU for a size, which nobody reads.
-    words = ["qemu-system-aarch64", "-m", "listening", *VM.split(), "-qmp", f"unix:{path},server=on"]
+    (tmp_path / "512.py").write_text(PROCESS)
+    # Python takes -m for a module, and QEMU for a size.
+    words = ["qemu-system-aarch64", "-m", "512", *VM.split(), "-qmp", f"unix:{path},server=on"]
     process = subprocess.Popen(
         words,
         executable=sys.executable,

@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 import domains
-from examples import without_memory
+from examples import Q11_1, with_nodes, without_memory
 from vsmmu.errors import Negative
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.facts import MemoryRegion
 from vsmmu.machine.command_line.argv import read_source
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.topology import Topology
+from vsmmu.plan.planner import Order, plan
 from vsmmu.qemu.passthrough import initiator_nodes
 from vsmmu.smmuv3.properties import PROPERTIES
 
@@ -227,6 +228,10 @@ DRIVES = {
     "-drive file=e,if=none,id=virtio0",
     "-drive file=d,media=cdrom,if=virtio -drive file=e,if=none,id=n": "-drive file=d,media=cdrom,if=none,"
     "id=virtio0 -drive file=e,if=none,id=n",
+    "-hda d -cdrom s.iso": "-drive file=d,if=none,id=virtio0 "
+    "-drive file=s.iso,media=cdrom,if=none,id=virtio2",
+    "-hdb 'd,1' -drive file=e,if=virtio": "-drive file=d,,1,if=none,id=virtio1 "
+    "-drive file=e,if=none,id=virtio0",
 }
 
 
@@ -239,11 +244,12 @@ def test_disks_of_drives_stay_on_the_boards_bus(run: Run, drives: str) -> None:
         assert run(text, host=HOST).verdict.answer == "starts"
         mending = run(text, host=HOST, accelerate=True)
         assert mending.verdict.answer == "starts"
-        assert DRIVES[drives] in mending.vm.render().decode()
+        assert DRIVES[drives] in mending.vm.render().decode().replace("'", "")
         machine = mending.vm.machine()
         topology = Topology.of(machine)
         disks = [device for device in machine.devices if device.driver == "virtio-blk-pci"]
-        assert len(disks) == drives.count("-drive") - drives.count("if=none")
+        made = sum(drives.count(option) for option in ("-drive", "-hd", "-cdrom"))
+        assert len(disks) == made - drives.count("if=none")
         for disk in disks:
             bus = topology.bus_of(disk)
             assert bus is not None
@@ -255,10 +261,49 @@ def test_disks_of_drives_stay_on_the_boards_bus(run: Run, drives: str) -> None:
         assert run(mending.vm.render().decode(), host=HOST, accelerate=True).applied == ()
 
 
-def test_a_disk_by_a_short_option_is_left_with_its_refusal(run: Run) -> None:
-    text = "qemu-system-aarch64 -M virt -accel kvm -bios fw -hda d -device vfio-pci,host=0009:01:00.0\n"
+def test_a_disk_that_is_no_option_at_all_is_left_with_its_refusal(run: Run) -> None:
+    text = "qemu-system-aarch64 -M virt -accel kvm -bios fw d.img -device vfio-pci,host=0009:01:00.0\n"
     mending = run(text, host=HOST, accelerate=True)
     assert "qemu-bus-takes-bridges" in {found.code for found in mending.left}
+
+
+BOUND = (
+    "-m 8G -smp 2 -object memory-backend-ram,id=m0,size=4G,host-nodes=0,policy=bind "
+    "-numa node,nodeid=0,cpus=0,memdev=m0 -object memory-backend-ram,id=m1,size=4G,host-nodes=1,policy=bind "
+    "-numa node,nodeid=1,cpus=1,memdev=m1"
+)
+GPUS = "-device vfio-pci,host=0009:01:00.0,id=gpu0 -device vfio-pci,host=0019:01:00.0,id=gpu1"
+
+
+def test_distances_are_written_as_in_a_plan(run: Run) -> None:
+    head = "qemu-system-aarch64 -M virt -accel kvm -bios fw -nodefaults"
+    host = with_nodes(HOST)
+    mending = run(f"{head} {BOUND} {GPUS}\n", host=host, accelerate=True)
+    assert mending.verdict.answer == "starts"
+    order = Order(("0009:01:00.0", "0019:01:00.0"), words=tuple(f"{head} {BOUND}".split()))
+    planned = {(entry.source, entry.target, entry.value) for entry in plan(order, host, Q11_1).distances}
+    given = [option.settings for option in mending.vm.machine().numa if option.settings["type"] == "dist"]
+    assert {tuple(int(entry[name]) for name in ("src", "dst", "val")) for entry in given} == planned
+    assert len(given) == 18 * 17 // 2
+
+
+def test_no_distance_is_written_in_front_of_a_node(run: Run) -> None:
+    text = f"qemu-system-aarch64 -M virt -accel kvm -bios fw -nodefaults {GPUS} {BOUND}\n"
+    mending = run(text, host=with_nodes(HOST), accelerate=True)
+    assert mending.verdict.answer == "starts"
+    assert "numa dist" not in mending.vm.render().decode()
+
+
+def test_distances_of_a_domain_are_written(run: Run) -> None:
+    cells = "<cell id='0' cpus='0' memory='1' unit='GiB'/><cell id='1' cpus='1' memory='1' unit='GiB'/>"
+    bound = "".join(f"<memnode cellid='{node}' mode='strict' nodeset='{node}'/>" for node in (0, 1))
+    nodes = f"<numatune>{bound}</numatune><cpu mode='host-passthrough'><numa>{cells}</numa></cpu>"
+    text = PLAIN_DOMAIN.replace(b"<devices>", f"{nodes}<devices>".encode(), 1)
+    mending = run(text, host=with_nodes(HOST), accelerate=True)
+    written = mending.vm.render().decode()
+    count = written.count("<cell ")
+    assert count >= 10
+    assert written.count("<sibling ") == count * (count - 1) // 2
 
 
 def test_disks_of_a_domain_keep_their_place(run: Run) -> None:

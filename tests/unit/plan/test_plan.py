@@ -141,7 +141,6 @@ def test_json_devices_are_followed_by_json_devices() -> None:
         (f"{MEMORY} -numa node,nodeid=0,memdev=m", (0, None)),
         (f"{MEMORY},host-nodes=1,policy=bind -numa node,nodeid=0,memdev=m", (None, 0)),
         (f"{MEMORY} -numa node,nodeid=1,memdev=m -numa node,nodeid=0", (0, 1)),
-        ("-numa cpu,node-id=0,socket-id=0", (None, None)),
     ],
 )  # fmt: skip
 def test_expanders_sit_on_the_guest_node_that_stands_for_the_hosts(

@@ -195,6 +195,26 @@ SCENES = {
             "-numa dist,src=0,dst=2,val=20 -numa dist,src=1,dst=2,val=20",
         )
     ),
+    "qemu-distance-number": Scene(options("-M virt", NODES, "-numa dist,src=0,dst=128,val=20")),
+    "qemu-node-mixed": Scene(options("-M virt", NODES, "-numa node,mem=1G")),
+    "qemu-node-mem": Scene(options("-M virt -numa node,mem=1G")),
+    "qemu-node-whole": Scene(options("-M virt,memory-backend=n", NODES)),
+    "qemu-node-memory-twice": Scene(options("-M virt", NODES, "-numa node,memdev=m -m 256M")),
+    "qemu-node-cpu-index": Scene(options("-M virt -smp 2", NODES, "-numa node,cpus=1-2")),
+    "qemu-node-cpu-taken": Scene(options("-M virt", NODES, "-numa node,cpus=0 -numa node,cpus=0")),
+    "qemu-node-cpu-unnamed": Scene(options("-M virt", NODES, "-numa cpu,core-id=0")),
+    "qemu-node-cpu-early": Scene(options("-M virt -numa cpu,node-id=0", NODES)),
+    "qemu-node-cpu-foreign": Scene(options("-M virt", NODES, "-numa cpu,node-id=0,die-id=0")),
+    "qemu-node-cpu-none": Scene(options("-M virt", NODES, "-numa cpu,node-id=0,core-id=1")),
+    "qemu-node-initiator": Scene(options("-M virt,hmat=on", NODES, "-numa node,initiator=9")),
+    "qemu-hmat-off": Scene(options("-M virt", NODES, "-numa node,initiator=0")),
+    "qemu-hmat": Scene(
+        options(
+            "-M virt,hmat=on",
+            NODES,
+            "-numa hmat-cache,node-id=9,size=1,level=1,line=8,associativity=none,policy=none",
+        )
+    ),
     "qemu-node-twice": Scene(options("-M virt -numa node,nodeid=0 -numa node,nodeid=0")),
     "qemu-node-many": Scene(options("-M virt -numa node,nodeid=128")),
     "qemu-node-missing": Scene(options("-M virt -numa node,nodeid=1")),

@@ -28,10 +28,10 @@ def test_other_values_start(text: str) -> None:
     assert said(text)[0] == "starts"
 
 
-@pytest.mark.parametrize("nodes", ["7", "0-7", "7-0x8", "0-99999999999", "x"])
+@pytest.mark.parametrize("nodes", ["7", "0-7", "7-0x8", "0-70000", "x"])
 def test_a_node_of_which_nobody_knows_is_unknown(nodes: str) -> None:
     answer, possible = said(f"{RAM},host-nodes={nodes},policy=bind")
-    if nodes == "x":
+    if nodes in ("0-70000", "x"):  # the reader of options takes no longer range
         assert answer == "refused"
         return
     assert (answer, possible) == ("unknown", ("cannot bind memory to host NUMA nodes: Invalid argument",))

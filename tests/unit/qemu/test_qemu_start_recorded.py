@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 
 from conformance.here import NOBODY
-from vsmmu.machine.command_line.argv import read_words
+from vsmmu.errors import InputRefused
+from vsmmu.machine.command_line.argv import read_source, read_words
 from vsmmu.qemu.process import QemuProcess
 from vsmmu.qemu.versions import LATEST
 
@@ -30,6 +33,26 @@ def test_the_model_says_what_qemu_said(case: dict[str, Any]) -> None:
     assert verdict.at_start == ("starts" if case["exit"] == 0 else "refused")
     if verdict.failure is not None:
         assert verdict.failure.printed == "\n".join(case["stderr"])
+
+
+def opened(command: str) -> list[str]:
+    """The command line as scripts, in each another value that only a shell knows."""
+    places = [match.span(1) for match in re.finditer(r"(?<=[=])([^=,. ]+)", command) if match[1] != "tcg"]
+    places += [
+        match.span(1) for match in re.finditer(r"-(?:m|smp|name|boot|vnc) ([^=, ]+)(?=[, ]|$)", command)
+    ]
+    return [f"{command[:start]}$X{command[end:]}" for start, end in places]
+
+
+@pytest.mark.parametrize(
+    "command", [case["command"] for case in CASES if case["exit"] == 0], ids=lambda text: text[-60:]
+)
+def test_a_value_that_only_a_shell_knows_is_no_fault(command: str) -> None:
+    for text in opened(command):
+        with contextlib.suppress(InputRefused):  # a rule needs the value: the text is not judged
+            machine = read_source(f"#!/bin/sh\n{text}\n".encode()).machine()
+            verdict = QemuProcess(machine, NOBODY, LATEST._replace(has_kvm=False)).start()
+            assert verdict.at_start != "refused", (text, verdict.failure)
 
 
 @pytest.mark.parametrize(

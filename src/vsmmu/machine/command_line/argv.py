@@ -113,7 +113,12 @@ class CommandLine:
 
     def not_judged(self) -> tuple[str, ...]:
         """The options that are not looked at, each once, in order."""
-        return tuple(dict.fromkeys(f"-{name}" for name, *_ in self.options() if name and name not in JUDGED))
+        found = (
+            option.name
+            for option in self.options()
+            if option.name not in JUDGED or (option.name == "numa" and option.last in self._source.opaque)
+        )
+        return tuple(dict.fromkeys(f"-{name}" for name in found if name))
 
     def text(self) -> str:
         """The command line in the form in which it came; one shell-quoted line if it came as words."""

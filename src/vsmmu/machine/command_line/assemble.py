@@ -102,7 +102,7 @@ class _Assembler:
             name, text, first, last = option
             word = words[first]
             if not word.startswith("-"):
-                self.drives.append(Drive({"file": word}, "", self.origin(first, first), first))
+                self.drives.append(Drive({"file": word, "index": "0"}, "", self.origin(first, first), first))
             elif name not in OPTIONS and not (
                 name in PATCHED and "".join(words[max(0, start - 1) : start]) in PATCHED[name]
             ):
@@ -117,7 +117,7 @@ class _Assembler:
                 )
             elif name in RELEVANT:
                 self.option(name, text, self.origin(first, last), last)
-            if name in NAMED and not text.startswith("{"):
+            if name in NAMED and last not in opaque and not text.startswith("{"):
                 self.named.append(drafts.named_option(name, text, self.origin(first, last)))
 
     def admitted(self, option: WrittenOption) -> bool:
@@ -134,8 +134,12 @@ class _Assembler:
 
     def hidden(self, properties: dict[str, JsonValue]) -> dict[str, JsonValue]:
         """The properties of the option at hand, those marked whose values are not known."""
+        return properties | {key: Unread(properties[key]) for key in self.taken() if key in properties}
+
+    def taken(self) -> frozenset[str]:
+        """The keys whose values are not known, of the option at hand; they are nobody else's."""
         opaque, self.opaque = self.opaque, frozenset()
-        return properties | {key: Unread(properties[key]) for key in opaque if key in properties}
+        return opaque
 
     def option(self, name: str, text: str, origin: Origin, word: int) -> None:
         if name in _ASKS:
@@ -144,10 +148,9 @@ class _Assembler:
             key, value = MACHINE_SUGAR[name]
             self.machine[key] = value or text
         elif name in DISK_OPTIONS:
-            interface = DISK_OPTIONS[name]
-            self.drives.append(
-                Drive({"file": text} | ({"if": interface} if interface else {}), "", origin, word)
-            )
+            interface, unit = DISK_OPTIONS[name], drafts.DISK_UNITS.get(name)
+            place = {"if": interface} if unit is None else {"index": unit}
+            self.drives.append(Drive({"file": text} | place, "", origin, word))
         elif name in ("nodefaults", "netdev"):
             self.default_nic = False
         elif name == "only-migratable":
@@ -179,7 +182,7 @@ class _Assembler:
             raise refusal(
                 "option-syntax", "the object has no type", origin, why="Parameter 'qom-type' is missing"
             )
-        own = _opts_id(name, origin)
+        own = drafts.opts_id(name, origin)
         if own and own in self.object_ids:
             raise refusal("duplicate-id", f"two objects have the id {own!r}", origin, next="rename one")
         self.object_ids.add(own)
@@ -217,7 +220,7 @@ class _Assembler:
             settings = keyval.merged(pairs)
             if settings.get("driver") in ("help", "?") or {"help", "?"} & settings.keys():
                 raise drafts.asks(origin)
-            name = _opts_id(keyval.opts_id(pairs), origin)
+            name = drafts.opts_id(keyval.opts_id(pairs), origin)
             draft = Draft(self.hidden(dict(settings)), name, origin, word)
         self.devices.add(draft)
 
@@ -294,7 +297,7 @@ class _Assembler:
             return
         name = settings.pop("id", None)
         if section.group == "device":
-            self.devices.add(Draft(dict(settings), _opts_id(name, origin), origin, word, "config"))
+            self.devices.add(Draft(dict(settings), drafts.opts_id(name, origin), origin, word, "config"))
         elif section.group == "object":
             self.add_object(dict(settings), name, origin)
         elif section.group == "global":
@@ -304,7 +307,7 @@ class _Assembler:
         elif section.group == "drive":
             self.drives.append(Drive(settings, name or "", origin, word))
         elif section.group == "numa":
-            self.numa.append(GroupOption(settings, origin))
+            self.numa.append(GroupOption(dict(section.settings), origin, tuple(section.cpus)))
         elif section.group == "memory":
             self.memory.append(GroupOption(settings, origin))
 
@@ -358,15 +361,21 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
     "virtfs": _Assembler.virtfs,
     "nic": _Assembler.nic,
     "net": _Assembler.net,
-    "m": lambda self, text, origin, _: self.memory.append(drafts.group_option(text, "size", origin)),
-    "smp": lambda self, text, origin, _: self.smp.update(drafts.keyval_option(text, "cpus", origin)),
-    "numa": lambda self, text, origin, _: self.numa.append(drafts.group_option(text, "type", origin)),
+    "m": lambda self, text, origin, _: self.memory.append(
+        drafts.group_option(text, "size", origin, self.taken())
+    ),
+    "smp": lambda self, text, origin, _: self.smp.update(
+        drafts.keyval_option(text, "cpus", origin, self.taken())
+    ),
+    "numa": lambda self, text, origin, _: self.numa.append(
+        drafts.group_option(text, "type", origin, self.taken())
+    ),
     "cpu": lambda self, text, *_: setattr(self, "cpu", text),
     "readconfig": _Assembler.readconfig,
 }
 #: Options of which nothing is left that this package does not look at.
 JUDGED: Final = frozenset(
-    "machine M accel enable-kvm object global device set readconfig nodefaults only-migratable".split()
+    "machine M accel enable-kvm object global device set readconfig nodefaults only-migratable numa".split()
 )
 #: Options that a rule reads.
 RELEVANT: Final = (
@@ -376,12 +385,6 @@ RELEVANT: Final = (
     | _ASKS
     | {"nodefaults", "only-migratable", "netdev"}
 )
-
-
-def _opts_id(name: str | None, origin: Origin) -> str:
-    if name is not None:
-        drafts.check_id(name, origin, "Parameter 'id' expects an identifier")
-    return name or ""
 
 
 def assemble(source: WordSource, program: int | None, reader: Reader | None) -> Assembly:

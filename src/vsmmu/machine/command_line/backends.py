@@ -48,10 +48,16 @@ _PROTOCOL: Final = r"[A-Za-z][A-Za-z0-9+.-]*:"
 _NAMES: Final = ("id", "node-name", "mount_tag")
 
 
+#: What no name of a backend has in it, and what stands for one in a shell has.
+_OPEN: Final = "$`"
+
+
 def backends(
     options: Sequence[WrittenOption], sections: Iterable[Section] = ()
-) -> Mapping[str, frozenset[str]]:
+) -> Mapping[str, frozenset[str]] | None:
     """The names that a device may give, by property, but for those that QEMU itself gives (``none0``).
+
+    None where only a shell knows one of them.
 
     Under ``SHARED`` those that several devices may give, under ``TAKEN`` those of character devices that
     an option uses.
@@ -73,6 +79,8 @@ def backends(
             if group in _SHARED or settings.get("mux") in _ON:
                 found[SHARED].update(names)
     found[TAKEN].update(_taken(options))
+    if any(mark in name for names in found.values() for name in names for mark in _OPEN):
+        return None
     return {name: frozenset(names) for name, names in found.items()}
 
 

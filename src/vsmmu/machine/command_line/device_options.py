@@ -13,15 +13,16 @@ from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line import keyval
 from vsmmu.machine.command_line.options import NAMED
 from vsmmu.machine.limits import MAX_DEVICES, refuse_over
-from vsmmu.machine.model import Accel, Device, GroupOption, JsonValue, NamedOption, Origin
+from vsmmu.machine.model import Accel, Device, GroupOption, JsonValue, NamedOption, Origin, Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from vsmmu.machine.command_line.qjson import Member
 
 __all__ = [
     "DISK_OPTIONS",
+    "DISK_UNITS",
     "DeviceList",
     "Draft",
     "Drive",
@@ -37,6 +38,7 @@ __all__ = [
     "members",
     "named_option",
     "numa_nodes",
+    "opts_id",
     "refusal",
     "unknown_option",
     "well_formed",
@@ -55,6 +57,9 @@ DISK_OPTIONS: Final = {
     "fda": "floppy",
     "fdb": "floppy",
 }
+
+#: Those of the machine's own interface -> the number that they give.
+DISK_UNITS: Final = {"hda": "0", "hdb": "1", "hdc": "2", "hdd": "3", "cdrom": "2"}
 
 Site = Literal["argument", "config", "implied"]
 
@@ -133,6 +138,16 @@ _MEMBERS: Final = {
 }
 
 
+def opts_id(name: str | None, origin: Origin) -> str:
+    """The id of an option that is no device, empty if there is none.
+
+    :raise InputRefused: ``bad-id``, if QEMU would not take it.
+    """
+    if name is not None:
+        check_id(name, origin, "Parameter 'id' expects an identifier")
+    return name or ""
+
+
 def members(option: str, written: Iterable[Mapping[str, str]], options: Mapping[str, str]) -> dict[str, str]:
     """The parameters of ``-m`` or ``-smp``, by name; ``-machine memory.size=`` is another spelling of them.
 
@@ -151,12 +166,15 @@ def asks(origin: Origin) -> InputRefused:
     return refusal("no-vm", "this asks QEMU for help and starts no VM", origin, next="remove the option")
 
 
-def group_option(text: str, implied: str, origin: Origin) -> GroupOption:
+def group_option(text: str, implied: str, origin: Origin, unread: Container[str] = ()) -> GroupOption:
     """One ``-numa`` or ``-m``.
 
     :param implied: the key of a first value without one.
+    :param unread: parameters whose values only a shell knows.
     """
-    return GroupOption(keyval.merged(keyval.parse_opts(text, implied)), origin)
+    pairs = keyval.parse_opts(text, implied)
+    settings = {pair.key: Unread(pair.value) if pair.key in unread else pair.value for pair in pairs}
+    return GroupOption(settings, origin, tuple([pair.value for pair in pairs if pair.key == "cpus"]))
 
 
 def named_option(name: str, text: str, origin: Origin) -> NamedOption:
@@ -183,14 +201,19 @@ def json_members(text: str, origin: Origin) -> list[Member]:
         ) from None
 
 
-def keyval_option(text: str, implied: str, origin: Origin) -> list[tuple[str, str]]:
-    """The parameters of a keyval option, in order.
+def keyval_option(
+    text: str, implied: str, origin: Origin, unread: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """The parameters of a keyval option by name.
 
     :param implied: the key of a first value without one.
+    :param unread: parameters whose values only a shell knows; perhaps it knows names, too.
     :raise InputRefused: ``option-syntax``, in QEMU's words; ``no-vm``, if it asks for help.
     """
+    if unread:
+        return dict(group_option(text, implied, origin, unread).settings)
     try:
-        return keyval.parse_keyval(text, implied)
+        return dict(keyval.parse_keyval(text, implied))
     except ValueError as error:
         if str(error) == "help":
             raise asks(origin) from None

@@ -121,8 +121,8 @@ def parse_keyval(text: str, implied: str) -> list[tuple[str, str]]:
         name_end = _name_end(text, start)
         name = text[start:name_end]
         if text[name_end : name_end + 1] == "=":
-            if not name:
-                raise ValueError("Invalid parameter ''")
+            if not _is_key(name):
+                raise ValueError(f"Invalid parameter '{name}'")
             end = _value_end(text, name_end + 1)
             pairs.append((name, text[name_end + 1 : end].replace(",,", ",")))
         elif name in ("help", "?"):
@@ -136,6 +136,16 @@ def parse_keyval(text: str, implied: str) -> list[tuple[str, str]]:
             raise ValueError("Invalid parameter ''")
         start = end + 1
     return pairs
+
+
+def _is_key(text: str) -> bool:
+    """Whether a key is a name, then names and numbers behind dots (keyval_parse_one() in util/keyval.c)."""
+    first, *rest = text.split(".")
+    return _is_name(first) and all(part.isdecimal() or _is_name(part) for part in rest)
+
+
+def _is_name(text: str) -> bool:
+    return text[:1].isalpha() and text.isascii() and text.replace("-", "").replace("_", "").isalnum()
 
 
 def dashed(settings: Mapping[str, str]) -> dict[str, str]:

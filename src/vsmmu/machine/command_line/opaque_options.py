@@ -22,7 +22,7 @@ __all__ = ["Admitted", "admit"]
 #: Options that decide what the VM is, in every part.
 _READ: Final = frozenset({"machine", "M", "accel", "global", "set", "readconfig"})
 #: Options of which a rule reads some keys -> (key of a first value without one, those keys).
-_KEYS: Final = {
+_KEYS: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "device": ("driver", frozenset({"driver", "id", "bus", "addr", "multifunction"})),
     "object": ("qom-type", frozenset({"qom-type", "id"})),
     "drive": ("", frozenset({"if", "id", "media"})),
@@ -30,11 +30,16 @@ _KEYS: Final = {
     "net": ("type", frozenset({"type", "model"})),
     "virtfs": ("fsdriver", frozenset({"id", "mount_tag"})),
     "audio": ("driver", frozenset({"model"})),
+    "numa": ("type", frozenset({"type"})),
+    "m": ("size", frozenset()),
+    "smp": ("cpus", frozenset()),
 }
 #: Types of which every property is read.
 _WHOLE: Final = BRIDGES.keys() | VFIO_DRIVERS | {VSMMU_DRIVER, "iommufd"}
+#: Options that hold numbers alone: where the name of one is not known, none is.
+_COUNTED: Final = frozenset({"m", "smp"})
 #: Options that can be left out of the reading.
-_OPTIONAL: Final = frozenset({"drive", "virtfs", "audio", "nic", "net"})
+_OPTIONAL: Final = frozenset({"drive", "virtfs", "audio", "nic", "net", "numa"})
 
 
 class Admitted(NamedTuple):
@@ -75,7 +80,9 @@ def admit(source: WordSource, option: WrittenOption) -> Admitted:
     unread: set[str] = set()
     for part in field.opaque:
         key = next((key for key, _, start, end in spans if start <= part.start and part.end <= end), "")
-        if not key or key in read or whole:
+        if not key and option.name in _COUNTED:
+            unread.update(pair.key for pair in parse_opts(field.value, implied))
+        elif not key or key in read or whole:
             if option.name in _OPTIONAL:
                 return Admitted(read=False)
             raise source.expansion(part)

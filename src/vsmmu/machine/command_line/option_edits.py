@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import MACHINE, Edit, Insertion, Reordering, spelled
 from vsmmu.errors import Negative
+from vsmmu.machine.command_line.device_options import DISK_UNITS
 from vsmmu.machine.command_line.keyval import escape
 from vsmmu.machine.command_line.sources import Splice, WordSource, spliced
 from vsmmu.machine.command_line.text_edits import (
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from vsmmu.machine.command_line.options import WrittenOption
 
 __all__ = ["edited"]
+
+
+#: Options that make a drive, and on the virt board a disk with it.
+_DRIVES = frozenset({"drive", *DISK_UNITS})
 
 
 class _Line(NamedTuple):
@@ -99,6 +104,7 @@ def _changes(line: _Line, edit: Edit, changes: dict[int, list[Splice]]) -> Itera
     word = draft.set_words.get(edit.property)
     if _is_disk_of_drive(line, edit):
         # The drive makes no device any more, and keeps its name, which may be one that QEMU gave it.
+        yield from _as_drive(line, draft)
         yield draft.word, set_in_opts(text(draft.word), "if", "none", "")
         yield draft.word, set_in_opts(text(draft.word), "id", str(draft.properties["drive"]), "")
         return
@@ -112,6 +118,21 @@ def _changes(line: _Line, edit: Edit, changes: dict[int, list[Splice]]) -> Itera
     elif draft.site == "argument":
         setter = set_in_json if draft.form == "json" else set_in_opts
         yield draft.word, setter(text(draft.word), edit.property, edit.value)
+
+
+def _as_drive(line: _Line, draft: Draft) -> Iterator[tuple[int, Splice]]:
+    """What makes a ``-drive`` of its short form, such as ``-hda FILE``."""
+    short = next(option for option in line.options if option.last == draft.word)
+    if short.name == "drive":
+        return
+    words = line.source.words
+    yield short.first, (0, len(words[short.first]), "-drive")
+    written = words[short.last]
+    if short.name == "cdrom":
+        yield short.last, (len(written), len(written), ",media=cdrom")
+    for at in reversed([at for at, letter in enumerate(written) if letter == ","]):
+        yield short.last, (at, at, ",")
+    yield short.last, (0, 0, "file=")
 
 
 def _machine_changes(line: _Line, edit: Edit, text: Callable[[int], str]) -> Iterator[tuple[int, Splice]]:
@@ -174,12 +195,12 @@ def _option_of(line: _Line, draft: Draft) -> WrittenOption:
 
 
 def _is_disk_of_drive(line: _Line, edit: Edit) -> bool:
-    """Whether it is about the disk that QEMU makes of a ``-drive``, which can be a device instead."""
+    """Whether it is about the disk that QEMU makes of a ``-drive`` or ``-hda``: it can be a device."""
     draft = line.drafts[edit.device]
     return (
         draft.site == "implied"
         and edit.value is not None
-        and any(option.name == "drive" and option.last == draft.word for option in line.options)
+        and any(option.name in _DRIVES and option.last == draft.word for option in line.options)
     )
 
 

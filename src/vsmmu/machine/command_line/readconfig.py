@@ -22,11 +22,13 @@ class Section(NamedTuple):
 
     :param settings: keys and values, ``id`` among them if there is one; the last of repeated keys.
     :param line: of the last key (or of the head, if there is none): what QEMU's errors name.
+    :param cpus: the values of ``cpus``, each of which counts.
     """
 
     group: str
     settings: dict[str, str]
     line: int
+    cpus: list[str]
 
 
 # sscanf does not go back: a word takes all it can, up to 63 characters.
@@ -58,7 +60,10 @@ def parse_config(data: bytes, name: str) -> list[Section]:
             raise _refuse(name, number, 'neither [section], # comment nor key = "value"')
         if not sections:
             raise _refuse(name, number, "a value before the first section")
-        sections[-1].settings[setting.group(1)] = setting.group(2)
+        key, value = setting.groups()
+        sections[-1].settings[key] = value
+        if key == "cpus":
+            sections[-1].cpus.append(value)
         sections[-1] = sections[-1]._replace(line=number)
     return sections
 
@@ -74,7 +79,7 @@ def _head(line: str, name: str, number: int) -> Section | None:
         return None
     if group not in CONFIG_GROUPS:
         raise _refuse(name, number, f"There is no option group '{group}'")
-    return Section(group, settings, number)
+    return Section(group, settings, number, [])
 
 
 def _refuse(name: str, line: int, why: str) -> InputRefused:

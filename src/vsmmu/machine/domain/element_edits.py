@@ -19,8 +19,10 @@ from vsmmu.machine.domain.insertion import (
     set_attributes,
 )
 from vsmmu.machine.domain.surrounding_edits import (
+    by_holder,
     cell,
     cell_splices,
+    distance_splices,
     hole_splices,
     nodeset_splices,
     window_bytes,
@@ -146,11 +148,26 @@ def _near(data: bytes, expander: Element, node: NewElement) -> Splice:
 
 def _new_nodes(data: bytes, reading: DomainReading, new: Sequence[Insertion]) -> Iterator[Splice]:
     """Cells for new NUMA nodes, and nodes of generic initiators; memory of a node is bytes in ``mem``."""
+    numa = [insertion.settings for insertion in new if insertion.option == "numa"]
+    far = by_holder(
+        {
+            (int(entry["src"]), int(entry["dst"])): int(entry["val"])
+            for entry in numa
+            if entry["type"] == "dist"
+        }
+    )
     cells = [
-        cell(int(entry["nodeid"]), str(entry.get("cpus", "")), int(entry.get("mem", 0)))
-        for entry in (insertion.settings for insertion in new if insertion.option == "numa")
+        cell(
+            node := int(entry["nodeid"]),
+            str(entry.get("cpus", "")),
+            int(entry.get("mem", 0)),
+            far.pop(node, None),
+        )
+        for entry in numa
+        if entry["type"] == "node"
     ]
     yield from cell_splices(data, reading.root, cells)
+    yield from distance_splices(data, reading.root, far)
     by_device: dict[str, list[int]] = {}
     for insertion in new:
         if insertion.settings.get("qom-type") == INITIATOR:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.domain.elements import Element
 
 __all__ = [
+    "by_holder",
     "cell",
     "cell_splices",
     "distance_splices",
@@ -46,6 +47,15 @@ def cell(node: int, cpus: str, memory: int, distances: Mapping[int, int] | None 
 def _distances(values: Mapping[int, int]) -> NewElement:
     siblings = (NewElement("sibling", {"id": str(node), "value": str(far)}) for node, far in values.items())
     return NewElement("distances", {}, tuple(siblings))
+
+
+def by_holder(pairs: Mapping[tuple[int, int], int]) -> dict[int, dict[int, int]]:
+    """Distances by the node that has them: the higher number, if both directions are one."""
+    found: dict[int, dict[int, int]] = {}
+    for (one, other), value in pairs.items():
+        holder, far = (one, other) if (other, one) in pairs else (other, one)
+        found.setdefault(holder, {})[far] = value
+    return found
 
 
 def distance_splices(
