@@ -22,8 +22,8 @@ __all__ = ["read_unit"]
 #: systemd refuses longer lines (LONG_LINE_MAX); a unit has a handful.
 _MAX_UNIT: Final = 1 << 20
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*)\Z)")
-#: What ends a line of a unit.
-_LINE: Final = re.compile(r"([^\n\r\0]*)(?:\r\n|\n|\r|\0|\Z)")
+#: What ends a line of a unit: one of each, in any order, up to a NUL (read_line_full() in basic/fileio.c).
+_LINE: Final = re.compile(r"([^\n\r\0]*)(?:\n\r?\0?|\r\n?\0?|\0|\Z)")
 _BYTE_ORDER_MARK: Final = "\ufeff"
 #: In a variable that is a word of its own these would be read once more.
 _READ_AGAIN: Final = re.compile(r"[\s'\"\\]")
