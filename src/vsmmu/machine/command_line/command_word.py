@@ -50,12 +50,13 @@ class CommandWord(NamedTuple):
     tail: Anchor | None = None
 
 
-def word_of(pieces: Sequence[Segment], start: int, end: int, what: str = "what stands there") -> CommandWord:
-    """The field of pieces, those that expand taken as they are written."""
+def word_of(pieces: Sequence[Segment], start: int, end: int) -> CommandWord:
+    """The field of pieces of a unit, those that expand taken as they are written."""
     at = 0
     opaque: list[Opaque] = []
     for piece in pieces:
         if piece.expands:
-            opaque.append(Opaque(at, at + len(piece.value), piece.start, what))
+            kind = "the specifier" if piece.value.startswith("%") else "the variable"
+            opaque.append(Opaque(at, at + len(piece.value), piece.start, f"{kind} {piece.value!r:.60}"))
         at += len(piece.value)
     return CommandWord("".join([piece.value for piece in pieces]), tuple(pieces), start, end, tuple(opaque))

@@ -11,7 +11,7 @@ from vsmmu.machine.command_line.command_word import CommandWord, word_of
 from vsmmu.machine.command_line.shell import Segment, line_and_column
 from vsmmu.machine.command_line.sources import is_emulator
 from vsmmu.machine.command_line.text_source import FoundCommand
-from vsmmu.machine.command_line.unit_words import BLANKS, UNKNOWN, unit_commands
+from vsmmu.machine.command_line.unit_words import BLANKS, unit_commands
 from vsmmu.machine.limits import refuse_over
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ __all__ = ["read_unit"]
 #: systemd refuses longer lines (LONG_LINE_MAX); a unit has a handful.
 _MAX_UNIT: Final = 1 << 20
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*)\Z)")
-#: What ends a line of a unit.
-_LINE: Final = re.compile(r"([^\n\r\0]*)(?:\r\n|\n|\r|\0|\Z)")
+#: What ends a line of a unit: one of each, in any order, up to a NUL (read_line_full() in basic/fileio.c).
+_LINE: Final = re.compile(r"([^\n\r\0]*)(?:\n\r?\0?|\r\n?\0?|\0|\Z)")
 _BYTE_ORDER_MARK: Final = "\ufeff"
 #: In a variable that is a word of its own these would be read once more.
 _READ_AGAIN: Final = re.compile(r"[\s'\"\\]")
@@ -132,6 +132,8 @@ def _filled(word: CommandWord, environment: dict[str, CommandWord]) -> list[Comm
     alone = environment.get(named[2]) if named is not None and named[2] else None
     if alone is not None and alone.value.endswith("=") and "=" not in alone.value[:-1]:
         return []  # an empty variable that is a word of its own is no word
+    if alone is not None and (several := _several(alone)):
+        return [word_of(part, word.start, word.end) for part in several]
     for piece in word.pieces:
         match = _VARIABLE.fullmatch(piece.value) if piece.expands else None
         known = environment.get(match.group(1) or match.group(2)) if match else None
@@ -146,10 +148,29 @@ def _filled(word: CommandWord, environment: dict[str, CommandWord]) -> list[Comm
                     part if not skip else part._replace(value=part.value[skip:], start=part.start + skip)
                 )
             skip = max(0, skip - len(part.value))
-    field = word_of(pieces, word.start, word.end, UNKNOWN)
+    field = word_of(pieces, word.start, word.end)
     single = len(word.pieces) == 1 and not word.pieces[0].value.startswith("${")
     tail = (word.pieces[-1].end, word.pieces[-1].context) if word.pieces[-1].expands else None
     return [field._replace(many=single and bool(field.opaque), tail=None if single else tail)]
+
+
+def _several(variable: CommandWord) -> list[list[Segment]]:
+    """The words of a variable that is a word of its own, split at blanks; none where that is not certain."""
+    value = variable.value.partition("=")[2]
+    if variable.opaque or not re.search(r"\s", value) or re.search(r"['\"\\]|[^\S \t\n\r]", value):
+        return []
+    skip = len(variable.value) - len(value)
+    parts: list[list[Segment]] = [[]]
+    for piece in variable.pieces:
+        kept = piece.value[skip:]
+        if kept and not kept.isspace():
+            if re.search(r"\s", kept):
+                return []
+            parts[-1].append(piece._replace(value=kept, start=piece.start + skip) if skip else piece)
+        elif kept:
+            parts.append([])
+        skip = max(0, skip - len(piece.value))
+    return [part for part in parts if part]
 
 
 def _quote(text: str, context: Context) -> str:  # noqa: ARG001 - systemd escapes alike everywhere

@@ -19,11 +19,9 @@ from vsmmu.machine.limits import MAX_WORDS, refuse_over
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["BLANKS", "UNKNOWN", "unit_commands"]
+__all__ = ["BLANKS", "unit_commands"]
 
 BLANKS: Final = " \t\r\n"
-#: What is opaque in a unit, for people.
-UNKNOWN: Final = "a specifier or variable"
 _MARKS: Final = "@-:+!|"
 _NAMED: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
 _ESCAPE: Final = re.compile(
@@ -114,7 +112,7 @@ class _Splitter:
         elif self._command and ":" not in _marks(self._program):
             pieces, many = _expanded(pieces)
         if not many or pieces:
-            self._fields.append(word_of(pieces, self._start, at, UNKNOWN))
+            self._fields.append(word_of(pieces, self._start, at))
         self._pieces, self._bytes, self._start = [], [], -1
 
     def _end_command(self) -> None:
@@ -254,5 +252,5 @@ def _without_marks(fields: list[CommandWord]) -> list[CommandWord]:
         return fields
     named = fields[1:2] if "@" in marks else []  # the word after the path is argv[0]
     skip = len(marks)
-    program = word_of(first.pieces[skip:], first.start + skip, first.end, UNKNOWN)
+    program = word_of(first.pieces[skip:], first.start + skip, first.end)
     return [program, *fields[1 + len(named) :]]

@@ -129,10 +129,10 @@ def test_a_machine_of_a_distribution_is_open_until_it_is_said_what_it_stands_for
 def test_the_words_of_a_unit() -> None:
     line = read(UNIT)
     words = line.words
-    assert words[:5] == ("/usr/bin/qemu-system-aarch64", "-M", "virt", "-m 8G", "-name")[:3] + words[3:5]
+    assert words[:6] == ("/usr/bin/qemu-system-aarch64", "-M", "virt", "-m", "8G", "-name")
     assert 'it\'s %i,x=A "$HOME"%' in words
     assert words[-1] == "a b"
-    with pytest.raises(InputRefused, match="systemd would expand"):
+    with pytest.raises(InputRefused, match="systemd would expand the specifier '%i'"):
         line.render_words()
 
 
@@ -149,8 +149,17 @@ def test_what_a_unit_starts_otherwise() -> None:
         with pytest.raises(InputRefused, match=what):
             read(text)
     hidden = "[Service]\nEnvironmentFile=/etc/vm\nExecStart=qemu-kvm -M virt -device vfio-pci,host=${GPU}\n"
-    with pytest.raises(InputRefused, match="systemd would expand"):
+    with pytest.raises(InputRefused, match=r"systemd would expand the variable '\$\{GPU\}'"):
         read(hidden).machine()
+
+
+def test_a_unit_with_the_line_ends_of_windows_and_options_in_a_variable() -> None:
+    text = UNIT.replace("\n", "\r\n").replace('"OPTS=-m 8G"', '"OPTS=-m 8G -smp 4"')
+    line = read(text)
+    assert line.words[3:7] == ("-m", "8G", "-smp", "4")
+    smmu = line.machine().device("smmu1")
+    assert smmu is not None
+    assert line.edit([Edit(smmu.number, "oas", "48")]).text() == text.replace(SMMU, f"{SMMU},oas=48")
 
 
 def test_the_last_start_of_a_log() -> None:

@@ -14,10 +14,10 @@ from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.unit import read_unit
 
 #: Variables without anything that would be read once more where one is a word of its own.
-ENVIRONMENT = {"A": "v=w", "B": "x", "EMPTY": ""}
+ENVIRONMENT = {"A": "v=w", "B": "x", "EMPTY": "", "OPTS": " -m  8G\t-smp 4 "}
 UNIT = (
     "[Service]\nType=oneshot\nEnvironment={}\nExecStart={{mark}}/usr/bin/qemu-system-aarch64 -S {{words}} z\n"
-).format(" ".join(f"{name}={value}" for name, value in ENVIRONMENT.items()))
+).format(" ".join(f'"{name}={value}"' for name, value in ENVIRONMENT.items()))
 #: What means something in a unit, at one of systemd's three steps or at several.
 PIECES = [
     *(" ", " ", " ", "a", "b", "=", "#", "-", "@", "|", "&", "{", "}", "*", "ä", "😀", "\t", "\x0b", "\x0c"),
@@ -28,6 +28,8 @@ PIECES = [
         "${A}",
         "${B}",
         "$EMPTY",
+        "$OPTS",
+        "${OPTS}",
         "$$",
         "$",
         "${",
@@ -129,12 +131,17 @@ def test_an_edited_unit_is_what_systemd_starts(values: list[str]) -> None:
         ("\\; x\\; \\q\\  a;b", [";", "x\\;", "\\q\\ ", "a;b"]),
         ("$EMPTY ${EMPTY} x${EMPTY}", ["", "x"]),
         ("a\\\\\nExecStartPre=/x", ["a\\"]),
+        ("a \\\n# c\n\rb", ["a", "b"]),
+        ("a \\\r\n# c\r\nb", ["a", "b"]),
+        ("a \\\n\r\nb", ["a"]),
         ("a ; /bin/echo b", ["a"]),
         ("%1", None),
+        ("$OPTS '$OPTS' ${OPTS} x$OPTS", ["-m", "8G", "-m", "8G", " -m\t8G", "x$OPTS"]),
     ],
 )
 def test_words_that_are_easily_misread(written: str, words: list[str] | None) -> None:
-    text = f"[Service]\nEnvironment=A=v=w EMPTY=\nExecStart=/usr/bin/qemu-system-aarch64 {written}\n"
+    environment = "Environment=A=v=w EMPTY= 'OPTS= -m\t8G'"
+    text = f"[Service]\n{environment}\nExecStart=/usr/bin/qemu-system-aarch64 {written}\n"
     found = ours(text)
     assert found == (None if words is None else ["/usr/bin/qemu-system-aarch64", *words])
 
