@@ -2,8 +2,8 @@
 """A cluster's node on this machine: containers of the shipped manifests, on an emulated host, without a
 kubelet.
 
-A container's command, variables and mounts come from its manifest. It runs in namespaces of its own, in a
-root directory that is this machine's, with the image's programs in /usr/bin and the pod's volumes mounted.
+A container's command, variables, user and mounts come from its manifest. It runs in namespaces of its own, in
+a root directory that is this machine's, with the image's programs in /usr/bin and the pod's volumes mounted.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from hook_client import HookClient
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["PACKAGING", "Node"]
+__all__ = ["PACKAGING", "QEMU", "Node"]
 
 ROOT = Path(__file__).parents[1]
 PACKAGING = ROOT / "packaging"
+#: Containerfile: the image's user, as which KubeVirt runs all containers of a VM's pod.
+QEMU = 107
 _NAMESPACE = "unshare --mount --pid --fork --mount-proc --kill-child --propagation private".split()
 #: $1 an empty directory; programs of the image; --; the command. $VOLUMES: pairs DIRECTORY:PLACE.
 _ENTER = """set -e
@@ -56,11 +58,13 @@ class Container(NamedTuple):
     """What a manifest says of a container.
 
     :param mounts: place in the container -> name of what is mounted there.
+    :param user: who it runs as.
     """
 
     command: list[str]
     fields: dict[str, str]
     mounts: dict[str, str]
+    user: int
 
 
 def pod_of(path: str) -> dict[str, Any]:
@@ -82,7 +86,8 @@ def container_of(path: str, kind: str = "containers") -> Container:
         for entry in volumes
     }
     mounts = {entry["mountPath"]: made[entry["name"]] for entry in container["volumeMounts"]}
-    return Container(container["command"], fields, mounts)
+    user = {**pod.get("securityContext", {}), **container.get("securityContext", {})}.get("runAsUser", QEMU)
+    return Container(container["command"], fields, mounts, user)
 
 
 def sidecar() -> tuple[Container, bytes]:
@@ -91,7 +96,7 @@ def sidecar() -> tuple[Container, bytes]:
     (hook,) = json.loads(vmi["metadata"]["annotations"]["hooks.kubevirt.io/hookSidecars"])
     mounts = {hook["pvc"]["volumePath"]: hook["pvc"]["name"], "/run/kubevirt-hooks": "hooks"}
     placed = json.dumps({**vmi, "status": {"nodeName": Node.name}}).encode()
-    return Container([*hook["command"], *hook["args"]], {}, mounts), placed
+    return Container([*hook["command"], *hook["args"]], {}, mounts, QEMU), placed
 
 
 class Node:
@@ -110,7 +115,11 @@ class Node:
     def volume(self, mounted: str) -> Path:
         """The directory of a claim, or of a folder of the node."""
         path = self._directory / mounted.strip("/").replace("/", "-")
-        path.mkdir(exist_ok=True)
+        if not path.exists():
+            path.mkdir()
+            if "/" not in mounted:  # a claim, whose group is the pod's (fsGroup), or KubeVirt's own folder
+                os.chown(path, -1, QEMU)
+                path.chmod(0o2775)
         return path
 
     def start(
@@ -125,8 +134,14 @@ class Node:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("VSMMU_")}
         environment |= {key: known[field] for key, field in container.fields.items()}
         # Where it is anyway; vsmmu emulate would else keep it apart from the machine's own.
-        environment |= {"VOLUMES": " ".join(pairs), "VSMMU_RUN_DIR": "/run/vsmmu"}
-        command = [*(self._emulated if emulated else ()), *container.command]
+        environment |= {
+            "VOLUMES": " ".join(pairs),
+            "VSMMU_RUN_DIR": "/run/vsmmu",
+            "OWNER": str(container.user),
+        }
+        user = [f"--re{kind}id={container.user}" for kind in "ug"]
+        own = ["setpriv", *user, f"--groups={container.user}", *container.command]
+        command = [*(self._emulated if emulated else ()), *own]
         with (self._directory / "log").open("ab") as log:
             return subprocess.Popen(
                 [*_NAMESPACE, "sh", "-c", _ENTER, "enter", str(top), *_PROGRAMS, "--", *command],

@@ -43,6 +43,25 @@ def test_everything_on_the_page_can_be_seen(browser: Chromium, manual: Path, nam
             assert bad == {}, f"{width} pixels, {scheme}"
 
 
+def test_a_wide_table_keeps_its_first_column_in_sight_on_a_phone(browser: Chromium, manual: Path) -> None:
+    browser.open(manual / "reference" / "properties.html")
+    look(browser, 390, "light")
+    left, row = browser.run(
+        """(() => {
+            const table = document.querySelector(".table-wrapper table"), place = table.parentElement;
+            place.scrollLeft = 1e6;
+            const [first, last] = [0, 3].map(at => table.rows[1].cells[at].getBoundingClientRect());
+            const start = first.left - place.getBoundingClientRect().left;
+            return [place.scrollLeft, [start, first.right, last.left]];
+        })()"""
+    )
+    start, end, last = row
+    assert left > 0
+    assert abs(start) < 8, "but for the border"
+    assert 0 < end < 390 / 2
+    assert last < end, "what was scrolled away lies under it"
+
+
 def test_the_look_finds_what_cannot_be_seen(browser: Chromium, tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
     page.write_text(

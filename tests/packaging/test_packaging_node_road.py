@@ -7,6 +7,7 @@ Commands, variables and mounts are those of packaging/. The host is emulated; al
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from domains import golden
 
 pytest.importorskip("grpc", reason="the extra vsmmu[kubevirt] is not installed")
 
-from node import PACKAGING, Node
+from node import PACKAGING, QEMU, Node
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.files import load_host
 
@@ -61,6 +62,19 @@ def test_the_probe_measures_what_the_host_has(node: Node, facts: Path) -> None:
     capabilities = json.loads(facts.with_suffix(".capabilities.json").read_text(encoding="utf-8"))
     assert capabilities["schema"] == "vsmmu.pci-capabilities/1"
     assert list(node.volume("vsmmu-facts").glob(".*")) == [], "nothing half written is left"
+
+
+def test_who_is_qemu_in_a_vms_pod_reads_what_a_node_wrote(node: Node, facts: Path) -> None:
+    """The probe wrote as root, the DaemonSet as 107; the sidecar, which is 107 as all of its pod, reads."""
+    probed = node.volume("/run/vsmmu") / "host.json"
+    assert (probed.stat().st_uid, stat.S_IMODE(probed.stat().st_mode)) == (0, 0o644)
+    for file in (facts, facts.with_suffix(".capabilities.json")):
+        assert (file.stat().st_uid, stat.S_IMODE(file.stat().st_mode)) == (QEMU, 0o644)
+    assert node.ask_program(golden("kubevirt")), node.log()
+    assert node.ask_server(golden("kubevirt")), node.log()
+    socket = (node.volume("hooks") / "vsmmu.sock").stat()
+    assert socket.st_uid == QEMU, "virt-launcher, of the same user, may connect"
+    assert socket.st_mode & stat.S_IWUSR
 
 
 def test_the_labels_are_those_that_the_shipped_rule_looks_for(node: Node) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.libvirt.releases import missing_features
 from vsmmu.libvirt.rules import RULES
-from vsmmu.machine.domain.controllers import EXPANDER
+from vsmmu.machine.domain.controllers import EXPANDER, known_expanders
 from vsmmu.machine.domain.elements import QEMU_NAMESPACE
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu
 from vsmmu.machine.domain.numbers import integer
@@ -45,10 +45,11 @@ def lint(
     libvirt = libvirt or LATEST_LIBVIRT
     smmus = [entry for entry in reading.iommus if entry.is_smmuv3]
     found: list[_Placed] = []
+    known = known_expanders(reading.controllers)
     for iommu in smmus:
         found += _spelling(iommu)
         found += _values(iommu)
-        found += _bus(iommu, reading)
+        found += _bus(iommu, reading, known)
     if smmus:
         found += _several(smmus, reading)
         found += _machine(smmus, reading)
@@ -120,14 +121,12 @@ def _values(iommu: Iommu) -> Iterator[_Placed]:
         yield _finding("accel-missing", element, names=", ".join(dependent))
 
 
-def _bus(iommu: Iommu, reading: DomainReading) -> Iterator[_Placed]:
+def _bus(iommu: Iommu, reading: DomainReading, known: str) -> Iterator[_Placed]:
     element = iommu.driver or iommu.element
     if not iommu.pci_bus:
         if iommu.accelerated:
             yield _finding("accel-without-pcibus", element)
         return
-    expanders = [str(entry.number) for entry in reading.controllers.values() if entry.model == EXPANDER]
-    known = f" (here: {', '.join(expanders[:8])})" if expanders else ""
     index = integer("pciBus", iommu.pci_bus)
     controller = reading.controllers.get(index) if index is not None else None
     if index is not None and controller is None and index != 0:

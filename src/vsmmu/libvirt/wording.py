@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vsmmu.machine.domain.controllers import EXPANDER
+from vsmmu.machine.domain.controllers import known_expanders
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
@@ -121,12 +121,13 @@ def in_libvirts_words(
     """
     codes = {entry.code for entry in own}
     devices = {device.name: device for device in reversed(reading.machine.devices)}
+    known = known_expanders(reading.controllers)
     for entry in found:
         if _LIBVIRT_FIRST.get(entry.code) not in codes:
-            yield _worded(entry, reading, devices.get(entry.where))
+            yield _worded(entry, reading, devices.get(entry.where), known)
 
 
-def _worded(found: Diagnostic, reading: DomainReading, device: Device | None) -> Diagnostic:
+def _worded(found: Diagnostic, reading: DomainReading, device: Device | None, known: str) -> Diagnostic:
     where, why = found.where, found.why
     if device is not None:
         element = reading.elements[device.number]
@@ -135,10 +136,5 @@ def _worded(found: Diagnostic, reading: DomainReading, device: Device | None) ->
     row = next((row for row in WORDINGS if row.of == found.code and row.says in found.why), None)
     if row is None:
         return msgspec.structs.replace(found, where=where, why=why)
-    text = row.next.format(known=_expanders(reading))
+    text = row.next.format(known=known)
     return msgspec.structs.replace(found, code=row.code, where=where, why=why, next=text)
-
-
-def _expanders(reading: DomainReading) -> str:
-    known = [str(entry.number) for entry in reading.controllers.values() if entry.model == EXPANDER]
-    return f" (here: {', '.join(known[:8])})" if known else ""

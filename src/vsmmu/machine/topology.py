@@ -75,11 +75,22 @@ class Topology:
     :ivar missing: the devices whose bus is not there, in the order of creation.
     """
 
-    __slots__ = ("_behind", "_bridge_bus", "_bus", "_default", "_named", "_primary", "buses", "missing")
+    __slots__ = (
+        "_behind",
+        "_bridge_bus",
+        "_bus",
+        "_default",
+        "_missing",
+        "_named",
+        "_primary",
+        "buses",
+        "missing",
+    )
 
     def __init__(self) -> None:
         self.buses: list[Bus] = [_BOARD]
         self.missing: list[Missing] = []
+        self._missing: dict[int, Missing] = {}
         self._named: dict[str, list[Bus]] = {ROOT_BUS: [_BOARD]}
         self._default = _BOARD
         self._bus: dict[int, Bus] = {}
@@ -105,6 +116,7 @@ class Topology:
                 self._place(device, makers)
             if device.driver in BRIDGES:
                 self._grow(device, counters)
+        self._missing = {entry.device.number: entry for entry in self.missing}
         _refuse_cycles(self.missing)
         return self
 
@@ -179,13 +191,15 @@ class Topology:
         """The bus that an ``arm-smmuv3`` is attached to; None if it names none or :attr:`missing` has it."""
         return self._primary.get(vsmmu.number)
 
+    def missing_of(self, device: Device) -> Missing | None:
+        """The bus that a device names and that is not there when it is made; None without one."""
+        return self._missing.get(device.number)
+
     def later_bus_of(self, vsmmu: Device) -> Bus | None:
         """The root complex that an ``arm-smmuv3`` names and that is made after it; None without one."""
-        for entry in self.missing:
-            if entry.device.number == vsmmu.number and entry.later:
-                found = self._named.get(entry.bus, ())
-                return found[0] if len(found) == 1 and found[0].is_root else None
-        return None
+        entry = self._missing.get(vsmmu.number)
+        found = () if entry is None or not entry.later else self._named.get(entry.bus, ())
+        return found[0] if len(found) == 1 and found[0].is_root else None
 
     def behind(self, root: str) -> tuple[Device, ...]:
         """All PCI devices under a root complex, bridges too, in the order of creation."""

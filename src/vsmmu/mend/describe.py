@@ -20,7 +20,7 @@ __all__ = ["changes_of", "reason_of", "spell_step"]
 def spell_step(step: Mended) -> str:
     """A mended fault on one line: where, why, its code, and what was changed."""
     place = f"{step.found.where}: " if step.found.where else ""
-    reason = reason_of(step.found, step.before.machine())
+    reason = reason_of(step.found, step.base.machine())
     return f"{place}{reason} [{step.found.code}]: {changes_of(step)}"
 
 
@@ -29,14 +29,15 @@ def reason_of(found: Diagnostic, machine: Machine) -> str:
     if not found.code.startswith("qemu-"):
         return found.what
     text = found.why
-    for device in machine.devices:
+    named = machine.device(found.where) if found.where else None
+    for device in machine.devices if named is None else (named,):
         text = text.replace(f"{device.origin.option}: ", "")
     return text.partition("\n")[0].removeprefix("qemu-system-aarch64: ") or found.what
 
 
 def changes_of(step: Mended) -> str:
     """What was changed, on one line."""
-    machine = step.before.machine()
+    machine = step.base.machine()
     done = Counter(_change(change, machine) for change in step.found.fix)
     texts = (f"{count} times {text}" if count > 1 else text for text, count in done.items())
     return ", ".join(texts) or step.found.why

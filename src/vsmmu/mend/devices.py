@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import MACHINE, Edit, Insertion, Reordering
-from vsmmu.machine.bus_numbers import bus_count, bus_ranges
+from vsmmu.machine.bus_numbers import bus_count
 from vsmmu.machine.drivers import HOST_BRIDGES, is_bridge, is_vfio
 from vsmmu.machine.topology import ROOT_BUS
 from vsmmu.mend.fault import Way, on_bus
-from vsmmu.plan.numbers import chassis_numbers, place
+from vsmmu.plan.numbers import place
 from vsmmu.qemu.slot_address import FUNCTIONS, read_address
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def port(fault: VmFault) -> Iterator[Way]:
         yield _to_root(device)
         return
     name = fault.setting.names.take("rp", 1)
-    number = next(chassis_numbers(fault.setting.machine), 0)
+    number = next(fault.setting.chassis, 0)
     settings: dict[str, str | int] = {
         "driver": "pcie-root-port",
         "id": name,
@@ -132,12 +132,14 @@ def bus_first(fault: VmFault) -> Iterator[Way]:
 def bus_number(fault: VmFault) -> Iterator[Way]:
     """An expander with a bus number that is taken, or without room for the buses behind it."""
     setting, device = fault.setting, fault.device
-    ranges = bus_ranges(setting.machine, setting.topology)
+    ranges = dict(setting.bus_ranges)
     if device is None and fault.found.where == ROOT_BUS:  # the board's own range cannot move
         inside = [owner for owner, own in ranges.items() if owner >= 0 and own.first <= ranges[MACHINE].last]
         device = setting.machine.devices[inside[0]] if inside else None
     if device is None or device.number not in ranges:
         return
+    if len(ranges) > bus_count(setting.machine):
+        return  # each needs one
     own = ranges.pop(device.number)
     width = own.last - own.first + 1
     for reserve in (max(1, width - 1), 0):
@@ -150,7 +152,7 @@ def bus_number(fault: VmFault) -> Iterator[Way]:
 
 def chassis(fault: VmFault) -> Iterator[Way]:
     """A port with the chassis number of another one."""
-    device, number = fault.device, next(chassis_numbers(fault.setting.machine), 0)
+    device, number = fault.device, next(fault.setting.chassis, 0)
     if device is not None and number:
         yield Way(f"give it chassis={number}", (Edit(device.number, "chassis", number),))
 

@@ -2,21 +2,24 @@
 """Mend a VM: apply certain fixes one after the other, and have the model judge it after each.
 
 A change stays only if the model finds less to say of its kind afterwards; so a second run changes nothing.
+Fixes of one kind that only set properties, each of another device or another one, are judged together: so a
+VM with many vSMMUs and the same fault in each is judged a few times, not once for each.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from vsmmu.diagnostic import Edit
 from vsmmu.errors import VsmmuError
 from vsmmu.mend.table import MENDS, mender
 from vsmmu.policy.checking import check
 from vsmmu.policy.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Sequence
 
-    from vsmmu.diagnostic import Diagnostic
+    from vsmmu.diagnostic import Change, Diagnostic
     from vsmmu.host.facts import Host
     from vsmmu.machine.vm import Vm
     from vsmmu.qemu.outcome import Verdict
@@ -46,11 +49,28 @@ class Wishes(NamedTuple):
 
 
 class Mended(NamedTuple):
-    """One fault that is gone: its diagnosis, the VM before and after its fix."""
+    """One fault that is gone.
+
+    :param found: its diagnosis. The devices in its fix have the numbers that they have in ``base``.
+    :param base: the VM that was judged.
+    :param earlier: fixes of the same kind that were applied with it, and come first.
+    :param made: the VM after a change that is no fix of the diagnosis.
+    """
 
     found: Diagnostic
-    before: Vm
-    after: Vm
+    base: Vm
+    earlier: Sequence[Diagnostic] = ()
+    made: Vm | None = None
+
+    @property
+    def before(self) -> Vm:
+        """The VM before its fix."""
+        return self.base.edit(_changes(self.earlier)) if self.earlier else self.base
+
+    @property
+    def after(self) -> Vm:
+        """The VM after its fix."""
+        return self.made or self.base.edit(_changes((*self.earlier, self.found)))
 
 
 class Mending(NamedTuple):
@@ -104,12 +124,12 @@ def mend(vm: Vm, host: Host, qemu: Qemu, options: Options = _DEFAULT, wishes: Wi
 
     moved = accelerate(mending.vm, host, qemu, options)
     if moved is not None:
-        step = Mended(moved.found, mending.vm, moved.vm)
+        step = Mended(moved.found, mending.vm, made=moved.vm)
         mending = Mending(moved.vm, judge(moved.vm), (*mending.applied, step), moved.notes)
         mending = _certain(mending, judge, wishes.only)
     values = pinned(mending.vm, host, qemu, options)
     if values is not None:
-        step = Mended(values.found, mending.vm, values.vm)
+        step = Mended(values.found, mending.vm, made=values.vm)
         verdict = judge(values.vm)
         mending = mending._replace(vm=values.vm, verdict=verdict, applied=(*mending.applied, step))
     return mending
@@ -117,8 +137,9 @@ def mend(vm: Vm, host: Host, qemu: Qemu, options: Options = _DEFAULT, wishes: Wi
 
 def _certain(mending: Mending, judge: _Judge, only: Collection[str]) -> Mending:
     seen = {mending.vm.render()}
+    apart: set[str] = set()
     for _ in range(_MOST_STEPS):
-        step = _step(mending, judge, only, seen)
+        step = _step(mending, judge, only, seen, apart)
         if step is None:
             break
         mending = step
@@ -126,24 +147,68 @@ def _certain(mending: Mending, judge: _Judge, only: Collection[str]) -> Mending:
     return mending
 
 
-def _step(mending: Mending, judge: _Judge, only: Collection[str], seen: set[bytes]) -> Mending | None:
-    """The VM with the first fault mended whose fix does what it says; None if there is none."""
+def _step(
+    mending: Mending, judge: _Judge, only: Collection[str], seen: set[bytes], apart: set[str]
+) -> Mending | None:
+    """The VM with the first fault mended whose fix does what it says; None if there is none.
+
+    :param apart: codes of which not all faults can be mended together; added to.
+    """
     tried = []
-    for found in sorted(mending.verdict.diagnostics, key=lambda entry: _RANK.get(entry.code, len(_RANK))):
-        if not found.fix or found.fix in tried or (only and found.code not in only):
+    ranked = sorted(mending.verdict.diagnostics, key=lambda entry: _RANK.get(entry.code, len(_RANK)))
+    wanted = [entry for entry in ranked if entry.fix and not (only and entry.code not in only)]
+    for found in wanted:
+        if found.fix in tried:
             continue
         tried.append(found.fix)
-        try:
-            after = mending.vm.edit(found.fix)
-            if after.render() in seen:
-                continue
-            verdict = judge(after)
-        except VsmmuError:  # this form of a VM cannot say it
-            continue
-        if _count(verdict, found.code) < _count(mending.verdict, found.code):
-            step = Mended(found, mending.vm, after)
-            return mending._replace(vm=after, verdict=verdict, applied=(*mending.applied, step))
+        together = [] if found.code in apart else _together(found, wanted)
+        if len(together) > 1:
+            step = _applied(mending, together, judge, seen)
+            if step is not None:
+                return step
+            apart.add(found.code)
+        step = _applied(mending, [found], judge, seen)
+        if step is not None:
+            return step
     return None
+
+
+def _together(first: Diagnostic, wanted: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The faults of a kind whose fixes only set properties, none of them twice."""
+    found: list[Diagnostic] = []
+    taken: set[tuple[int, str]] = set()
+    for entry in wanted:
+        if entry.code == first.code and all(isinstance(change, Edit) for change in entry.fix):
+            places = {(change.device, change.property) for change in entry.fix if isinstance(change, Edit)}
+            if places.isdisjoint(taken):
+                found.append(entry)
+                taken |= places
+    return found
+
+
+def _applied(
+    mending: Mending, faults: Sequence[Diagnostic], judge: _Judge, seen: Collection[bytes]
+) -> Mending | None:
+    """The VM with these faults of one kind mended; None if the fixes do not do what they say."""
+    try:
+        after = mending.vm.edit(_changes(faults))
+        if after.render() in seen:
+            return None
+        verdict = judge(after)
+    except VsmmuError:  # this form of a VM cannot say it
+        return None
+    code = faults[0].code
+    if _count(verdict, code) >= _count(mending.verdict, code):
+        return None
+    left = {(found.code, found.where) for found in verdict.diagnostics}
+    if len(faults) > 1 and any((found.code, found.where) in left for found in faults):
+        return None
+    steps = (Mended(found, mending.vm, faults[:place]) for place, found in enumerate(faults))
+    return mending._replace(vm=after, verdict=verdict, applied=(*mending.applied, *steps))
+
+
+def _changes(faults: Iterable[Diagnostic]) -> tuple[Change, ...]:
+    return tuple(change for found in faults for change in found.fix)
 
 
 def _count(verdict: Verdict, code: str) -> int:

@@ -174,9 +174,6 @@ def accel_attribute(fault: VmFault) -> Iterator[Way]:
 
 def _iommus(fault: VmFault) -> Iterator[tuple[int, Iommu]]:
     """The ``<iommu>`` at which the diagnosis stands."""
-    domain = fault.setting.vm.domain
-    for number, iommu in domain.reading.pluggable.items() if domain is not None else ():
-        lines = {iommu.element.line, *([iommu.driver.line] if iommu.driver is not None else [])}
-        if any(fault.found.where.startswith(f"line {line} <") for line in lines):
-            yield number, iommu
-            return
+    found = fault.setting.iommu_at(fault.found.where)
+    if found is not None:
+        yield found

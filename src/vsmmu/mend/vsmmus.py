@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import MACHINE, Edit
+from vsmmu.machine.model import VSMMU_DRIVER
 from vsmmu.mend.fault import Way
-from vsmmu.policy.resolver import resolve_machine
 from vsmmu.smmuv3.properties import AUTO, PROPERTIES
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def accelerate(fault: VmFault) -> Iterator[Way]:
 def needs_accel(fault: VmFault) -> Iterator[Way]:
     """A value that needs ``accel=on``: with a function of the host behind, that is what was meant."""
     vsmmu = fault.device
-    if vsmmu is None or vsmmu not in fault.setting.machine.vsmmus:
+    if vsmmu is None or vsmmu.driver != VSMMU_DRIVER:
         return
     if "accel" not in vsmmu.properties and fault.setting.functions_behind(vsmmu):
         yield _accel(vsmmu)
@@ -56,8 +56,9 @@ def _accel(vsmmu: Device) -> Way:
 def value(fault: VmFault) -> Iterator[Way]:
     """A value that the host, or this QEMU, does not have: what ``resolve`` would choose takes its place."""
     device = fault.device
-    vsmmus = fault.setting.machine.vsmmus
-    vsmmu = device if device is None or device in vsmmus else fault.setting.vsmmu_of(device)
+    if device is None:
+        return
+    vsmmu = device if device.driver == VSMMU_DRIVER else fault.setting.vsmmu_of(device)
     name = next((name for name in PROPERTIES if f"-{name}" in fault.found.code), "")
     if not name:  # qemu-auto-11.0 names it in its sentence
         name = next((name for name in PROPERTIES if f"{name} auto" in fault.found.why), "")
@@ -65,17 +66,14 @@ def value(fault: VmFault) -> Iterator[Way]:
         return
     setting = fault.setting
     row = setting.qemu.properties[name]
-    free = setting.machine.edited([Edit(vsmmu.number, row.option, AUTO if row.takes_auto else None)])
-    resolution = resolve_machine(free, setting.host, setting.qemu, setting.options)
-    chosen = next((entry for entry in resolution.vsmmus if entry.device == vsmmu.name), ())
-    for entry in chosen:
-        if entry.name == row.option and entry.action in ("pinned", "deferred"):
-            held = vsmmu.text(row.option) or _default(fault, row.option)
-            yield Way(
-                f"write {row.option}={entry.value} on {vsmmu.name}",
-                (Edit(vsmmu.number, row.option, entry.value),),
-                unpins=held not in ("", AUTO),
-            )
+    entry = setting.chosen(vsmmu, row)
+    if entry is not None and entry.action in ("pinned", "deferred"):
+        held = vsmmu.text(row.option) or _default(fault, row.option)
+        yield Way(
+            f"write {row.option}={entry.value} on {vsmmu.name}",
+            (Edit(vsmmu.number, row.option, entry.value),),
+            unpins=held not in ("", AUTO),
+        )
 
 
 def _default(fault: VmFault, name: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.errors import UsageError
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.pci import normal_address
@@ -13,12 +14,12 @@ from vsmmu.qemu.versions import is_vendor_machine
 from vsmmu.smmuv3.properties import PROPERTIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from vsmmu.machine.model import Machine
     from vsmmu.versions import Version
 
-__all__ = ["Ceiling", "Options", "Policy", "make_options"]
+__all__ = ["Ceiling", "Options", "Policy", "make_options", "misnamed"]
 
 #: *common*: the most that all functions behind a vSMMU can have. *qemu*: what QEMU's own auto would take,
 #: the first device's.
@@ -162,3 +163,21 @@ def _address(text: str, option: str) -> str:
             "address", f"{option}: {text!r:.80} is no PCI address", next="write it as 0009:01:00.0"
         )
     return address
+
+
+def misnamed(machine: Machine, options: Options) -> Iterator[Diagnostic]:
+    """Names that the caller gives and the VM does not have: one misspelt would silently change the answer."""
+    vsmmus = {device.name for device in machine.vsmmus} | {""}
+    devices = {device.name for device in machine.devices}
+    for option, given, known in (
+        ("--smmu", options.smmu, vsmmus),
+        ("--also", options.also, vsmmus),
+        ("--function", options.functions, devices),
+    ):
+        for name in given:
+            if name not in known:
+                yield Diagnostic(
+                    "no-such-device",
+                    f"{option} names {name!r:.80}, which this VM does not have",
+                    next=f"it has {', '.join(sorted(known - {''})[:8]) or 'none'}",
+                )

@@ -17,7 +17,7 @@ from vsmmu.diagnostic import Diagnostic, Edit
 from vsmmu.machine.topology import Topology
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.policy.candidates import Served, served_by
-from vsmmu.policy.options import Options
+from vsmmu.policy.options import Options, misnamed
 from vsmmu.policy.result import Action, PropertyResolution, Resolution, VsmmuResolution
 from vsmmu.policy.rules import Choice, ceiling_source, choose, choose_cmdqv, qemu_auto, read_sources
 from vsmmu.qemu.board import not_modelled, with_globals
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.vm import Vm
     from vsmmu.qemu.outcome import Verdict
 
-__all__ = ["resolve", "resolve_machine"]
+__all__ = ["resolve", "resolve_machine", "resolve_vsmmu"]
 
 _DEFAULT: Final = Options()
 
@@ -102,11 +102,9 @@ def resolve_machine(
     other = not_modelled(machine)
     if other:
         return _handed_back(unjudged(other, str(qemu), machine.machine_type), host, options)
-    # The newest machine type stands in for one that QEMU does not have; the model refuses it below.
-    kind = machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, qemu.virt)
     forgotten = _forgotten(machine, qemu, options)
     machine = machine.edited(forgotten)
-    context = _Context(machine, host, qemu, kind, options)
+    context = _Context(machine, host, qemu, _machine_type(machine, qemu), options)
     topology = topology or Topology.of(with_globals(machine))
     settled = tuple(_settle_all(context, topology))
     edits = tuple(edit for entry in settled for edit in entry.edits)
@@ -115,13 +113,13 @@ def resolve_machine(
 
         edits = overlaid(forgotten, edits)
     edits += tuple(_software_edits(context))
-    own = (*(problem for entry in settled for problem in entry.problems), *_check_names(machine, options))
+    own = (*(problem for entry in settled for problem in entry.problems), *misnamed(machine, options))
     resolved = tuple(entry.resolution for entry in settled)
     verdict = start(machine.edited(edits), host, qemu, options.functions, topology)
     return Resolution(
         host=host.name,
         qemu=str(qemu),
-        machine_type=kind.name,
+        machine_type=context.machine_type.name,
         policy=options.policy,
         vsmmus=resolved,
         problems=(*own, *_problems_of(verdict, own, options)),
@@ -129,6 +127,24 @@ def resolve_machine(
         edits=edits,
         verdict=verdict,
     )
+
+
+def resolve_vsmmu(
+    vsmmu: Device, machine: Machine, host: Host, qemu: Qemu, options: Options, topology: Topology
+) -> VsmmuResolution | None:
+    """What :func:`resolve_machine` says of one vSMMU, without a start of the VM; None if it says nothing.
+
+    :param topology: of ``machine``, which may have another vSMMU with that number.
+    """
+    alone = machine._replace(devices=(vsmmu,))
+    alone = alone.edited(_forgotten(alone, qemu, options))
+    context = _Context(alone, host, qemu, _machine_type(machine, qemu), options)
+    return next((entry.resolution for entry in _settle_all(context, topology)), None)
+
+
+def _machine_type(machine: Machine, qemu: Qemu) -> MachineType:
+    """The newest stands in for one that QEMU does not have; the model refuses that."""
+    return machine_type(machine.machine_type or "virt", qemu) or MachineType(qemu.version, qemu.virt)
 
 
 def _forgotten(machine: Machine, qemu: Qemu, options: Options) -> tuple[Edit, ...]:
@@ -333,24 +349,6 @@ def _inexpressible(
                 why=entry.why,
                 next=f"use QEMU {spell_version(AUTO_SINCE)} or later: its auto takes over what the host has",
             )
-
-
-def _check_names(machine: Machine, options: Options) -> Iterator[Diagnostic]:
-    """Names that the caller gives must exist: a misspelt one would silently change the answer."""
-    vsmmus = {device.name for device in machine.vsmmus} | {""}
-    devices = {device.name for device in machine.devices}
-    for option, given, known in (
-        ("--smmu", options.smmu, vsmmus),
-        ("--also", options.also, vsmmus),
-        ("--function", options.functions, devices),
-    ):
-        for name in given:
-            if name not in known:
-                yield Diagnostic(
-                    "no-such-device",
-                    f"{option} names {name!r:.80}, which this VM does not have",
-                    next=f"it has {', '.join(sorted(known - {''})[:8]) or 'none'}",
-                )
 
 
 def _problems_of(verdict: Verdict, known: Sequence[Diagnostic], options: Options) -> Iterator[Diagnostic]:

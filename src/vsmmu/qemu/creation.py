@@ -89,6 +89,7 @@ class Creation(Run):
         self.functions = functions or {}
         self._absent = absent
         self.vsmmus: list[Vsmmu] = []
+        self._named: dict[str, Vsmmu] = {}
         self._admission = Admission(host, qemu, self._findings)
         fits = topology is not None and machine is self._written
         self._topology = topology if topology is not None and fits else Topology.of(machine)
@@ -239,14 +240,13 @@ class Creation(Run):
             return
         vsmmu = Vsmmu(device, settings, self.qemu)
         self.vsmmus.append(vsmmu)
+        self._named.setdefault(vsmmu.name, vsmmu)
         self._vsmmu_of[bus.owner if bus else _BOARD] = vsmmu
         self._note(vsmmu.name, f"realized on {settings.primary_bus}; auto_mode={vsmmu.auto_mode}")
 
     def _plug(self, device: Device, settings: VsmmuSettings) -> Plug:
         bus = self._topology.primary_bus_of(device)
-        missing = next(
-            (entry for entry in self._topology.missing if entry.device.number == device.number), None
-        )
+        missing = self._topology.missing_of(device)
         return Plug(
             settings=settings,
             machine=self.machine,
@@ -255,13 +255,10 @@ class Creation(Run):
             ambiguous=missing is not None and missing.reason == "ambiguous",
             taken=bus is not None and bus.owner in self._vsmmu_of,
             bypassed=bus is not None and bus.owner in self._bypassed,
-            cxl=bus is not None and self._driver_of(bus) == "pxb-cxl",
+            cxl=bus is not None and bus.owner >= 0 and self.machine.devices[bus.owner].driver == "pxb-cxl",
             present=len(self.vsmmus),
             machine_iommu=self._machine_iommu,
         )
-
-    def _driver_of(self, bus: Bus) -> str:
-        return "" if bus.owner == _BOARD else self.machine.devices[bus.owner].driver
 
     def _create_emulated(self, device: Device, bus: Bus) -> None:
         vsmmu = self._vsmmu_of.get(bus.root_owner)
@@ -369,13 +366,11 @@ class Creation(Run):
 
         :raise KeyError: if there is no vSMMU called ``name``.
         """
-        vsmmu = next((entry for entry in self.vsmmus if entry.name == name), None)
-        if vsmmu is None:
-            raise KeyError(name)
+        vsmmu = self._named[name]
         vsmmu.gbpa_abort = abort
         if vsmmu.viommu_smmu:
             vsmmu.attached = "abort" if abort else "bypass"
-            self._note(name, f"endpoints attached to the {vsmmu.attached} HWPT")
+            self._note(vsmmu.name, f"endpoints attached to the {vsmmu.attached} HWPT")
 
     # What is known at the moment
 

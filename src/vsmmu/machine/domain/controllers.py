@@ -28,6 +28,7 @@ __all__ = [
     "Controller",
     "address_of",
     "alias_of",
+    "known_expanders",
     "make_controller",
     "read_controllers",
     "with_added",
@@ -119,12 +120,16 @@ def read_controllers(elements: Iterable[Element]) -> dict[int, Controller]:
         ``domain-controller-root``: the first one is not the root.
     """
     listed: list[tuple[int | None, Element]] = []
+    order: list[int | None] = []
+    taken: set[int | None] = set()
     for element in elements:
         if element.get("type") != "pci":
             continue
-        index = _index(element, {index for index, _ in listed}) if "index" in element.attributes else None
-        listed.insert(_position(index, [known for known, _ in listed]), (index, element))
-    taken = {index for index, _ in listed}
+        index = _index(element, taken) if "index" in element.attributes else None
+        taken.add(index)
+        place = _position(index, order)
+        order.insert(place, index)
+        listed.insert(place, (index, element))
     # As libvirt does (measured, 12.8): those without an index take the lowest that are free, in their order.
     free = (index for index in range(len(listed)) if index not in taken)
     found = {next(free) if index is None else index: element for index, element in listed}
@@ -134,6 +139,12 @@ def read_controllers(elements: Iterable[Element]) -> dict[int, Controller]:
         index: make_controller(element, index, {"bus_nr": numbers.get(index, 0)})
         for index, element in found.items()
     }
+
+
+def known_expanders(controllers: Mapping[int, Controller]) -> str:
+    """The indexes of some expanders, for the end of a sentence; empty without one."""
+    known = [str(entry.number) for entry in controllers.values() if entry.model == EXPANDER]
+    return f" (here: {', '.join(known[:8])})" if known else ""
 
 
 def _position(index: int | None, listed: Sequence[int | None]) -> int:
