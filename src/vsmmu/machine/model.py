@@ -179,7 +179,7 @@ class Machine(NamedTuple):
     :param cpu: the argument of ``-cpu``; empty if none was given.
     :param memory: the parameters of ``-m`` as written, by name.
     :param memory_options: the ``-m`` options in order.
-    :param named: the options of which only names and forms are looked at, in order.
+    :param named: the options of which only names and forms are looked at, in order; all drives behind them.
     :param smp: the parameters of ``-smp`` as written, by name.
     :param backends: the names that ``-netdev``, ``-chardev``, ``-drive`` and the like give, by the property
         of a device that names one (``netdev``); None where they are not said, as in a libvirt domain.

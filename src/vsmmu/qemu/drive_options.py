@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.machine.model import Unread
 from vsmmu.qemu.names import NameFault, nearest
 from vsmmu.qemu.values import boolean, unsigned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from vsmmu.machine.model import NamedOption
 
 __all__ = ["drive_faults"]
 
-#: Interfaces that the board has not -> the most drives on one of their buses; 0 if there is but one bus.
-_FOREIGN: Final = {"ide": 2, "scsi": 7, "floppy": 0, "sd": 0, "mtd": 0}
-#: Short forms -> the interface that they ask for.
-_SHORT: Final = {"fda": "floppy", "fdb": "floppy", "mtdblock": "mtd", "sd": "sd"}
-_INTERFACES: Final = frozenset({"none", "virtio", "pflash", "xen", *_FOREIGN})
+#: Interface -> the most drives on one of its buses; of the others all are on bus 0.
+_ON_A_BUS: Final = {"ide": 2, "scsi": 7}
+_FOREIGN: Final = frozenset({"ide", "scsi", "floppy", "sd", "mtd"})
+_INTERFACES: Final = _FOREIGN | {"none", "virtio", "pflash", "xen"}
+#: How many flash chips the board has.
+_CHIPS: Final = 2
 #: Parameter -> what it takes, and QEMU's sentence about anything else.
 _CHOICES: Final = {
     "media": ("disk cdrom", "'{value}' invalid media"),
@@ -37,51 +39,51 @@ _SWITCHES: Final = {"snapshot": "snapshot", "readonly": "read-only", "read-only"
 
 
 def drive_faults(options: Iterable[NamedOption]) -> Iterator[tuple[str, NameFault]]:
-    """Each drive's option and what QEMU says of it: values first, as it reads them, then the interfaces."""
-    drives = [option for option in options if option.name == "drive" or option.name in _SHORT]
-    for option in drives:
-        for text, known in _values(option.settings) if option.name == "drive" else ():
-            likely = nearest(option.settings.get("if", ""), known)
+    """Each drive's option and what QEMU says of it: values and places, then interfaces that are not there."""
+    places: dict[tuple[str, int, int], str] = {}
+    for option in options:
+        if option.name != "drive" or any(isinstance(value, Unread) for value in option.settings.values()):
+            continue
+        for text in _values(option.settings):
+            likely = nearest(option.settings.get("if", ""), _INTERFACES) if "bus type" in text else ""
             yield option.origin.option, NameFault("qemu-property-value", True, text, likely)
-    yield from _without_place(drives)
+        place = _place(option.settings, places)
+        if place in places:
+            _, bus, unit = place
+            text = f"drive with bus={bus}, unit={unit} (index={option.settings.get('index', '-1')}) exists"
+            yield option.origin.option, NameFault("qemu-property-value", True, text)
+        places.setdefault(place, option.origin.option)
+    for (interface, bus, unit), said in places.items():
+        if interface in _FOREIGN or (interface == "pflash" and unit >= _CHIPS):
+            text = f"machine type does not support if={interface},bus={bus},unit={unit}"
+            yield said, NameFault("qemu-property-value", True, text)
 
 
-def _values(settings: Mapping[str, str]) -> Iterator[tuple[str, Iterable[str]]]:
+def _values(settings: Mapping[str, str]) -> Iterator[str]:
     for name, said in _SWITCHES.items():
         if name in settings and boolean(settings[name]) is None:
-            yield f"Parameter '{said}' expects 'on' or 'off'", ()
+            yield f"Parameter '{said}' expects 'on' or 'off'"
     for name, (accepted, text) in _CHOICES.items():
         if name in settings and settings[name] not in accepted.split():
-            yield text.format(value=settings[name]), ()
+            yield text.format(value=settings[name])
     interface = settings.get("if", "virtio")
     if interface not in _INTERFACES:
-        yield f"unsupported bus type '{interface}'", _INTERFACES
+        yield f"unsupported bus type '{interface}'"
 
 
-def _without_place(drives: Iterable[NamedOption]) -> Iterator[tuple[str, NameFault]]:
-    """Drives whose interface the board has not; QEMU says it of all of them, of the first first."""
-    used: set[tuple[str, int, int]] = set()
-    for option in drives:
-        interface = _SHORT.get(option.name, option.settings.get("if", ""))
-        if interface not in _FOREIGN:
-            continue
-        bus, unit = _place(option.settings, interface, used)
-        used.add((interface, bus, unit))
-        text = f"machine type does not support if={interface},bus={bus},unit={unit}"
-        yield option.origin.option, NameFault("qemu-property-value", True, text)
-
-
-def _place(settings: Mapping[str, str], interface: str, used: set[tuple[str, int, int]]) -> tuple[int, int]:
-    most = _FOREIGN[interface]
+def _place(settings: Mapping[str, str], places: Container[tuple[str, int, int]]) -> tuple[str, int, int]:
+    """Interface, bus and unit: by ``index=`` or ``unit=``, else the first free one."""
+    interface = settings.get("if", "virtio")
+    most = _ON_A_BUS.get(interface, 0)
     index = unsigned(settings.get("index", ""))
     if index is not None:
-        return divmod(index, most) if most else (0, index)
+        return (interface, *divmod(index, most)) if most else (interface, 0, index)
     bus, unit = unsigned(settings.get("bus", "")) or 0, unsigned(settings.get("unit", ""))
     if unit is not None:
-        return bus, unit
+        return interface, bus, unit
     unit = 0
-    while (interface, bus, unit) in used:
+    while (interface, bus, unit) in places:
         unit += 1
         if most and unit >= most:
             bus, unit = bus + 1, 0
-    return bus, unit
+    return interface, bus, unit

@@ -112,8 +112,8 @@ def option_faults(options: Iterable[NamedOption], qemu: Qemu) -> Iterator[tuple[
     """The option that QEMU names (empty for ``-boot``) and what it says, each option's first fault."""
     certain = qemu.modelled and qemu.fork is None and qemu.version >= _ASKED
     for option in options:
-        if option.name not in PARAMETERS and option.name not in ("boot", "netdev"):
-            continue  # a drive, which the board judges (vsmmu.qemu.drive_options)
+        if option.name == "drive":
+            continue  # the board judges it (vsmmu.qemu.drive_options)
         found = _fault(option, certain=certain)
         if found is not None:
             yield "" if option.name == "boot" else option.origin.option, found

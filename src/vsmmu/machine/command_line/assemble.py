@@ -242,8 +242,7 @@ class _Assembler:
             raise not_defined(setting, origin)
 
     def drive(self, text: str, origin: Origin, word: int) -> None:
-        pairs = keyval.parse_opts(text)
-        self.drives.append(Drive(keyval.merged(pairs), keyval.opts_id(pairs) or "", origin, word))
+        self.drives.append(drafts.drive(text, origin, word, self.taken()))
 
     def virtfs(self, text: str, origin: Origin, word: int) -> None:
         pairs = keyval.parse_opts(text, "fsdriver")
@@ -338,7 +337,7 @@ class _Assembler:
             cpu=self.cpu,
             memory=memory,
             memory_options=tuple(self.memory),
-            named=tuple(self.named),
+            named=(*self.named, *map(Drive.named, self.drives)),
             smp=drafts.members("smp", [self.smp], options),
             backends=backends([*self.written()], self.sections) if program and not self.unread else None,
             files=tuple(files(self.drives, self.objects, options)),

@@ -29,6 +29,7 @@ __all__ = [
     "accelerators",
     "asks",
     "check_id",
+    "drive",
     "firmware_of",
     "group_option",
     "implied_audio",
@@ -130,6 +131,10 @@ class Drive:
         self.origin = origin
         self.word = word
 
+    def named(self) -> NamedOption:
+        """The drive as an option whose values are looked at."""
+        return NamedOption("drive", self.settings, self.origin)
+
 
 #: Option -> the spelling of its parameters as -machine options.
 _MEMBERS: Final = {
@@ -175,6 +180,17 @@ def group_option(text: str, implied: str, origin: Origin, unread: Container[str]
     pairs = keyval.parse_opts(text, implied)
     settings = {pair.key: Unread(pair.value) if pair.key in unread else pair.value for pair in pairs}
     return GroupOption(settings, origin, tuple([pair.value for pair in pairs if pair.key == "cpus"]))
+
+
+def drive(text: str, origin: Origin, word: int, unread: Container[str] = ()) -> Drive:
+    """One ``-drive``.
+
+    :param word: number of its argument among the words.
+    :param unread: parameters whose values only a shell knows.
+    """
+    settings = dict(group_option(text, "", origin, unread).settings)
+    settings.pop("id", None)
+    return Drive(settings, keyval.opts_id(keyval.parse_opts(text)) or "", origin, word)
 
 
 def named_option(name: str, text: str, origin: Origin) -> NamedOption:

@@ -63,8 +63,7 @@ MACHINE_SUGAR: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 #: without ``=``.
 NAMED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "action": "", "add-fd": "", "boot": "order", "chardev": "backend", "drive": "", "fda": "file",
-        "fdb": "file", "fsdev": "fsdriver", "mtdblock": "file", "sd": "file",
+        "action": "", "add-fd": "", "boot": "order", "chardev": "backend", "fsdev": "fsdriver",
         "fw_cfg": "name", "icount": "shift", "mon": "chardev", "msg": "", "name": "guest", "netdev": "type",
         "option-rom": "romfile", "overcommit": "", "rtc": "base", "run-with": "", "sandbox": "enable",
         "semihosting-config": "enable", "trace": "enable", "vnc": "vnc",
