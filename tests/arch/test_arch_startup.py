@@ -51,7 +51,7 @@ STARTS: Final = {
     "resolve, a domain": Start("vsmmu.cli", ("resolve", "vm.xml"), 104),
     "check": Start("vsmmu.cli", ("check", "--", *VM.split()), 84),
     "check, a domain": Start("vsmmu.cli", ("check", "vm.xml"), 101),
-    "explain": Start("vsmmu.cli", ("explain", "--", *VM.split()), 96),
+    "explain": Start("vsmmu.cli", ("explain", "--", *VM.split()), 97),
     "run": Start("vsmmu.cli", ("run", "--qemu", "11.1", "--dry-run", "--", *VM.split()), 88),
     "hook": Start("vsmmu.cli.hook", (*HOOK, DOMAIN), 95),
     "hook, no SMMU": Start("vsmmu.cli.hook", (*HOOK, DOMAIN.replace("smmuv3", "intel")), 7),
