@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.recognise import MAX_VM_BYTES
 from vsmmu.machine.recognise import read_vm as _read_vm
-from vsmmu.monitor.readconfig import read_config_file
 from vsmmu.policy.options import make_options
 from vsmmu.qemu.versions import LATEST, Qemu, is_version, parse_version
 
@@ -77,7 +76,7 @@ def read_vm(source: bytes | str | Sequence[str]) -> Vm:
         ``-readconfig`` names are read.
     :raise InputRefused: malformed, over a limit, or no VM (``not-a-vm``).
     """
-    return _read_vm(source, reader=read_config_file)
+    return _read_vm(source, reader=_read_config_file)
 
 
 def read_vm_file(path: str) -> Vm:
@@ -107,7 +106,13 @@ def read_vm_data(data: bytes, where: str) -> Vm:
     :param where: what it is called in errors.
     :raise InputRefused: as :func:`read_vm`.
     """
-    return _read_vm(data, where, read_config_file)
+    return _read_vm(data, where, _read_config_file)
+
+
+def _read_config_file(name: str) -> bytes:
+    from vsmmu.monitor.readconfig import read_config_file  # few VMs have one
+
+    return read_config_file(name)
 
 
 def _is_socket(path: str) -> bool:

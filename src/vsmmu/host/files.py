@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from vsmmu.document import encode_document
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import (
@@ -119,6 +118,8 @@ def spell_unread(host: Host) -> str:
 
 def encode_host(host: Host) -> bytes:
     """The document as indented JSON with a final newline; equal hosts give equal bytes."""
+    from vsmmu.document import encode_document  # reading facts does not need it
+
     return encode_document(host)
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from vsmmu.host.driver_line import kernel_version, last_probe_line
 from vsmmu.host.facts import HW_INFO_ARM_SMMUV3
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.smmuv3.interval import Interval, exactly, hull
@@ -269,6 +268,10 @@ def _differs_from_others(host: Host, smmu: HostSmmu, function: HostFunction | No
 
 def _driver_feature(host: Host, smmu: HostSmmu) -> Judgement | None:
     """What the driver's probe line says of NESTING; None if it says nothing."""
+    if not smmu.kernel_log:
+        return None
+    from vsmmu.host.driver_line import kernel_version, last_probe_line  # few facts have lines
+
     line = last_probe_line(smmu.kernel_log)
     if line is None:
         return None

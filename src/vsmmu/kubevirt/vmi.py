@@ -15,7 +15,7 @@ __all__ = ["MAX_VMI_BYTES", "Vmi", "read_vmi"]
 #: etcd takes objects of 1.5 MiB.
 MAX_VMI_BYTES: Final = 4 << 20
 #: A DNS subdomain, as Kubernetes wants it; no way out of a directory.
-_NODE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,20}")
+_NODE: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,20}"
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -48,7 +48,7 @@ class Vmi(msgspec.Struct, frozen=True):
         :raise InputRefused: ``vmi-node``: there is none yet, or it is no name of a node.
         """
         name = self.status.node_name
-        if not _NODE.fullmatch(name):
+        if not re.fullmatch(_NODE, name):
             raise InputRefused(
                 "vmi-node",
                 "the VirtualMachineInstance does not say on which node it is",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.libvirt.releases import missing_features
-from vsmmu.libvirt.rules import RULES
 from vsmmu.machine.domain.controllers import EXPANDER, known_expanders
 from vsmmu.machine.domain.elements import QEMU_NAMESPACE
 from vsmmu.machine.domain.iommu import OTHER_MODELS, Iommu
@@ -70,6 +69,8 @@ class _Placed(NamedTuple):
 
 
 def _finding(code: str, element: Element, **values: object) -> _Placed:
+    from vsmmu.libvirt.rules import RULES  # most domains break none
+
     rule = RULES[code]
     return _Placed(
         element,

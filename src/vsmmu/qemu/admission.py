@@ -17,14 +17,14 @@ from vsmmu.host.judgements import nest_parent, nesting
 from vsmmu.qemu.cmdqv import probe_cmdqv
 from vsmmu.qemu.compat import Mismatch, compare
 from vsmmu.qemu.findings import Findings, Refused
-from vsmmu.qemu.outcome import failure
-from vsmmu.qemu.texts import MESSAGES, Phase, dated
+from vsmmu.qemu.outcome import dated, failure
 from vsmmu.smmuv3.fields import field
 from vsmmu.smmuv3.interval import Interval
 from vsmmu.smmuv3.properties import AUTO, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:
     from vsmmu.machine.model import Device
+    from vsmmu.qemu.message import Phase
     from vsmmu.qemu.state import Endpoint, Vsmmu
     from vsmmu.qemu.versions import Qemu
 
@@ -186,6 +186,8 @@ class Admission:
             endpoint.answer = "unknown"
         if (code, endpoint.smmu_name) in self._seen:
             return
+        from vsmmu.qemu.texts import MESSAGES  # most VMs need none
+
         self._seen.add((code, endpoint.smmu_name))
         name = endpoint.device.name
         text = MESSAGES[code].text.format(**values, device=name, vfio=self._vfio(endpoint))

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import Diagnostic
-from vsmmu.qemu.texts import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +54,8 @@ def unlisted_function(device: Device, address: str | None) -> Diagnostic:
 
 def too_many_queues(vsmmus: int, lines: int, most: int) -> Diagnostic:
     """SMMUs with command queues of the hardware, each of which takes one more interrupt."""
+    from vsmmu.qemu.texts import MESSAGES  # most VMs need none
+
     message = MESSAGES["qemu-too-many"]
     return Diagnostic(
         message.code,
@@ -68,6 +69,8 @@ def too_many_queues(vsmmus: int, lines: int, most: int) -> Diagnostic:
 
 def second_iommu(device: str, bus: str, qemu: Qemu) -> Diagnostic:
     """A second SMMU on one bus, where QEMU has no check: that is known of 10.2, and likely of 11.0."""
+    from vsmmu.qemu.texts import MESSAGES  # most VMs need none
+
     return Diagnostic(
         "qemu-second-iommu",
         f"{bus:.60} has an arm-smmuv3 already: QEMU starts, and {device} takes its place for what comes later"
@@ -115,6 +118,8 @@ def board_doubt(refusal: Refusal, needs: str) -> Diagnostic:
 
     :param needs: what decides, which the facts do not say.
     """
+    from vsmmu.qemu.texts import MESSAGES  # most VMs need none
+
     message = MESSAGES[refusal.code]
     return Diagnostic(
         refusal.code,

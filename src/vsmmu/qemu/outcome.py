@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from vsmmu.diagnostic import Diagnostic, Severity, by_severity
-from vsmmu.qemu.texts import MESSAGES, Message, Phase
+from vsmmu.qemu.message import Message, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
 
 __all__ = [
     "Answer",
@@ -22,6 +23,7 @@ __all__ = [
     "Verdict",
     "VsmmuOutcome",
     "answer_of",
+    "dated",
     "failure",
     "unjudged",
 ]
@@ -175,6 +177,8 @@ def failure(code: str, device: str, option: str, phase: Phase, **values: object)
     :param values: what the row's placeholders stand for; ``lead`` is what QEMU puts in front of the whole
         line, such as ``can't apply global ...: ``.
     """
+    from vsmmu.qemu.texts import MESSAGES  # most VMs need none
+
     row = MESSAGES[code]
     text = row.text.format(**values, device=device)
     line = f"{values.get('lead', '')}{row.prefix.format(**values)}{text}"
@@ -186,6 +190,14 @@ def failure(code: str, device: str, option: str, phase: Phase, **values: object)
         phase=phase,
         remedy=row.remedy.format(**values, device=device),
     )
+
+
+def dated(code: str, *, old: bool) -> str:
+    """The row with the words of QEMU 11.0 and before, where it is such an ``old`` one and has others."""
+    from vsmmu.qemu.texts import MESSAGES  # most VMs need none
+
+    before = f"{code}-11.0"
+    return before if old and before in MESSAGES else code
 
 
 def _printed(row: Message, line: str, option: str) -> str:

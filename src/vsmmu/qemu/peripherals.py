@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.drivers import BRIDGES, HOST_BRIDGES
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.needed_properties import missing_property
 from vsmmu.qemu.values import signed
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class Peripherals:
         """
         if device.driver.startswith(_MEMORY):
             yield from self._memory_devices().refusals(device)
-        elif self._is_whole(device) and (missing := missing_property(device)) is not None:
+        elif (missing := self._missing(device)) is not None:
             name, text = missing
             yield Refusal("qemu-property-missing", {"property": name, "text": text})
         elif device.properties.keys() - _ORDINARY:
@@ -90,6 +89,14 @@ class Peripherals:
                 if code in self._only_one:
                     yield Refusal(code, {})
                 self._only_one.add(code)
+
+    def _missing(self, device: Device) -> tuple[str, str] | None:
+        """What :func:`missing_property` says, of a VM that is written as a whole."""
+        if not self._is_whole(device):
+            return None
+        from vsmmu.qemu.needed_properties import missing_property  # a vfio-pci is not asked
+
+        return missing_property(device)
 
     def _is_whole(self, device: Device) -> bool:
         """Whether all properties of a device are written: in a command line, or in a configuration file."""

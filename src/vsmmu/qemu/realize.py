@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.board import accelerator, irqchip
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.texts import dated
+from vsmmu.qemu.outcome import dated
 from vsmmu.smmuv3.properties import AUTO, REALIZE_ORDER, REGISTER_PROPERTIES
 
 if TYPE_CHECKING:

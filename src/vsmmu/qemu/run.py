@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from vsmmu.qemu.findings import Findings, Refused
 from vsmmu.qemu.naming import doubt_of, remedy_of
 from vsmmu.qemu.outcome import Failure, TraceStep, failure
-from vsmmu.qemu.texts import MESSAGES
 
 if TYPE_CHECKING:
+    from vsmmu.qemu.message import Phase
     from vsmmu.qemu.names import NameFault
-    from vsmmu.qemu.texts import Phase
     from vsmmu.qemu.versions import MachineType, Qemu
 
 __all__ = ["Run"]
@@ -47,6 +46,8 @@ class Run:
 
         :raise Refused: in a hot-plug.
         """
+        from vsmmu.qemu.texts import MESSAGES  # most VMs need none
+
         values.setdefault("qemu", self.qemu)
         values.setdefault("line", MESSAGES[code].line if self.qemu.lines_known else _ANY_LINE)
         failed = failure(code, device, option, self._phase, **values)

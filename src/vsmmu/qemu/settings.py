@@ -14,7 +14,7 @@ from vsmmu.smmuv3.properties import AUTO, PROPERTIES, Property, Value
 
 if TYPE_CHECKING:
     from vsmmu.machine.model import Device, JsonValue, Machine
-    from vsmmu.qemu.texts import Phase
+    from vsmmu.qemu.message import Phase
     from vsmmu.qemu.versions import Qemu
     from vsmmu.versions import Version
 

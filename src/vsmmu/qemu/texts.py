@@ -20,7 +20,7 @@ from vsmmu.qemu.slot_texts import SLOT_MESSAGES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MESSAGES", "Message", "Phase", "dated"]
+__all__ = ["MESSAGES", "Message", "Phase"]
 
 _MACHINES: Final = "Use -machine help to list supported machines"
 
@@ -390,9 +390,3 @@ MESSAGES: Final[Mapping[str, Message]] = MappingProxyType(
         for entry in (*_TABLE, *CMDQV_MESSAGES, *BOARD_MESSAGES, *SLOT_MESSAGES, *PERIPHERAL_MESSAGES)
     }
 )
-
-
-def dated(code: str, *, old: bool) -> str:
-    """The row with the words of QEMU 11.0 and before, where it is such an ``old`` one and they were others."""
-    before = f"{code}-11.0"
-    return before if old and before in MESSAGES else code

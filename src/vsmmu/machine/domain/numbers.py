@@ -25,11 +25,12 @@ BASES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("controller", "index", "node", "oas", "pciBus", "ssidsize", "startport"), 10),
     **dict.fromkeys(("bus", "busNr", "chassis", "chassisNr", "domain", "function", "port", "slot"), 0),
 }
-_FORM: Final = re.compile(
+_FORM: Final = (
     r"[ \t\r\n]*([+-]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<binary>[01]+)"
     r"|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*))"
 )
-_DECIMAL: Final = re.compile(r"[ \t\r\n]*([+-]?)(?P<decimal>[0-9]+)")
+_DECIMAL: Final = r"[ \t\r\n]*([+-]?)(?P<decimal>[0-9]+)"
+_HEX: Final = frozenset("0123456789abcdef")
 _BASE_OF: Final = {"hex": 16, "binary": 2, "octal": 8, "decimal": 10}
 #: Longer ones would be no number of any use; int() is slow for very long ones.
 _MAX_DIGITS: Final = 40
@@ -38,13 +39,21 @@ _MAX: Final = 0xFFFFFFFF
 
 def integer(name: str, text: str) -> int | None:
     """A number as libvirt reads it in the attribute *name*, negative ones too; None for another text."""
-    match = (_DECIMAL if BASES[name] else _FORM).fullmatch(text)
-    if match is None or match.lastgroup is None or len(text) > _MAX_DIGITS:
+    if len(text) > _MAX_DIGITS:
         return None
-    value = int(match[match.lastgroup], _BASE_OF[match.lastgroup])
+    # What libvirt itself writes: read without a pattern, which would be compiled at each start.
+    if text.isdecimal() and text.isascii() and (BASES[name] or text == "0" or text[0] != "0"):
+        value, sign = int(text), ""
+    elif not BASES[name] and text.startswith("0x") and _HEX.issuperset(digits := text[2:]) and digits:
+        value, sign = int(digits, 16), ""
+    elif match := re.fullmatch(_DECIMAL if BASES[name] else _FORM, text):
+        kind = match.lastgroup or ""
+        value, sign = int(match[kind], _BASE_OF[kind]), match[1]
+    else:
+        return None
     if value > _MAX:
         return None
-    return -value if match[1] == "-" else value
+    return -value if sign == "-" else value
 
 
 def number(element: Element | None, name: str) -> int | None:
