@@ -6,10 +6,10 @@ Source: virt_possible_cpu_arch_ids() in hw/arm/virt.c of qemu/qemu.
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.qemu.cpu_topology import hierarchy
+from vsmmu.machine.model import Unread
+from vsmmu.qemu.cpu_topology import cpu_faults, hierarchy
 from vsmmu.qemu.values import unsigned
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ __all__ = ["CpuTopology", "Slot", "cpu_slots"]
 
 #: Machine types from here on fill sockets before they make another.
 _CORES_FIRST: Final = (6, 2)
-_FOREIGN: Final = ("drawers", "books", "dies", "modules")
-#: More than the board takes.
-_MOST: Final = 4096
 
 
 class Slot(NamedTuple):
@@ -63,13 +60,8 @@ def cpu_slots(smp: Mapping[str, str], version: Version) -> CpuTopology | None:
     :param smp: the parameters of ``-smp`` as written.
     :param version: of the machine type.
     """
-    read = {name: unsigned(text) for name, text in smp.items()}
-    if None in read.values() or any((read.get(name) or 1) > 1 for name in _FOREIGN):
+    if any(isinstance(text, Unread) for text in smp.values()) or any(cpu_faults(smp, "virt")):
         return None
-    counts = {name: number or 0 for name, number in read.items()}
-    cpus = counts.get("cpus", 0)
-    most = counts.get("maxcpus", 0) or cpus
-    levels = hierarchy(counts, most, cores_first=version >= _CORES_FIRST)
-    most = most or prod(levels.values())
-    found = CpuTopology(**levels)
-    return found if found.cpus == most and cpus <= most <= _MOST else None
+    counts = {name: unsigned(text) or 0 for name, text in smp.items()}
+    most = counts.get("maxcpus", counts.get("cpus", 0))
+    return CpuTopology(**hierarchy(counts, most, cores_first=version >= _CORES_FIRST))

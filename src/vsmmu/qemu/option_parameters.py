@@ -55,8 +55,8 @@ PARAMETERS: Final = {
     "trace": "enable events file",
     "vnc": (
         "audiodev connections:number display head:number ipv4:bool ipv6:bool key-delay-ms:number "
-        "lock-key-sync:bool lossy:bool non-adaptive:bool password:bool password-secret power- "
-        "control:bool reverse:bool sasl:bool sasl-authz share tls-authz tls-creds to:number vnc "
+        "lock-key-sync:bool lossy:bool non-adaptive:bool password:bool password-secret "
+        "power-control:bool reverse:bool sasl:bool sasl-authz share tls-authz tls-creds to:number vnc "
         "websocket"
     ),
 }
@@ -74,9 +74,9 @@ NETDEVS: Final = {
     "none": "",
     "passt": (
         "address dhcp-dns:bool dhcp-search:bool dhcp:bool dhcpv6:bool dns dns-forward dns-host fqdn "
-        "freebind:bool gateway icmp:bool interface ipv4:bool ipv6:bool mac map-guest-addr map-host- "
-        "loopback mtu ndp:bool netmask outbound outbound-if4 outbound-if6 param:list path quiet:bool "
-        "ra:bool search:list tcp-ports:list tcp:bool udp-ports:list udp:bool vhost-user:bool"
+        "freebind:bool gateway icmp:bool interface ipv4:bool ipv6:bool mac map-guest-addr "
+        "map-host-loopback mtu ndp:bool netmask outbound outbound-if4 outbound-if6 param:list path "
+        "quiet:bool ra:bool search:list tcp-ports:list tcp:bool udp-ports:list udp:bool vhost-user:bool"
     ),
     "socket": "connect fd listen localaddr mcast udp",
     "stream": "addr:struct! reconnect-ms server:bool",
