@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BRIDGES", "HOST_BRIDGES", "VFIO_DRIVERS", "is_bridge", "is_pci", "is_vfio", "type_name"]
+__all__ = [
+    "BRIDGES",
+    "FORMS",
+    "HOST_BRIDGES",
+    "VFIO_DRIVERS",
+    "bare_name",
+    "is_bridge",
+    "is_pci",
+    "is_vfio",
+    "type_name",
+]
 
 #: Bridge driver -> type of the bus it makes; with a number, the name of that bus if the bridge has no id.
 BRIDGES: Final[Mapping[str, str]] = MappingProxyType(
@@ -36,6 +46,8 @@ BRIDGES: Final[Mapping[str, str]] = MappingProxyType(
 )
 #: The bridges whose bus is a root complex of its own.
 HOST_BRIDGES: Final = frozenset({"pxb", "pxb-cxl", "pxb-pcie"})
+#: What the names of virtio devices end with, by what they are made for.
+FORMS: Final = ("-pci-non-transitional", "-pci-transitional", "-pci", "-device")
 VFIO_DRIVERS: Final = frozenset({"vfio-pci", "vfio-pci-nohotplug"})
 
 _ENDPOINTS: Final = frozenset(
@@ -74,6 +86,13 @@ def is_bridge(driver: str) -> bool:
 def is_vfio(driver: str) -> bool:
     """Whether it hands a function of the host to the guest."""
     return driver in VFIO_DRIVERS
+
+
+def bare_name(driver: str) -> str:
+    """The type of a virtio device without what it is made for: ``virtio-net`` for ``virtio-net-pci``."""
+    for form in FORMS:
+        driver = driver.removesuffix(form)
+    return driver
 
 
 def type_name(driver: str) -> str:

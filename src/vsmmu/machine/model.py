@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vsmmu.diagnostic import Diagnostic, Edit
 
 __all__ = [
+    "EXPANDED",
     "INITIATOR",
     "SHARED",
     "TAKEN",
@@ -38,6 +39,8 @@ __all__ = [
 
 #: QEMU's name of the device that this project is about.
 VSMMU_DRIVER: Final = "arm-smmuv3"
+#: What begins a part of a name that only a shell or systemd knows.
+EXPANDED: Final = "$`%{"
 #: Keys of :attr:`Machine.backends` beside the properties.
 SHARED: Final = "shared"
 TAKEN: Final = "taken"

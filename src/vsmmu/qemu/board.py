@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.bus_numbers import qemu_number
 from vsmmu.machine.drivers import HOST_BRIDGES, is_vfio
-from vsmmu.machine.model import VSMMU_DRIVER
+from vsmmu.machine.model import EXPANDED, VSMMU_DRIVER
 from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.settings import read_bool
@@ -46,8 +46,6 @@ ON_OFF_AUTO: Final = ("on", "off", "auto")
 #: Ports that take a place in the table of chassis and slot numbers (pcie_chassis_add_slot()).
 _PORTS: Final = frozenset({"ioh3420", "pcie-root-port", "xio3130-downstream"})
 
-#: What begins a part of a name that only a shell or systemd knows.
-_EXPANDED: Final = "$`%{"
 #: NUMA_NODE_UNASSIGNED: what numa_node is unless it is written.
 _NO_NODE: Final = 128
 
@@ -139,7 +137,7 @@ def not_modelled(machine: Machine) -> str:
     name = machine.program.rpartition("/")[2]
     # Behind the architecture may stand what a build adds; one that only a shell knows can be any.
     of = re.split(r"[-.]", name.removeprefix("qemu-system-"))[0] if name.startswith("qemu-system-") else ""
-    if of and of.rstrip(")}`") != "aarch64" and of[0] not in _EXPANDED:
+    if of and of.rstrip(")}`") != "aarch64" and of[0] not in EXPANDED:
         return f"{name} {machine.machine_type}".rstrip()
     kind = machine.machine_type
     if kind and kind != "virt" and not kind.startswith(VERSIONED) and not machine.vsmmus:

@@ -42,7 +42,7 @@ def cpu_faults(smp: Mapping[str, str], machine_type: str) -> Iterator[Refusal]:
     for name, number in numbers.items():
         if number is None:
             yield _refused(f"Parameter 'smp.{name}' expects integer")
-    for name in known.keys() - set(_NAMES):
+    for name in (name for name in known if name not in _NAMES):
         yield _refused(f"Parameter 'smp.{name}' is unexpected")
     counts = {name: number & _KEPT for name, number in numbers.items() if number is not None}
     if len(counts) == len(smp) and (refusal := _hierarchy_refusal(counts, machine_type)) is not None:

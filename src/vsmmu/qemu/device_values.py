@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.machine.drivers import bare_name
 from vsmmu.machine.model import Unread
 from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.values import size, unsigned
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import Device
 
-__all__ = ["doubtful_values", "refused_values"]
+__all__ = ["aborts", "doubtful_values", "refused_values"]
 
 _SIZES: Final = frozenset({"logical_block_size", "physical_block_size"})
+#: VIRTIO_QUEUE_MAX without those for control and events; its sentence says one less.
+_SCSI_QUEUES: Final = 1022
+#: As many as there are CPUs, in 32 bits and in the 16 of a virtio-blk.
+_AUTO: Final = 0xFFFFFFFF
+_AUTO_BLK: Final = 0xFFFF
+#: VIRTIO_QUEUE_MAX, and VIRTQUEUE_MAX_SIZE.
+_MOST_QUEUES: Final = 1024
 _MOST_INT64: Final = (1 << 63) - 1
-_FORMS: Final = ("-pci", "-pci-transitional", "-pci-non-transitional", "-device")
 _NEITHER: Final = """device cannot work as neither modern nor legacy mode is enabled
 Set either disable-modern or disable-legacy to off"""
 
@@ -35,7 +42,7 @@ def refused_values(device: Device, *, in_port: bool = False) -> Iterator[str]:
     """
     if any(isinstance(value, Unread) for value in device.properties.values()):
         return  # only a shell knows them
-    kind = _kind(device.driver)
+    kind = bare_name(device.driver)
     if kind.startswith("virtio-"):
         yield from _modes(device, in_port=in_port)
     if _SIZES & device.properties.keys():
@@ -43,14 +50,6 @@ def refused_values(device: Device, *, in_port: bool = False) -> Iterator[str]:
     rules = _RULES.get(kind)
     if rules is not None:
         yield from rules(device)
-
-
-def _kind(driver: str) -> str:
-    """The type without ``-pci`` and the like."""
-    for form in _FORMS:
-        if driver.endswith(form):
-            return driver.removesuffix(form)
-    return driver
 
 
 def _modes(device: Device, *, in_port: bool) -> Iterator[str]:
@@ -87,13 +86,22 @@ def _sends_more(device: Device, name: str) -> bool:
 
 def doubtful_values(device: Device) -> Iterator[tuple[str, str]]:
     """What QEMU could say of a device's values, and what decides."""
-    kind = _kind(device.driver)
+    kind = bare_name(device.driver)
     length = _number(device, "tx_queue_size", 256)
     if kind == "virtio-net" and _sends_more(device, "tx_queue_size") and _power(length, 512, 1024):
         text = f"Invalid tx_queue_size (= {length}), must be a power of 2 between 256 and 256"
         yield text, f"whether {device.text('netdev')} is vhost-user or vhost-vdpa"
     if device.text("sriov-pf"):
         yield "PCI Express is required for SR-IOV VF", "how QEMU joins emulated functions by sriov-pf="
+
+
+def aborts(device: Device) -> bool:
+    """Whether QEMU ends by abort() for a queue that no virtio device can have; it prints nothing then."""
+    kind = bare_name(device.driver)
+    queues, length = _number(device, "num-queues", 1), _number(device, "virtqueue_size", 256)
+    if kind == "virtio-blk":
+        return _MOST_QUEUES < queues < _AUTO_BLK
+    return kind == "virtio-scsi" and length > _MOST_QUEUES
 
 
 def _blk(device: Device) -> Iterator[str]:
@@ -117,7 +125,7 @@ def _block_sizes(device: Device) -> Iterator[str]:
 
 def _scsi(device: Device) -> Iterator[str]:
     queues = _number(device, "num_queues", 1)
-    if not 0 < queues < 1022:
+    if not 0 < queues <= _SCSI_QUEUES and queues != _AUTO:
         yield f"Invalid number of queues (= {queues}), must be a positive integer less than 1022."
     if (length := _number(device, "virtqueue_size", 256)) <= 2:
         yield f"invalid virtqueue_size property (= {length}), must be > 2"

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.diagnostic import Diagnostic
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.memory_size import memory_bytes
 from vsmmu.qemu.realize import has_acpi
 from vsmmu.qemu.settings import read_bool
-from vsmmu.qemu.values import signed, size, unsigned
+from vsmmu.qemu.values import quantity, signed, size, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.machine.model import Device, JsonValue, Machine
+    from vsmmu.machine.model import Device, Machine
 
 __all__ = ["MemoryDevices"]
 
@@ -28,6 +29,8 @@ _VIRTIO_NODE: Final = "'node' property has value '{node}', which exceedsthe numb
 _MIB: Final = 1 << 20
 #: MIN_NAMESPACE_LABEL_SIZE of include/hw/mem/nvdimm.h.
 _LEAST_LABEL: Final = 128 << 10
+#: What virtio_mem_default_block_size() in hw/virtio/virtio-mem.c may come to on Arm, with pages of 64 KiB.
+_LARGEST_BLOCK: Final = 512 * _MIB
 #: QEMU_VMALLOC_ALIGN of include/qemu/osdep.h, on Arm and x86.
 _ALIGNED: Final = 2 * _MIB
 
@@ -43,7 +46,7 @@ class MemoryDevices:
         self._slots: set[int] = set()
         self._used: int | None = 0
 
-    def refusals(self, device: Device) -> Iterator[Refusal]:
+    def refusals(self, device: Device) -> Iterator[Refusal | Diagnostic]:
         """What QEMU says when it realizes a memory device; to be asked once for each."""
         if device.driver in _MODULES:
             yield from self._module(device)
@@ -65,7 +68,7 @@ class MemoryDevices:
             yield Refusal("qemu-memory-module", {"value": "MTE is enabled"})
         if persistent and read_bool(options.get("nvdimm")) is not True:
             yield Refusal("qemu-nvdimm", {})
-        if self._whole and _number(self._machine.memory.get("slots", "0")) == 0:
+        if self._whole and quantity(self._machine.memory.get("slots", "0"), unsigned) == 0:
             yield Refusal("qemu-module-slots", {})
         backend = device.text("memdev")
         if not backend:
@@ -73,7 +76,7 @@ class MemoryDevices:
         elif backend in self._backends:
             yield Refusal("qemu-memory-twice", {"value": backend})
         self._backends.add(backend)
-        label = _number(device.properties.get("label-size", 0))
+        label = quantity(device.properties.get("label-size", 0))
         if label and label < _LEAST_LABEL:
             yield _refused(
                 f"Property 'nvdimm.label-size' ({label:#x}) is required at least {_LEAST_LABEL:#x}"
@@ -96,12 +99,12 @@ class MemoryDevices:
         return max(0, most - ram)
 
     def _node(self, device: Device, text: str) -> Iterator[Refusal]:
-        node, most = _number(device.properties.get("node", 0)), self._machine.numa_nodes
+        node, most = quantity(device.properties.get("node", 0), unsigned), self._machine.numa_nodes
         if node is not None and most is not None and node >= max(1, most) and self._whole:
             yield _refused(text.format(node=node, most=max(1, most)))
 
     def _slot(self, device: Device) -> Iterator[Refusal]:
-        most = _number(self._machine.memory.get("slots", "0"))
+        most = quantity(self._machine.memory.get("slots", "0"), unsigned)
         written = signed(device.text("slot")) if device.text("slot") else None
         if not most or not self._whole:
             return
@@ -136,35 +139,46 @@ class MemoryDevices:
         """What a device takes of the room; None if it cannot be read."""
         name = device.text("memdev")
         entry = next((entry for entry in self._machine.objects if entry.id == name), None)
-        whole = _number(entry.properties.get("size")) if entry is not None else None
-        label = _number(device.properties.get("label-size", 0))
+        whole = quantity(entry.properties.get("size")) if entry is not None else None
+        label = quantity(device.properties.get("label-size", 0))
         if whole is None or label is None:
             return None
         # Labels are behind the memory, which ends at a multiple of the alignment.
         return (whole - label) // _ALIGNED * _ALIGNED if label else whole
 
-    def _virtio(self, device: Device) -> Iterator[Refusal]:
-        block = _number(device.properties.get("block-size", _ALIGNED))
-        wanted = _number(device.properties.get("requested-size", 0))
-        if block is None or wanted is None:
+    def _virtio(self, device: Device) -> Iterator[Refusal | Diagnostic]:
+        sizes = [self._size(device) or 0, quantity(device.properties.get("requested-size", 0)) or 0]
+        if "block-size" not in device.properties:
+            if any(size % _LARGEST_BLOCK for size in sizes):
+                yield _block_of_the_host(device)
+        elif (block := quantity(device.properties["block-size"])) is not None:
+            if block < _MIB:
+                yield _refused(f"'block-size' property has to be at least {_MIB:#x}")
+            elif block.bit_count() != 1:
+                yield _refused("'block-size' property has to be a power of two")
+            yield from self._node(device, _VIRTIO_NODE)
+            yield from _multiples(block, *sizes)
             return
-        if block < _MIB:
-            yield _refused(f"'block-size' property has to be at least {_MIB:#x}")
-        elif block.bit_count() != 1:
-            yield _refused("'block-size' property has to be a power of two")
-        # Without block-size the host's huge pages decide, which are 1 MiB at least.
-        elif wanted % (block if "block-size" in device.properties else _MIB):
-            yield _refused(f"'requested-size' property has to be multiples of 'block-size' ({block:#x})")
         yield from self._node(device, _VIRTIO_NODE)
 
 
-def _number(value: JsonValue) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    if isinstance(value, int):
-        return value
-    number = unsigned(value)
-    return size(value) if number is None else number
+def _multiples(block: int, whole: int, wanted: int) -> Iterator[Refusal]:
+    if block.bit_count() == 1 and wanted % block:
+        yield _refused(f"'requested-size' property has to be multiples of 'block-size' ({block:#x})")
+    elif block.bit_count() == 1 and whole % block:
+        yield _refused(f"'memdev' property memdev size has to be multiples of'block-size' ({block:#x})")
+
+
+def _block_of_the_host(device: Device) -> Diagnostic:
+    return Diagnostic(
+        "qemu-memory-device",
+        "in what blocks this host gives memory was not looked at: without block-size they are as large as "
+        "its huge pages, 2 MiB with pages of 4 KiB and 512 MiB with pages of 64 KiB",
+        where=device.name,
+        why="the sizes of a virtio-mem and of its memory backend have to be multiples of a block",
+        next=f"write block-size=2M on {device.name}, or make both sizes multiples of 512M",
+        severity="unknown",
+    )
 
 
 def _refused(text: str) -> Refusal:

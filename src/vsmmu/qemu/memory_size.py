@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.model import Unread
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.values import size, unsigned
+from vsmmu.qemu.values import quantity, size, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.machine.model import JsonValue, Machine, MachineObject
+    from vsmmu.machine.model import Machine
 
 __all__ = ["backend_refusals", "memory_bytes", "memory_refusal", "misread_memory"]
 
@@ -106,16 +106,9 @@ def backend_refusals(machine: Machine) -> Iterator[Refusal]:
     if found is None or not found.qom_type.startswith("memory-backend-"):
         yield _refused(f"Memory backend '{name}' not found")
         return
-    ram, own = memory_bytes(machine), _own_size(found)
+    ram, own = memory_bytes(machine), quantity(found.properties.get("size"))
     if "size" in machine.memory and None not in (ram, own) and ram != own:
         yield _refused("Machine memory size does not match the size of the memory backend")
-
-
-def _own_size(entry: MachineObject) -> int | None:
-    written: JsonValue = entry.properties.get("size")
-    if isinstance(written, str):
-        return size(written)
-    return written if isinstance(written, int) else None
 
 
 def _refused(text: str) -> Refusal:

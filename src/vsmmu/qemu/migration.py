@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vsmmu.machine.drivers import is_vfio
+from vsmmu.machine.drivers import bare_name, is_vfio
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.versions import LATEST
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["cannot_migrate"]
 
-_FORMS: Final = ("-pci-non-transitional", "-pci-transitional", "-pci", "-device")
 #: Refused, without the form; QEMU names the device inside a PCI card.
 _NEVER: Final = frozenset(
     "rocker ufs usb-net usb-wacom-tablet vhost-user-gpio vhost-user-i2c vhost-user-input vhost-user-rng "
@@ -63,9 +62,7 @@ def cannot_migrate(device: Device, qemu: Qemu) -> Refusal | Diagnostic | None:
     if qemu.version != LATEST.version:  # which devices migrate differs between versions
         text = f"Device {device.driver} is not migratable, but --only-migratable was specified"
         return board_doubt(Refusal(_CODE, {"text": text}), f"whether {device.driver} migrates in QEMU {qemu}")
-    name = device.driver
-    for form in _FORMS:
-        name = name.removesuffix(form)
+    name = bare_name(device.driver)
     if name in _ALWAYS:
         return None
     if name in _NEVER:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from vsmmu.machine.drivers import FORMS
+
 if TYPE_CHECKING:
     from vsmmu.machine.model import Device
 
@@ -15,7 +17,6 @@ __all__ = ["missing_property"]
 
 _DRIVE: Final = ("drive", "drive property not set")
 _BASE: Final = ("chardev", "vhost-user-base: missing chardev")
-_FORMS: Final = ("-pci", "-device-pci", "-pci-transitional", "-pci-non-transitional", "-device", "")
 #: Properties that are there as soon as they are written, though empty.
 _TEXT: Final = frozenset({"evdev", "guest-cid", "serial", "vhostdev", "wwpn"})
 #: Type without ``-pci`` and the like -> the property and QEMU's sentence.
@@ -48,7 +49,7 @@ _NEEDED: Final = {
 
 def missing_property(device: Device) -> tuple[str, str] | None:
     """The property that a device lacks and QEMU's sentence; None if it lacks none of those known here."""
-    for form in _FORMS:
+    for form in (*FORMS, ""):
         if device.driver.endswith(form) and (needed := _NEEDED.get(device.driver.removesuffix(form))):
             name, said = needed
             lacks = name not in device.properties if name in _TEXT else not device.text(name)

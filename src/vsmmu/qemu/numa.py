@@ -17,21 +17,19 @@ from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.hmat import HeterogeneousMemory
 from vsmmu.qemu.memory_size import memory_bytes
 from vsmmu.qemu.numa_cpus import NodeCpus
-from vsmmu.qemu.numa_options import KINDS, number, option_refusal
+from vsmmu.qemu.numa_options import KINDS, MOST_NODES, number, option_refusal
 from vsmmu.qemu.settings import read_bool
-from vsmmu.qemu.values import size
+from vsmmu.qemu.values import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from vsmmu.diagnostic import Diagnostic
-    from vsmmu.machine.model import GroupOption, JsonValue, Machine
+    from vsmmu.machine.model import GroupOption, Machine
     from vsmmu.versions import Version
 
-__all__ = ["MOST_NODES", "numa_refusals"]
+__all__ = ["numa_refusals"]
 
-#: MAX_NODES of include/system/numa.h.
-MOST_NODES: Final = 128
 _BACKEND: Final = "memory-backend-"
 #: The distance of a node from itself.
 _LOCAL: Final = 10
@@ -123,7 +121,7 @@ class _Nodes:
             yield Refusal("qemu-node-memory", {"value": backend})
             self._total = None
             return
-        memory = _size(self._backends[name].properties.get("size"))
+        memory = quantity(self._backends[name].properties.get("size"))
         self._total = None if self._total is None or memory is None else self._total + memory
 
     def _distance(self, settings: Mapping[str, str]) -> Iterator[Refusal]:
@@ -168,7 +166,7 @@ class _Nodes:
         """The VM's memory: as -m says, else that of the object named for the whole."""
         if whole and "size" not in self._machine.memory:
             backend = self._backends.get(whole)
-            return None if backend is None else _size(backend.properties.get("size"))
+            return None if backend is None else quantity(backend.properties.get("size"))
         return memory_bytes(self._machine)
 
 
@@ -182,9 +180,3 @@ def _open_distances(nodes: Sequence[int], distances: Mapping[tuple[int, int], in
     both = [(distances.get((one, other)), distances.get((other, one))) for one, other in pairs]
     if any(None not in pair and pair[0] != pair[1] for pair in both) and any(None in pair for pair in both):
         yield Refusal("qemu-distance-directions", {})
-
-
-def _size(written: JsonValue) -> int | None:
-    if isinstance(written, int):
-        return written
-    return size(written) if isinstance(written, str) else None

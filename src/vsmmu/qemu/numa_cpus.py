@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.numa_options import cpu_numbers, number
+from vsmmu.qemu.numa_options import MOST_NODES, cpu_numbers, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,6 @@ __all__ = ["NodeCpus"]
 _NAMES: Final = ("socket-id", "cluster-id", "core-id", "thread-id")
 #: Those that it refuses, in the order in which QEMU looks; it does not look at books and drawers at all.
 _FOREIGN: Final = ("module-id", "die-id")
-_MOST_NODES: Final = 128
 
 
 class NodeCpus:
@@ -44,7 +43,7 @@ class NodeCpus:
         self._hmat = hmat
         self._nodes: list[int | None] = [None] * len(self._slots)
         self.initiators: dict[int, int] = {}
-        self.with_cpus: set[int] = set() if self._known else set(range(_MOST_NODES))
+        self.with_cpus: set[int] = set() if self._known else set(range(MOST_NODES))
 
     def give_to_node(self, node: int, option: GroupOption) -> Refusal | None:
         """The CPUs of a ``-numa node`` with ``cpus=``."""
@@ -68,7 +67,7 @@ class NodeCpus:
             return Refusal("qemu-node-cpu-unnamed", {})
         if node not in nodes:
             refusal = Refusal("qemu-node-cpu-early", {"value": node})
-            if 0 <= node < _MOST_NODES:
+            if 0 <= node < MOST_NODES:
                 return refusal
             return board_doubt(refusal, f"what QEMU finds where node {node} would be")
         for name in _FOREIGN:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import GroupOption
 
-__all__ = ["KINDS", "cpu_numbers", "number", "option_refusal"]
+__all__ = ["KINDS", "MOST_NODES", "cpu_numbers", "number", "option_refusal"]
 
 _INDICES: Final = "drawer-id book-id socket-id die-id cluster-id module-id core-id thread-id"
 _LATENCIES: Final = (
@@ -52,6 +52,8 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 _MOST_UINT16: Final = 0xFFFF
+#: MAX_NODES of include/system/numa.h.
+MOST_NODES: Final = 128
 
 
 def option_refusal(option: GroupOption) -> Refusal | None:

@@ -14,16 +14,16 @@ from msgspec import UNSET
 from vsmmu.machine.model import Unread
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.numa import MOST_NODES
+from vsmmu.qemu.numa_options import MOST_NODES
 from vsmmu.qemu.settings import read_bool
-from vsmmu.qemu.values import signed, size, unsigned
+from vsmmu.qemu.values import quantity, signed, size, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.host.facts import Host
-    from vsmmu.machine.model import JsonValue, MachineObject
+    from vsmmu.machine.model import MachineObject
 
 __all__ = ["object_refusals"]
 
@@ -38,14 +38,14 @@ def object_refusals(entry: MachineObject, host: Host) -> Iterator[Refusal | Diag
         yield from _memory(entry, host)
     elif entry.qom_type == "iothread":
         for name in ("poll-max-ns", "poll-grow", "poll-shrink"):
-            number = _number(entry.properties.get(name))
+            number = quantity(entry.properties.get(name), signed)
             if number is not None and not 0 <= number <= _MOST:
                 yield _refused(f"{name} value must be in range [0, {_MOST}]")
 
 
 def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
-    for name in ("size", "prealloc-threads"):
-        if _number(entry.properties.get(name)) == 0:
+    for name, read in (("size", size), ("prealloc-threads", unsigned)):
+        if quantity(entry.properties.get(name), read) == 0:
             yield _refused(f"property '{name}' of {entry.qom_type} doesn't take value '0'")
     if entry.qom_type == "memory-backend-shm" and read_bool(entry.properties.get("share")) is False:
         yield _refused("can't create shm backend with `share=off`")
@@ -73,17 +73,6 @@ def _there(nodes: str, host: Host) -> bool:
     if first is None or last is None or last - first >= MOST_NODES:
         return False
     return known.issuperset(range(first, last + 1))
-
-
-def _number(value: JsonValue) -> int | None:
-    if isinstance(value, bool | Unread):
-        return None
-    if isinstance(value, int):
-        return value
-    if not isinstance(value, str):
-        return None
-    number = signed(value)
-    return size(value) if number is None else number
 
 
 def _refused(text: str) -> Refusal:

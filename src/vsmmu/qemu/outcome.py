@@ -204,6 +204,8 @@ def _printed(row: Message, line: str, option: str) -> str:
     """What QEMU writes to stderr (to a device_add it answers with the bare line instead)."""
     if row.aborts:
         return line
-    place = f" {option}:" if option.startswith("-") else f"{option}:" if option else ""
+    # The line of a file (vm.cfg:3) follows at once; an option, or a bare word for a disk, behind a blank.
+    blank = "" if option.rpartition(":")[2].isdecimal() and not option.startswith("-") else " "
+    place = f"{blank}{option}:" if option else ""
     named = f"qemu-system-aarch64:{place} {line}"
     return f"{named}\n{row.hint}" if row.hint else named

@@ -37,6 +37,12 @@ PERIPHERAL_MESSAGES: Final = (
     Message(
         "qemu-memory-device", "{text}", "correct {device}, its memory backend, or maxmem= and slots= of -m"
     ),
+    Message(
+        "qemu-queues",
+        "Aborted",
+        "give {device} at most 1024 queues, and each at most 1024 places: QEMU aborts, and says nothing",
+        aborts=True,
+    ),
     Message("qemu-device-value", "{text}", "correct the value of {device}"),
     Message("qemu-property-missing", "{text}", "add {property}= to {device}"),
     Message(

@@ -104,11 +104,13 @@ class Peripherals:
 
     def _values(self, device: Device, bus: Bus | None) -> Iterator[Refusal | Diagnostic]:
         # Most devices have no numbers of their own.
-        from vsmmu.qemu.device_values import doubtful_values, refused_values
+        from vsmmu.qemu.device_values import aborts, doubtful_values, refused_values
         from vsmmu.qemu.doubts import board_doubt
 
         for text in refused_values(device, in_port=self._is_port(bus)):
             yield Refusal("qemu-device-value", {"text": text})
+        if aborts(device):
+            yield Refusal("qemu-queues", {})
         for text, needs in doubtful_values(device):
             yield board_doubt(Refusal("qemu-device-value", {"text": text, "device": device.name}), needs)
 

@@ -16,7 +16,7 @@ from vsmmu.machine.model import Unread
 from vsmmu.pci import normal_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from vsmmu.machine.model import JsonValue
 
@@ -24,6 +24,7 @@ __all__ = [
     "Form",
     "boolean",
     "interval",
+    "quantity",
     "range_refusal",
     "refusal",
     "setter",
@@ -117,6 +118,16 @@ def size(text: str) -> int | None:
     digits = _decimal(match[1]) * unit
     part = (int(fraction or "0") * unit * 2 + 10 ** len(fraction)) // (2 * 10 ** len(fraction))
     return digits + part if digits + part <= _MAX else None
+
+
+def quantity(value: JsonValue, read: Callable[[str], int | None] = size) -> int | None:
+    """A number of a property, in JSON or as text; None if it is none, or if only a shell knows it.
+
+    :param read: reads the text: :func:`size`, :func:`signed` or :func:`unsigned`, by the property's type.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return read(value) if isinstance(value, str) and not isinstance(value, Unread) else None
 
 
 def refusal(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.errors import InputRefused
-from vsmmu.machine.model import SHARED, TAKEN, NamedFile
+from vsmmu.machine.model import EXPANDED, SHARED, TAKEN, NamedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,10 +48,6 @@ _PROTOCOL: Final = r"[A-Za-z][A-Za-z0-9+.-]*:"
 _NAMES: Final = ("id", "node-name", "mount_tag")
 
 
-#: What no name of a backend has in it, and what stands for one in a shell has.
-_OPEN: Final = "$`"
-
-
 def backends(
     options: Sequence[WrittenOption], sections: Iterable[Section] = ()
 ) -> Mapping[str, frozenset[str]] | None:
@@ -79,7 +75,7 @@ def backends(
             if group in _SHARED or settings.get("mux") in _ON:
                 found[SHARED].update(names)
     found[TAKEN].update(_taken(options))
-    if any(mark in name for names in found.values() for name in names for mark in _OPEN):
+    if any(mark in name for names in found.values() for name in names for mark in EXPANDED):
         return None
     return {name: frozenset(names) for name, names in found.items()}
 
