@@ -32,7 +32,7 @@ def vendor_machine(name: str, qemu: Qemu) -> Diagnostic:
     return Diagnostic(
         "machine-type-unknown",
         f"what {name:.60} stands for is not known",
-        why="it is a distribution's machine type, and its defaults are the distribution's",
+        why="no release of QEMU has it; in a distribution's own it has the distribution's defaults",
         next=f"say what it stands for: --machine-type {qemu.virt}; or ask the binary: --qemu BINARY",
         severity="unknown",
     )

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["object_refusals"]
 
 _MEMORY: Final = "memory-backend-"
+#: Memory backends that QEMU makes a file for, or takes one.
+_IN_FILES: Final = frozenset({"memory-backend-file", "memory-backend-memfd", "memory-backend-shm"})
+#: The smallest and the largest page of an Arm host; QEMU's words are those of the first that does not fit.
+_PAGES: Final = (4 << 10, 64 << 10)
 _CODE: Final = "qemu-object-value"
 _MOST: Final = (1 << 63) - 1
 
@@ -47,6 +51,7 @@ def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
     for name, read in (("size", size), ("prealloc-threads", unsigned)):
         if quantity(entry.properties.get(name), read) == 0:
             yield _refused(f"property '{name}' of {entry.qom_type} doesn't take value '0'")
+    yield from _pages(entry)
     if entry.qom_type == "memory-backend-shm" and read_bool(entry.properties.get("share")) is False:
         yield _refused("can't create shm backend with `share=off`")
     policy = entry.properties.get("policy", "default")
@@ -61,6 +66,28 @@ def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
     elif isinstance(nodes, str) and not isinstance(nodes, Unread) and not _there(nodes, host):
         refusal = _refused("cannot bind memory to host NUMA nodes: Invalid argument")
         yield board_doubt(refusal, f"whether the host has memory on NUMA node {nodes}")
+
+
+def _pages(entry: MachineObject) -> Iterator[Refusal | Diagnostic]:
+    """Memory with a file behind it is of whole pages of the host, which are of 4 to 64 KiB on Arm."""
+    own = quantity(entry.properties.get("size"))
+    if entry.qom_type not in _IN_FILES or not own:
+        return
+    for page in _PAGES:
+        if own % page:
+            refusal = _refused(_page_text(entry, own, page))
+            yield refusal if page == _PAGES[0] else board_doubt(refusal, "the size of the host's pages")
+            return
+
+
+def _page_text(entry: MachineObject, own: int, page: int) -> str:
+    if entry.qom_type == "memory-backend-file":
+        return f"backend '{entry.qom_type}' memory size must be multiple of {page >> 10} KiB"
+    whole = -(-own // page) * page
+    return (
+        f"{entry.id} backing store size {own:#x} is too small for 'size' option {whole:#x} plus 'offset' "
+        "option 0x0"
+    )
 
 
 def _there(nodes: str, host: Host) -> bool:

@@ -35,3 +35,16 @@ def test_a_node_of_which_nobody_knows_is_unknown(nodes: str) -> None:
         assert answer == "refused"
         return
     assert (answer, possible) == ("unknown", ("cannot bind memory to host NUMA nodes: Invalid argument",))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("memory-backend-memfd,id=m,size=100k", "unknown"),
+        ("memory-backend-memfd,id=m,size=128k", "starts"),
+        ("memory-backend-shm,id=m,size=1000", "refused"),
+        ("memory-backend-ram,id=m,size=1000", "starts"),
+    ],
+)
+def test_memory_with_a_file_is_of_whole_pages_of_the_host(text: str, answer: str) -> None:
+    assert said(text)[0] == answer
