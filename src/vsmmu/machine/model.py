@@ -192,6 +192,7 @@ class Machine(NamedTuple):
     :param plain_memory: whether memory that is no object lies in ordinary pages of the host: neither
         ``-mem-path`` nor libvirt's ``<hugepages/>``.
     :param unread: what the text leaves open, such as the options behind ``"$@"``: each an *unknown*.
+    :param hidden: names of options of which not enough is known to read them, as in ``-numa "$NODE"``.
     """
 
     program: str
@@ -217,6 +218,7 @@ class Machine(NamedTuple):
     files: tuple[NamedFile, ...] = ()
     plain_memory: bool = True
     unread: tuple[Diagnostic, ...] = ()
+    hidden: frozenset[str] = frozenset()
 
     @property
     def accelerator_options(self) -> Mapping[str, str]:

@@ -28,7 +28,7 @@ from vsmmu.qemu.board import (
     with_globals,
 )
 from vsmmu.qemu.doubts import default_values, second_iommu, too_many_queues, unlisted_function, vendor_machine
-from vsmmu.qemu.findings import MORE_OPTIONS, Refusal, Refused
+from vsmmu.qemu.findings import Refusal, Refused, doubtful
 from vsmmu.qemu.hazards import hazards_of
 from vsmmu.qemu.machine_checks import machine_checks
 from vsmmu.qemu.naming import (
@@ -85,7 +85,7 @@ class Creation(Run):
         self.machine = machine = usable_accelerators(with_globals(with_meant_types(machine, qemu)), qemu)
         self.host = host
         super().__init__(qemu)
-        self._findings.more_options = any(entry.code in MORE_OPTIONS for entry in machine.unread)
+        self._findings.doubtful = doubtful(machine)
         self.functions = functions or {}
         self._absent = absent
         self.vsmmus: list[Vsmmu] = []

@@ -11,9 +11,10 @@ from vsmmu.named_tuple import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vsmmu.machine.model import Machine
     from vsmmu.qemu.outcome import Failure
 
-__all__ = ["MORE_OPTIONS", "Findings", "Refusal", "Refused", "key_of"]
+__all__ = ["Findings", "Refusal", "Refused", "doubtful", "key_of"]
 
 #: Refusals that are the machine's fault, whichever device meets them: one mend removes all of a kind.
 _OF_THE_MACHINE: Final = frozenset(
@@ -29,28 +30,49 @@ _OF_THE_MACHINE: Final = frozenset(
 
 
 #: Doubts about options that are not known.
-MORE_OPTIONS: Final = frozenset({"shell-arguments", "domain-commandline"})
+_MORE_OPTIONS: Final = frozenset({"shell-arguments", "domain-commandline"})
+#: Option -> codes of what parameters of it could mend, where some are not known (``-numa "$NODE"``).
+_MENDED_BY: Final = {
+    "m": frozenset({"qemu-memory-module", "qemu-module-slots", "qemu-node-sum"}),
+    "smp": frozenset({"qemu-node-cpu-index", "qemu-node-cpu-none"}),
+    "numa": frozenset(
+        (
+            "qemu-distance-missing",
+            "qemu-distance-node",
+            "qemu-hmat",
+            "qemu-initiator",
+            "qemu-memory-device",
+            "qemu-node-cpu-early",
+            "qemu-node-cpu-none",
+            "qemu-node-initiator",
+            "qemu-node-missing",
+            "qemu-node-sum",
+            "qemu-node-twice",
+            "qemu-numa-node",
+        )
+    ),
+}
 #: Codes of what further options could mend, where some are not known (``"$@"``).
 _MENDED_BY_OPTIONS: Final = frozenset(
     (
+        "qemu-accelerator",
+        "qemu-accelerator-unknown",
         "qemu-acpi",
         "qemu-flash-drive",
-        "qemu-distance-node",
         "qemu-gic-host",
-        "qemu-initiator",
+        "qemu-hmat-off",
         "qemu-kvm",
+        "qemu-memory",
         "qemu-no-bus",
         "qemu-no-cold-plug",
         "qemu-no-machine",
         "qemu-no-object",
         "qemu-no-primary-bus",
         "qemu-no-such-bus",
-        "qemu-node-cpu-early",
-        "qemu-node-cpu-index",
-        "qemu-node-cpu-none",
-        "qemu-node-missing",
+        "qemu-node-memory",
+        "qemu-nvdimm",
     )
-)
+).union(*_MENDED_BY.values())
 
 
 class Refusal(NamedTuple):
@@ -75,13 +97,13 @@ class Findings:
     if what was refused were mended in the simplest way, and notes the rest.
 
     :param stops: let the first refusal end the run, as for a hot-plug.
-    :ivar more_options: whether there are options that are not known.
+    :ivar doubtful: codes of what options could mend that are not known.
     :ivar refusals: in QEMU's order; the first is the one that QEMU prints.
     """
 
     def __init__(self, *, stops: bool = False) -> None:
         self.stops = stops
-        self.more_options = False
+        self.doubtful: frozenset[str] = frozenset()
         self.refusals: list[Failure] = []
         self._known: set[tuple[str, ...]] = set()
         self._open: dict[tuple[str, str, str], Diagnostic] = {}
@@ -93,7 +115,7 @@ class Findings:
         """
         if self.stops:
             raise Refused(failed)
-        if self.more_options and failed.code in _MENDED_BY_OPTIONS:
+        if failed.code in self.doubtful:
             what = "unless the options that are not known change it, QEMU would refuse"
             doubt = Diagnostic(failed.code, what, failed.device, failed.printed, failed.remedy, "unknown")
             self.note(doubt)
@@ -109,6 +131,13 @@ class Findings:
     def noted(self) -> Iterator[Diagnostic]:
         """What :meth:`note` was given, in order."""
         return iter(self._open.values())
+
+
+def doubtful(machine: Machine) -> frozenset[str]:
+    """Codes of what options of this VM could mend that are not known, or not enough of them."""
+    if any(entry.code in _MORE_OPTIONS for entry in machine.unread):
+        return _MENDED_BY_OPTIONS
+    return frozenset().union(*[_MENDED_BY[name] for name in machine.hidden if name in _MENDED_BY])
 
 
 def key_of(failed: Failure) -> tuple[str, ...]:

@@ -82,9 +82,9 @@ class _Attempt(Creation):
 
     def __init__(self, started: Creation, before: list[Vsmmu]) -> None:
         vars(self).update(vars(started))  # all that is known of the machine is the same
-        more_options = self._findings.more_options
+        doubtful = self._findings.doubtful
         self._findings = Findings()
-        self._findings.more_options = more_options
+        self._findings.doubtful = doubtful
         self._admission = Admission(self.host, self.qemu, self._findings)
         self._phase = "create"
         self._vsmmu_of, self.trace, self.vsmmus = {}, [], before

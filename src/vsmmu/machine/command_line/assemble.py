@@ -66,7 +66,7 @@ class Assembly(NamedTuple):
 class _Assembler:
     """The state of QEMU's option loop; one method for each option that matters here."""
 
-    def __init__(self, source: WordSource, reader: Reader | None) -> None:
+    def __init__(self, source: WordSource, start: int, reader: Reader | None) -> None:
         self.source = source
         self.reader = reader
         self.machine: dict[str, str] = {}
@@ -82,20 +82,20 @@ class _Assembler:
         self.named: list[NamedOption] = []
         self.numa: list[GroupOption] = []
         self.cpu = ""
-        self.start = 0
+        self.start = start
         self.default_nic = True
         self.only_migratable = False
         self.config_files = 0
         self.sections: list[Section] = []
         self.opaque: frozenset[str] = frozenset()
         self.unread: list[Diagnostic] = []
+        self.hides: frozenset[str] = frozenset()
 
     def origin(self, first: int, last: int) -> Origin:
         return Origin(" ".join(self.source.words[first : last + 1]), self.source.place(first))
 
-    def run(self, start: int) -> None:
-        self.start = start
-        words, opaque = self.source.words, self.source.opaque
+    def run(self) -> None:
+        words, start, opaque = self.source.words, self.start, self.source.opaque
         for option in options(words, start):
             if opaque and (option.first in opaque or option.last in opaque) and not self.admitted(option):
                 continue
@@ -126,8 +126,8 @@ class _Assembler:
 
         admitted = admit(self.source, option)
         self.opaque = admitted.unread
-        if admitted.note is not None:
-            self.unread.append(admitted.note)
+        self.unread += admitted.notes
+        self.hides |= admitted.hides
         if not admitted.read and option.name in ("nic", "net"):
             self.default_nic = False
         return admitted.read
@@ -260,16 +260,12 @@ class _Assembler:
         if draft is not None:
             self.devices.add_first(draft)
 
-    def nic(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
+    def card(self, text: str, *, nic: bool) -> None:
+        """``-nic`` makes a card unless it is none; ``-net`` makes one if it is a nic."""
         self.default_nic = False
         settings = keyval.merged(keyval.parse_opts(text, "type"))
-        if settings.get("type") != "none":
-            self.cards.append(settings.get("model", ""))
-
-    def net(self, text: str, origin: Origin, word: int) -> None:  # noqa: ARG002
-        self.default_nic = False
-        settings = keyval.merged(keyval.parse_opts(text, "type"))
-        if settings.get("type") == "nic":
+        kind = settings.get("type")
+        if kind != "none" if nic else kind == "nic":
             self.cards.append(settings.get("model", ""))
 
     def readconfig(self, name: str, origin: Origin, word: int) -> None:
@@ -343,6 +339,7 @@ class _Assembler:
             files=tuple(files(self.drives, self.objects, options)),
             plain_memory=all(option.name != "mem-path" for option in self.written()),
             unread=(*self.unread, *doubtful_backends([*self.written()])),
+            hidden=self.hides,
         )
         return Assembly(machine, ordered)
 
@@ -358,8 +355,8 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
     "drive": _Assembler.drive,
     "audio": _Assembler.audio,
     "virtfs": _Assembler.virtfs,
-    "nic": _Assembler.nic,
-    "net": _Assembler.net,
+    "nic": lambda self, text, *_: self.card(text, nic=True),
+    "net": lambda self, text, *_: self.card(text, nic=False),
     "m": lambda self, text, origin, _: self.memory.append(
         drafts.group_option(text, "size", origin, self.taken())
     ),
@@ -393,6 +390,10 @@ def assemble(source: WordSource, program: int | None, reader: Reader | None) -> 
     :param reader: gives the bytes of ``-readconfig`` files; None if there is no access to any.
     :raise InputRefused: for what QEMU would refuse while it reads its command line.
     """
-    assembler = _Assembler(source, reader)
-    assembler.run(0 if program is None else program + 1)
+    assembler = _Assembler(source, 0 if program is None else program + 1, reader)
+    if program is not None and program in source.opaque:
+        from vsmmu.machine.command_line.opaque_options import doubts_of_program
+
+        assembler.unread += doubts_of_program(source, program)
+    assembler.run()
     return assembler.finish("" if program is None else source.words[program])

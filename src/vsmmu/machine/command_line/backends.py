@@ -68,16 +68,22 @@ def backends(
     ]
     written += ((section.group, {**section.settings}) for section in sections)
     _refuse_twice([*written, *(("nic", option.settings("")) for option in options if option.name == "nic")])
+    hidden = False
     for group, settings in written:
         if group in _OPTIONS:
             names = [*_names(settings)]
+            hidden |= not names and _expands(*settings, *settings.values())
             found[_OPTIONS[group][0]].update(names)
             if group in _SHARED or settings.get("mux") in _ON:
                 found[SHARED].update(names)
     found[TAKEN].update(_taken(options))
-    if any(mark in name for names in found.values() for name in names for mark in EXPANDED):
+    if hidden or any(_expands(*names) for names in found.values()):
         return None
     return {name: frozenset(names) for name, names in found.items()}
+
+
+def _expands(*texts: JsonValue) -> bool:
+    return any(mark in text for text in texts if isinstance(text, str) for mark in EXPANDED)
 
 
 def _refuse_twice(written: Iterable[tuple[str, Mapping[str, JsonValue]]]) -> None:

@@ -49,6 +49,15 @@ class CommandWord(NamedTuple):
     many: bool = False
     tail: Anchor | None = None
 
+    @property
+    def known(self) -> str:
+        """The value without the parts that are not known."""
+        known, at = "", 0
+        for part in self.opaque:
+            known += self.value[at : part.start]
+            at = part.end
+        return known + self.value[at:]
+
 
 def word_of(pieces: Sequence[Segment], start: int, end: int) -> CommandWord:
     """The field of pieces of a unit, those that expand taken as they are written."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.command_line.options import WrittenOption
     from vsmmu.machine.command_line.sources import WordSource
 
-__all__ = ["Admitted", "admit"]
+__all__ = ["Admitted", "admit", "doubts_of_program"]
 
 #: Options that decide what the VM is, in every part.
 _READ: Final = frozenset({"machine", "M", "accel", "global", "set", "readconfig"})
@@ -47,12 +47,14 @@ class Admitted(NamedTuple):
 
     :param read: whether it is read like any other.
     :param unread: keys whose values are not known.
-    :param note: what is not known of the VM because of it; None if nothing that a rule reads.
+    :param notes: what is not known of the VM because of it.
+    :param hides: the option's name, if parameters may be in it that are not seen.
     """
 
     read: bool
     unread: frozenset[str] = frozenset()
-    note: Diagnostic | None = None
+    notes: tuple[Diagnostic, ...] = ()
+    hides: frozenset[str] = frozenset()
 
 
 def admit(source: WordSource, option: WrittenOption) -> Admitted:
@@ -66,14 +68,16 @@ def admit(source: WordSource, option: WrittenOption) -> Admitted:
             if field.value.startswith("-"):
                 raise source.expansion(field.opaque[0])
             return Admitted(read=True)
-        return Admitted(read=False, note=_arguments(source, option, field))
+        return Admitted(read=False, notes=(_arguments(source, option.first, field),))
     field = source.opaque.get(option.last)
     if field is None:
         return Admitted(read=True)
     if option.name in _READ:
         raise source.expansion(field.opaque[0])
+    listed = field.many and _is_list(field)  # the rest of the list is options
+    notes = (_arguments(source, option.last, field),) if listed else ()
     if option.name not in _KEYS:
-        return Admitted(read=True)
+        return Admitted(read=True, notes=notes)
     implied, read = _KEYS[option.name]
     spans = list(_values(field.value, implied))
     whole = any(key == implied and value in _WHOLE for key, value, _, _ in spans)
@@ -84,10 +88,11 @@ def admit(source: WordSource, option: WrittenOption) -> Admitted:
             unread.update(pair.key for pair in parse_opts(field.value, implied))
         elif not key or key in read or whole:
             if option.name in _OPTIONAL:
-                return Admitted(read=False)
+                return Admitted(read=False, notes=notes, hides=frozenset({option.name}))
             raise source.expansion(part)
         unread.add(key)
-    return Admitted(read=True, unread=frozenset(unread))
+    hides = frozenset({option.name} if field.opaque[0].start == 0 else ()) & _COUNTED
+    return Admitted(read=True, unread=frozenset(unread), notes=notes, hides=hides)
 
 
 def _values(text: str, implied: str) -> Iterator[tuple[str, str, int, int]]:
@@ -107,7 +112,25 @@ def _values(text: str, implied: str) -> Iterator[tuple[str, str, int, int]]:
         yield member.key, str(member.value), member.value_start, member.value_end
 
 
-def _arguments(source: WordSource, option: WrittenOption, field: CommandWord) -> Diagnostic:
+def doubts_of_program(source: WordSource, program: int) -> list[Diagnostic]:
+    """The options that come with the program, such as ``"$@"`` or ``$CMD`` in its place.
+
+    A single variable that is called like QEMU is taken for the program alone.
+
+    :param program: the number of the word that is the emulator, of which a part is not known.
+    """
+    field = source.opaque[program]
+    text = field.value.casefold()
+    alone = ("qemu" in text or "kvm" in text) and not _is_list(field)
+    return [_arguments(source, program, field)] if field.many and not alone else []
+
+
+def _is_list(field: CommandWord) -> bool:
+    """Whether a word that may be many is all the elements of something: ``"$@"``, ``${A[*]}``."""
+    return field.value.endswith(("@", "*", "[@]}", "[*]}"))
+
+
+def _arguments(source: WordSource, word: int, field: CommandWord) -> Diagnostic:
     """The doubt that words nobody has seen may change the VM."""
     from vsmmu.diagnostic import Diagnostic
 
@@ -115,7 +138,7 @@ def _arguments(source: WordSource, option: WrittenOption, field: CommandWord) ->
     return Diagnostic(
         "shell-arguments",
         f"not known, so not looked at: the options that {shown} stands for",
-        source.place(option.first),
+        source.place(word),
         why="they come from outside this text, and can change the VM",
         next=source.expansion(field.opaque[0]).next.partition("; or ")[2]
         or "give the process id of the running QEMU",

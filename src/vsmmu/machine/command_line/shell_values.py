@@ -122,10 +122,8 @@ class _Values:
                 pieces.append(segment._replace(expands=False))
                 continue
             found = self.one(segment, entry.at)
-            if found is None:
-                return None
-            pieces += found.pieces
-        return (_field(pieces, word),)
+            pieces += [segment] if found is None else found.pieces
+        return (_field(pieces, word, self.what(word)),)
 
     def lookup(self, name: str, index: int, user: Assignment | None = None) -> CommandWords | None:
         """The value of a variable where command ``index`` uses it; None if it is not certain."""
@@ -213,11 +211,11 @@ class _Values:
                 parts[-1] += first
                 parts += rest
         many = single is not None and (single.context == "bare" or "@" in single.value)
-        if len(parts) == 1 and (parts[0] or quoted):
-            field = _field(parts[0], word, self.what(word))
-            yield field._replace(many=many and bool(field.opaque), tail=_tail(word))
-            return
-        yield from (_field(part, word, self.what(word)) for part in parts if part)
+        last = _tail(word) if len(parts) == 1 else None
+        for part in parts:
+            if part or (quoted and len(parts) == 1):
+                field = _field(part, word, self.what(word))
+                yield field._replace(many=many and _alone(field), tail=last)
 
     def what(self, word: Word) -> str:
         return word.expansion.what if word.expansion is not None else ""
@@ -234,14 +232,19 @@ class _Values:
         value = self.lookup(match.group(1) or match.group(3), index)
         at = int(match["index"] or 0)
         # Of words that may be several nobody knows which one is behind them.
-        if not value or at >= len(value) or value[at].opaque or any(field.many for field in value[: at + 1]):
+        if not value or at >= len(value) or _alone(value[at]) or any(field.many for field in value[: at + 1]):
             return None
         field = value[at]
-        if not field.value and ":-" in segment.value:
+        if ":-" in segment.value and (field.opaque or not field.value):
             return None
         if segment.context == "bare" and (re.search(r"[*?\[]", field.value) or not self.splits):
             return None
         return field
+
+
+def _alone(field: CommandWord) -> bool:
+    """Whether nothing is known of a word: its own name tells people more than what it was set from."""
+    return bool(field.opaque) and not field.known.strip()
 
 
 def _starts_full(fields: CommandWords | None) -> bool:
@@ -319,7 +322,7 @@ def _split(pieces: Sequence[Segment]) -> list[list[Segment]]:
     """Pieces of a value, split at blanks as a shell does without quotes."""
     parts: list[list[Segment]] = [[]]
     for piece in pieces:
-        if not any(mark in _BLANK for mark in piece.value):
+        if piece.expands or not any(mark in _BLANK for mark in piece.value):
             parts[-1].append(piece)
             continue
         if len(piece.value) != piece.end - piece.start:  # one escaped character

@@ -160,22 +160,13 @@ def _opaque_emulator(words: tuple[str, ...], opaque: Mapping[int, CommandWord], 
     here = [at for at in opaque if at < options and not words[at].startswith("-")]
     for at in here:
         text = words[at].casefold()
-        known = _known_part(opaque[at])
+        known = opaque[at].known
         if is_emulator(known) or (opaque[at].opaque[0].start == 0 and ("qemu" in text or "kvm" in text)):
             return at
     behind = [at for at in here if at > first and words[at + 1 : at + 2] and words[at + 1].startswith("-")]
     if first in opaque or not behind or _takes(words[behind[0] - 1]):
         return None
     return behind[0] if opaque[behind[0]].opaque[0].start == 0 else None
-
-
-def _known_part(field: CommandWord) -> str:
-    """The value without what is not known of it."""
-    known, at = "", 0
-    for part in field.opaque:
-        known += field.value[at : part.start]
-        at = part.end
-    return known + field.value[at:]
 
 
 #: ``/dev/kvm`` and its like are the kernel's.

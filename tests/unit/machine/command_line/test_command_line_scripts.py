@@ -111,6 +111,8 @@ READ = [
     Shape("memory-and-cpus", f"{Q} {BASE} {GPU} -m ${{MEM:-4G}} -smp $(echo 2)\n", opaque=True),
     Shape("arguments-forwarded", f'{Q} {BASE} {GPU} "$@"\n', opaque=True, arguments=("-m", "4 G")),
     Shape("options-unknown", f"{Q} {BASE} {GPU} $EXTRA\n", opaque=True),
+    Shape("a-part-of-the-options-unknown", f'O="{BASE} -m $MEM $MORE"\n{Q} $O {GPU}\n', opaque=True),
+    Shape("a-part-of-the-command-unknown", f'CMD="{Q} $MORE {BASE}"\n$CMD {GPU} "$@"\n', opaque=True),
     Shape(
         "heavy-quotes",
         f"G='0009':01:00.0\n{Q} {BASE} -device 'vfio-pci,host='\"$G\"',id=gpu,bus=port1,iommufd=fd0'\n",
@@ -283,6 +285,11 @@ def test_what_a_shell_adds_is_unknown_and_the_rest_is_read() -> None:
     (doubt,) = machine.unread
     assert (doubt.code, doubt.severity, doubt.where) == ("shell-arguments", "unknown", "line 1")
     assert not read(f"{Q} {BASE} {GPU} -name $NAME\n").machine().unread
+    assert read(f'O="{BASE} -m $M $X"\n{Q} $O\n').machine().unread[0].what.endswith("that $X stands for")
+    for program in ('"$@"', "$CMD", '"${CMD[@]}"', "$1", "sudo $1"):
+        assert [entry.code for entry in read(f"{program} {BASE}\n").machine().unread] == ["shell-arguments"]
+    listed = read(f'{Q} {BASE} -display "$@"\n').machine()
+    assert [entry.code for entry in listed.unread] == ["shell-arguments"]
     nic = read(f"{Q} -M virt -nic $NIC -drive $DRIVE {GPU}\n").machine()
     assert not nic.default_nic
     assert [device.id for device in nic.devices] == ["gpu"]

@@ -28,7 +28,7 @@ NAMED = (
     "qemu-system-$(uname -m)",
     "$HOME/build/qemu-system-${ARCH:-aarch64}",
 )
-UNNAMED = ('"$BIN"', "$1", "/opt/bin/qemu", "./build/emulator")
+UNNAMED = ('"$BIN"', '"$1"', "/opt/bin/qemu", "./build/emulator")
 WRAPPERS = (
     "",
     "exec ",
@@ -77,7 +77,7 @@ PLAIN = read(NAMED[0])
 )
 def test_the_machine_is_the_same_whatever_stands_in_front(wrapper: str, program: str) -> None:
     # A word behind an option is taken for its argument, unless it is a path or called like QEMU.
-    argument = wrapper.strip().rpartition(" ")[2].startswith("-") and program in ('"$BIN"', "$1")
+    argument = wrapper.strip().rpartition(" ")[2].startswith("-") and program in ('"$BIN"', '"$1"')
     if argument and "--" not in wrapper.split():
         pytest.skip("not known")
     assert read(wrapper + program) == PLAIN
