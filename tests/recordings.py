@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import json
+import random
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vsmmu.errors import InputRefused
 from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu, HwInfoFact, RegisterFact
-from vsmmu.machine.command_line.argv import read_words
+from vsmmu.machine.command_line.argv import read_source, read_words
 from vsmmu.qemu.versions import parse_version
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vsmmu.machine.model import Machine
     from vsmmu.qemu.versions import Qemu
 
@@ -100,3 +104,28 @@ def qemu_of(case: Case) -> Qemu:
 def machine_of(case: Case) -> Machine:
     files = case.get("config", {})
     return read_words(shlex.split(case["command"]), lambda name: files[name].encode()).machine()
+
+
+def opaque_machines(case: Case) -> Iterator[Machine]:
+    """The VM as scripts, in each other words that only a shell knows: options, the head, one value."""
+    words = shlex.split(case["command"])
+    starts = [at for at, word in enumerate(words) if at and word.startswith("-")]
+    chance = random.Random(case["command"])
+    first, last = sorted(chance.sample([*starts, len(words)], 2))
+    texts = [shlex.join(words[:first]) + ' "$@" ' + shlex.join(words[last:])]
+    texts.append(
+        chance.choice(('"$@" ', '"${CMD[@]}" ', "$CMD ")) + shlex.join(words[chance.choice(starts) :])
+    )
+    value = chance.choice(starts)
+    if words[value + 1 : value + 2] and value + 1 not in starts:
+        # A list may hold more than the value; that one word makes QEMU refuse is nobody's to know.
+        kinds = ('"$@"', '"$X"') if case["exit"] == 0 else ('"$@"',)
+        texts += [
+            f"{shlex.join(words[: value + 1])} {kind} {shlex.join(words[value + 2 :])}" for kind in kinds
+        ]
+    for text in texts:
+        try:
+            yield read_source(f"#!/bin/bash\n{text}\n".encode(), "vm.sh").machine()
+        except InputRefused as refused:
+            if not case["exit"] and refused.code not in ("shell-expansion", "config-unreadable"):
+                raise

@@ -218,7 +218,7 @@ class Machine(NamedTuple):
     files: tuple[NamedFile, ...] = ()
     plain_memory: bool = True
     unread: tuple[Diagnostic, ...] = ()
-    hidden: frozenset[str] = frozenset()
+    hidden: tuple[str, ...] = ()
 
     @property
     def accelerator_options(self) -> Mapping[str, str]:

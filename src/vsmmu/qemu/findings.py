@@ -33,45 +33,28 @@ _OF_THE_MACHINE: Final = frozenset(
 _MORE_OPTIONS: Final = frozenset({"shell-arguments", "domain-commandline"})
 #: Option -> codes of what parameters of it could mend, where some are not known (``-numa "$NODE"``).
 _MENDED_BY: Final = {
-    "m": frozenset({"qemu-memory-module", "qemu-module-slots", "qemu-node-sum"}),
-    "smp": frozenset({"qemu-node-cpu-index", "qemu-node-cpu-none"}),
-    "numa": frozenset(
-        (
-            "qemu-distance-missing",
-            "qemu-distance-node",
-            "qemu-hmat",
-            "qemu-initiator",
-            "qemu-memory-device",
-            "qemu-node-cpu-early",
-            "qemu-node-cpu-none",
-            "qemu-node-initiator",
-            "qemu-node-missing",
-            "qemu-node-sum",
-            "qemu-node-twice",
-            "qemu-numa-node",
-        )
-    ),
+    option: frozenset(f"qemu-{name}" for name in names.split())
+    for option, names in {
+        "cpu": "cpu-kvm cpu-model cpu-model-kvm gic-v5-cpu mte-cpu mte-kvm",
+        "drive": "acpi flash-drive",
+        "m": "memory-module module-room module-slots node-sum",
+        "smp": "cpus gic-cpus gic-its node-cpu-index node-cpu-none",
+        "numa": "distance-directions distance-missing distance-node hmat initiator memory-device"
+        " node-cpu-early node-cpu-none node-initiator node-missing node-sum node-twice numa-node",
+    }.items()
 }
-#: Codes of what further options could mend, where some are not known (``"$@"``).
+#: Codes of what further options could mend, where some are not known (``"$@"``): another accelerator, CPU or
+#: machine, a device or object that is missed, and ``-nodefaults``, which frees the place of the board's card.
 _MENDED_BY_OPTIONS: Final = frozenset(
-    (
-        "qemu-accelerator",
-        "qemu-accelerator-unknown",
-        "qemu-acpi",
-        "qemu-flash-drive",
-        "qemu-gic-host",
-        "qemu-hmat-off",
-        "qemu-kvm",
-        "qemu-memory",
-        "qemu-no-bus",
-        "qemu-no-cold-plug",
-        "qemu-no-machine",
-        "qemu-no-object",
-        "qemu-no-primary-bus",
-        "qemu-no-such-bus",
-        "qemu-node-memory",
-        "qemu-nvdimm",
-    )
+    f"qemu-{name}"
+    for name in (
+        "accel-not-built accelerator accelerator-unknown irqchip-split kvm"
+        " board-smmu bypass cxl-off errors-without-acpi gic-host gic-v5-el2 gic-version highmem machine-iommu"
+        " machine-iommu-abort machine-type no-machine not-virt nvdimm secure virtualization"
+        " hmat-off memory no-bus no-cold-plug no-object no-primary-bus no-such-bus node-memory"
+        " not-accelerated unattached"
+        " emulated-endpoint endpoint-first slot-full slot-function slot-taken"
+    ).split()
 ).union(*_MENDED_BY.values())
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from recordings import GOLDEN, QEMU, SHOWN, Case, host_of, load, machine_of, qemu_of
+from recordings import GOLDEN, QEMU, SHOWN, Case, host_of, load, machine_of, opaque_machines, qemu_of
 from recordings import RUNS as RECORDED
 from vsmmu.errors import InputRefused
 from vsmmu.machine.model import Device, Machine, Origin
@@ -92,6 +92,13 @@ def test_no_known_gap_answers_starts(case: Case) -> None:
     assert case["exit"]
     verdict = start(machine_of(case), host_of(case), qemu_of(case), absent=case.get("absent", ()))
     assert verdict.answer in ("refused", "unknown", "not-judged")
+
+
+@pytest.mark.parametrize("case", RUNS, ids=lambda case: case["id"])
+def test_words_that_only_a_shell_knows_leave_the_answer_open(case: Case) -> None:
+    for machine in opaque_machines(case):
+        answer = start(machine, host_of(case), qemu_of(case), absent=case.get("absent", ())).answer
+        assert answer != ("starts" if case["exit"] else "refused"), machine.unread
 
 
 @pytest.mark.parametrize("case", SESSIONS, ids=lambda case: case["id"])

@@ -229,16 +229,16 @@ class _Assembler:
 
         setting = parse_set(text, origin)
         if setting.group == "device":
-            draft = self.devices.settable(setting.id)
-            if draft is None:
-                raise not_defined(setting, origin)
-            draft.set(setting.key, setting.value, word)
-            return
-        for drive in self.drives if setting.group == "drive" else ():
-            if drive.id == setting.id:
-                drive.settings[setting.key] = setting.value
-        # The sections of -readconfig files count, too; their ids are not kept.
-        if not self.config_files and not is_defined(self.written(word), setting.group, setting.id):
+            if (draft := self.devices.settable(setting.id)) is not None:
+                draft.set(setting.key, setting.value, word)
+            defined = draft is not None
+        else:
+            for drive in self.drives if setting.group == "drive" else ():
+                if drive.id == setting.id:
+                    drive.settings[setting.key] = setting.value
+            # The sections of -readconfig files count, too; their ids are not kept.
+            defined = bool(self.config_files) or is_defined(self.written(word), setting.group, setting.id)
+        if not (defined or self.unread):  # what is not known may define it
             raise not_defined(setting, origin)
 
     def drive(self, text: str, origin: Origin, word: int) -> None:
@@ -339,7 +339,7 @@ class _Assembler:
             files=tuple(files(self.drives, self.objects, options)),
             plain_memory=all(option.name != "mem-path" for option in self.written()),
             unread=(*self.unread, *doubtful_backends([*self.written()])),
-            hidden=self.hides,
+            hidden=tuple(sorted(self.hides)),
         )
         return Assembly(machine, ordered)
 

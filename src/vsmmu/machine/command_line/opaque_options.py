@@ -77,7 +77,7 @@ def admit(source: WordSource, option: WrittenOption) -> Admitted:
     listed = field.many and _is_list(field)  # the rest of the list is options
     notes = (_arguments(source, option.last, field),) if listed else ()
     if option.name not in _KEYS:
-        return Admitted(read=True, notes=notes)
+        return Admitted(read=True, notes=notes, hides=frozenset({option.name}))
     implied, read = _KEYS[option.name]
     spans = list(_values(field.value, implied))
     whole = any(key == implied and value in _WHOLE for key, value, _, _ in spans)
