@@ -32,6 +32,8 @@ _TELLS: Final = frozenset({"-version", "--version", "-h", "-help", "--help", "he
 _ADDS: Final = frozenset({"xargs", "parallel"})
 #: FoundCommand a command anew for each variable in a script has to end.
 _MOST_EXPANDED: Final = 256
+#: What stands in front of each line of quoted text: ``> ``, ``+``, ``12  ``.
+_FRONTS: Final = " \t>+:0123456789"
 
 
 def read_script(text: str, where: str) -> FoundCommand:
@@ -76,6 +78,7 @@ def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Comma
     chosen = started[0] if started else len(commands) - 1
     _refuse_lost_options(text, where, commands, chosen)
     _refuse_added_words(text, where, commands[chosen])
+    _refuse_quoted(text, where, commands[chosen])
     return command_fields(commands, chosen)
 
 
@@ -102,6 +105,25 @@ def _refuse_added_words(text: str, where: str, command: Command) -> None:
                 where=f"{where}, {line_and_column(text, word.start)}",
                 next=f"let it say what it starts: {_captured(text, where)}",
             )
+
+
+def _refuse_quoted(text: str, where: str, command: Command) -> None:
+    """Refuse lines of a mail, a prompt, a patch or a listing: with what stands in front, they are others."""
+    start = command.words[0].start
+    lines = text[start : command.words[-1].end].split("\n")[1:]
+    bare = [line.lstrip(_FRONTS) for line in lines]
+    fronts = [line.removesuffix(rest).strip() for line, rest in zip(lines, bare, strict=True)]
+    options = any(rest.startswith("-") for rest in bare)
+    # One number can be the argument of the option before it.
+    if options and all(fronts) and (len(fronts) > 1 or not fronts[0].isdigit()):
+        line = text.count("\n", 0, start) + 2
+        raise InputRefused(
+            "shell-syntax",
+            f"each line begins with {fronts[0]!r:.20}, as in a mail, after a prompt, or in a listing",
+            where=f"{where}, line {line}",
+            why="a shell would take it for a part of the command",
+            next="take it away, and keep the rest: sed -E 's/^[ \\t]*([>+][>+ ]*|[0-9]+:?)[ \\t]?//'",
+        )
 
 
 def _captured(text: str, where: str) -> str:

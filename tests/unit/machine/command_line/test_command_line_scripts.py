@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -260,6 +261,24 @@ def test_what_is_not_certain_is_refused_with_the_ways_out(text: str) -> None:
     assert caught.value.code == "shell-expansion"
     assert "vsmmu check --" in caught.value.next
     assert f"vsmmu capture -- {'bash' if '=(' in text else 'sh'} vm.sh" in caught.value.next
+
+
+@pytest.mark.parametrize("front", ["> ", ">> ", "> > ", "+", "+ ", "{}  ", "  {}\t", "{}: "])
+@pytest.mark.parametrize("first", [0, 1])
+def test_quoted_text_is_told_from_a_script(front: str, first: int, tmp_path: Path) -> None:
+    lines = f"{Q} \\\n  {BASE} \\\n{GPU} \\\n  -S\n".splitlines(keepends=True)
+    quoted = [front.format(number) + line if number >= first else line for number, line in enumerate(lines)]
+    with pytest.raises(InputRefused, match="as in a mail, after a prompt, or in a listing") as caught:
+        read("".join(quoted))
+    mend = caught.value.next.partition("rest: ")[2]
+    (tmp_path / "vm").write_text("".join(quoted))
+    mended = subprocess.run(["sh", "-c", f"{mend} vm"], cwd=tmp_path, capture_output=True, check=True)
+    assert read(mended.stdout.decode()).words == read("".join(lines)).words
+
+
+@pytest.mark.parametrize("end", ["-smp \\\n 2", "-S \\\n>log", "-smp \\\n 1 -S", "-S \\\n 2>&1 \\\n > log"])
+def test_a_number_or_a_file_on_a_line_of_its_own_is_no_quoted_text(end: str) -> None:
+    assert read(f"{Q} {BASE} {end}\n").machine().vsmmus
 
 
 def test_a_device_in_a_variable_is_written_where_it_is_used() -> None:
