@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -164,8 +165,7 @@ class Node:
                 assert time.monotonic() < until, self.log()
                 time.sleep(0.1)
         finally:
-            process.kill()
-            process.wait()
+            _end(process)
 
     def probe(self) -> Path:
         """The facts that the probe of ``packaging/probing`` and ``packaging/kubernetes`` leave for hooks."""
@@ -194,6 +194,15 @@ class Node:
             answer = client.define("v1alpha3", domain, vmi)
             client.channel.close()
         finally:
-            process.kill()
-            process.wait()
+            _end(process)
         return answer
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill all of a container: its first process, too, of which --kill-child knows no more once it has
+    changed its user (prctl(2), PR_SET_PDEATHSIG)."""
+    if process.poll() is None:
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+    process.kill()
+    process.wait()
