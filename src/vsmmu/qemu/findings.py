@@ -44,7 +44,7 @@ _MENDED_BY: Final = {
     }.items()
 }
 #: Codes of what further options could mend, where some are not known (``"$@"``): another accelerator, CPU or
-#: machine, a device or object that is missed, and ``-nodefaults``, which frees the place of the board's card.
+#: machine, a device or object that is missed.
 _MENDED_BY_OPTIONS: Final = frozenset(
     f"qemu-{name}"
     for name in (
@@ -53,9 +53,12 @@ _MENDED_BY_OPTIONS: Final = frozenset(
         " machine-iommu-abort machine-type no-machine not-virt nvdimm secure virtualization"
         " hmat-off memory no-bus no-cold-plug no-object no-primary-bus no-such-bus node-memory"
         " not-accelerated unattached"
-        " emulated-endpoint endpoint-first slot-full slot-function slot-taken"
     ).split()
 ).union(*_MENDED_BY.values())
+#: Codes of what ``-nodefaults`` could mend, which takes away the board's card.
+_MENDED_BY_NO_CARD: Final = frozenset(
+    f"qemu-{name}" for name in "emulated-endpoint endpoint-first slot-full slot-function slot-taken".split()
+)
 
 
 class Refusal(NamedTuple):
@@ -119,7 +122,7 @@ class Findings:
 def doubtful(machine: Machine) -> frozenset[str]:
     """Codes of what options of this VM could mend that are not known, or not enough of them."""
     if any(entry.code in _MORE_OPTIONS for entry in machine.unread):
-        return _MENDED_BY_OPTIONS
+        return _MENDED_BY_OPTIONS | (_MENDED_BY_NO_CARD if machine.default_nic else frozenset())
     return frozenset().union(*[_MENDED_BY[name] for name in machine.hidden if name in _MENDED_BY])
 
 
