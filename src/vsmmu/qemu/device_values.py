@@ -91,6 +91,8 @@ def doubtful_values(device: Device) -> Iterator[tuple[str, str]]:
     if kind == "virtio-net" and _sends_more(device, "tx_queue_size") and _power(length, 512, 1024):
         text = f"Invalid tx_queue_size (= {length}), must be a power of 2 between 256 and 256"
         yield text, f"whether {device.text('netdev')} is vhost-user or vhost-vdpa"
+    if kind in ("loader", "guest-loader"):
+        yield "Some ROM regions are overlapping", "the place of everything else that is loaded"
     if device.text("sriov-pf"):
         yield "PCI Express is required for SR-IOV VF", "how QEMU joins emulated functions by sriov-pf="
 

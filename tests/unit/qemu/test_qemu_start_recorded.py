@@ -71,6 +71,8 @@ def test_words_that_only_a_shell_knows_leave_the_answer_open(case: Case) -> None
     [
         "-netdev user,id=n -device virtio-net-pci,netdev=n,tx_queue_size=1024",
         "-device pcie-root-port,id=r -device virtio-net-pci,bus=r,sriov-pf=pf",
+        "-device loader,file=firmware.bin,addr=0x40000000",
+        "-device guest-loader,kernel=Image,addr=0x49000000",
     ],
 )
 def test_what_something_else_decides_is_no_yes(words: str) -> None:
