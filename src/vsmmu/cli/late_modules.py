@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""msgspec without what it loads beside itself: a VM's start waits for it, and uses none of that.
+
+Of what ``import msgspec`` costs, two thirds are for other formats, for schemas, for inspection of types and
+for older Pythons. Nothing of it is taken away: what is not used at once comes when something is asked of it
+(:class:`importlib.util.LazyLoader`), and the modules that are held back are there for everybody afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import LazyLoader
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from importlib.machinery import ModuleSpec
+
+__all__ = ["load_msgspec"]
+
+#: What msgspec imports and calls only in its own functions; textwrap compiles patterns, inspect makes forty
+#: structs.
+_LATE: Final = ("msgspec.inspect", "msgspec.toml", "msgspec.yaml", "textwrap")
+
+
+def load_msgspec() -> None:
+    """Import msgspec, unless somebody has."""
+    if "msgspec" in sys.modules:
+        return
+    held_back = dict(_stand_ins())
+    sys.modules.update(held_back)
+    sys.meta_path.insert(0, _LateModules)
+    try:
+        import msgspec  # noqa: F401 - it is loaded
+    finally:
+        sys.meta_path.remove(_LateModules)
+        for name in held_back:
+            del sys.modules[name]
+
+
+def _stand_ins() -> Iterator[tuple[str, Any]]:
+    """What stands for modules that are not loaded, by their names; None if there is to be no such module."""
+    # Asked for get_type_hints, Required and NotRequired, which are typing's own since Python 3.11.
+    if "typing_extensions" not in sys.modules:
+        yield "typing_extensions", None
+    # uuid wants to know which system this is; platform compiles five patterns to answer other questions.
+    if "platform" not in sys.modules and "uuid" not in sys.modules:
+        platform = ModuleType("platform")
+        vars(platform)["system"] = lambda: os.uname().sysname
+        yield "platform", platform
+
+
+class _LateModules:
+    """Finds these modules where others do, and has them loaded when something is asked of them."""
+
+    @classmethod
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """See :class:`importlib.abc.MetaPathFinder`."""
+        if name not in _LATE:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not cls)
+        found = next((spec for finder in others if (spec := finder.find_spec(name, path, target))), None)
+        if found is not None and found.loader is not None:
+            found.loader = LazyLoader(found.loader)
+        return found
