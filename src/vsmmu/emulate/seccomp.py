@@ -12,9 +12,12 @@ import errno
 import fcntl
 import os
 import struct
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vsmmu.errors import HostLacks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "ARCHITECTURES",
@@ -90,6 +93,8 @@ KVM_SET_DEVICE_ATTR: Final = 0x4018AEE1
 _PR_SET_NO_NEW_PRIVS: Final = 38
 #: Of struct seccomp_notif: id, pid, data.nr and data.args; what is not needed is not unpacked.
 _NOTIFICATION: Final = struct.Struct("=QI4x i4x8x 6Q")
+#: The kernel writes into zeros only.
+_EMPTY: Final = bytes(_NOTIFICATION.size)
 _ID: Final = struct.Struct("=Q")
 _RESPONSE: Final = struct.Struct("=QqiI")
 _ADDFD: Final = struct.Struct("=QIIII")
@@ -106,7 +111,7 @@ class Notification(NamedTuple):
     id: int
     pid: int
     number: int
-    arguments: tuple[int, ...]
+    arguments: Sequence[int]
 
 
 class _Filter(ctypes.Structure):
@@ -211,13 +216,12 @@ def wake_up_synchronously(listener: int) -> None:
 
 def receive(listener: int) -> Notification | None:
     """Wait for the next call; None if it was taken back (its process was killed)."""
-    buffer = bytearray(_NOTIFICATION.size)
     try:
-        fcntl.ioctl(listener, _IOCTL_NOTIF_RECV, buffer)
+        received: Any = fcntl.ioctl(listener, _IOCTL_NOTIF_RECV, _EMPTY)
     except (FileNotFoundError, InterruptedError):
         return None
-    fields = _NOTIFICATION.unpack(buffer)
-    return Notification(fields[0], fields[1], fields[2], fields[3:])
+    id_, pid, number, *arguments = _NOTIFICATION.unpack(received)
+    return Notification(id_, pid, number, arguments)
 
 
 def answer(listener: int, notification: int, value: int, error: int = 0) -> None:
