@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import typing
 from importlib.util import LazyLoader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -30,11 +31,14 @@ def load_msgspec() -> None:
     if "msgspec" in sys.modules:
         return
     held_back = dict(_stand_ins())
+    forward_reference = typing.ForwardRef
     sys.modules.update(held_back)
     sys.meta_path.insert(0, _LateModules)
+    vars(typing)["ForwardRef"] = _KnowsIsClass
     try:
         import msgspec  # noqa: F401 - it is loaded
     finally:
+        vars(typing)["ForwardRef"] = forward_reference
         sys.meta_path.remove(_LateModules)
         for name in held_back:
             del sys.modules[name]
@@ -50,6 +54,16 @@ def _stand_ins() -> Iterator[tuple[str, Any]]:
         platform = ModuleType("platform")
         vars(platform)["system"] = lambda: os.uname().sysname
         yield "platform", platform
+
+
+class _KnowsIsClass:
+    """In place of typing's forward references, of which msgspec only makes one to see what it can be given.
+
+    The first that is made has Python make all classes of its syntax trees.
+    """
+
+    def __init__(self, name: str, *, is_class: bool) -> None:
+        pass
 
 
 class _LateModules:

@@ -57,3 +57,12 @@ def test_documents_have_the_same_types_and_schemas() -> None:
         "print(json.dumps(made))",
     )
     assert told(LOAD, *document) == told(*document)
+
+
+def test_forward_references_are_as_before() -> None:
+    node = "class Node(msgspec.Struct):\n    next: 'Node | None' = None"
+    made = (
+        "made = msgspec.json.decode(b'{\"next\": {}}', type=Node)",
+        "print(json.dumps([made.next.next, str(typing.ForwardRef('x'))]))",
+    )
+    assert told(LOAD, "import msgspec, typing", node, *made) == [None, "ForwardRef('x')"]
