@@ -2,8 +2,9 @@
 """msgspec without what it loads beside itself: a VM's start waits for it, and uses none of that.
 
 Of what ``import msgspec`` costs, two thirds are for other formats, for schemas, for inspection of types and
-for older Pythons. Nothing of it is taken away: what is not used at once comes when something is asked of it
+for older Pythons. What is not used at once comes when something is asked of it
 (:class:`importlib.util.LazyLoader`), and the modules that are held back are there for everybody afterwards.
+Only of decimal numbers msgspec knows nothing then.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import os
 import sys
 import typing
+from contextlib import suppress
+from importlib import import_module
 from importlib.util import LazyLoader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -54,6 +57,15 @@ def _stand_ins() -> Iterator[tuple[str, Any]]:
         platform = ModuleType("platform")
         vars(platform)["system"] = lambda: os.uname().sysname
         yield "platform", platform
+    # The types are those that are written in C; until 3.12 datetime has them in Python first.
+    if "datetime" not in sys.modules:
+        with suppress(ImportError):
+            yield "datetime", import_module("_datetime")
+    # msgspec only wants to know the type of such numbers, of which there are none in documents of ours.
+    if "decimal" not in sys.modules:
+        decimal = ModuleType("decimal")
+        vars(decimal)["Decimal"] = type("Decimal", (), {})
+        yield "decimal", decimal
 
 
 class _KnowsIsClass:

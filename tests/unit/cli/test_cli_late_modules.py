@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""msgspec is loaded without what a start does not use, and afterwards nobody can tell."""
+"""msgspec is loaded without what a start does not use, and documents are the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 #: The parts that come later, and those that are held back.
 LATER: Final = ("msgspec.inspect", "msgspec.toml", "msgspec.yaml", "textwrap")
-HELD_BACK: Final = ("typing_extensions", "platform")
+HELD_BACK: Final = ("typing_extensions", "platform", "datetime", "decimal")
 LOAD: Final = "from vsmmu.cli.late_modules import load_msgspec; load_msgspec()"
 
 
@@ -37,6 +37,7 @@ def test_what_was_held_back_is_there_for_others_afterwards() -> None:
     there = f"print(json.dumps([name for name in {HELD_BACK!r} if name in sys.modules]))"
     assert told(LOAD, there) == []
     assert told(LOAD, "import platform", "print(json.dumps(platform.machine()))")
+    assert told(LOAD, "from decimal import Decimal", "print(json.dumps(str(Decimal(1))))") == "1"
     assert told(LOAD, "print(json.dumps([type(finder).__name__ for finder in sys.meta_path]))") == told(
         "print(json.dumps([type(finder).__name__ for finder in sys.meta_path]))"
     )
@@ -52,8 +53,9 @@ def test_what_somebody_has_loaded_stays(before: str) -> None:
 
 def test_documents_have_the_same_types_and_schemas() -> None:
     document = (
-        "import msgspec, uuid; from vsmmu.host.facts import Host",
-        "made = msgspec.json.schema(Host), msgspec.json.encode(uuid.UUID(int=1)).decode()",
+        "import datetime, msgspec, uuid; from vsmmu.host.facts import Host",
+        "values = uuid.UUID(int=1), datetime.date(2026, 11, 26), datetime.timedelta(1)",
+        "made = msgspec.json.schema(Host), msgspec.json.encode(values).decode()",
         "print(json.dumps(made))",
     )
     assert told(LOAD, *document) == told(*document)
