@@ -4,12 +4,11 @@
 Of what ``import msgspec`` costs, two thirds are for other formats, for schemas, for inspection of types and
 for older Pythons. What is not used at once comes when something is asked of it
 (:class:`importlib.util.LazyLoader`), and the modules that are held back are there for everybody afterwards.
-Only of decimal numbers msgspec knows nothing then.
+Only of UUIDs and decimal numbers msgspec knows nothing then.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import typing
 from contextlib import suppress
@@ -33,9 +32,9 @@ def load_msgspec() -> None:
     """Import msgspec, unless somebody has."""
     if "msgspec" in sys.modules:
         return
-    held_back = dict(_stand_ins())
+    stand_ins = dict(_stand_ins())
     forward_reference = typing.ForwardRef
-    sys.modules.update(held_back)
+    sys.modules.update(stand_ins)
     sys.meta_path.insert(0, _LateModules)
     vars(typing)["ForwardRef"] = _KnowsIsClass
     try:
@@ -43,29 +42,46 @@ def load_msgspec() -> None:
     finally:
         vars(typing)["ForwardRef"] = forward_reference
         sys.meta_path.remove(_LateModules)
-        for name in held_back:
-            del sys.modules[name]
+        for name, stand_in in stand_ins.items():
+            if sys.modules[name] is stand_in:
+                del sys.modules[name]
 
 
 def _stand_ins() -> Iterator[tuple[str, Any]]:
-    """What stands for modules that are not loaded, by their names; None if there is to be no such module."""
+    """What stands for modules that nobody has loaded; None if there is to be no such module."""
     # Asked for get_type_hints, Required and NotRequired, which are typing's own since Python 3.11.
     if "typing_extensions" not in sys.modules:
         yield "typing_extensions", None
-    # uuid wants to know which system this is; platform compiles five patterns to answer other questions.
-    if "platform" not in sys.modules and "uuid" not in sys.modules:
-        platform = ModuleType("platform")
-        vars(platform)["system"] = lambda: os.uname().sysname
-        yield "platform", platform
     # The types are those that are written in C; until 3.12 datetime has them in Python first.
     if "datetime" not in sys.modules:
         with suppress(ImportError):
             yield "datetime", import_module("_datetime")
-    # msgspec only wants to know the type of such numbers, of which there are none in documents of ours.
+    # msgspec only wants to know these types, of which there is nothing in documents of ours.
+    if "uuid" not in sys.modules:
+        yield "uuid", _StandIn("uuid", UUID=_Unused, SafeUUID=_Unused)
     if "decimal" not in sys.modules:
-        decimal = ModuleType("decimal")
-        vars(decimal)["Decimal"] = type("Decimal", (), {})
-        yield "decimal", decimal
+        yield "decimal", _StandIn("decimal", Decimal=_Unused)
+
+
+class _Unused:
+    """A type of which there are no instances."""
+
+    unknown = None  # one of uuid.SafeUUID's
+
+
+class _StandIn(ModuleType):
+    """A module that knows what msgspec asks of it; for anything else the module itself is loaded."""
+
+    def __init__(self, name: str, **known: object) -> None:
+        super().__init__(name)
+        vars(self).update(known)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # the import system looks for a spec
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
 
 
 class _KnowsIsClass:
