@@ -90,7 +90,7 @@ class _KnowsIsClass:
     The first that is made has Python make all classes of its syntax trees.
     """
 
-    def __init__(self, name: str, *, is_class: bool) -> None:
+    def __init__(self, name: str, **options: object) -> None:
         pass
 
 

@@ -12,12 +12,9 @@ import errno
 import fcntl
 import os
 import struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from vsmmu.errors import HostLacks
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = [
     "ARCHITECTURES",
@@ -111,7 +108,7 @@ class Notification(NamedTuple):
     id: int
     pid: int
     number: int
-    arguments: Sequence[int]
+    arguments: tuple[int, ...]
 
 
 class _Filter(ctypes.Structure):
@@ -220,8 +217,8 @@ def receive(listener: int) -> Notification | None:
         received: Any = fcntl.ioctl(listener, _IOCTL_NOTIF_RECV, _EMPTY)
     except (FileNotFoundError, InterruptedError):
         return None
-    id_, pid, number, *arguments = _NOTIFICATION.unpack(received)
-    return Notification(id_, pid, number, arguments)
+    fields = _NOTIFICATION.unpack(received)
+    return Notification(fields[0], fields[1], fields[2], fields[3:])
 
 
 def answer(listener: int, notification: int, value: int, error: int = 0) -> None:

@@ -107,7 +107,8 @@ class Supervisor:
         notification = seccomp.receive(self._listener)
         if notification is None:
             return
-        began, record = time.monotonic(), CallRecord(traced=self._trace is not None)
+        began = time.monotonic() if self._trace is not None else 0.0
+        record = CallRecord(traced=self._trace is not None)
         descriptor = _signed(notification.arguments[0])
         waits = partial(seccomp.still_waiting, self._listener, notification.id)
         memory = ProcessMemory(notification.pid, waits)
