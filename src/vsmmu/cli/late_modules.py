@@ -26,6 +26,7 @@ __all__ = ["load_msgspec"]
 #: What msgspec imports and calls only in its own functions; textwrap compiles patterns, inspect makes forty
 #: structs.
 _LATE: Final = ("msgspec.inspect", "msgspec.toml", "msgspec.yaml", "textwrap")
+_FORWARD_REFERENCE: Final = typing.ForwardRef
 
 
 def load_msgspec() -> None:
@@ -33,18 +34,17 @@ def load_msgspec() -> None:
     if "msgspec" in sys.modules:
         return
     stand_ins = dict(_stand_ins())
-    forward_reference = typing.ForwardRef
     sys.modules.update(stand_ins)
     sys.meta_path.insert(0, _LateModules)
-    vars(typing)["ForwardRef"] = _KnowsIsClass
+    vars(typing)["ForwardRef"] = _forward_reference
     try:
         import msgspec  # noqa: F401 - it is loaded
     finally:
-        vars(typing)["ForwardRef"] = forward_reference
+        vars(typing)["ForwardRef"] = _FORWARD_REFERENCE
         sys.meta_path.remove(_LateModules)
         for name, stand_in in stand_ins.items():
-            if sys.modules[name] is stand_in:
-                del sys.modules[name]
+            if sys.modules.get(name, stand_in) is stand_in:
+                sys.modules.pop(name, None)
 
 
 def _stand_ins() -> Iterator[tuple[str, Any]]:
@@ -84,14 +84,12 @@ class _StandIn(ModuleType):
         return getattr(import_module(self.__name__), name)
 
 
-class _KnowsIsClass:
-    """In place of typing's forward references, of which msgspec only makes one to see what it can be given.
+def _forward_reference(name: str, **options: Any) -> Any:
+    """typing's; none for the one that msgspec makes only to see what options there are.
 
-    The first that is made has Python make all classes of its syntax trees.
+    Python makes a class for each part of its syntax before it compiles the first.
     """
-
-    def __init__(self, name: str, **options: object) -> None:
-        pass
+    return None if name == "Foo" else _FORWARD_REFERENCE(name, **options)
 
 
 class _LateModules:
