@@ -99,6 +99,7 @@ _SHARED: dict[str, Any] = {
     "_asdict": _asdict,
     "_make": classmethod(_make),
     "_replace": _replace,
+    "__replace__": _replace,
 }
 
 
