@@ -93,15 +93,21 @@ static void program(int link, int count)
 	_exit(0);
 }
 
+/* The file of fdinfo stays open, as with the emulator: each reading shows what has the number at that moment. */
 static int is_ours(int pid, int fd)
 {
+	static int file = -1, its_pid, its_fd;
 	char path[64], text[4096];
-	int file, length;
+	int length;
 
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
-	file = open(path, O_RDONLY | O_CLOEXEC);
-	length = read(file, text, sizeof(text) - 1);
-	close(file);
+	if (file < 0 || pid != its_pid || fd != its_fd) {
+		close(file);
+		snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
+		file = open(path, O_RDONLY | O_CLOEXEC);
+		its_pid = pid;
+		its_fd = fd;
+	}
+	length = pread(file, text, sizeof(text) - 1, 0);
 	text[length > 0 ? length : 0] = 0;
 	return strstr(text, "OFDLCK") != NULL;
 }

@@ -3,24 +3,45 @@
 
 ``typing`` compiles the annotation of every field, to refuse what is no type; mypy does that here.
 ``collections.namedtuple`` compiles a constructor for each class; here classes with as many fields share one,
-under names of their own. A start makes some seventy such classes.
+under names of their own, and all share the rest. A start makes some seventy such classes.
 """
 
 from __future__ import annotations
 
-from collections import namedtuple
-from types import FunctionType
+# The getter of a field; collections has one for every Python.
+from collections import _tuplegetter  # type: ignore[attr-defined]
+from types import CodeType, FunctionType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
     from typing import NamedTuple as NamedTuple
 
 __all__ = ["NamedTuple"]
 
-#: Classes of collections.namedtuple by their number of fields: what in them does not depend on names is used.
-_SHAPES: dict[int, Any] = {}
+#: Constructors by their number of fields, and getters by the number of the field: neither depends on names.
+_CODES: dict[int, CodeType] = {}
+_GETTERS: list[Any] = []
+_GLOBALS = {"_tuple_new": tuple.__new__, "__builtins__": {}, "__name__": __name__}
+
+
+def _make(cls: Any, iterable: Iterable[object]) -> Any:
+    """An instance of the fields' values in their order."""
+    made = tuple.__new__(cls, iterable)
+    if len(made) != len(cls._fields):
+        raise TypeError(f"Expected {len(cls._fields)} arguments, got {len(made)}")
+    return made
+
+
+def _asdict(self: Any) -> dict[str, Any]:
+    """The values by the names of their fields."""
+    return dict(zip(self._fields, self, strict=True))
+
+
+def _as_arguments(self: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values for the constructor; copy and pickle ask for them."""
+    return tuple(self)
 
 
 def _replace(self: Any, /, **changes: Any) -> Any:
@@ -52,28 +73,34 @@ class _Maker(type):
         if fields[len(fields) - len(defaults) :] != tuple(defaults):
             late = next(field for field in reversed(fields) if field not in defaults)
             raise TypeError(f"{name}: {late} has no default value, and follows a field that has one")
-        shape = _shape(len(fields))
-        body |= dict(zip(fields, (vars(shape)[field] for field in shape._fields), strict=True))
-        body["__new__"] = _constructor(shape.__new__, fields, defaults)
+        more = range(len(_GETTERS), len(fields))
+        _GETTERS.extend([_tuplegetter(number, f"Alias for field number {number}") for number in more])
+        body |= zip(fields, _GETTERS, strict=False)
+        body["__new__"] = _constructor(fields, defaults)
         body["__new__"].__annotations__ = annotations
-        body |= {key: vars(shape)[key] for key in ("_make", "_asdict", "__getnewargs__")}
         body |= {"__slots__": (), "_fields": fields, "_field_defaults": defaults, "__match_args__": fields}
-        plain = {"__doc__": f"{name}({', '.join(fields)})", "__repr__": _repr, "_replace": _replace}
-        return type(name, (tuple,), plain | body)
+        return type(name, (tuple,), {"__doc__": f"{name}({', '.join(fields)})", **_SHARED, **body})
 
 
-def _shape(count: int) -> Any:
-    if count not in _SHAPES:
-        _SHAPES[count] = namedtuple(f"Of{count}", [f"field{number}" for number in range(count)])
-    return _SHAPES[count]
+def _constructor(fields: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., tuple[Any, ...]]:
+    """A ``__new__`` with these fields as its parameters."""
+    code = _CODES.get(len(fields))
+    if code is None:
+        names = "".join([f"field{number}, " for number in range(len(fields))])
+        text = f"lambda _cls, {names}: _tuple_new(_cls, ({names}))"
+        code = _CODES[len(fields)] = eval(text, {}).__code__  # noqa: S307 - a text of ours, as namedtuple does
+    named = code.replace(co_varnames=("_cls", *fields))
+    return FunctionType(named, _GLOBALS, "__new__", tuple(defaults.values()))
 
 
-def _constructor(
-    of_shape: Any, fields: tuple[str, ...], defaults: dict[str, Any]
-) -> Callable[..., tuple[Any, ...]]:
-    """The shape's ``__new__`` with these fields as its parameters."""
-    code = of_shape.__code__.replace(co_varnames=("_cls", *fields))
-    return FunctionType(code, of_shape.__globals__, "__new__", tuple(defaults.values()))
+_SHARED: dict[str, Any] = {
+    "__repr__": _repr,
+    "__getnewargs__": _as_arguments,
+    "_asdict": _asdict,
+    "_make": classmethod(_make),
+    "_replace": _replace,
+    "__replace__": _replace,
+}
 
 
 if not TYPE_CHECKING:

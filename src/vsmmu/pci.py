@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["class_name", "normal_address"]
 
-_ADDRESS: Final = re.compile(r"(?:([0-9A-Fa-f]{1,16}):)?([0-9A-Fa-f]{1,16}):([0-9A-Fa-f]{1,16})\.([0-7])")
+#: Compiled when it is met: what is written in the usual form is read without it.
+_ADDRESS: Final = r"(?:([0-9A-Fa-f]{1,16}):)?([0-9A-Fa-f]{1,16}):([0-9A-Fa-f]{1,16})\.([0-7])"
+_AS_ZEROS: Final = str.maketrans("123456789abcdef", 15 * "0")
 
 
 def normal_address(text: str) -> str | None:
@@ -20,13 +22,20 @@ def normal_address(text: str) -> str | None:
     None if ``text`` is no PCI address. A domain may have more than four digits (as Intel's VMD has); QEMU
     takes such a one by ``sysfsdev`` only.
     """
-    match = _ADDRESS.fullmatch(text)
+    if _is_normal(text):
+        return text
+    match = re.fullmatch(_ADDRESS, text)
     if match is None:
         return None
     domain, bus, slot = (int(part or "0", 16) for part in match.group(1, 2, 3))
     if domain > 0xFFFFFFFF or bus > 0xFF or slot > 0x1F:
         return None
     return f"{domain:04x}:{bus:02x}:{slot:02x}.{match.group(4)}"
+
+
+def _is_normal(text: str) -> bool:
+    """Whether it is written in full, with a domain of four digits."""
+    return text.translate(_AS_ZEROS) == "0000:00:00.0" and text[8] in "01" and text[11] < "8"
 
 
 #: The first digits of a class code -> its name; a longer one counts first. Source: PCI Code and ID Assignment

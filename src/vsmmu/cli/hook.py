@@ -62,6 +62,9 @@ def _mutate(domain: bytes, vmi: bytes) -> bytes:
     import signal
 
     from vsmmu.cli import console
+    from vsmmu.cli.late_modules import load_msgspec
+
+    load_msgspec()
     from vsmmu.kubevirt.hook import mutate, passed_through, too_late
     from vsmmu.kubevirt.settings import from_environment, unknown_variables
 

@@ -59,8 +59,10 @@ def _run(arguments: list[str], *, json: bool) -> int:
     elif arguments and arguments[0] in _ABOUT_A_VM:
         from importlib import import_module
 
+        from vsmmu.cli.late_modules import load_msgspec
         from vsmmu.cli.plain_form import parse_plainly
 
+        load_msgspec()
         verb, *rest = arguments
         if (given := parse_plainly(verb, rest)) is not None:
             status: int = import_module(f"vsmmu.cli.{verb}").command(**given)

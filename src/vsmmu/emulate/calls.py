@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from vsmmu.emulate.errno_error import KernelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from vsmmu.emulate.memory import Memory
 
@@ -21,17 +21,28 @@ _RESERVED: Final = "__reserved"
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
-class Caller(NamedTuple):
-    """The process that makes the call.
+class Caller:
+    """The process that makes the call; the supervisor's is the real one."""
 
-    :param open_file: token of the open file behind one of its descriptors, and the node's name; raises EBADF.
-    :param give: puts a descriptor into it and closes ours; its number there.
-    """
+    __slots__ = ("memory", "pid")
 
-    pid: int
-    memory: Memory
-    open_file: Callable[[int], tuple[int, str] | None]
-    give: Callable[[int], int]
+    def __init__(self, pid: int, memory: Memory) -> None:
+        self.pid = pid
+        self.memory = memory
+
+    def open_file(self, descriptor: int) -> tuple[int, str] | None:
+        """Token of the open file behind one of its descriptors, and the node's name; None if it is not ours.
+
+        :raise KernelError: EBADF.
+        """
+        raise NotImplementedError
+
+    def give(self, descriptor: int) -> int:
+        """Put a descriptor of ours into it, and close it here; its number there.
+
+        :raise KernelError: EMFILE, ...
+        """
+        raise NotImplementedError
 
 
 class Answered(Exception):

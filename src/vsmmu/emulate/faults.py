@@ -58,10 +58,12 @@ class Faults:
         self._faults = tuple(faults)
         self._made: dict[str, int] = {}
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._faults)
+
     def errno(self, call: str) -> int:
         """The errno with which this call of ``call`` is to fail; 0 if it is not."""
-        if not self._faults:
-            return 0
         self._made[call] = self._made.get(call, 0) + 1
         for fault in self._faults:
             if fault.call == call and fault.nth in (0, self._made[call]):

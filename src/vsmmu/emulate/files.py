@@ -18,6 +18,7 @@ import re
 import secrets
 import struct
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.emulate.errno_error import KernelError
@@ -25,7 +26,7 @@ from vsmmu.emulate.libc import IN_CLOSE, inotify_add_watch, inotify_init1, sysca
 from vsmmu.emulate.stand_ins import has_notices, is_stand_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["OpenFile", "OpenFiles"]
 
@@ -38,6 +39,8 @@ _SYS_PIDFD_GETFD: Final = 438
 #: Seconds. The kernel tells of a closing shortly before it removes the lock; and its queue may overflow.
 _CLOSING: Final = 0.05
 _UNTOLD: Final = 1.0
+#: A text of fdinfo is read so far, and so many of the files stay open.
+_MOST_SHOWN, _KEPT_OPEN = 4096, 64
 
 
 class OpenFile(NamedTuple):
@@ -61,6 +64,7 @@ class OpenFiles:
         # Where the files are the host's own, other programs may lock bytes of them, though hardly these.
         self._next = secrets.randbits(61)
         self._probes: dict[tuple[int, int], int] = {}
+        self._shown = _Shown()
         #: Readable after somebody closed a file that is watched; None without.
         self.notices = _notices()
         self._deaf = self.notices is None
@@ -71,6 +75,7 @@ class OpenFiles:
         for descriptor in self._probes.values():
             os.close(descriptor)
         self._probes.clear()
+        self._shown.close()
         if self.notices is not None:
             os.close(self.notices)
 
@@ -89,14 +94,15 @@ class OpenFiles:
         known = self._files.get(token) if token is not None else None
         return known if known is not None else self._adopt(pid, descriptor)
 
-    def closed(self) -> Iterator[OpenFile]:
+    def closed(self) -> Iterable[OpenFile]:
         """The files whose last descriptor has been closed since the last time; they are forgotten.
 
         They are asked one by one, but only where the kernel has told that any was closed.
         """
         now = time.monotonic()
-        if not self._may_be_closed(now):
-            return
+        return self._look_through(now) if self._may_be_closed(now) else ()
+
+    def _look_through(self, now: float) -> Iterator[OpenFile]:
         self._looked = now
         for token, file in list(self._files.items()):
             if not self._is_held(file):
@@ -108,16 +114,9 @@ class OpenFiles:
 
     def _token(self, pid: int, descriptor: int) -> int | None:
         try:
-            file = os.open(f"/proc/{pid}/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+            return _token_in(self._shown.text(pid, descriptor))
         except OSError:
             raise KernelError(errno.EBADF) from None
-        try:
-            match = _LOCK.search(os.read(file, 4096))
-        except OSError:
-            raise KernelError(errno.EBADF) from None
-        finally:
-            os.close(file)
-        return int(match[1]) if match else None
 
     def _adopt(self, pid: int, descriptor: int) -> OpenFile | None:
         """A file that was opened through one of our nodes gets its lock now."""
@@ -164,6 +163,47 @@ class OpenFiles:
         if kind == fcntl.F_UNLCK or (start, length) == (file.token, 1):
             return bool(kind != fcntl.F_UNLCK)
         return _is_listed(file)  # a stranger's lock of more bytes hides it, or is alone
+
+
+class _Shown:
+    """What the kernel shows of descriptors in /proc/PID/fdinfo.
+
+    The files stay open, because opening one takes longer than all else that finds what a descriptor is. Each
+    reading shows what has the number at that moment. A file goes on to mean its thread: once that is gone,
+    and its number somebody else's, reading fails.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[tuple[int, int], int] = {}
+
+    def close(self) -> None:
+        """Let go of them."""
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+    def text(self, pid: int, descriptor: int) -> bytes:
+        """What is shown now.
+
+        :raise OSError: the descriptor is not open, or there is no such process.
+        """
+        file = self._files.get((pid, descriptor))
+        if file is not None:
+            try:
+                return os.pread(file, _MOST_SHOWN, 0)
+            except OSError:
+                os.close(self._files.pop((pid, descriptor)))
+        if len(self._files) >= _KEPT_OPEN:
+            self.close()
+        file = os.open(f"/proc/{pid}/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        self._files[pid, descriptor] = file
+        return os.pread(file, _MOST_SHOWN, 0)
+
+
+@lru_cache(maxsize=_KEPT_OPEN)
+def _token_in(shown: bytes) -> int | None:
+    """The byte that a text of fdinfo names as locked; the same text is met at each call."""
+    match = _LOCK.search(shown)
+    return int(match[1]) if match else None
 
 
 def _is_listed(file: OpenFile) -> bool:

@@ -31,16 +31,17 @@ def get_hw_info(context: Context, argument: Any, caller: Caller) -> None:
 
     :raise KernelError: EOPNOTSUPP, ENOENT, EFAULT; ENOMEM for a buffer of more than 16 MiB.
     """
-    if argument.flags & ~uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE or reserved(argument):
+    flags = argument.flags
+    if flags & ~uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE or reserved(argument):
         raise KernelError(errno.EOPNOTSUPP)
-    wanted = argument.in_data_type if argument.flags & uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE else 0
+    wanted = argument.in_data_type if flags & uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE else 0
     device = context.get(argument.dev_id, DeviceObject)
     kind, data = _data(device.smmu, wanted)
     # A short buffer gets the beginning, a long one is filled with zeros: a piece at a time, and no further
     # than anybody needs, for the calls of others wait meanwhile.
-    if argument.data_len > _MOST_CLEARED:
-        raise KernelError(errno.ENOMEM)
     address, room = argument.data_uptr, argument.data_len
+    if room > _MOST_CLEARED:
+        raise KernelError(errno.ENOMEM)
     caller.memory.write(address, data[:room].ljust(min(room, _PIECE), b"\0"))
     for place in range(_PIECE, room, _PIECE):
         caller.memory.write(address + place, bytes(min(_PIECE, room - place)))

@@ -43,11 +43,13 @@ _OPTION_RLIMIT_MODE, _OPTION_HUGE_PAGES = 0, 1
 class Operation(NamedTuple):
     """One row of the kernel's table.
 
+    :param size: of the whole structure.
     :param least: the end of the last member that must be there.
     """
 
     name: str
     structure: type[ctypes.Structure]
+    size: int
     least: int
     run: Callable[[Context, Any, Caller], None]
 
@@ -58,39 +60,43 @@ def call(context: Context, number: int, address: int, caller: Caller, record: Ca
     :raise KernelError: what the kernel would answer.
     """
     operation = OPERATIONS.get(number)
-    record.name = operation.name if operation else f"{number:#x}"
-    if not _BASE <= number & 0xFF < _BASE + _NUMBERS:
-        # What is left is vfio's container interface (vfio_compat.c), which is not emulated.
-        raise KernelError(errno.ENOTTY)
-    # The size and what it is the size of in one reading, where there is as much as is known.
-    known = ctypes.sizeof(operation.structure) if operation else 4
-    begun = caller.memory.read_some(address, known)
-    if len(begun) < 4:
-        raise KernelError(errno.EFAULT)
     if operation is None:
+        record.name = f"{number:#x}"
+        # The rest is vfio's container interface (vfio_compat.c), which is not emulated.
+        if _BASE <= number & 0xFF < _BASE + _NUMBERS:
+            caller.memory.read(address, 4)
         raise KernelError(errno.ENOTTY)
-    size = int.from_bytes(begun[:4], "little")
-    if size < operation.least:
+    record.name, structure, known, least, run = operation
+    # The size and what it is the size of in one reading, where there is as much as is known.
+    given = caller.memory.read_some(address, known)
+    if len(given) < 4:
+        raise KernelError(errno.EFAULT)
+    size = int.from_bytes(given[:4], "little")
+    if size < least:
         raise KernelError(errno.EINVAL)
-    given = copy_struct(caller.memory, address, size, known, begun)
-    argument = operation.structure.from_buffer_copy(given)
+    if not size == known == len(given):
+        given = copy_struct(caller.memory, address, size, known, given)
+    argument = structure.from_buffer_copy(given)
+    if record.traced:
+        _trace(context, argument, record)
+    failed = 0
+    try:
+        run(context, argument, caller)
+    except Answered as answered:
+        failed = answered.number
+    # iommufd_ucmd_respond(): as much as the caller has room for.
+    caller.memory.write(address, bytes(argument)[:size])
+    record.gives(argument)
+    if failed:
+        raise KernelError(failed)
+    return 0
+
+
+def _trace(context: Context, argument: ctypes.Structure, record: CallRecord) -> None:
     record.takes(argument)
     device = context.objects.get(getattr(argument, "dev_id", 0))
     if isinstance(device, DeviceObject):
         record.device = device.function.address
-
-    def respond() -> None:
-        # iommufd_ucmd_respond(): as much as the caller has room for.
-        caller.memory.write(address, bytes(argument)[: min(size, known)])
-        record.gives(argument)
-
-    try:
-        operation.run(context, argument, caller)
-    except Answered as answered:
-        respond()
-        raise KernelError(answered.number) from None
-    respond()
-    return 0
 
 
 def _destroy(context: Context, argument: Any, _: Caller) -> None:
@@ -267,7 +273,7 @@ def _row(
     name: str, structure: type[ctypes.Structure], last: str, run: Callable[[Context, Any, Caller], None]
 ) -> Operation:
     field = getattr(structure, last)
-    return Operation(f"IOMMU_{name}", structure, field.offset + field.size, run)
+    return Operation(f"IOMMU_{name}", structure, ctypes.sizeof(structure), field.offset + field.size, run)
 
 
 #: The kernel's table; VFIO_IOAS, ALLOW_IOVAS and NOIOMMU_GET_PA, which no VMM uses here, are left out.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from vsmmu.emulate.errno_error import KernelError
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ["Memory", "ProcessMemory"]
+
+
+_READ_WRITE: Final = os.O_RDWR | os.O_CLOEXEC
 
 
 class Memory:
@@ -62,18 +65,22 @@ class ProcessMemory(Memory):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
     def _opened(self) -> int:
-        if self._file < 0:
-            try:
-                self._file = os.open(f"/proc/{self._pid}/mem", os.O_RDWR | os.O_CLOEXEC)
-            except OSError:
-                raise KernelError(errno.EFAULT) from None
-            if not self._waits():
-                raise KernelError(errno.EFAULT)
+        """The file, opened now."""
+        try:
+            self._file = os.open(f"/proc/{self._pid}/mem", _READ_WRITE)
+        except OSError:
+            raise KernelError(errno.EFAULT) from None
+        if not self._waits():
+            raise KernelError(errno.EFAULT)
         return self._file
 
     def read(self, address: int, length: int) -> bytes:
@@ -86,14 +93,14 @@ class ProcessMemory(Memory):
     def read_some(self, address: int, length: int) -> bytes:
         """See :meth:`Memory.read_some`."""
         try:
-            return os.pread(self._opened(), length, address)
+            return os.pread(self._file if self._file >= 0 else self._opened(), length, address)
         except (OSError, OverflowError):
             raise KernelError(errno.EFAULT) from None
 
     def write(self, address: int, data: bytes) -> None:
         """See :meth:`Memory.write`."""
         try:
-            done = os.pwrite(self._opened(), data, address)
+            done = os.pwrite(self._file if self._file >= 0 else self._opened(), data, address)
         except (OSError, OverflowError):
             raise KernelError(errno.EFAULT) from None
         if done != len(data):

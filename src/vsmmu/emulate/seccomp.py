@@ -12,7 +12,7 @@ import errno
 import fcntl
 import os
 import struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from vsmmu.errors import HostLacks
 
@@ -90,6 +90,8 @@ KVM_SET_DEVICE_ATTR: Final = 0x4018AEE1
 _PR_SET_NO_NEW_PRIVS: Final = 38
 #: Of struct seccomp_notif: id, pid, data.nr and data.args; what is not needed is not unpacked.
 _NOTIFICATION: Final = struct.Struct("=QI4x i4x8x 6Q")
+#: The kernel writes into zeros only.
+_EMPTY: Final = bytes(_NOTIFICATION.size)
 _ID: Final = struct.Struct("=Q")
 _RESPONSE: Final = struct.Struct("=QqiI")
 _ADDFD: Final = struct.Struct("=QIIII")
@@ -211,12 +213,11 @@ def wake_up_synchronously(listener: int) -> None:
 
 def receive(listener: int) -> Notification | None:
     """Wait for the next call; None if it was taken back (its process was killed)."""
-    buffer = bytearray(_NOTIFICATION.size)
     try:
-        fcntl.ioctl(listener, _IOCTL_NOTIF_RECV, buffer)
+        received: Any = fcntl.ioctl(listener, _IOCTL_NOTIF_RECV, _EMPTY)
     except (FileNotFoundError, InterruptedError):
         return None
-    fields = _NOTIFICATION.unpack(buffer)
+    fields = _NOTIFICATION.unpack(received)
     return Notification(fields[0], fields[1], fields[2], fields[3:])
 
 

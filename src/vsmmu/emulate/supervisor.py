@@ -8,6 +8,7 @@ import gc
 import os
 import select
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.emulate import iommufd, seccomp, vfio
@@ -106,11 +107,13 @@ class Supervisor:
         notification = seccomp.receive(self._listener)
         if notification is None:
             return
-        began, record = time.monotonic(), CallRecord(traced=self._trace is not None)
+        began = time.monotonic() if self._trace is not None else 0.0
+        record = CallRecord(traced=self._trace is not None)
         descriptor = _signed(notification.arguments[0])
+        waits = partial(seccomp.still_waiting, self._listener, notification.id)
+        memory = ProcessMemory(notification.pid, waits)
         try:
-            with ProcessMemory(notification.pid, lambda: self._waits(notification)) as memory:
-                value = self._answer(notification, descriptor, memory, record)
+            value = self._answer(notification, descriptor, memory, record)
         except KernelError as failed:
             value, error = -1, failed.number
         except Exception as mistake:  # of ours: the program must not wait for ever, nor lose its host
@@ -118,6 +121,8 @@ class Supervisor:
             value, error = -1, errno.EIO
         else:
             error = 0
+        finally:
+            memory.close()
         if value is None:
             seccomp.let_through(self._listener, notification.id)
             return
@@ -125,15 +130,12 @@ class Supervisor:
         if self._trace is not None:
             self._trace.call(notification.pid, descriptor, record, value, error, began)
 
-    def _waits(self, notification: Notification) -> bool:
-        return seccomp.still_waiting(self._listener, notification.id)
-
     def _answer(
         self, notification: Notification, descriptor: int, memory: ProcessMemory, record: CallRecord
     ) -> int | None:
         """The value that the call returns; None if it is not for us."""
         self._reap()
-        caller = self._caller(notification, memory)
+        caller = _Waiting(notification, memory, self._listener, self._find)
         if notification.number != self._machine.ioctl:
             return self._transfer(notification, descriptor, memory, record)
         number = notification.arguments[1] & 0xFFFFFFFF
@@ -142,27 +144,13 @@ class Supervisor:
         file = self._find(notification.pid, descriptor)
         if file is None:
             return None
-        self._inject(number, record)
+        if self._faults:
+            self._inject(number, record)
         address = notification.arguments[2]
         if file.node == "iommu":
             return iommufd.call(self._contexts[file.token], number, address, caller, record)
         device = self._devices[file.token]
         return device.call(number, address, caller, record, lambda fd: self._context(notification.pid, fd))
-
-    def _caller(self, notification: Notification, memory: ProcessMemory) -> Caller:
-        def open_file(descriptor: int) -> tuple[int, str] | None:
-            found = self._find(notification.pid, descriptor)
-            return None if found is None else (found.token, found.node)
-
-        def give(descriptor: int) -> int:
-            try:
-                return seccomp.add_fd(self._listener, notification.id, descriptor)
-            except OSError as error:
-                raise KernelError(error.errno or errno.EIO) from None
-            finally:
-                os.close(descriptor)
-
-        return Caller(notification.pid, memory, open_file, give)
 
     def _inject(self, number: int, record: CallRecord) -> None:
         operation = iommufd.OPERATIONS.get(number)
@@ -222,6 +210,37 @@ class Supervisor:
                 self._devices.pop(file.token).close()
             elif file.token in self._contexts:
                 self._contexts.pop(file.token).close()
+
+
+class _Waiting(Caller):
+    """The process that waits for the answer to a notification."""
+
+    __slots__ = ("_find", "_listener", "_notification")
+
+    def __init__(
+        self,
+        notification: Notification,
+        memory: ProcessMemory,
+        listener: int,
+        find: Callable[[int, int], OpenFile | None],
+    ) -> None:
+        self.pid = notification.pid
+        self.memory = memory
+        self._notification = notification.id
+        self._listener = listener
+        self._find = find
+
+    def open_file(self, descriptor: int) -> tuple[int, str] | None:
+        found = self._find(self.pid, descriptor)
+        return None if found is None else (found.token, found.node)
+
+    def give(self, descriptor: int) -> int:
+        try:
+            return seccomp.add_fd(self._listener, self._notification, descriptor)
+        except OSError as error:
+            raise KernelError(error.errno or errno.EIO) from None
+        finally:
+            os.close(descriptor)
 
 
 def _signed(number: int) -> int:

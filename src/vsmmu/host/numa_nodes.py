@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NUMA nodes of a host and their distances, as /sys/devices/system/node has them."""
+"""NUMA nodes of a host and their distances, as /sys/devices/system/node has them.
 
-from __future__ import annotations
+Annotations are objects here, not text that msgspec would compile at each start.
+"""
 
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -33,7 +34,7 @@ class NumaNode(msgspec.Struct, frozen=True, omit_defaults=True):
     evidence: str = ""
 
 
-def nodes_fault(nodes: tuple[NumaNode, ...] | msgspec.UnsetType, evidence: Container[str]) -> str:
+def nodes_fault(nodes: tuple[NumaNode, ...] | msgspec.UnsetType, evidence: "Container[str]") -> str:
     """What is wrong with the nodes of a host beyond their members' forms; empty if nothing.
 
     :param evidence: the keys that the host's evidence has.

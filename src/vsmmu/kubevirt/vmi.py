@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The VirtualMachineInstance, reduced to its annotations and its node."""
+"""The VirtualMachineInstance, reduced to its annotations and its node.
 
-from __future__ import annotations
+Annotations are objects here, not text that msgspec would compile at each start.
+"""
 
 import re
 from typing import Final

@@ -6,7 +6,7 @@ QEMU starts without; the guest's kernel or driver then leaves something out, so 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.judgements import generic_initiators
@@ -15,6 +15,7 @@ from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
 from vsmmu.machine.topology import Topology
+from vsmmu.named_tuple import NamedTuple
 from vsmmu.qemu.values import size as read_size
 from vsmmu.versions import spell_version
 

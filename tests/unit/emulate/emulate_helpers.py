@@ -88,6 +88,21 @@ class FakeMemory(Memory):
         self.data[start : start + len(data)] = data
 
 
+class FakeCaller(Caller):
+    """A process without a file of ours, which takes all that it is given."""
+
+    def __init__(self, memory: FakeMemory, given: list[int]) -> None:
+        super().__init__(1, memory)
+        self.given = given
+
+    def open_file(self, descriptor: int) -> None:
+        return None
+
+    def give(self, descriptor: int) -> int:
+        self.given.append(descriptor)
+        return 100 + len(self.given)
+
+
 class Kernel:
     """One iommufd and its caller, without a process."""
 
@@ -96,11 +111,7 @@ class Kernel:
         self.context = Context(1)
         self.memory = FakeMemory()
         self.given: list[int] = []
-        self.caller = Caller(1, self.memory, lambda _: None, self._give)
-
-    def _give(self, descriptor: int) -> int:
-        self.given.append(descriptor)
-        return 100 + len(self.given)
+        self.caller = FakeCaller(self.memory, self.given)
 
     def bind(self, address: str) -> DeviceObject:
         return self.context.add(DeviceObject(self.hardware.functions[address]))

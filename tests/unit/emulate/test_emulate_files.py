@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,3 +100,48 @@ def test_files_are_asked_only_after_one_was_closed(
     os.close(found.notices)
     found.notices, found._deaf = None, True
     assert asks(0) == asks(0) == MANY, "a kernel that tells nothing"
+
+
+def locked(token: int) -> int:
+    """A descriptor with the lock of such a file of ours."""
+    descriptor = os.open("/dev/zero", os.O_RDWR)
+    files._lock(descriptor, token)
+    return descriptor
+
+
+def test_what_a_descriptor_is_is_read_anew_each_time() -> None:
+    shown, number = files._Shown(), locked(1 << 60)
+    own = os.getpid()
+    assert files._token_in(shown.text(own, number)) == 1 << 60
+    other = locked(1 << 61)
+    os.dup2(other, number)
+    assert files._token_in(shown.text(own, number)) == 1 << 61
+    os.close(number)
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            shown.text(own, number)
+    os.close(other)
+    shown.close()
+
+
+def test_what_a_process_had_open_is_nobody_elses_when_it_is_gone() -> None:
+    shown = files._Shown()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert shown.text(process.pid, 0)
+        process.kill()
+    for _ in range(2):
+        with pytest.raises(OSError, match=os.strerror(errno.ENOENT)):
+            shown.text(process.pid, 0)
+    shown.close()
+
+
+def test_only_so_many_descriptors_of_ours_are_kept(opened: tuple[OpenFiles, dict[int, int]]) -> None:
+    found, held = opened
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for token, descriptor in held.items():
+        known = found.find(os.getpid(), descriptor)
+        assert known is not None
+        assert known.token == token
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + files._KEPT_OPEN
+    found._shown.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -223,6 +223,11 @@ def test_driver_kinds() -> None:
         ("0:5.0 ", None),
         ("", None),
         ("٣:0.0", None),
+        ("ffff:ff:1f.7", "ffff:ff:1f.7"),
+        ("0009:01:20.0", None),
+        ("0009:01:00.8", None),
+        ("0009:01:00.a", None),
+        ("\u0660009:01:00.0", None),
     ],
 )
 def test_addresses(text: str, address: str | None) -> None:

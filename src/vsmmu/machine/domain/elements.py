@@ -8,8 +8,8 @@ text is accepted: a document type declaration, and with it every entity, is refu
 
 from __future__ import annotations
 
+import pyexpat as expat  # hardened below; no element is read before size and encoding are checked
 from typing import TYPE_CHECKING, Final
-from xml.parsers import expat  # hardened below; no element is read before size and encoding are checked
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine.limits import refuse_over

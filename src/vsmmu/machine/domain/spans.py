@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import pyexpat as expat  # single start tags of a text that was read before
 import re
 from typing import TYPE_CHECKING, Final
-from xml.parsers import expat  # single start tags of a text that was read before
 
 from vsmmu.named_tuple import NamedTuple
 
