@@ -51,6 +51,11 @@ _LOOKS: Final = (
         "facts of a log: vsmmu show --kernel-log FILE",
     ),
     (
+        r"<domain[ >]",
+        "a libvirt domain with other text around it",
+        "give the domain alone: virsh dumpxml --inactive NAME | vsmmu check -",
+    ),
+    (
         r"\A(?:>[^\n]*(?:\n|\Z))+",
         "a quoted message",
         "take the marks off the lines: sed 's/^> *//' FILE | vsmmu check -",
@@ -87,11 +92,6 @@ _LOOKS: Final = (
         r"\A#!|^[^\n]*\bqemu-(?:system-|kvm)",
         "a script that does not start QEMU itself",
         "let it say what it starts: {capturing}",
-    ),
-    (
-        r"<domain[ >]",
-        "a libvirt domain with other text around it",
-        "give the domain alone: virsh dumpxml --inactive NAME | vsmmu check -",
     ),
     (
         r"\A(?:\ufffd\ufffd|[^\0]\0[^\0]\0)",
