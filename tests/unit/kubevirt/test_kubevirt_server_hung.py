@@ -69,7 +69,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         event.wait(60)
         return load_host(path)
 
-    monkeypatch.setattr("vsmmu.kubevirt.facts.load_host", load)
+    monkeypatch.setattr("vsmmu.kubevirt.facts.load_facts", load)
     yield event
     event.set()
 
@@ -93,6 +93,12 @@ def stop(server: HookServer, client: Client) -> float:
     server.wait()
     client.channel.close()
     return time.monotonic() - start
+
+
+def test_a_built_in_host_serves_as_well(tmp_path: Path) -> None:
+    server, client = serving(tmp_path, facts="builtin:gb200")
+    assert b"oas='48'" in client.define(CONCERNED).result().domainXML
+    stop(server, client)
 
 
 @pytest.mark.parametrize("data", [OTHER, EMULATED], ids=["no SMMU", "emulated SMMU"])
