@@ -88,6 +88,7 @@ _LOOKS: Final = (
     ),
     (r"^(?:```|~~~)", "a text with code in it (Markdown)", "give the command alone"),
     (YAML, "YAML", "give the VM itself: its QEMU command alone, or a libvirt domain"),
+    (r"(?:^|[\s/])qemu-(?:system-\w+|kvm): ", "what QEMU printed", "vsmmu explain < FILE says what it means"),
     (
         r"\A#!|^[^\n]*\bqemu-(?:system-|kvm)",
         "a script that does not start QEMU itself",

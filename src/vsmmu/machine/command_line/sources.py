@@ -178,8 +178,8 @@ def is_emulator(word: str) -> bool:
     name = word.rpartition("/")[2]
     if not (name.startswith(("qemu-system-", "qemu-kvm")) or (name == "kvm" and word[0] in "/k")):
         return False
-    # Nor a word of another language: ["qemu-system-aarch64", "-M", ...].
-    if word.startswith(_KERNELS) or word.endswith((",", ")", "]", ";")):
+    # Nor a word of another language, ["qemu-system-aarch64", "-M", ...], nor what begins a message of QEMU.
+    if word.startswith(_KERNELS) or word.endswith((",", ")", "]", ";", ":")):
         return False
     # Neither A=/usr/bin/qemu-kvm nor the whole command in one word, as in sh -c 'qemu-kvm -S'.
     return not _is_assignment(word) and not any(mark.isspace() for mark in name)

@@ -320,6 +320,12 @@ def test_blanks_in_a_process_list() -> None:
         ),
         ("# Mine\n```sh\nqemu-system-aarch64 -M virt\n```\nIt fails.\n", "Markdown", "alone"),
         ("> qemu-system-aarch64 \\\n> -M virt\n", "a quoted message", "sed"),
+        ("qemu-system-aarch64: -device vfio-pci,host=0: vfio 0: no\n", "what QEMU printed", "vsmmu explain"),
+        (
+            "# dump\n<domain type='a'>\n<emulator>/qemu-system-x</emulator>\n",
+            "with other text",
+            "domain alone",
+        ),
         ('#!/usr/bin/perl\nexec("qemu-system-aarch64", "-M", "virt");\n', "a script that", "perl FILE"),
         ("#!/bin/sh\napt-get install -y qemu-system-arm\nvirsh start vm\n", "a script that", "sh FILE"),
         ('#!/bin/sh\nexec ./start-vm "$@"\n', "a script that does not", "vsmmu capture -- sh FILE"),
