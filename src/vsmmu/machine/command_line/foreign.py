@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.shell import line_and_column
-from vsmmu.machine.command_line.sources import is_emulator
+from vsmmu.machine.command_line.sources import is_emulator, named_emulator
 
 if TYPE_CHECKING:
     from vsmmu.machine.command_line.shell import Command
@@ -41,14 +41,7 @@ def refuse_foreign(text: str, where: str, command: Command) -> None:
     :raise InputRefused: ``not-a-vm``.
     """
     words = [word.value for word in command.words]
-    named = next(
-        (
-            at
-            for at, word in enumerate(words)
-            if is_emulator(word) and not words[at - 1 if at else 0].startswith("-")
-        ),
-        None,
-    )
+    named = named_emulator(words)
     if (
         (len(words) > 1 and words[1] in _ASSIGNS)
         or re.match(_OPTIONS_ASSIGNED, words[0]) is not None

@@ -29,7 +29,7 @@ _PROCESSES: Final = r"\A[ \t]*(?:F|S|UID|USER|PID|PPID)\b[^\n]*\b(?:CMD|COMMAND|
 _COLUMNS: Final = ("F", "S", "UID", "USER", "PID", "PPID")
 #: A line of ``ps`` without its head, or of ``pgrep -a``: a user, a number, columns; nothing is quoted.
 _LINE: Final = (
-    r"\A(?:[^\n'\\$`]*\n)*?[ \t]*(?:[a-z_][\w.+-]*[ \t]+)?\d+[ \t][^\n'\"\\$`]*?"
+    r"\A(?:[^\n'\\$`]*\n)*?[ \t]*(?:[a-z_][\w.+-]*[ \t]+)?\d+(?=[ \t])[^\n'\"\\$`]*?"
     r"[/ \t](?:qemu-system-|qemu-kvm)[^\n'\"\\$`]*$"
 )
 #: JSON that no quotes hold together: a shell would take it apart, so no shell has seen it.

@@ -12,7 +12,7 @@ from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.command_word import CommandWord
 from vsmmu.machine.command_line.options import OPTIONS
 from vsmmu.machine.command_line.shell import Context, Segment, line_and_column
-from vsmmu.machine.command_line.sources import is_emulator
+from vsmmu.machine.command_line.sources import named_emulator
 from vsmmu.machine.command_line.text_source import FoundCommand
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, MAX_WORDS, refuse_over
 
@@ -35,7 +35,7 @@ def read_processes(text: str, where: str) -> FoundCommand:
     for line in text.splitlines(keepends=True):
         words = list(_WORD.finditer(text, at, at + len(line)))
         refuse_over(len(words), MAX_WORDS, "words", where)
-        program = next((i for i, word in enumerate(words) if is_emulator(word.group())), None)
+        program = named_emulator([word.group() for word in words])
         if program is not None and any(word.group().startswith("-") for word in words[program + 1 :]):
             found.append(words[program:])
         at += len(line)
