@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import InputRefused
-from vsmmu.machine.command_line.foreign import is_foreign, no_script, refuse_foreign, refuse_placeholders
 from vsmmu.machine.command_line.shell import line_and_column, scan
 from vsmmu.machine.command_line.shell_values import command_fields
 from vsmmu.machine.command_line.sources import is_emulator
@@ -81,14 +80,25 @@ def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Comma
             next=f"give each to vsmmu on its own; or let it say what it starts: {_captured(text, where)}",
         )
     if not running:
+        from vsmmu.machine.command_line.foreign import no_script
+
         raise no_script(where)
     chosen = started[0] if started else running[-1]
     _refuse_lost_options(text, where, commands, chosen)
     _refuse_added_words(text, where, commands[chosen])
     _refuse_quoted(text, where, commands[chosen])
-    refuse_foreign(text, where, commands[chosen])
-    refuse_placeholders(text, where, commands[chosen])
+    if not _is_plain(text, commands[chosen]):
+        from vsmmu.machine.command_line.foreign import refuse_foreign, refuse_placeholders
+
+        refuse_foreign(text, where, commands[chosen])
+        refuse_placeholders(text, where, commands[chosen])
     return command_fields(commands, chosen)
+
+
+def _is_plain(text: str, command: Command) -> bool:
+    """Whether it begins with an emulator, in a text without a mark of a Makefile or a template."""
+    first, *_ = [word.value for word in command.words if word.value != "exec"] or [" "]
+    return is_emulator(first) and not ("{{" in text or "<" in text or ("$(" in text and text[:2] != "#!"))
 
 
 def _starts_something(command: Command) -> bool:
@@ -177,6 +187,8 @@ def _refuse_lost_options(text: str, where: str, commands: list[Command], chosen:
     lost = next((at for at in (chosen, chosen + 1) if _is_option(commands[at : at + 1])), None)
     if lost is None:
         return
+    from vsmmu.machine.command_line.foreign import is_foreign, no_script
+
     if is_foreign(text):
         raise no_script(where)
     stray = commands[lost].words[0]
