@@ -56,11 +56,6 @@ _LOOKS: Final = (
         "give the domain alone: virsh dumpxml --inactive NAME | vsmmu check -",
     ),
     (
-        r"\A(?:>[^\n]*(?:\n|\Z))+",
-        "a quoted message",
-        "take the marks off the lines: sed 's/^> *//' FILE | vsmmu check -",
-    ),
-    (
         r"^\[(?:machine|device|object|drive|netdev|chardev|memory|smp-opts)(?: \"[^\"\n]*\")?\]\s*$",
         "a configuration file of QEMU",
         "vsmmu check -- qemu-system-aarch64 -readconfig FILE",

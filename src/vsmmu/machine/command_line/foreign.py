@@ -47,7 +47,6 @@ def refuse_foreign(text: str, where: str, command: Command) -> None:
         or re.match(_OPTIONS_ASSIGNED, words[0]) is not None
         or (named is None and words[0] == "-")
         or (named is None and "=" in words[0] and words[1:2] and words[1].startswith("-"))
-        or text.lstrip()[:1] == ">"
         or any(word.endswith(":") and is_emulator(word[:-1]) for word in words)  # what QEMU printed
         or (_open(command, named) and _is_makefile(text))
     ):

@@ -97,7 +97,8 @@ def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Comma
 
 def _is_plain(text: str, command: Command) -> bool:
     """Whether it begins with an emulator, in a text without a mark of a Makefile or a template."""
-    first, *_ = [word.value for word in command.words if word.value != "exec"] or [" "]
+    words = command.words
+    first = words[words[0].value == "exec" and len(words) > 1].value
     return is_emulator(first) and not ("{{" in text or "<" in text or ("$(" in text and text[:2] != "#!"))
 
 

@@ -319,7 +319,6 @@ def test_blanks_in_a_process_list() -> None:
             "process id",
         ),
         ("# Mine\n```sh\nqemu-system-aarch64 -M virt\n```\nIt fails.\n", "Markdown", "alone"),
-        ("> qemu-system-aarch64 \\\n> -M virt\n", "a quoted message", "sed"),
         ("qemu-system-aarch64: -device vfio-pci,host=0: vfio 0: no\n", "what QEMU printed", "vsmmu explain"),
         (
             "# dump\n<domain type='a'>\n<emulator>/qemu-system-x</emulator>\n",
