@@ -142,7 +142,8 @@ def test_time_ends(tmp_path: Path, gate: threading.Event, seconds: float, timeou
 
 def test_too_late_may_mean_unchanged(tmp_path: Path, gate: threading.Event) -> None:
     server, client = serving(tmp_path, on_failure="pass-through")
-    assert client.define(CONCERNED, 2).result().domainXML == CONCERNED
+    # A tenth of it is what a busy machine has for the way back.
+    assert client.define(CONCERNED, 6).result().domainXML == CONCERNED
     assert not gate.is_set()
     stop(server, client)
 
