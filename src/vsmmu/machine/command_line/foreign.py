@@ -32,7 +32,7 @@ PYTHON: Final = r"^(?:import [a-z][\w.]*(?: as \w+)?(?:, ?[\w.]+)*|from [\w.]+ i
 #: A playbook, a compose file, cloud-init.
 YAML: Final = r"\A(?!#!)(?:\s|#[^\n]*\n)*(?:---|- [\w.]+:|[A-Za-z_]+:(?:\s|\Z))"
 #: ``{{ gpu }}`` of Jinja, Go and just; ``<GPU>`` and ``<your GPU>`` of a manual, which a shell redirects.
-_PLACEHOLDER: Final = r"\{\{[^{}\"\n]*\}\}|(?<=[=,:'\"\s])<[A-Za-z][\w :.-]*>(?=[\s,:'\"]|\Z)"
+_PLACEHOLDER: Final = r"\{\{[^{}\"\n]*\}\}|(?<=[=,:'\"\s])<[A-Za-z](?:[\w :.-]*\w)?>(?=[\s,:'\"]|\Z)"
 
 
 def refuse_foreign(text: str, where: str, command: Command) -> None:

@@ -363,6 +363,10 @@ def test_a_placeholder_is_refused_wherever_it_stands(value: str) -> None:
     "text",
     [
         "qemu-system-aarch64 -M virt <in >out",
+        "qemu-system-aarch64 -M virt < in > out",
+        "qemu-system-aarch64 -M virt <in > out",
+        "qemu-system-aarch64 -M virt <<<x >log",
+        "qemu-system-aarch64 -M virt <<E >log\nx\nE\n",
         "qemu-system-aarch64 -M virt -name \"$(docker inspect -f '{{.Id}}' x)\"",
         """qemu-system-aarch64 -M virt -device '{"driver":"a","b":{"c":{"d":1}}}'""",
     ],
