@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.fleet_inputs import FleetQuestion
+from vsmmu.cli.fleet_inputs import FleetQuestion, counted
 from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
@@ -84,11 +84,11 @@ def _pool(pool: PoolBaseline, qemu: str) -> Iterator[console.Line]:
     from vsmmu.smmuv3.properties import PROPERTIES
 
     title = f"pool {pool.pool}: " if pool.pool else ""
-    kinds = _plural(len(pool.classes), "class", "classes")
-    yield f"{title}{_hosts(pool.hosts)} of {kinds}, QEMU {qemu}: {pool.answers.spell()}"
+    kinds = counted(len(pool.classes), "class", "classes")
+    yield f"{title}{counted(pool.hosts)} of {kinds}, QEMU {qemu}: {pool.answers.spell()}"
     if pool.values:
         lost = sum(entry.hosts for entry in pool.left_out if entry.answer != "absent")
-        whose = f"all but {_hosts(lost)} are" if lost else "all of them are" if pool.hosts > 1 else "it is"
+        whose = f"all but {counted(lost)} are" if lost else "all of them are" if pool.hosts > 1 else "it is"
         yield "  ", console.Styled(pool.device, "title"), f" is the most that {whose} known to offer"
     else:
         yield "  no values hold: on none of them would a VM with written values start"
@@ -96,17 +96,18 @@ def _pool(pool: PoolBaseline, qemu: str) -> Iterator[console.Line]:
         if PROPERTIES[step.property].source:
             yield f"  {_step(step)}"
     for entry in (entry for entry in pool.left_out if entry.answer != "absent"):
-        yield f"  left out: {_hosts(entry.hosts)} {_names(entry.names, entry.hosts)}: {entry.reason}"
+        yield f"  left out: {counted(entry.hosts)} {_names(entry.names, entry.hosts)}: {entry.reason}"
         yield f"    class {entry.kind} [{entry.code}]"
     unproven = sum(entry.hosts for entry in pool.unproven)
     if unproven:
         needs = dict.fromkeys(need for entry in pool.unproven for need in entry.needs)
         names = tuple(name for entry in pool.unproven for name in entry.names)
-        yield f"  to probe: {_hosts(unproven)} {_names(names, unproven)}; not known there: {', '.join(needs)}"
+        whom = f"{counted(unproven)} {_names(names, unproven)}"
+        yield f"  to probe: {whom}; not known there: {', '.join(needs)}"
 
 
 def _step(step: DriftStep) -> str:
-    cost = f"{_hosts(step.hosts)} {_names(step.names, step.hosts)}"
+    cost = f"{counted(step.hosts)} {_names(step.names, step.hosts)}"
     text = f"without {cost} {step.property}={step.value} would hold"
     if step.unknown == step.hosts:
         return f"{text} (not known there; vsmmu probe says)"
@@ -116,11 +117,3 @@ def _step(step: DriftStep) -> str:
 def _names(names: tuple[str, ...], count: int) -> str:
     shown = ", ".join(names[:3])
     return f"({shown}, ...)" if count > 3 else f"({shown})"
-
-
-def _hosts(count: int) -> str:
-    return _plural(count, "host", "hosts")
-
-
-def _plural(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"

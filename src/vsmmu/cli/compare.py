@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.fleet_inputs import FleetQuestion
+from vsmmu.cli.fleet_inputs import FleetQuestion, counted
 from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
@@ -201,5 +201,5 @@ def _placement(document: PlacementDocument) -> Iterator[str]:
     ]
     yield from table((*(("POOL",) if pools else ()), "CLASS", "HOSTS", "VM", "NAMES", "WHY"), rows)
     yield ""
-    yield f"{document.hosts:,} hosts, by the model of QEMU {document.qemu}: {document.answers.spell()}"
+    yield f"{counted(document.hosts)}, by the model of QEMU {document.qemu}: {document.answers.spell()}"
     yield f"{document.fitting:,} of {document.answers.asked:,} can run it"

@@ -81,15 +81,23 @@ def read_text(question: Question) -> Text | None:
     data = read_bounded(path, MAX_VM_BYTES, "vm")
     try:
         vm = read_vm_data(data, "standard input" if path == "-" else path)
-        # A message begins as a command does, but for the colon: "qemu-system-aarch64: -device ...: ...".
-        printed = vm.command_line is not None and vm.command_line.program.endswith(":")
-        if vm.machine().devices and not printed:
+        if vm.machine().devices:
             return Text(vm, [])
     except InputRefused:
         if found := _sentences(data):
             return Text(None, found)
+        if said := _printed(data):
+            _unknown(said)
         raise
     return Text(None, found) if (found := _sentences(data)) else Text(vm, [])
+
+
+def _printed(data: bytes) -> str:
+    """What a QEMU says in a text, behind its name; empty if none does."""
+    import re
+
+    said = re.search(r"(?:^|[\s/])qemu-(?:system-\w+|kvm): ([^\n]+)", data.decode("utf-8", "replace"))
+    return said[1].strip() if said else ""
 
 
 def _sentences(data: bytes) -> list[Explanation]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vsmmu.fleet.records import Record, RecordReader
     from vsmmu.host.facts import Host
 
-__all__ = ["FleetQuestion", "report_rejects", "single_host", "take_census"]
+__all__ = ["FleetQuestion", "counted", "report_rejects", "single_host", "take_census"]
 
 _MAX_RECORD: Final = 16 << 20
 #: A Kubernetes list comes as one document, so it has to be held whole; 20,000 nodes are about 200 MiB.
@@ -88,7 +88,8 @@ def take_census(
             "there are no facts about any host in it",
             where=", ".join(hosts)[:200],
             why=detail,
-            next="give facts files, directories of them, JSON Lines, or builtin:NAME",
+            next="give facts files, directories of them, JSON Lines, or builtin:NAME; of a cluster: "
+            "kubectl get nodefeatures -A -o json | vsmmu report -",
         )
     check_pool(census, pool)
 
@@ -372,3 +373,8 @@ def _progress(hosts: tuple[str, ...]) -> Iterator[Callable[[int], object]]:
 
     with click.progressbar(length=total, label="reading facts", file=sys.stderr) as bar:
         yield bar.update
+
+
+def counted(count: int, one: str = "host", many: str = "hosts") -> str:
+    """``1 host``, ``1,200 hosts``."""
+    return f"{count:,} {one if count == 1 else many}"

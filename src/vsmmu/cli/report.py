@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from vsmmu.cli import console
-from vsmmu.cli.fleet_inputs import FleetQuestion
+from vsmmu.cli.fleet_inputs import FleetQuestion, counted
 from vsmmu.cli.options import parameters
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _text(document: ReportDocument) -> Iterator[console.Line]:
     from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
 
     names = [entry.name for entry in REGISTER_PROPERTIES if document.classes]
-    yield f"{document.hosts:,} hosts, QEMU {document.qemu}: {document.answers.spell()}"
+    yield f"{counted(document.hosts)}, QEMU {document.qemu}: {document.answers.spell()}"
     yield ""
     yield from _pools(document, names)
     yield ""

@@ -125,11 +125,21 @@ def _narrowed(host: Host, devices: Sequence[str]) -> Host:
             raise Negative(
                 "no-such-device",
                 f"host {host.name!r} has no {text!r:.80}",
-                next="vsmmu show lists its SMMUs and functions",
+                next=f"{_nearest(host, text)}vsmmu show lists its SMMUs and functions",
             )
         functions.update((entry.address, entry) for entry in asked)
         smmus.update((entry.name, entry) for entry in own)
     return msgspec.structs.replace(host, smmus=tuple(smmus.values()), functions=tuple(functions.values()))
+
+
+def _nearest(host: Host, text: str) -> str:
+    """``did you mean 0009:01:00.0?``, as lspci leaves the domain 0 out; the nearest names otherwise."""
+    from difflib import get_close_matches
+
+    functions = [entry.address for entry in host.functions]
+    near = [address for address in functions if address.partition(":")[2] == text]
+    near = near or get_close_matches(text, [*functions, *(smmu.name for smmu in host.smmus)], 2, 0.8)
+    return f"did you mean {' or '.join(near)}? " if near else ""
 
 
 def _named(host: Host) -> Host:

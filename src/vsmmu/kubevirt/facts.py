@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import HostLacks
-from vsmmu.host.files import load_host
-from vsmmu.kubevirt.hook import too_late
+from vsmmu.kubevirt.hook import load_facts, too_late
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host
@@ -38,7 +37,7 @@ class FactsReader:
 
         :param seconds: after which the caller gives up.
         :raise Negative: ``hook-timeout``.
-        :raise VsmmuError: as :func:`~vsmmu.host.files.load_host`; ``hook-busy``; ``hook-stopped``.
+        :raise VsmmuError: as :func:`~vsmmu.kubevirt.hook.load_facts`; ``hook-busy``; ``hook-stopped``.
         """
         future = self._start(path)
         try:
@@ -70,7 +69,7 @@ class FactsReader:
     def _read(self, path: str, future: Future[Host]) -> None:
         host, failure = None, None
         try:
-            host = load_host(path)
+            host = load_facts(path)
         except BaseException as error:
             failure = error
         with self._lock:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vsmmu.kubevirt.vmi import Vmi
     from vsmmu.machine.domain.document import DomainXml
 
-__all__ = ["HookOutcome", "mutate", "passed_through", "too_late"]
+__all__ = ["HookOutcome", "load_facts", "mutate", "passed_through", "too_late"]
 
 _WHERE = "domain"
 
@@ -49,7 +49,7 @@ def mutate(
 
     :param data: the domain XML that KubeVirt made.
     :param vmi: the VirtualMachineInstance as JSON.
-    :param load: what reads a facts file; :func:`~vsmmu.host.files.load_host` if None.
+    :param load: what reads facts; :func:`load_facts` if None.
     :raise VsmmuError: if that cannot be done, unless the settings say to let the domain pass.
     """
     if not is_concerned(data, vmi):
@@ -89,7 +89,7 @@ def too_late(seconds: float, what: str = "") -> Negative:
 def _resolve(
     data: bytes, settings: HookSettings, vmi: Vmi, load: Callable[[str], Host] | None
 ) -> HookOutcome:
-    from vsmmu.host.files import load_host, spell_unread
+    from vsmmu.host.files import spell_unread
     from vsmmu.machine.domain.document import read_domain_xml
     from vsmmu.policy.domain_xml import corrections
     from vsmmu.policy.options import make_options
@@ -97,7 +97,7 @@ def _resolve(
     from vsmmu.qemu.versions import is_vendor_machine, parse_version
     from vsmmu.smmuv3.properties import PROPERTIES
 
-    load = _told(load or load_host)
+    load = _told(load or load_facts)
     domain = read_domain_xml(data, _WHERE)
     if settings.accelerate == "create":
         from vsmmu.kubevirt.create import create_vsmmus
@@ -135,6 +135,22 @@ def _resolve(
     unread = [f"facts: {spell_unread(host)}"] if host.unread else []
     messages = list(dict.fromkeys([*mended, *corrected, *messages, *resolution.notes, *unread]))
     return HookOutcome(edited, edited != data, tuple(messages))
+
+
+def load_facts(spec: str) -> Host:
+    """The facts that ``VSMMU_HOST`` names.
+
+    :param spec: a file, or ``builtin:NAME``.
+    :raise UsageError: ``no-such-builtin``.
+    :raise VsmmuError: as :func:`~vsmmu.host.files.load_host`.
+    """
+    if spec.startswith("builtin:"):
+        from vsmmu.host.builtin import builtin_host
+
+        return builtin_host(spec.removeprefix("builtin:"))
+    from vsmmu.host.files import load_host
+
+    return load_host(spec)
 
 
 def _told(load: Callable[[str], Host]) -> Callable[[str], Host]:

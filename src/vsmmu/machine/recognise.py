@@ -54,7 +54,8 @@ def read_vm(source: bytes | str | Sequence[str], where: str = "", reader: Reader
     try:
         line = read_source(data, where, reader)
     except InputRefused as error:
-        if error.code in ("shell-syntax", "shell-expansion", "not-utf8") and not _mentions(data):
+        unread = error.code in ("shell-syntax", "shell-expansion", "not-utf8") and not _mentions(data)
+        if error.code == "not-a-vm" or unread:
             raise _not_a_vm(data, where) from None
         raise
     if not _is_qemu(line):
@@ -114,66 +115,6 @@ def _not_qemu(words: Sequence[str]) -> InputRefused:
 
 
 def _not_a_vm(data: bytes, where: str) -> InputRefused:
-    """The refusal of a text that is no VM, with what it looks like."""
-    text = data[: 64 * 1024].decode("utf-8", "replace")
-    looks = next((entry[1:] for entry in _LOOKS if re.search(entry[0], text, re.MULTILINE)), None)
-    if looks is not None and "{" in looks[1]:
-        from vsmmu.machine.command_line.interpreter import capturing
+    from vsmmu.machine.looks import not_a_vm  # only for what is refused
 
-        looks = looks[0], looks[1].format(capturing=capturing(text, "").replace("SCRIPT", "FILE"))
-    what, advice = looks or (
-        "text" if "\ufffd" not in text and "\0" not in text else "binary data",
-        "give a QEMU command line (script, unit, log, after --) or a libvirt domain",
-    )
-    return InputRefused(
-        "not-a-vm",
-        f"this is neither a QEMU command line nor a libvirt domain; it looks like {what}",
-        where=where,
-        next=advice,
-    )
-
-
-_VMI: Final = (
-    "give the domain KubeVirt makes of it: kubectl exec POD -c compute -- virsh dumpxml 1 | vsmmu check -"
-    "; or let vsmmu kubevirt serve answer KubeVirt"
-)
-#: How a text looks -> what it is, and what to give instead.
-_LOOKS: Final = (
-    (
-        r"^\s*(?:\"?apiVersion\"?:\s*\"?kubevirt\.io/|.*\"apiVersion\":\s*\"kubevirt\.io/)",
-        "a KubeVirt object",
-        _VMI,
-    ),
-    (r"vsmmu\.host/\d", "facts about a host", "facts go behind --host: vsmmu check --host FILE VM"),
-    (r"\"schema\":\s*\"vsmmu\.", "an answer of vsmmu", "give the VM that it is about"),
-    (r"\A\s*(?:---\s*)?\"?apiVersion\"?:|\"apiVersion\":", "a Kubernetes object", "give a VM"),
-    (
-        r"^(?:\[ *\d+\.\d+\] |\S+ \d+ [\d:]+ \S+ kernel: )",
-        "a kernel log",
-        "facts of a log: vsmmu show --kernel-log FILE",
-    ),
-    (
-        r"\A#!|^[^\n]*\bqemu-(?:system-|kvm)",
-        "a script that does not start QEMU itself",
-        "let it say what it starts: {capturing}",
-    ),
-    (
-        r"<domain[ >]",
-        "a libvirt domain with other text around it",
-        "give the domain alone: virsh dumpxml --inactive NAME | vsmmu check -",
-    ),
-    (
-        r"\A(?:\s|[#;][^\n]*\n)*\[[A-Z][A-Za-z -]*\]\s*$",
-        "a configuration file with sections",
-        "give the QEMU command that is made of it, or the process id of the running QEMU",
-    ),
-    (
-        r"\A(?:\ufffd\ufffd|[^\0]\0[^\0]\0)",
-        "UTF-16 text",
-        "convert it: iconv -f UTF-16 -t UTF-8 FILE | vsmmu check -",
-    ),
-    (r"\A\s*[\[{]", "JSON", "give the VM itself: a QEMU command line or virsh dumpxml --inactive"),
-    (r"\A\x7fELF", "a program", "write the command that runs it: vsmmu check -- PROGRAM -M virt ..."),
-    (r"\AQFI\ufffd|\AQFI", "a disk image", "give the command that starts the VM"),
-    (r"\A\s*(?:---|[A-Za-z_]+:\s)", "YAML", "give the VM itself: a QEMU command line or a libvirt domain"),
-)
+    return not_a_vm(data, where)

@@ -151,12 +151,17 @@ def _in_words(setting: VmOnHost, moving: Sequence[_Moving]) -> Vm:
 
 
 def _disks_of_drives(setting: VmOnHost) -> Iterator[Edit]:
-    """The disks that QEMU makes of ``-drive if=virtio``, last of all, stay on the board's own bus.
+    """The disks that QEMU makes of ``-drive if=virtio`` or a mere word, last of all, stay on the board's bus.
 
     Without ``bus=`` QEMU would put them on the newest expander and refuse them there [measured].
     """
+    line = setting.vm.command_line
+    words = {option.text for option in line.options() if not option.name} if line else set()
     for device in setting.machine.devices:
-        if device.driver == "virtio-blk-pci" and device.origin.option.startswith("-drive "):
+        told = device.origin.option
+        if device.driver == "virtio-blk-pci" and (
+            told.startswith("-drive ") or (told in words and "$" not in told)
+        ):
             yield Edit(device.number, "bus", ROOT_BUS)
 
 

@@ -32,14 +32,20 @@ _MAX_LINES: Final = 4096
 _PIECES: Final = 4
 
 _TIME: Final = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
-_STAMP: Final = (
-    rf"(?:(?:[A-Z][a-z]{{2}} )?(?:[A-Z][a-z]{{2}} [ \d]\d(?: \d{{4}})? {_TIME}"
+_DATE: Final = (
+    rf"(?:[A-Z][a-z]{{2}} )?(?:[A-Z][a-z]{{2}} [ \d]\d(?: \d{{4}})? {_TIME}"
     rf"|\d{{4}}-\d\d-\d\d[T ]{_TIME}(?:Z|[+-]\d\d:?\d\d)?)(?: [A-Z]{{2,5}})?"
-    r"|\[ *\d{1,10}\.\d{1,9}\]|\d{9,11}\.\d{1,9})"
 )
+_STAMP: Final = rf"(?:{_DATE}|\[ *\d{{1,10}}\.\d{{1,9}}(?: <[ \d.]{{1,20}}>)?\]|\d{{9,11}}\.\d{{1,9}})"
 _DRIVER: Final = "|".join(DRIVERS)
 _SPEAKER: Final = rf"(?:{_DRIVER}) |Linux version |DMI: |(?:acpi|platform) NVDA"
 _NOISE: Final = re.compile(r"\x1b\[[0-9;]{0,16}[mK]|^(?:> ?){1,8}|\r")
+#: What carries a kernel's line: docker compose, kubectl logs, a container's log, ts, grep -n.
+_CARRIER: Final = re.compile(
+    rf"(?:[\w./-]{{1,200}} *\| |{_DATE} (?:std(?:out|err) [FP] )?"
+    r"|(?:[^\s:\[]{1,200}[:-])?(?:\d{1,7}[:-])?)"
+    r"(?=(?:<\d{1,3}>)?\[ *\d{1,10}\.\d)"
+)
 #: dmesg --time-format iso, and the kernel's own brackets: [time], [caller], also after a level.
 _DMESG: Final = re.compile(
     rf"{_STAMP} (?={_SPEAKER})"
@@ -142,6 +148,8 @@ def _messages(text: str) -> Iterator[tuple[str, str]]:
     host = ""
     for raw in text.splitlines():
         line = _NOISE.sub("", raw).replace("\t", " ")
+        if carrier := _CARRIER.match(line):
+            line = line[carrier.end() :]
         name, message, stands_alone = _unprefixed(line)
         if not stands_alone and pieces and len(pieces) < _PIECES:
             pieces.append(message)

@@ -302,6 +302,8 @@ def test_show_of_an_unknown_device_is_a_no(vsmmu: Vsmmu) -> None:
     answer = vsmmu("show", *GB200, "0001:00:00.0")
     assert (answer.status, answer.out) == (1, "")
     assert "[no-such-device]" in answer.err
+    assert "did you mean 0008:01:00.0 or 0009:01:00.0 or" in vsmmu("show", *GB200, "01:00.0").err
+    assert "did you mean smmu3.0x0000000012000000" in vsmmu("show", *GB200, "smmu3.0x000000001200000").err
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))

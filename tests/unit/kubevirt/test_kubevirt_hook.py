@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import vsmmu.host
 from domains import PARTS, domain, driver, golden
+from vsmmu.cli.hook import USAGE
 from vsmmu.errors import HostLacks, InputRefused, Negative, UsageError
 from vsmmu.kubevirt.hook import mutate
 from vsmmu.kubevirt.settings import HookSettings, from_environment, unknown_variables
@@ -270,6 +271,14 @@ def test_facts_by_node(tmp_path: Path) -> None:
     assert not mutate(domain(iommu=""), b"{}", settings).changed
 
 
+def test_a_built_in_host_can_be_asked_for() -> None:
+    built_in = mutate(domain(), vmi(), HookSettings(facts="builtin:gb200"))
+    assert built_in.changed
+    assert built_in.domain == mutate(domain(), vmi(), ON_GB200).domain
+    with pytest.raises(UsageError, match="did you mean builtin:gb200"):
+        mutate(domain(), vmi(), HookSettings(facts="builtin:gb20"))
+
+
 @pytest.mark.parametrize("bad", [b"", b"[]", b"{", b'{"metadata":{"annotations":[]}}', b"\xff"])
 def test_vmi_that_is_none_is_refused(bad: bytes) -> None:
     with pytest.raises(InputRefused):
@@ -335,6 +344,18 @@ def test_program_prints_the_domain_and_nothing_else() -> None:
         .replace(b'accel="on"', b'accel="on" ats="on" ril="off" ssidsize="20" oas="48"'),
     )
     assert all(line.startswith(b"vsmmu: ") for line in done.stderr.splitlines())
+
+
+def test_program_says_which_built_in_hosts_there_are() -> None:
+    assert call(golden("gb200"), VSMMU_HOST="builtin:gb200").stdout == call(golden("gb200")).stdout
+    done = call(golden("gb200"), VSMMU_HOST="builtin:gb20")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"did you mean builtin:gb200? choose one of" in done.stderr
+
+
+def test_usage_names_every_setting() -> None:
+    for name in re.findall(r'"(VSMMU_\w+)"', inspect.getsource(from_environment)):
+        assert name in USAGE
 
 
 def test_program_prints_nothing_where_it_fails() -> None:

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell the forms of a text with a command line apart: libvirt log, systemd unit, process list, shell text."""
+"""Tell the forms of a text with a command line apart: libvirt log, systemd unit, process list, shell text,
+and a word a line.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+
+from vsmmu.machine.command_line.sources import is_emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +27,11 @@ _UNIT: Final = ("[Unit]", r"^\[Unit\][ \t]*\r?$")
 _SERVICE: Final = ("[Service]", r"^\[Service\][ \t]*\r?$")
 _PROCESSES: Final = r"\A[ \t]*(?:F|S|UID|USER|PID|PPID)\b[^\n]*\b(?:CMD|COMMAND|ARGS)[ \t]*\r?$"
 _COLUMNS: Final = ("F", "S", "UID", "USER", "PID", "PPID")
+#: A line of ``ps`` without its head, or of ``pgrep -a``: a user, a number, columns; nothing is quoted.
+_LINE: Final = (
+    r"\A(?:[^\n'\\$`]*\n)*?[ \t]*(?:[a-z_][\w.+-]*[ \t]+)?\d+(?=[ \t])[^\n'\"\\$`]*?"
+    r"[/ \t](?:qemu-system-|qemu-kvm)[^\n'\"\\$`]*$"
+)
 #: JSON that no quotes hold together: a shell would take it apart, so no shell has seen it.
 _BARE_JSON: Final = (
     ' {"',
@@ -44,6 +53,10 @@ def form_of(text: str) -> Callable[[str, str], FoundCommand]:
         from vsmmu.machine.command_line.process_list import read_processes
 
         return read_processes
+    if _is_word_a_line(text):
+        from vsmmu.machine.command_line.process_list import read_word_lines
+
+        return read_word_lines
     from vsmmu.machine.command_line.script import read_script
 
     return read_script
@@ -55,4 +68,14 @@ def _has(form: tuple[str, str], text: str) -> bool:
 
 
 def _is_process_list(text: str) -> bool:
-    return text.lstrip(" \t").startswith(_COLUMNS) and re.search(_PROCESSES, text, re.MULTILINE) is not None
+    if not text.lstrip(" \t").startswith(_COLUMNS):
+        return text[:1] != "#" and re.match(_LINE, text, re.MULTILINE) is not None
+    return re.search(_PROCESSES, text, re.MULTILINE) is not None
+
+
+def _is_word_a_line(text: str) -> bool:
+    """``tr '\\0' '\\n' </proc/PID/cmdline``: the program alone in its line, and each option in its own."""
+    first, end, rest = text.partition("\n")
+    if not end or not rest.startswith("-") or " " in first or not is_emulator(first or " "):
+        return False
+    return not any(line.startswith("-") and " " in line for line in rest.split("\n"))

@@ -30,7 +30,7 @@ __all__ = ["edited"]
 
 
 #: Options that make a drive, and on the virt board a disk with it.
-_DRIVES = frozenset({"drive", *DISK_UNITS})
+_DRIVES = frozenset({"", "drive", *DISK_UNITS})
 
 
 class _Line(NamedTuple):
@@ -65,7 +65,7 @@ def edited(
     for before in sorted({entry.before for entry in insertions}, reverse=True):
         here = [entry for entry in insertions if entry.before == before]
         source = _with_insertions(line._replace(source=source), before, here)
-    return source
+    return _with_words_as_drives(line, source, settings, insertions)
 
 
 def _with_settings(line: _Line, edits: Sequence[Edit]) -> WordSource:
@@ -102,6 +102,9 @@ def _changes(line: _Line, edit: Edit, changes: dict[int, list[Splice]]) -> Itera
         return
     draft = line.drafts[edit.device]
     word = draft.set_words.get(edit.property)
+    if _is_disk_of_word(line, edit):
+        yield draft.word, (0, len(words[draft.word]), "-drive")  # its argument comes behind it
+        return
     if _is_disk_of_drive(line, edit):
         # The drive makes no device any more, and keeps its name, which may be one that QEMU gave it.
         yield from _as_drive(line, draft)
@@ -161,6 +164,19 @@ def _with_insertions(line: _Line, before: int, insertions: Sequence[Insertion]) 
     return source
 
 
+def _with_words_as_drives(
+    line: _Line, source: WordSource, edits: Sequence[Edit], insertions: Sequence[Insertion]
+) -> WordSource:
+    """The files of words that have become ``-drive``, each as the argument behind it."""
+    bare = {line.drafts[edit.device].word: edit.device for edit in edits if _is_disk_of_word(line, edit)}
+    places = [_option_of(line, line.drafts[entry.before]).first for entry in insertions] if bare else []
+    for word in sorted(bare, reverse=True):
+        file, drive = line.source.words[word].replace(",", ",,"), line.drafts[bare[word]].properties["drive"]
+        now = word + 2 * sum(place <= word for place in places)
+        source = source.insert(now, [f"file={file},if=none,id={drive}"])
+    return source
+
+
 def _argument(insertion: Insertion, *, json: bool) -> str:
     if json:
         import msgspec
@@ -195,12 +211,23 @@ def _option_of(line: _Line, draft: Draft) -> WrittenOption:
 
 
 def _is_disk_of_drive(line: _Line, edit: Edit) -> bool:
-    """Whether it is about the disk that QEMU makes of a ``-drive`` or ``-hda``: it can be a device."""
+    """Whether it is about the disk that QEMU makes of a ``-drive``, ``-hda`` or word: it can be a device."""
     draft = line.drafts[edit.device]
     return (
         draft.site == "implied"
         and edit.value is not None
         and any(option.name in _DRIVES and option.last == draft.word for option in line.options)
+    )
+
+
+def _is_disk_of_word(line: _Line, edit: Edit) -> bool:
+    """Whether its disk comes of a word that is no option and that is known in full."""
+    word = -1 if edit.device == MACHINE else line.drafts[edit.device].word
+    return (
+        word >= 0
+        and _is_disk_of_drive(line, edit)
+        and word not in line.source.opaque
+        and any(not option.name and option.last == word for option in line.options)
     )
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Process list: lines of ``ps``, or ``/proc/PID/cmdline`` with blanks for NULs; words without quotes."""
+"""Process list: lines of ``ps``, or ``/proc/PID/cmdline`` with blanks or line ends for NULs; words without
+quotes.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,11 @@ from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.command_word import CommandWord
 from vsmmu.machine.command_line.options import OPTIONS
 from vsmmu.machine.command_line.shell import Context, Segment, line_and_column
-from vsmmu.machine.command_line.sources import is_emulator
+from vsmmu.machine.command_line.sources import named_emulator
 from vsmmu.machine.command_line.text_source import FoundCommand
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, MAX_WORDS, refuse_over
 
-__all__ = ["read_processes"]
+__all__ = ["read_processes", "read_word_lines"]
 
 _WORD: Final = re.compile(r"[^ \t\r\n]+")
 
@@ -33,7 +35,7 @@ def read_processes(text: str, where: str) -> FoundCommand:
     for line in text.splitlines(keepends=True):
         words = list(_WORD.finditer(text, at, at + len(line)))
         refuse_over(len(words), MAX_WORDS, "words", where)
-        program = next((i for i, word in enumerate(words) if is_emulator(word.group())), None)
+        program = named_emulator([word.group() for word in words])
         if program is not None and any(word.group().startswith("-") for word in words[program + 1 :]):
             found.append(words[program:])
         at += len(line)
@@ -52,6 +54,20 @@ def read_processes(text: str, where: str) -> FoundCommand:
             next="give the line of one, or its process id: vsmmu check PID",
         )
     return FoundCommand(_fields(text, found[0]), _refuse_blanks, _refuse_blanks_in_word, "ps")
+
+
+def read_word_lines(text: str, where: str) -> FoundCommand:
+    """Words of which each is a line: ``tr '\\0' '\\n' </proc/PID/cmdline``.
+
+    :raise InputRefused: ``input-too-large``.
+    """
+    refuse_over(len(text), MAX_SOURCE_BYTES, "characters", where)
+    fields: list[CommandWord] = []
+    at = 0
+    for line in text.removesuffix("\n").split("\n"):
+        fields.append(_field(text, at, at + len(line)))
+        at += len(line) + 1
+    return FoundCommand(tuple(fields), _refuse_blanks, _refuse_blanks_in_word, "ps", between="\n")
 
 
 def _fields(text: str, words: list[re.Match[str]]) -> tuple[CommandWord, ...]:

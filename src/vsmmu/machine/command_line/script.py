@@ -20,11 +20,15 @@ __all__ = ["read_script"]
 
 _TELLING: Final = frozenset({"-device", "--device", "-machine", "--machine", "-M", "--M"})
 #: Words in front of a command.
-_LEADERS: Final = frozenset({"if", "elif", "then", "else", "while", "until", "do", "!", "{", "time"})
-#: Commands that start no program, whatever their words are, and those that look for one or end one.
+_LEADERS: Final = frozenset(
+    {"if", "elif", "then", "else", "while", "until", "do", "!", "{", "time", "sudo", "doas", "env", "RUN"}
+)
+#: Commands that start no program, whatever their words are, and those that look for one, get one or end one.
 _NO_START: Final = frozenset(
     "set echo printf declare typeset local export readonly [ [[ test which type hash alias trap ls stat file "
-    "ldd readlink dirname basename chmod setcap rm grep pgrep pidof pkill killall kill ps".split()
+    "ldd readlink dirname basename chmod chown setcap setfacl chcon restorecon rm grep pgrep pidof pkill "
+    "killall kill ps cp mv ln install mkdir tar rsync scp wget curl make ninja meson apt apt-get aptitude "
+    "apt-cache dpkg dnf yum rpm zypper apk pacman brew snap systemctl modprobe sysctl sha256sum".split()
 )
 #: Arguments with which QEMU says something and ends.
 _TELLS: Final = frozenset({"-version", "--version", "-h", "-help", "--help", "help", "?"})
@@ -65,7 +69,7 @@ def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Comma
     running = [at for at, command in enumerate(commands) if _starts_something(command)]
     named = [at for at in running if any(is_emulator(word.value) for word in commands[at].words)]
     # `which qemu-system-aarch64` and its like start no VM, nor does `echo`.
-    started = [at for at in named if any(w.value.startswith("-") for w in commands[at].words)]
+    started = [at for at in named if _has_options_behind(commands[at])]
     if not started:
         started = _called(commands, running) or named
     if len(started) > 1:
@@ -75,22 +79,53 @@ def _qemu_command(text: str, where: str, commands: list[Command]) -> tuple[Comma
             where=f"{where}, {line_and_column(text, commands[started[1]].words[0].start)}",
             next=f"give each to vsmmu on its own; or let it say what it starts: {_captured(text, where)}",
         )
-    chosen = started[0] if started else len(commands) - 1
+    if not running:
+        from vsmmu.machine.command_line.foreign import no_script
+
+        raise no_script(where)
+    chosen = started[0] if started else running[-1]
     _refuse_lost_options(text, where, commands, chosen)
     _refuse_added_words(text, where, commands[chosen])
     _refuse_quoted(text, where, commands[chosen])
+    if not _is_plain(text, commands[chosen]):
+        from vsmmu.machine.command_line.foreign import refuse_foreign, refuse_placeholders
+
+        refuse_foreign(text, where, commands[chosen])
+        refuse_placeholders(text, where, commands[chosen])
     return command_fields(commands, chosen)
+
+
+def _is_plain(text: str, command: Command) -> bool:
+    """Whether it begins with an emulator, in a text without a mark of a Makefile or a template."""
+    words = command.words
+    first = words[words[0].value == "exec" and len(words) > 1].value
+    return is_emulator(first) and not ("{{" in text or "<" in text or ("$(" in text and text[:2] != "#!"))
 
 
 def _starts_something(command: Command) -> bool:
     """Whether a command can start a VM: not ``[ -w /dev/kvm ]``, ``pkill -f qemu`` or ``qemu --version``."""
     words = [word.value for word in command.words]
-    while len(words) > 1 and words[0] in _LEADERS:
+    while len(words) > 1 and (words[0] in _LEADERS or _stands_before(words[0])):
         words = words[1:]
     if words[0] in _NO_START or words[:2] in (["command", "-v"], ["command", "-V"]):
         return False
     behind = next((words[at + 1 :] for at, word in enumerate(words) if is_emulator(word)), [])
     return not behind or behind[-1] not in _TELLS
+
+
+def _stands_before(word: str) -> bool:
+    """Whether it is ``A=b``, or an option of ``sudo`` and its like."""
+    return word.startswith("-") or (word.partition("=")[0].isidentifier() and "=" in word)
+
+
+def _has_options_behind(command: Command) -> bool:
+    """Whether QEMU is given options: ``make -j8 qemu-system-aarch64`` gives it none."""
+    behind = False
+    for word in command.words:
+        if behind and word.value.startswith("-"):
+            return True
+        behind = behind or is_emulator(word.value)
+    return False
 
 
 def _refuse_added_words(text: str, where: str, command: Command) -> None:
@@ -150,12 +185,22 @@ def _has_options(values: list[str]) -> bool:
 
 def _refuse_lost_options(text: str, where: str, commands: list[Command], chosen: int) -> None:
     """Refuse a line of options after the command: a shell would take it for a command of its own."""
-    if chosen + 1 < len(commands) and commands[chosen + 1].words[0].value.startswith("-"):
-        stray = commands[chosen + 1].words[0]
-        raise InputRefused(
-            "shell-syntax",
-            f"the command has ended before the option {stray.value!r}",
-            where=f"{where}, {line_and_column(text, stray.start)}",
-            why="a line break without a backslash, a comment or an operator ends it",
-            next="end each line but the last with a backslash, and keep comments out of the continued lines",
-        )
+    lost = next((at for at in (chosen, chosen + 1) if _is_option(commands[at : at + 1])), None)
+    if lost is None:
+        return
+    from vsmmu.machine.command_line.foreign import is_foreign, no_script
+
+    if is_foreign(text):
+        raise no_script(where)
+    stray = commands[lost].words[0]
+    raise InputRefused(
+        "shell-syntax",
+        f"the command has ended before the option {stray.value!r}",
+        where=f"{where}, {line_and_column(text, stray.start)}",
+        why="a line break without a backslash, a comment or an operator ends it",
+        next="end each line but the last with a backslash, and keep comments out of the continued lines",
+    )
+
+
+def _is_option(commands: list[Command]) -> bool:
+    return bool(commands) and commands[0].words[0].value.startswith("-")

@@ -28,6 +28,7 @@ __all__ = [
     "WordSource",
     "emulator_index",
     "moved",
+    "named_emulator",
     "shell_quote",
     "spliced",
 ]
@@ -110,6 +111,16 @@ def shell_quote(word: str) -> str:
     return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
+def named_emulator(words: Sequence[str]) -> int | None:
+    """The first word that is called like an emulator and is no argument that only looks so."""
+    for index, word in enumerate(words):
+        # ``-accel kvm`` and ``-name qemu-kvm`` name no program; ``/usr/bin/kvm`` and ``sudo kvm`` do.
+        before = words[index - 1] if index else ""
+        if is_emulator(word) and not ((word == "kvm" and before.startswith("-")) or before in _NAMES):
+            return index
+    return None
+
+
 def emulator_index(words: tuple[str, ...], opaque: Mapping[int, CommandWord] = _NOTHING) -> int | None:
     """Which word is the emulator: the first that is called like one, or can be; else the first that is not
     ``A=b``.
@@ -118,11 +129,9 @@ def emulator_index(words: tuple[str, ...], opaque: Mapping[int, CommandWord] = _
 
     :param opaque: the words of which a part is not known, by number.
     """
-    for index, word in enumerate(words):
-        # ``-accel kvm`` and ``-name qemu-kvm`` name no program; ``/usr/bin/kvm`` and ``sudo kvm`` do.
-        before = words[index - 1] if index else ""
-        if is_emulator(word) and not ((word == "kvm" and before.startswith("-")) or before in _NAMES):
-            return index
+    named = named_emulator(words)
+    if named is not None:
+        return named
     first = next((at for at, word in enumerate(words) if not _is_assignment(word)), None)
     if first is None or words[first].startswith("-"):
         return None
@@ -178,7 +187,8 @@ def is_emulator(word: str) -> bool:
     name = word.rpartition("/")[2]
     if not (name.startswith(("qemu-system-", "qemu-kvm")) or (name == "kvm" and word[0] in "/k")):
         return False
-    if word.startswith(_KERNELS):
+    # Nor a word of another language, ["qemu-system-aarch64", "-M", ...], nor what begins a message of QEMU.
+    if word.startswith(_KERNELS) or word.endswith((",", ")", "]", ";", ":")):
         return False
     # Neither A=/usr/bin/qemu-kvm nor the whole command in one word, as in sh -c 'qemu-kvm -S'.
     return not _is_assignment(word) and not any(mark.isspace() for mark in name)

@@ -33,6 +33,7 @@ class FoundCommand(NamedTuple):
     :param quote_word: how a whole word is written.
     :param who: who would carry out what is opaque, for messages.
     :param printed: what QEMU printed after this start, a line each, without time stamps.
+    :param between: what stands between two new words.
     """
 
     fields: tuple[CommandWord, ...]
@@ -40,6 +41,7 @@ class FoundCommand(NamedTuple):
     quote_word: Callable[[str], str] = shell_quote
     who: str = "a shell"
     printed: tuple[str, ...] = ()
+    between: str = " "
 
 
 class TextSource:
@@ -97,12 +99,13 @@ class TextSource:
         who, capture = self._reading.who, capturing(self._text, self._where)
         return InputRefused(
             "shell-expansion",
-            f"{who} would expand {opaque.what} here, and vsmmu does not do that",
+            f"{who} would expand {opaque.what} here, and this text does not say for certain to what",
             where=f"{self._where}, {line_and_column(self._text, opaque.offset)}",
             next="write the value itself (quoted with '...' if it is meant literally); or put vsmmu check -- "
             f"in front of QEMU inside the script; or let it say what it starts: {capture}"
             if who == "a shell"
-            else "write the value into the unit (Environment=), or give the process id of the running QEMU",
+            else "write the value into ExecStart= (or Environment=, without EnvironmentFile= beside it), "
+            "or give the process id of the running QEMU",
         )
 
     def splice(self, changes: Changes) -> TextSource:
@@ -125,8 +128,9 @@ class TextSource:
         """
         new = list(words)
         at = self._span(index)[1]
-        lead = " " if like is None else self._lead(like)
-        text = lead + " ".join([self._reading.quote_word(word) for word in new])
+        between = self._reading.between
+        lead = between if like is None else self._lead(like)
+        text = lead + between.join([self._reading.quote_word(word) for word in new])
         return self._edited(
             [(at, at, text)], [*self.words[: index + 1], *new, *self.words[index + 1 :]], index
         )

@@ -95,7 +95,7 @@ def test_devices_that_set_cannot_reach(number: int, why: str) -> None:
 
 def test_devices_that_follow_from_other_options_cannot_be_edited() -> None:
     with pytest.raises(Negative, match="cannot be given"):
-        line("-M", "virt", "x.img").edit([Edit(0, "x", "1")])
+        line("-M", "virt", "-audio", "none,model=ac97").edit([Edit(0, "x", "1")])
 
 
 def test_set_after_the_last_word_of_a_script() -> None:

@@ -229,6 +229,14 @@ BESIDE = (
     "trap 'pkill -P $$ qemu-system-aarch64' EXIT",
     "ls -l /dev/kvm /dev/iommu",
     "ps -ef | grep -v grep | grep -q qemu-system-aarch64",
+    "apt-get update && apt-get install -y qemu-system-arm qemu-efi-aarch64",
+    "sudo DEBIAN_FRONTEND=noninteractive apt-get -y install qemu-system-arm",
+    "dnf install qemu-kvm -y",
+    "make -j8 qemu-system-aarch64",
+    "ln -sf /opt/qemu/bin/qemu-system-aarch64 /usr/local/bin/qemu-system-aarch64",
+    "cp -a /usr/bin/qemu-system-aarch64 /tmp/",
+    "wget -O qemu-system-aarch64 https://example.org/qemu",
+    "systemctl stop qemu-kvm.service || true",
 )
 
 
