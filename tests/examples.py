@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vsmmu.host.egm import EgmRegion
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu, HwInfoFact
-from vsmmu.host.numa_nodes import NumaNode
+from vsmmu.host.numa_nodes import EgmRegion, NumaNode
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.model import Device, Origin
 from vsmmu.qemu.versions import parse_version

@@ -37,7 +37,6 @@ EMULATE_MAY_IMPORT = (
     "vsmmu.host.driver_line",
     "vsmmu.host.evidence",
     "vsmmu.host.numa_nodes",
-    "vsmmu.host.egm",
     "vsmmu.host.text_forms",
     "vsmmu.host.facts",
     "vsmmu.host.whole_file",

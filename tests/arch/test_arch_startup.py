@@ -46,14 +46,14 @@ class Start(NamedTuple):
 
 STARTS: Final = {
     "version": Start("vsmmu.cli", ("--version",), 5),
-    "resolve": Start("vsmmu.cli", ("resolve", "--", *VM.split()), 88),
-    "resolve, a script": Start("vsmmu.cli", ("resolve", "vm.sh"), 96),
-    "resolve, a domain": Start("vsmmu.cli", ("resolve", "vm.xml"), 104),
-    "check": Start("vsmmu.cli", ("check", "--", *VM.split()), 84),
-    "check, a domain": Start("vsmmu.cli", ("check", "vm.xml"), 101),
-    "explain": Start("vsmmu.cli", ("explain", "--", *VM.split()), 97),
-    "run": Start("vsmmu.cli", ("run", "--qemu", "11.1", "--dry-run", "--", *VM.split()), 88),
-    "hook": Start("vsmmu.cli.hook", (*HOOK, DOMAIN), 95),
+    "resolve": Start("vsmmu.cli", ("resolve", "--", *VM.split()), 89),
+    "resolve, a script": Start("vsmmu.cli", ("resolve", "vm.sh"), 97),
+    "resolve, a domain": Start("vsmmu.cli", ("resolve", "vm.xml"), 105),
+    "check": Start("vsmmu.cli", ("check", "--", *VM.split()), 85),
+    "check, a domain": Start("vsmmu.cli", ("check", "vm.xml"), 102),
+    "explain": Start("vsmmu.cli", ("explain", "--", *VM.split()), 98),
+    "run": Start("vsmmu.cli", ("run", "--qemu", "11.1", "--dry-run", "--", *VM.split()), 89),
+    "hook": Start("vsmmu.cli.hook", (*HOOK, DOMAIN), 96),
     "hook, no SMMU": Start("vsmmu.cli.hook", (*HOOK, DOMAIN.replace("smmuv3", "intel")), 7),
 }
 #: The most instructions, in those of a bare interpreter: 2 % above what was counted with Debian 12's Python.

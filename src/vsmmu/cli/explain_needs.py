@@ -9,7 +9,6 @@ from vsmmu.cli import console
 from vsmmu.host.judgements import ats_required, generic_initiators
 from vsmmu.host.mmio_window import spell_size
 from vsmmu.machine.model import WINDOW_OPTION
-from vsmmu.qemu.egm import backing_node, region_of
 from vsmmu.qemu.passthrough import initiator_nodes, needs_of
 
 if TYPE_CHECKING:
@@ -55,7 +54,8 @@ def _function(
     if own.interval.low:
         here = ", ".join(initiator_nodes(machine, device.id)) or "none"
         yield f"NUMA nodes of its own = {own.interval.low}: {own.why}; in the guest: {here}"
-    yield from _egm(machine, host, function, footnotes)
+    if host.egm:
+        yield from _egm(machine, host, function, footnotes)
     needed = ats_required(host, function)
     if needed.answer:
         yield f"needs ATS: {needed.why}"
@@ -64,6 +64,8 @@ def _function(
 def _egm(
     machine: Machine, host: Host, function: HostFunction, footnotes: dict[Evidence, int]
 ) -> Iterator[str]:
+    from vsmmu.qemu.egm import backing_node, region_of  # few hosts have any
+
     region = region_of(host, function.address)
     if region is None:
         return

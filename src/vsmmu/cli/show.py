@@ -14,9 +14,8 @@ from vsmmu.cli.options import parameters
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vsmmu.host.egm import EgmRegion
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
-    from vsmmu.host.numa_nodes import NumaNode
+    from vsmmu.host.numa_nodes import EgmRegion, NumaNode
 
 __all__ = ["command"]
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 import msgspec
 
 from vsmmu.errors import InputRefused
-from vsmmu.host.egm import EgmRegion, regions_fault
 from vsmmu.host.evidence import UNKNOWN, Evidence, Fact, Reading
-from vsmmu.host.numa_nodes import NumaNode, nodes_fault
+from vsmmu.host.numa_nodes import EgmRegion, NumaNode, nodes_fault, regions_fault
 from vsmmu.host.text_forms import Bdf, Hex16, Hex24, Hex32, Hex64, Name
 from vsmmu.smmuv3.fields import FIELDS, REGISTERS, field
 from vsmmu.smmuv3.interval import Interval, exactly

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused, VsmmuError
-from vsmmu.host.egm import EgmRegion
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import (
     SCHEMA,
@@ -24,7 +23,7 @@ from vsmmu.host.facts import (
     RegisterFact,
     ReservedRegion,
 )
-from vsmmu.host.numa_nodes import NumaNode
+from vsmmu.host.numa_nodes import EgmRegion, NumaNode
 from vsmmu.smmuv3.fields import FIELDS, REGISTERS
 
 if TYPE_CHECKING:

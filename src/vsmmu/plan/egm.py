@@ -13,8 +13,8 @@ from vsmmu.qemu.egm import FORKS_WITH_EGM, backend_words, backing_node, has_egm,
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from vsmmu.host.egm import EgmRegion
     from vsmmu.host.facts import Host
+    from vsmmu.host.numa_nodes import EgmRegion
     from vsmmu.machine.model import Machine
     from vsmmu.plan.model import PlannedPort, PlannedVsmmu
     from vsmmu.plan.numbers import Names
@@ -31,14 +31,12 @@ def with_egm(
     around: Surroundings,
     machine: Machine,
     host: Host,
-    qemu: Qemu,
-    *,
-    domain: bool,
+    qemu: Qemu | None,
 ) -> tuple[tuple[PlannedVsmmu, ...], Surroundings, tuple[str, ...]]:
     """Give planned functions their EGM, where the VM's memory is, or can be, their region.
 
     :param machine: the VM that the plan is added to.
-    :param domain: whether it is a libvirt domain, which has no words for EGM.
+    :param qemu: None for a libvirt domain, which has no words for EGM.
     :return: the vSMMUs, the surroundings, and notes on what is not written.
     """
     found = {
@@ -50,8 +48,8 @@ def with_egm(
     regions = {region.name: region for region in found.values()}
     if not regions:
         return vsmmus, around, ()
-    if domain or not has_egm(qemu):
-        who = "libvirt has no element for it" if domain else f"QEMU {qemu} has no {EGM}"
+    if qemu is None or not has_egm(qemu):
+        who = "libvirt has no element for it" if qemu is None else f"QEMU {qemu} has no {EGM}"
         paths = ", ".join(region.path for region in regions.values())
         note = f"no EGM ({paths}) is written for {', '.join(found)}: {who}; that needs {FORKS_WITH_EGM}"
         return vsmmus, around, (note,)

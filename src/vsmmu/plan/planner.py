@@ -114,7 +114,7 @@ def plan(
     present = functions_by_root(vm.machine, vm.topology, host, options.functions)
     node = partial(_main_node, order, reader)
     vsmmus, around, about = surround(vsmmus, host, vm.nodes, node, vm.window, names, present)
-    vsmmus, around, told = with_egm(vsmmus, around, vm.machine, host, qemu, domain=order.domain is not None)
+    vsmmus, around, told = with_egm(vsmmus, around, vm.machine, host, None if order.domain else qemu)
     json = has_json_devices(vm.machine.devices)
     added = (
         *around.machine_words(),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vsmmu.host.egm import EgmRegion, regions_fault
 from vsmmu.host.evidence import Evidence
+from vsmmu.host.numa_nodes import EgmRegion, regions_fault
 from vsmmu.pci import normal_address
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from vsmmu.probe.system_root import Tree
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from vsmmu.host.egm import EgmRegion
     from vsmmu.host.evidence import Evidence, Fact
     from vsmmu.host.facts import Host, HostFunction
+    from vsmmu.host.numa_nodes import EgmRegion
 
 __all__ = ["FACTS_FILE", "Saved", "describe_age", "live_host", "refresh", "saved_facts"]
 

@@ -24,8 +24,8 @@ from vsmmu.qemu.values import quantity, unsigned
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vsmmu.host.egm import EgmRegion
     from vsmmu.host.facts import Host, HostFunction
+    from vsmmu.host.numa_nodes import EgmRegion
     from vsmmu.machine.model import Device, Machine, MachineObject
     from vsmmu.qemu.versions import Qemu
 

@@ -9,10 +9,10 @@ import pytest
 from examples import fact, host, smmu, with_egm, with_pages
 from vsmmu.errors import InputRefused
 from vsmmu.host.builtin import builtin_host
-from vsmmu.host.egm import EgmRegion
 from vsmmu.host.evidence import UNKNOWN
 from vsmmu.host.files import decode_host, encode_host, unknown_members
 from vsmmu.host.judgements import PAGES, page_sizes
+from vsmmu.host.numa_nodes import EgmRegion
 
 GRACE = with_pages(with_egm(builtin_host("gb200")), 64 << 10)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from vsmmu.host.egm import EgmRegion
 from vsmmu.host.evidence import UNKNOWN
+from vsmmu.host.numa_nodes import EgmRegion
 from vsmmu.probe.discover import discover
 from vsmmu.probe.live import live_host, refresh
 from vsmmu.probe.sysfs import read_page_size
