@@ -2,7 +2,8 @@
 """NUMA cells of a domain that libvirt refuses, or QEMU for libvirt: numbers, memory, CPUs, distances.
 
 Source: virDomainNumaDefParseXML() and virDomainNumaDefNodeDistanceParseXML() in src/conf/numa_conf.c of
-libvirt, which fills in the distances that are left out and gives CPUs without a cell to the first.
+libvirt, which fills in the distances that are left out. Held against libvirt 12.8, which
+``tests/libvirt/test_libvirt_cells_real.py`` asks again.
 """
 
 from __future__ import annotations

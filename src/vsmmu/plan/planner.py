@@ -92,11 +92,7 @@ class _Vm(NamedTuple):
 
 
 def plan(
-    order: Order,
-    host: Host,
-    qemu: Qemu,
-    options: Options = _DEFAULT,
-    reader: Reader | None = None,
+    order: Order, host: Host, qemu: Qemu, options: Options = _DEFAULT, reader: Reader | None = None
 ) -> Plan:
     """Plan expanders, vSMMUs and ports for functions of ``host``.
 
