@@ -10,7 +10,7 @@ import msgspec
 
 from vsmmu.host.evidence import Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction, HostSmmu, HwInfoFact
-from vsmmu.host.numa_nodes import NumaNode
+from vsmmu.host.numa_nodes import EgmRegion, NumaNode
 from vsmmu.machine.command_line.argv import read_words
 from vsmmu.machine.model import Device, Origin
 from vsmmu.qemu.versions import parse_version
@@ -172,6 +172,26 @@ def with_nodes(facts: Host, far: int = 40) -> Host:
         for number, (_, initiator) in enumerate(places)
     )
     return msgspec.structs.replace(facts, numa_nodes=nodes)
+
+
+def with_egm(facts: Host, size: int | None = 64 << 30) -> Host:
+    """A made-up host whose firmware keeps an EGM region on each socket for the GPUs there."""
+    sockets: dict[int, list[str]] = {}
+    for entry in facts.functions:
+        if entry.driver.startswith("nvgrace"):
+            sockets.setdefault(entry.numa_node or 0, []).append(entry.address)
+    regions = tuple(
+        EgmRegion(f"egm{node + 4}", None if size is None else f"{size:#x}", tuple(own), "egm")
+        for node, own in sockets.items()
+    )
+    told = {"egm": Evidence("measured", "a made-up tree")}
+    return msgspec.structs.replace(facts, egm=regions, evidence=facts.evidence | told)
+
+
+def with_pages(facts: Host, size: int) -> Host:
+    """The same host, whose kernel has pages of this size."""
+    told = {"pages": Evidence("measured", "a test")}
+    return msgspec.structs.replace(facts, page_size=Fact(size, "pages"), evidence=facts.evidence | told)
 
 
 def without_memory(facts: Host) -> Host:

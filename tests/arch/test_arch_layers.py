@@ -37,6 +37,7 @@ EMULATE_MAY_IMPORT = (
     "vsmmu.host.driver_line",
     "vsmmu.host.evidence",
     "vsmmu.host.numa_nodes",
+    "vsmmu.host.text_forms",
     "vsmmu.host.facts",
     "vsmmu.host.whole_file",
     "vsmmu.host.files",

@@ -47,7 +47,11 @@ _PLAIN: Final = re.compile(
     r"on|off|yes|no|true|false|auto|y|n|default|[0-9]{1,6}[bBkKmMgGtT]?i?B?|0x[0-9a-fA-F]{1,8}"
 )
 #: Objects that hold nothing of anybody.
-_OBJECTS: Final = ("iommufd", "memory-backend-", "acpi-generic-initiator", "rng-", "iothread")
+_OBJECTS: Final = tuple(
+    "iommufd memory-backend- acpi-generic-initiator acpi-egm-memory rng- iothread".split()
+)
+#: An EGM region of the host, which is nobody's name.
+_EGM: Final = re.compile(r"/dev/egm[0-9]{1,7}")
 
 
 def _value(key: str, value: object) -> object:
@@ -57,6 +61,8 @@ def _value(key: str, value: object) -> object:
         return value
     if key == "host":
         return value if _BDF.fullmatch(text) else REDACTED
+    if key == "mem-path":
+        return value if _EGM.fullmatch(text) else REDACTED
     if key in _KEYS:
         return value if _WORD.fullmatch(text) else REDACTED
     return value if _PLAIN.fullmatch(text) and not _SECRET.search(key) else REDACTED

@@ -46,12 +46,7 @@ def _function(
     machine: Machine, host: Host, device: Device, function: HostFunction, footnotes: dict[Evidence, int]
 ) -> Iterator[str]:
     for region in function.memory_regions or ():
-        evidence = host.evidence.get(region.evidence)
-        note = (
-            ""
-            if evidence is None
-            else f", {evidence.kind} [{footnotes.setdefault(evidence, len(footnotes) + 1)}]"
-        )
+        note = _note(host, region.evidence, footnotes)
         bound = "" if region.bound == "exact" else "at least "
         where = "above 4 GiB" if region.high else "below 4 GiB"
         yield f"BAR {region.index} = {bound}{spell_size(int(region.size, 16))}, {where}{note}"
@@ -59,9 +54,33 @@ def _function(
     if own.interval.low:
         here = ", ".join(initiator_nodes(machine, device.id)) or "none"
         yield f"NUMA nodes of its own = {own.interval.low}: {own.why}; in the guest: {here}"
+    if host.egm:
+        yield from _egm(machine, host, function, footnotes)
     needed = ats_required(host, function)
     if needed.answer:
         yield f"needs ATS: {needed.why}"
+
+
+def _egm(
+    machine: Machine, host: Host, function: HostFunction, footnotes: dict[Evidence, int]
+) -> Iterator[str]:
+    from vsmmu.qemu.egm import backing_node, region_of  # few hosts have any
+
+    region = region_of(host, function.address)
+    if region is None:
+        return
+    size = "a size that is not known" if region.length is None else spell_size(region.length)
+    node = backing_node(machine, region)
+    here = "not its memory" if node is None else f"the memory of node {node}"
+    yield f"EGM = {region.path}, {size}{_note(host, region.evidence, footnotes)}; in the guest: {here}"
+
+
+def _note(host: Host, key: str, footnotes: dict[Evidence, int]) -> str:
+    """The kind of an evidence and the number of its footnote; empty if there is none."""
+    evidence = host.evidence.get(key)
+    if evidence is None:
+        return ""
+    return f", {evidence.kind} [{footnotes.setdefault(evidence, len(footnotes) + 1)}]"
 
 
 def _window(needs: Needs, *, written: bool) -> console.Line:

@@ -87,22 +87,12 @@ def command(question: _Question, output: str) -> int:
     for note in plan.notes:
         console.remark(f"note: {note}", "note")
     if question.merge and domain is not None and output in ("text", "xml"):
-        console.raw(_merged(plan, domain))
+        from vsmmu.plan.merge import merged
+
+        console.raw(merged(plan, domain).data)
     else:
         _print(plan, "xml" if domain is not None and output == "text" else output, domain, host)
     return 0
-
-
-def _merged(plan: Plan, domain: DomainXml) -> bytes:
-    """The whole domain with the planned elements in it."""
-    from vsmmu.plan.domain import with_host_devices
-    from vsmmu.plan.libvirt import check_expressible
-    from vsmmu.plan.libvirt_surroundings import with_surroundings
-    from vsmmu.plan.surroundings import Surroundings
-
-    check_expressible(plan)
-    around = Surroundings(plan.nodes, plan.mmio_window, distances=plan.distances)
-    return with_host_devices(with_surroundings(domain, around), plan.vsmmus).data
 
 
 def _list(spec: str, output: str) -> None:
@@ -124,11 +114,15 @@ def _list(spec: str, output: str) -> None:
             "" if entry.numa_node is None else str(entry.numa_node),
             " ".join(entry.bars),
             "" if entry.initiators is None else str(entry.initiators),
-            entry.obstacle or ", ".join(filter(None, (entry.label, _virtual(entry)))),
+            entry.obstacle or ", ".join(filter(None, (entry.label, _virtual(entry), _egm(entry)))),
         )
         for entry in found.functions
     ]
     console.say(*table(_COLUMNS, rows))
+
+
+def _egm(entry: ListedFunction) -> str:
+    return f"EGM {entry.egm}" if entry.egm else ""
 
 
 def _virtual(entry: ListedFunction) -> str:

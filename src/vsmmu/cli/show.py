@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vsmmu.host.facts import Host, HostFunction, HostSmmu
-    from vsmmu.host.numa_nodes import NumaNode
+    from vsmmu.host.numa_nodes import EgmRegion, NumaNode
 
 __all__ = ["command"]
 
@@ -187,10 +187,13 @@ _IDS: Final = re.compile(r"(?P<vendor>[0-9a-f]{4})?:(?P<device>[0-9a-f]{4})?")
 
 def _text(host: Host, age: str, *, registers: bool, evidence: bool) -> Iterator[str]:
     from vsmmu.cli.table import table
+    from vsmmu.host.mmio_window import spell_size
 
     yield f"{host.name}: {host.title}" if host.title else host.name
     if host.kernel.release:
         yield f"kernel {host.kernel.release}"
+    if (pages := host.page_size.value) is not None:
+        yield f"pages of {host.read(host.page_size, 'page_size', pages).spell(spell_size)}"
     if age and host.smmus:
         yield age
     yield from (f"made up: {text}" for text in host.synthetic)
@@ -205,6 +208,9 @@ def _text(host: Host, age: str, *, registers: bool, evidence: bool) -> Iterator[
     if host.numa_nodes:
         yield ""
         yield from table(_NODE_COLUMNS, [_node_row(node) for node in host.numa_nodes])
+    if host.egm:
+        yield ""
+        yield from table(_EGM_COLUMNS, [_egm_row(region) for region in host.egm])
     if registers:
         for smmu in host.smmus:
             yield from _registers(host, smmu)
@@ -217,12 +223,20 @@ def _text(host: Host, age: str, *, registers: bool, evidence: bool) -> Iterator[
 _COLUMNS = ("SMMU", "DEVICE", "NODE", "ATS", "RIL", "SSIDSIZE", "OAS", "CMDQV", "NESTS", "EVIDENCE")
 _FUNCTION_COLUMNS = ("FUNCTION", "SMMU", "DRIVER", "GROUP", "NODE", "ATS", "PASID", "WHAT")
 _NODE_COLUMNS = ("NUMA NODE", "HAS", "DISTANCES")
+_EGM_COLUMNS = ("EGM", "SIZE", "FOR")
 
 
 def _node_row(node: NumaNode) -> tuple[str, ...]:
     kinds = {"CPUs": node.cpus, "memory": node.memory, "generic initiator": node.generic_initiator}
     has = ", ".join(name for name, there in kinds.items() if there)
     return str(node.id), has, " ".join(map(str, node.distances))
+
+
+def _egm_row(region: EgmRegion) -> tuple[str, ...]:
+    from vsmmu.host.mmio_window import spell_size
+
+    size = "?" if region.length is None else spell_size(region.length)
+    return region.path, size, " ".join(region.functions) or "?"
 
 
 def _smmu_row(host: Host, smmu: HostSmmu) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from vsmmu.emulate.stand_ins import IOMMU, IOMMU_MAPPED, VFIO
 
 if TYPE_CHECKING:
     from vsmmu.emulate.hardware import Function, Hardware, Smmu
+    from vsmmu.host.numa_nodes import EgmRegion
 
 __all__ = ["EXCLUSIVE", "Node", "function_nodes", "tree"]
 
@@ -64,7 +65,16 @@ def tree(hardware: Hardware) -> dict[str, Node]:
         nodes.update(_smmu_nodes(smmu))
     for function in hardware.functions.values():
         nodes.update(function_nodes(function))
+    for region in hardware.host.egm or ():
+        nodes.update(_egm_nodes(region))
     return nodes
+
+
+def _egm_nodes(region: EgmRegion) -> dict[str, Node]:
+    """The entry of an EGM region, as NVIDIA's kernels have it; there is no device, since nothing is kept."""
+    base = f"/sys/class/egm/{region.name}"
+    size = {} if region.size is None else {f"{base}/egm_size": Node.text(region.size)}
+    return {base: _DIRECTORY, **size, f"{base}/gpu_devices": Node.text("\n".join(region.functions))}
 
 
 def _smmu_nodes(smmu: Smmu) -> dict[str, Node]:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from vsmmu.errors import InputRefused
-from vsmmu.host.facts import NAME_PATTERN
+from vsmmu.host.text_forms import NAME_PATTERN
 
 __all__ = ["FACTS_ELEMENT", "NodeFacts", "read_node_feature"]
 

@@ -123,7 +123,9 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
     product: str = ""
     synthetic: tuple[str, ...] = ()
     iommufd: Fact = UNKNOWN
+    page_size: msgspec.Raw = _NOTHING
     numa_nodes: msgspec.Raw = _NOTHING
+    egm: msgspec.Raw = _NOTHING
     smmus: msgspec.Raw = _NOTHING
     functions: msgspec.Raw = _NOTHING
     evidence: msgspec.Raw = _NOTHING
@@ -179,8 +181,9 @@ class RecordReader:
             head = _DECODE_HEAD(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._read_other(data, where)
-        # Nodes name evidence, and are as seldom new.
-        key = (bytes(head.smmus), bytes(head.functions), bytes(head.numa_nodes) + bytes(head.evidence))
+        # Pages, nodes and EGM regions name evidence, and are as seldom new.
+        rest = b"\n".join(map(bytes, (head.page_size, head.numa_nodes, head.egm, head.evidence)))
+        key = (bytes(head.smmus), bytes(head.functions), rest)
         known = self._known.get(key)
         if known is None:
             known = self._read_functions(key)

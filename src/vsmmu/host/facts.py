@@ -13,7 +13,8 @@ import msgspec
 
 from vsmmu.errors import InputRefused
 from vsmmu.host.evidence import UNKNOWN, Evidence, Fact, Reading
-from vsmmu.host.numa_nodes import NumaNode, nodes_fault
+from vsmmu.host.numa_nodes import EgmRegion, NumaNode, nodes_fault, regions_fault
+from vsmmu.host.text_forms import Bdf, Hex16, Hex24, Hex32, Hex64, Name
 from vsmmu.smmuv3.fields import FIELDS, REGISTERS, field
 from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.registers import IdRegisters
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 __all__ = [
-    "NAME_PATTERN",
     "SCHEMA",
     "Host",
     "HostFunction",
@@ -42,28 +42,7 @@ SCHEMA: Final = "vsmmu.host/1"
 HW_INFO_ARM_SMMUV3: Final = 2
 
 
-def _whole(pattern: str, description: str | None = None) -> msgspec.Meta:
-    """The whole text is such; to Python, ``$`` alone is also the place before a final newline."""
-    return msgspec.Meta(pattern=f"^{pattern}$(?!\\n)", description=description)
-
-
-#: Names end up in tables, file names and labels: short, on one line, and without what a terminal acts on (C0
-#: and C1 controls) or what shows a text in another order than it has (bidirectional controls).
-NAME_PATTERN: Final = (
-    "[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]{0,255}"
-)
-Name = Annotated[str, _whole(NAME_PATTERN)]
-Hex32 = Annotated[str, _whole("0x[0-9a-f]{1,8}", "an unsigned 32-bit word")]
-Hex64 = Annotated[str, _whole("0x[0-9a-f]{1,16}", "an unsigned 64-bit word")]
-Hex24 = Annotated[str, _whole("[0-9a-f]{6}")]
-Hex16 = Annotated[str, _whole("[0-9a-f]{4}", "a PCI id, four hex digits")]
-Bdf = Annotated[
-    str,
-    _whole(
-        "[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f][.][0-7]",
-        "domain:bus:device.function, lower case, domain always written",
-    ),
-]
+_LEAST_PAGE, _LARGEST_PAGE = 4 << 10, 64 << 10
 _NO_EVIDENCE: Final = Evidence("unknown", "these facts do not say")
 
 
@@ -212,8 +191,9 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
     """One host. ``synthetic`` says in sentences what was made up, for hosts that serve as examples.
 
     ``iommufd`` is 0 if the kernel has no /dev/iommu, so that no VM can be given a function by iommufd.
-    ``product`` is the machine by its firmware: DMI's product name, or the device tree's model. ``numa_nodes``
-    are left out where nobody looked.
+    ``page_size`` is that of the kernel's ordinary pages, in bytes. ``product`` is the machine by its
+    firmware: DMI's product name, or the device tree's model. ``numa_nodes`` and ``egm`` are left out where
+    nobody looked.
 
     :raise InputRefused: ``facts-inconsistent`` when the parts contradict each other: a function behind an
         SMMU that is not listed, a fact that names no evidence, a field that its register contradicts.
@@ -227,7 +207,9 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
     product: Name = ""
     synthetic: tuple[str, ...] = ()
     iommufd: Fact = UNKNOWN
+    page_size: Fact = UNKNOWN
     numa_nodes: tuple[NumaNode, ...] | msgspec.UnsetType = msgspec.UNSET
+    egm: tuple[EgmRegion, ...] | msgspec.UnsetType = msgspec.UNSET
     smmus: tuple[HostSmmu, ...] = ()
     functions: tuple[HostFunction, ...] = ()
     evidence: dict[str, Evidence] = {}
@@ -295,8 +277,12 @@ class Host(_Document, frozen=True, kw_only=True, dict=True):
 def _check_host(host: Host) -> None:
     if host.schema != SCHEMA:
         raise _refuse(host, f"the schema is {host.schema!r:.80}, not {SCHEMA!r}", "")
-    _check_evidence(host, "the host", "iommufd", host.iommufd)
-    if fault := nodes_fault(host.numa_nodes, host.evidence):
+    for name in _HOST_FACTS:
+        _check_evidence(host, "the host", name, getattr(host, name))
+    pages = host.page_size.value
+    if pages is not None and (pages.bit_count() != 1 or not _LEAST_PAGE <= pages <= _LARGEST_PAGE):
+        raise _refuse(host, f"page_size is {pages}", "pages are of 4096 to 65536 bytes, a power of two")
+    if fault := nodes_fault(host.numa_nodes, host.evidence) or regions_fault(host.egm, host.evidence):
         raise _refuse(host, fault, "")
     smmus = _unique(host, "SMMU", [smmu.name for smmu in host.smmus])
     _unique(host, "function", [function.address for function in host.functions])
@@ -396,5 +382,6 @@ def facts_of(struct: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(name for name in struct.__struct_fields__ if struct.__annotations__[name] is Fact)
 
 
+_HOST_FACTS: Final = facts_of(Host)
 _SMMU_FACTS: Final = facts_of(HostSmmu)
 _FUNCTION_FACTS: Final = facts_of(HostFunction)

@@ -23,6 +23,7 @@ from vsmmu.host.facts import (
     RegisterFact,
     ReservedRegion,
 )
+from vsmmu.host.numa_nodes import EgmRegion, NumaNode
 from vsmmu.smmuv3.fields import FIELDS, REGISTERS
 
 if TYPE_CHECKING:
@@ -242,7 +243,14 @@ def _failure(
 
 #: The parts of the document by the members that hold them; what is not here and is an object is a fact.
 _PARTS: Final[dict[type[msgspec.Struct], dict[str, type[msgspec.Struct]]]] = {
-    Host: {"kernel": Kernel, "smmus": HostSmmu, "functions": HostFunction, "evidence": Evidence},
+    Host: {
+        "kernel": Kernel,
+        "numa_nodes": NumaNode,
+        "egm": EgmRegion,
+        "smmus": HostSmmu,
+        "functions": HostFunction,
+        "evidence": Evidence,
+    },
     HostSmmu: {"registers": RegisterFact, "fields": Fact, "hw_info_data": HwInfoFact},
     HostFunction: {"reserved_regions": ReservedRegion, "memory_regions": MemoryRegion},
 }

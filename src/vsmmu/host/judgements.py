@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MMUS_WITH_ERRATA",
+    "PAGES",
     "Judgement",
     "ats",
     "ats_required",
@@ -34,6 +35,7 @@ __all__ = [
     "nest_parent",
     "nesting",
     "nesting_behind",
+    "page_sizes",
 ]
 
 _ARM: Final = 0x43B
@@ -51,6 +53,8 @@ _NEED_ATS: Final = (("10de", 0x2E00, 0x2E3F), ("15b3", 0x2101, 0x2101))
 #: The vfio driver of GPUs that bring memory, and the nodes for each (one for each part that MIG can make).
 _COHERENT_MEMORY, _COHERENT_NODES = "nvgrace-gpu", 8
 _MOST_NODES: Final = 255
+#: The pages that kernels of Arm hosts have, in bytes.
+PAGES: Final = (4 << 10, 16 << 10, 64 << 10)
 
 
 class _HasRegions(Protocol):
@@ -237,6 +241,15 @@ def generic_initiators(host: Host, function: HostFunction) -> Judgement:
     if function.driver.replace("_", "-").startswith(_COHERENT_MEMORY):
         return Judgement(exactly(_COHERENT_NODES), f"its driver is {function.driver}")
     return Judgement(Interval(0, _MOST_NODES), "neither the facts nor its driver say so")
+
+
+def page_sizes(host: Host) -> tuple[int, ...]:
+    """The sizes that the pages of the host's kernel may have, in bytes, the smallest first."""
+    told = host.read(host.page_size, "page_size", PAGES[-1])
+    if told.exact is not None:
+        return (told.exact,)
+    low, high = told.interval
+    return tuple(size for size in PAGES if low <= size <= high)
 
 
 def _implied_nesting(host: Host, smmu: HostSmmu, function: HostFunction | None) -> Judgement:

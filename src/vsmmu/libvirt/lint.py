@@ -53,6 +53,10 @@ def lint(
         found += _several(smmus, reading)
         found += _machine(smmus, reading)
     found += _iommufd(reading.root)
+    if reading.machine.numa_nodes:
+        from vsmmu.libvirt.cells import cell_faults  # few domains have any
+
+        found += (_finding(rule, element, **values) for rule, element, values in cell_faults(reading.root))
     if any(entry.accelerated and entry.pci_bus for entry in smmus):
         found += _addresses(reading)
     for element, rule, values in missing_features(reading, smmus, libvirt, qemu):

@@ -134,6 +134,63 @@ _TABLE: Final = (
         "libvirt refuses it: an expander can be plugged only into the root bus",
         "give it an address on bus 0",
     ),
+    # NUMA cells
+    Rule(
+        "cell-number",
+        "error",
+        "cell id {value!r} is none of 0 to {last}",
+        "libvirt refuses: Exactly one 'cell' element per guest NUMA cell allowed, non-contiguous ranges or ranges not starting from 0 are not allowed",
+        "number the cells from 0 on",
+    ),
+    Rule(
+        "cell-twice",
+        "error",
+        "cell id {value} is there twice",
+        "libvirt refuses it, or keeps one of the two without a word: Duplicate NUMA cell info for cell id '{value}'",
+        "number the cells from 0 on, each once",
+    ),
+    Rule(
+        "cell-memory",
+        "error",
+        "the memory of a cell is {value!r}",
+        "libvirt refuses what is no whole number with a unit that it knows",
+        "write memory='NUMBER' unit='KiB'",
+    ),
+    Rule(
+        "cell-cpus",
+        "error",
+        "the CPUs of a cell are {value!r}",
+        "libvirt refuses what is no list of numbers",
+        "write cpus='0-3'",
+    ),
+    Rule(
+        "cell-cpu-twice",
+        "error",
+        "CPU {value} is in two cells",
+        "libvirt refuses: NUMA cells have overlapping vCPU ids",
+        "give each CPU to one cell",
+    ),
+    Rule(
+        "cell-cpu-missing",
+        "error",
+        "a cell has CPU {value}, and the VM has {count}",
+        "libvirt refuses: CPU IDs in <numa> exceed the <vcpu> count",
+        "raise <vcpu>, or give the cell fewer",
+    ),
+    Rule(
+        "cell-distance",
+        "error",
+        "a distance is {value}",
+        "libvirt refuses what is not from 10 to 255, another than 10 for the cell itself or 10 for another, and a cell that is not there",
+        "write distances from 11 to 255 to cells that there are",
+    ),
+    Rule(
+        "cells-many",
+        "error",
+        "there are {count} cells",
+        "libvirt defines the domain, and QEMU refuses: Max number of NUMA nodes reached: 128",
+        "leave some out: 128 is the most",
+    ),
     # The machine
     Rule(
         "machine-not-virt",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vsmmu.diagnostic import Diagnostic, Edit
 
 __all__ = [
+    "EGM",
     "EXPANDED",
     "INITIATOR",
     "SHARED",
@@ -48,6 +49,8 @@ TAKEN: Final = "taken"
 VSMMU_TYPES: Final = frozenset((VSMMU_DRIVER, "arm-smmu", "sys-bus-device", "device"))
 #: The type of an object that gives a device NUMA nodes of its own.
 INITIATOR: Final = "acpi-generic-initiator"
+#: The type of the object that makes a node's memory the EGM of a device; NVIDIA's forks alone have it.
+EGM: Final = "acpi-egm-memory"
 #: The option of the machine that is the size of its MMIO window above 4 GiB.
 WINDOW_OPTION: Final = "highmem-mmio-size"
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from vsmmu.machine.model import WINDOW_OPTION
 from vsmmu.mend.fault import Way
-from vsmmu.plan.needs import NoMainNode, initiator_changes, window_changes
+from vsmmu.plan.needs import NoMainNode, egm_changes, initiator_changes, window_changes
+from vsmmu.qemu.egm import has_egm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.mend.fault import VmFault
 
-__all__ = ["initiators", "window"]
+__all__ = ["egm", "initiators", "window"]
 
 
 def window(fault: VmFault) -> Iterator[Way]:
@@ -37,3 +38,13 @@ def initiators(fault: VmFault) -> Iterator[Way]:
         return
     if changes:
         yield Way("give it NUMA nodes of its own", changes)
+
+
+def egm(fault: VmFault) -> Iterator[Way]:
+    """A function whose EGM region is memory of the VM, of which its driver is not told."""
+    setting = fault.setting
+    if (device := fault.device) is None or setting.vm.domain is not None or not has_egm(setting.qemu):
+        return
+    changes = egm_changes(setting.vm, device, setting.host, setting.options.functions)
+    if changes:
+        yield Way("tell the guest's driver of its EGM", changes)

@@ -80,6 +80,7 @@ MENDS: Final[Mapping[str, Callable[[VmFault], Iterator[Way]]]] = MappingProxyTyp
         # What functions need besides
         "mmio-window-small": needs.window,
         "generic-initiators-missing": needs.initiators,
+        "egm-object": needs.egm,
     }
 )
 

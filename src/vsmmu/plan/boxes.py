@@ -47,7 +47,8 @@ def _vm_lines(plan: Plan) -> Iterator[str]:
         yield f"MMIO window {spell_size(plan.mmio_window)}"
     for node in plan.nodes:
         if node.memory:
-            yield f"guest NUMA node {node.id}: CPUs {node.cpus}, {spell_size(node.memory)}"
+            of = f" of {node.egm}" if node.egm else ""
+            yield f"guest NUMA node {node.id}: CPUs {node.cpus}, {spell_size(node.memory)}{of}"
 
 
 def _vsmmu(vsmmu: PlannedVsmmu, host: Host) -> Box:
@@ -70,4 +71,5 @@ def _port(port: PlannedPort, host: Host) -> Box:
     what = () if function is None else function_lines(function)[:1]
     nodes = f"guest NUMA nodes {port.initiators[0]}-{port.initiators[-1]}" if port.initiators else ""
     memory = (f"its memory: {nodes}",) if nodes else ()
-    return Box(title, (f"{port.device}: {port.function}", *what, *memory))
+    egm = () if port.egm is None else (f"its EGM: guest NUMA node {port.egm}",)
+    return Box(title, (f"{port.device}: {port.function}", *what, *memory, *egm))

@@ -136,6 +136,15 @@ def _check_defaults(vsmmu: PlannedVsmmu, plan: Plan) -> None:
     for entry in LIBVIRT_ORDER:
         if vsmmu.value(entry.name) != AUTO:
             continue
+        if not qemu.defaults_known:
+            raise Negative(
+                "xml-inexpressible",
+                f"{entry.name} of {vsmmu.id} is left to QEMU's auto, which libvirt XML cannot say",
+                why=f"what QEMU {qemu} takes where nothing is written is not known",
+                next="write it: --pin-cmdqv, with --assume-safe where the host was not asked"
+                if entry.name == "cmdqv"
+                else "let it be pinned",
+            )
         if kind is None or qemu.defaults(kind.version).get(entry.name) != AUTO:
             raise Negative(
                 "xml-inexpressible",

@@ -10,6 +10,7 @@ import msgspec
 from vsmmu.host.judgements import bridge, direct_mapped, generic_initiators
 from vsmmu.host.mmio_window import spell_bars
 from vsmmu.plan.selection import root_complex
+from vsmmu.qemu.egm import region_of
 
 if TYPE_CHECKING:
     from vsmmu.host.facts import Host, HostFunction
@@ -23,6 +24,7 @@ class ListedFunction(msgspec.Struct, frozen=True):
     :param root_complex: its PCI domain, which on Arm servers is a root complex.
     :param bars: sizes of its BARs above 4 GiB, ``≥`` where the facts say at least; empty where none is known.
     :param initiators: NUMA nodes for memory that it brings; None if that is not known.
+    :param egm: the device of the EGM region that it can use; empty if none is known.
     :param physical_function: if it is a virtual one.
     :param virtual_functions: how many of its own are there; None if that is not known.
     :param obstacle: why no VM can have it; empty if nothing is known against it.
@@ -36,6 +38,7 @@ class ListedFunction(msgspec.Struct, frozen=True):
     numa_node: int | None
     bars: tuple[str, ...]
     initiators: int | None
+    egm: str
     physical_function: str | None
     virtual_functions: int | None
     obstacle: str
@@ -57,7 +60,7 @@ def listing(host: Host) -> Listing:
 
 
 def _listed(host: Host, function: HostFunction) -> ListedFunction:
-    fixed = direct_mapped(function)
+    fixed, region = direct_mapped(function), region_of(host, function.address)
     return ListedFunction(
         function.address,
         function.label,
@@ -67,6 +70,7 @@ def _listed(host: Host, function: HostFunction) -> ListedFunction:
         function.numa_node,
         spell_bars(function),
         generic_initiators(host, function).interval.exact,
+        region.path if region is not None else "",
         function.physical_function,
         function.virtual_functions,
         f"mapped 1:1: {fixed.why}" if fixed.answer else "",

@@ -21,6 +21,7 @@ class PlannedPort(msgspec.Struct, frozen=True):
     :param device: id of the ``vfio-pci`` in it; empty for a spare port.
     :param function: the host function; empty for a spare port.
     :param initiators: the guest's NUMA nodes that are for memory that the function brings.
+    :param egm: the guest's NUMA node whose memory is the function's EGM region; None if none is.
     """
 
     id: str
@@ -29,6 +30,7 @@ class PlannedPort(msgspec.Struct, frozen=True):
     device: str = ""
     function: str = ""
     initiators: tuple[int, ...] = ()
+    egm: int | None = None
 
 
 class PlannedNode(msgspec.Struct, frozen=True):
@@ -36,11 +38,13 @@ class PlannedNode(msgspec.Struct, frozen=True):
 
     :param cpus: as QEMU and libvirt write it, ``0-3``; empty for a bare node.
     :param memory: in bytes; 0 for a bare node.
+    :param egm: the device of the host's EGM region that the memory is of; empty for other memory.
     """
 
     id: int
     cpus: str = ""
     memory: int = 0
+    egm: str = ""
 
 
 class PlannedDistance(msgspec.Struct, frozen=True):

@@ -10,13 +10,14 @@ from vsmmu.host.judgements import generic_initiators
 from vsmmu.host.mmio_window import spell_size
 from vsmmu.machine.drivers import is_vfio
 from vsmmu.machine.endpoints import host_address
-from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
+from vsmmu.machine.model import EGM, INITIATOR, WINDOW_OPTION
 from vsmmu.machine.topology import Topology
 from vsmmu.plan.distances import guest_distances
 from vsmmu.plan.main_node import main_node_of_domain, main_node_of_words
 from vsmmu.plan.numa import guest_nodes, only_main_node
 from vsmmu.plan.numbers import Names
 from vsmmu.plan.surroundings import MAIN_NODE, window_for
+from vsmmu.qemu.egm import backing_node, region_of
 from vsmmu.qemu.passthrough import functions_by_root, initiator_nodes
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.vm import Vm
 
-__all__ = ["NoMainNode", "initiator_changes", "window_changes", "with_needs"]
+__all__ = ["NoMainNode", "egm_changes", "initiator_changes", "window_changes", "with_needs"]
 
 _MAIN: Final = 0
 
@@ -96,6 +97,28 @@ def initiator_changes(vm: Vm, device: Device, host: Host, functions: Mapping[str
             )
             for entry in distances
         ),
+    )
+
+
+def egm_changes(vm: Vm, device: Device, host: Host, functions: Mapping[str, str]) -> tuple[Change, ...]:
+    """The object that tells the guest's driver of a function's EGM; nothing if no node is of its region.
+
+    :param device: of ``vm``, a command line for a QEMU that has such objects.
+    """
+    machine = vm.machine()
+    region = region_of(host, _address(device, functions))
+    node = None if region is None else backing_node(machine, region)
+    present = any(
+        entry.qom_type == EGM and entry.properties.get("pci-dev") == device.id for entry in machine.objects
+    )
+    if node is None or (present and device.id):
+        return ()
+    names = Names(machine, Topology.of(machine))
+    name = device.id or names.take("vfio", 0)
+    entry: dict[str, Written] = {"qom-type": EGM, "id": names.take("egm", 0), "pci-dev": name, "node": node}
+    return (
+        *(() if device.id else (Edit(device.number, "id", name),)),
+        Insertion("object", entry, device.number),
     )
 
 

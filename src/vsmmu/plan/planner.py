@@ -21,6 +21,7 @@ from vsmmu.machine.endpoints import host_address
 from vsmmu.machine.model import WINDOW_OPTION
 from vsmmu.machine.topology import ROOT_BUS, Topology
 from vsmmu.plan.arguments import arguments
+from vsmmu.plan.egm import egm_words, with_egm
 from vsmmu.plan.model import Plan, PlannedPort, PlannedVsmmu
 from vsmmu.plan.numa import GuestNode, guest_nodes, node_for
 from vsmmu.plan.numbers import Names, chassis_numbers, has_json_devices, place
@@ -91,11 +92,7 @@ class _Vm(NamedTuple):
 
 
 def plan(
-    order: Order,
-    host: Host,
-    qemu: Qemu,
-    options: Options = _DEFAULT,
-    reader: Reader | None = None,
+    order: Order, host: Host, qemu: Qemu, options: Options = _DEFAULT, reader: Reader | None = None
 ) -> Plan:
     """Plan expanders, vSMMUs and ports for functions of ``host``.
 
@@ -113,11 +110,13 @@ def plan(
     present = functions_by_root(vm.machine, vm.topology, host, options.functions)
     node = partial(_main_node, order, reader)
     vsmmus, around, about = surround(vsmmus, host, vm.nodes, node, vm.window, names, present)
+    vsmmus, around, told = with_egm(vsmmus, around, vm.machine, host, None if order.domain else qemu)
     json = has_json_devices(vm.machine.devices)
     added = (
         *around.machine_words(),
         *arguments(vsmmus, iommufd, iommufd_present=has_iommufd, json=json),
         *initiator_words(vsmmus, names),
+        *egm_words(vsmmus, names),
     )
     line = read_words((*(before := order.words or around.stand_in), *added), reader)
     resolution, called = _resolve(line, order, host, qemu, options, vsmmus, around)
@@ -136,7 +135,7 @@ def plan(
         distances=around.distances,
         mmio_window=around.window,
         companions=tuple(companions(chosen, host, vm.given)),
-        notes=(*resolution.notes, *unready(chosen, host), *_notes(vsmmus, vm, host), *about),
+        notes=(*resolution.notes, *unready(chosen, host), *_notes(vsmmus, vm, host), *about, *told),
         arguments=line.words[len(before) : len(before) + len(added)],
         command_line=line.words if order.words else None,
     )

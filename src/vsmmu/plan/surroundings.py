@@ -17,6 +17,7 @@ from vsmmu.machine.model import INITIATOR, WINDOW_OPTION
 from vsmmu.plan.distances import guest_distances
 from vsmmu.plan.model import PlannedNode
 from vsmmu.plan.numa import only_main_node
+from vsmmu.qemu.egm import egm_backend
 from vsmmu.qemu.values import size as read_size
 
 if TYPE_CHECKING:
@@ -79,12 +80,18 @@ class Surroundings(NamedTuple):
             yield from ("-machine", f"{WINDOW_OPTION}={spell_size(self.window)}")
         for node in self.nodes:
             if node.memory:
-                yield from ("-object", f"memory-backend-ram,id={self.memory},size={spell_size(node.memory)}")
+                yield from ("-object", self._backend(node))
                 yield from ("-numa", f"node,nodeid={node.id},cpus={node.cpus},memdev={self.memory}")
             else:
                 yield from ("-numa", f"node,nodeid={node.id}")
         for entry in self.distances:
             yield from ("-numa", f"dist,src={entry.source},dst={entry.target},val={entry.value}")
+
+    def _backend(self, node: PlannedNode) -> str:
+        size = spell_size(node.memory)
+        if node.egm:
+            return egm_backend(self.memory, node.egm, size)
+        return f"memory-backend-ram,id={self.memory},size={size}"
 
 
 def initiator_words(vsmmus: Sequence[PlannedVsmmu], names: Names) -> Iterator[str]:

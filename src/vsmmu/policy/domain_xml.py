@@ -55,6 +55,7 @@ def as_libvirt_defines(
     if not problems and resolution.verdict is not None:
         final = start(options.complete(written.machine), host, qemu, options.functions, topology)
         problems += _differences(resolution.verdict, final)
+        problems += (entry for entry in final.diagnostics if entry.code == "qemu-default-unknown")
     notes = (*corrections(reading), *resolution.notes, *_warnings(findings))
     return msgspec.structs.replace(resolution, problems=tuple(problems), notes=notes, edits=edits)
 

@@ -15,6 +15,9 @@ from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import SCHEMA, Host, HostFunction
 from vsmmu.host.judgements import bridge
 from vsmmu.probe import sysfs
+from vsmmu.probe.egm import EVIDENCE as FROM_EGM
+from vsmmu.probe.egm import KEY as EGM
+from vsmmu.probe.egm import read_egm
 from vsmmu.probe.firmware import FROM_SRAT, Firmware
 from vsmmu.probe.kernel_log import by_device
 from vsmmu.probe.kmsg import read_driver_lines
@@ -67,10 +70,18 @@ def discover(tree: Tree, *, note: str = "") -> Host:
     nodes = read_nodes(tree, "sysfs-node")
     if nodes is not None:
         evidence["sysfs-node"] = Evidence("measured", NODES)
+    regions = read_egm(tree)
+    if regions:
+        evidence[EGM] = FROM_EGM
+    pages = sysfs.read_page_size(tree)
+    if pages is not None:
+        evidence["page-size"] = Evidence("measured", "sysconf(_SC_PAGESIZE)")
     host = Host(
         schema=SCHEMA,
         iommufd=iommufd,
+        page_size=UNKNOWN if pages is None else Fact(pages, "page-size"),
         numa_nodes=msgspec.UNSET if nodes is None else nodes,
+        egm=msgspec.UNSET if regions is None else regions,
         name=sysfs.printable(tree.text("/proc/sys/kernel/hostname")) or "live",
         kernel=kernel,
         product=sysfs.read_product(tree),

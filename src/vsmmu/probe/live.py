@@ -26,13 +26,15 @@ from vsmmu.probe.system_root import Tree
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from vsmmu.host.evidence import Fact
+    from vsmmu.host.evidence import Evidence, Fact
     from vsmmu.host.facts import Host, HostFunction
+    from vsmmu.host.numa_nodes import EgmRegion
 
 __all__ = ["FACTS_FILE", "Saved", "describe_age", "live_host", "refresh", "saved_facts"]
 
 #: The file in the run directory.
 FACTS_FILE: Final = "host.json"
+_EGM: Final = "/sys/class/egm"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -113,8 +115,21 @@ def refresh(saved: Host, tree: Tree, named: Container[str] | None = None) -> Hos
         synthetic=fake_notice(tree) or saved.synthetic,
         smmus=tuple(smmus),
         functions=tuple(current),
+        egm=_egm(saved, tree, evidence),
         evidence=evidence,
     )
+
+
+def _egm(saved: Host, tree: Tree, evidence: dict[str, Evidence]) -> tuple[EgmRegion, ...] | msgspec.UnsetType:
+    """The EGM regions that are there now: some kernels make them when a driver takes their first GPU."""
+    if not (saved.egm or tree.exists(_EGM)):
+        return saved.egm
+    from vsmmu.probe.egm import EVIDENCE, KEY, read_egm  # few hosts have any
+
+    regions = read_egm(tree)
+    if regions:
+        evidence[KEY] = EVIDENCE
+    return saved.egm if regions is None else regions
 
 
 def _refreshed(

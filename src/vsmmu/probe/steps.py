@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol
 import msgspec
 
 from vsmmu.errors import HostLacks, Negative, PermissionRefused, VsmmuError
-from vsmmu.host.facts import Bdf
+from vsmmu.host.text_forms import Bdf
 from vsmmu.probe.sysfs import PCI_DEVICES
 from vsmmu.probe.vfio_files import group_node, holders, vfio_device
 

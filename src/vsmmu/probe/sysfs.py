@@ -29,6 +29,7 @@ __all__ = [
     "read_function",
     "read_identity",
     "read_kernel",
+    "read_page_size",
     "read_product",
     "read_smmu",
     "smmu_names",
@@ -61,6 +62,11 @@ def read_kernel(tree: Tree) -> Kernel:
         boot_id=printable(tree.text("/proc/sys/kernel/random/boot_id")),
         command_line=" ".join(filter(_bears_on_iommus, (tree.text("/proc/cmdline") or "").split())),
     )
+
+
+def read_page_size(tree: Tree) -> int | None:
+    """The size of the kernel's ordinary pages; None of a tree that stands for another machine."""
+    return os.sysconf("SC_PAGESIZE") if tree.is_real else None
 
 
 def smmu_names(tree: Tree) -> list[str]:

@@ -17,6 +17,7 @@ from vsmmu.qemu.versions import VERSIONED, is_vendor_machine
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vsmmu.diagnostic import Diagnostic
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.topology import Bus
     from vsmmu.qemu.versions import MachineType, Qemu
@@ -213,14 +214,14 @@ def bypasses_iommu(machine: Machine) -> bool:
     return any(read_bool(options.get(name)) is True for name in names)
 
 
-def acpi_refusals(machine: Machine) -> Iterator[Refusal]:
+def acpi_refusals(machine: Machine, qemu: Qemu) -> Iterator[Refusal | Diagnostic]:
     """What ends QEMU when all is made and the board describes it by ACPI, in QEMU's order."""
     if _lacks_error_source(machine):
         yield Refusal("qemu-errors-without-acpi", {})
-    if machine.numa_nodes and any(entry.qom_type.startswith("acpi-generic-") for entry in machine.objects):
+    if any(entry.qom_type.startswith("acpi-") for entry in machine.objects):
         from vsmmu.qemu.initiators import initiator_refusals  # few VMs have them
 
-        yield from initiator_refusals(machine)
+        yield from initiator_refusals(machine, qemu)
 
 
 def _lacks_error_source(machine: Machine) -> bool:

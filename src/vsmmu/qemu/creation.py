@@ -102,7 +102,7 @@ class Creation(Run):
         self._bypassed: set[int] = {_BOARD} if bypasses_iommu(machine) else set()
         # Owners of buses that hang off a PCIe-to-PCI bridge: devices there have no requester id of their own.
         self._conventional: set[int] = set()
-        self._placement = Placement(machine, qemu)
+        self._placement = Placement(machine, qemu, host)
         self._machine_iommu = machine_iommu(machine)
         self._bound: set[str] = set()
         # Ids of devices of an unknown type, and of those behind them.
@@ -351,8 +351,11 @@ class Creation(Run):
                 failures[maker] = ("qemu-endpoint-first", early)
         for _, (code, name) in sorted(failures.items(), reverse=True):
             self._refuse(code, name, "")
-        for refusal in acpi_refusals(self.machine):
-            self._refuse(refusal.code, "", "", **refusal.values)
+        for found in acpi_refusals(self.machine, self.qemu):
+            if isinstance(found, Refusal):
+                self._refuse(found.code, "", "", **found.values)
+            else:
+                self._findings.note(found)
         for vsmmu in self.vsmmus:
             self._note(vsmmu.name, f"machine-done: {vsmmu.summary()}")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
-from vsmmu.host.judgements import ats_required
+from vsmmu.host.judgements import ats_required, page_sizes
 from vsmmu.qemu.values import unsigned
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ __all__ = ["hazards_of"]
 #: Where the device's own first extended capability is, and where one of eight bytes can be the last.
 _FIRST: Final = 0x100
 _LAST_PASID: Final = 0x1000 - 8
+#: Bytes of a command of the SMMU.
+_ENTRY: Final = 16
 
 
 def hazards_of(
@@ -37,7 +39,7 @@ def hazards_of(
     """
     for vsmmu in vsmmus:
         if vsmmu.cmdqv_active:
-            yield from _short_queues(vsmmu, machine)
+            yield from _short_queues(vsmmu, machine, host)
         yield from _two_host_smmus(vsmmu)
         yield from _two_iommufds(vsmmu)
         yield from _ats(vsmmu, host)
@@ -65,17 +67,18 @@ def _two_host_smmus(vsmmu: Vsmmu) -> Iterator[Diagnostic]:
             return
 
 
-def _short_queues(vsmmu: Vsmmu, machine: Machine) -> Iterator[Diagnostic]:
+def _short_queues(vsmmu: Vsmmu, machine: Machine, host: Host) -> Iterator[Diagnostic]:
     """A queue of the hardware lies in one page of the host: IDR1.CMDQS is log2 of the page's size, less 4."""
     from vsmmu.qemu.memory_pages import memory_in_small_pages
 
     memory = next(memory_in_small_pages(machine), None)
     if memory is None:
         return
+    entries = " or ".join(f"{page // _ENTRY}" for page in page_sizes(host))
     yield Diagnostic(
         "cmdqv-small-pages",
         f"{vsmmu.name} gives the guest command queues of the hardware, and {memory} is in ordinary pages: "
-        "they have 256 entries (4096 where the host's pages have 64 KiB)",
+        f"they have {entries} entries, by the size of the host's pages",
         where=vsmmu.name,
         next="put all memory on huge pages: -object memory-backend-file,mem-path=/dev/hugepages,prealloc=on,"
         "share=on with -machine memory-backend=; libvirt: <memoryBacking><hugepages/>",

@@ -10,16 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.diagnostic import Diagnostic
+from vsmmu.host.mmio_window import spell_size
 from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.memory_pages import is_small
 from vsmmu.qemu.memory_size import memory_bytes
 from vsmmu.qemu.realize import has_acpi
 from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.values import quantity, signed, size, unsigned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from vsmmu.machine.model import Device, Machine
+    from vsmmu.machine.model import Device, Machine, MachineObject
 
 __all__ = ["MemoryDevices"]
 
@@ -29,17 +31,22 @@ _VIRTIO_NODE: Final = "'node' property has value '{node}', which exceedsthe numb
 _MIB: Final = 1 << 20
 #: MIN_NAMESPACE_LABEL_SIZE of include/hw/mem/nvdimm.h.
 _LEAST_LABEL: Final = 128 << 10
-#: What virtio_mem_default_block_size() in hw/virtio/virtio-mem.c may come to on Arm, with pages of 64 KiB.
-_LARGEST_BLOCK: Final = 512 * _MIB
+#: A huge page by an ordinary one on Arm, as virtio_mem_thp_size() in hw/virtio/virtio-mem.c has it: as many
+#: ordinary ones as page table entries fit into one.
+_ENTRY: Final = 8
 #: QEMU_VMALLOC_ALIGN of include/qemu/osdep.h, on Arm and x86.
 _ALIGNED: Final = 2 * _MIB
 
 
 class MemoryDevices:
-    """The memory devices of a VM so far, as they are made one after the other."""
+    """The memory devices of a VM so far, as they are made one after the other.
 
-    def __init__(self, machine: Machine) -> None:
+    :param pages: the sizes that pages of the host may have, see :func:`~vsmmu.host.judgements.page_sizes`.
+    """
+
+    def __init__(self, machine: Machine, pages: Sequence[int]) -> None:
         self._machine = machine
+        self._pages = pages
         #: The memory backends in use.
         self._backends = {option.settings.get("memdev", "") for option in machine.numa}
         self._backends |= {machine.machine_options.get("memory-backend", "")}
@@ -137,8 +144,7 @@ class MemoryDevices:
 
     def _size(self, device: Device) -> int | None:
         """What a device takes of the room; None if it cannot be read."""
-        name = device.text("memdev")
-        entry = next((entry for entry in self._machine.objects if entry.id == name), None)
+        entry = self._backend(device)
         whole = quantity(entry.properties.get("size")) if entry is not None else None
         label = quantity(device.properties.get("label-size", 0))
         if whole is None or label is None:
@@ -146,11 +152,14 @@ class MemoryDevices:
         # Labels are behind the memory, which ends at a multiple of the alignment.
         return (whole - label) // _ALIGNED * _ALIGNED if label else whole
 
+    def _backend(self, device: Device) -> MachineObject | None:
+        name = device.text("memdev")
+        return next((entry for entry in self._machine.objects if entry.id == name), None)
+
     def _virtio(self, device: Device) -> Iterator[Refusal | Diagnostic]:
-        sizes = [self._size(device) or 0, quantity(device.properties.get("requested-size", 0)) or 0]
+        sizes = (self._size(device) or 0, quantity(device.properties.get("requested-size", 0)) or 0)
         if "block-size" not in device.properties:
-            if any(size % _LARGEST_BLOCK for size in sizes):
-                yield _block_of_the_host(device)
+            yield from self._blocks_of_the_host(device, *sizes)
         elif (block := quantity(device.properties["block-size"])) is not None:
             if block < _MIB:
                 yield _refused(f"'block-size' property has to be at least {_MIB:#x}")
@@ -161,6 +170,16 @@ class MemoryDevices:
             return
         yield from self._node(device, _VIRTIO_NODE)
 
+    def _blocks_of_the_host(self, device: Device, whole: int, wanted: int) -> Iterator[Refusal | Diagnostic]:
+        """What a virtio-mem without ``block-size`` makes of its sizes: blocks are the host's huge pages."""
+        blocks = [page * page // _ENTRY for page in self._pages]
+        unfit = [block for block in blocks if whole % block or wanted % block]
+        backend = self._backend(device)
+        if unfit and len(blocks) == 1 and backend is not None and is_small(backend):
+            yield from _multiples(blocks[0], whole, wanted)
+        elif unfit:
+            yield _block_of_the_host(device, blocks[-1])
+
 
 def _multiples(block: int, whole: int, wanted: int) -> Iterator[Refusal]:
     if block.bit_count() == 1 and wanted % block:
@@ -169,14 +188,14 @@ def _multiples(block: int, whole: int, wanted: int) -> Iterator[Refusal]:
         yield _refused(f"'memdev' property memdev size has to be multiples of'block-size' ({block:#x})")
 
 
-def _block_of_the_host(device: Device) -> Diagnostic:
+def _block_of_the_host(device: Device, largest: int) -> Diagnostic:
     return Diagnostic(
         "qemu-memory-device",
         "in what blocks this host gives memory was not looked at: without block-size they are as large as "
         "its huge pages, 2 MiB with pages of 4 KiB and 512 MiB with pages of 64 KiB",
         where=device.name,
         why="the sizes of a virtio-mem and of its memory backend have to be multiples of a block",
-        next=f"write block-size=2M on {device.name}, or make both sizes multiples of 512M",
+        next=f"write block-size=2M on {device.name}, or make both sizes multiples of {spell_size(largest)}",
         severity="unknown",
     )
 

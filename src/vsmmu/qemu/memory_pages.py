@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import Machine, MachineObject
 
-__all__ = ["memory_in_small_pages"]
+__all__ = ["is_small", "memory_in_small_pages"]
 
 _BACKEND: Final = "memory-backend-"
 _ANONYMOUS: Final = frozenset({f"{_BACKEND}ram", f"{_BACKEND}shm"})
@@ -32,11 +32,12 @@ def memory_in_small_pages(machine: Machine) -> Iterator[str]:
         yield "its memory"
     used = {whole, *nodes, *(device.text("memdev") for device in machine.devices)}
     for entry in machine.objects:
-        if entry.id in used and _is_small(entry):
+        if entry.id in used and is_small(entry):
             yield entry.id
 
 
-def _is_small(backend: MachineObject) -> bool:
+def is_small(backend: MachineObject) -> bool:
+    """Whether a memory backend certainly lies in ordinary pages."""
     if backend.qom_type == f"{_BACKEND}memfd":
         return not read_bool(backend.properties.get("hugetlb"))
     if backend.qom_type == f"{_BACKEND}file":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
+from vsmmu.host.judgements import page_sizes
 from vsmmu.machine.model import Unread
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
@@ -19,7 +20,7 @@ from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.values import quantity, signed, size, unsigned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from vsmmu.diagnostic import Diagnostic
     from vsmmu.host.facts import Host
@@ -30,8 +31,6 @@ __all__ = ["object_refusals"]
 _MEMORY: Final = "memory-backend-"
 #: Memory backends that QEMU makes a file for, or takes one.
 _IN_FILES: Final = frozenset({"memory-backend-file", "memory-backend-memfd", "memory-backend-shm"})
-#: The smallest and the largest page of an Arm host; QEMU's words are those of the first that does not fit.
-_PAGES: Final = (4 << 10, 64 << 10)
 _CODE: Final = "qemu-object-value"
 _MOST: Final = (1 << 63) - 1
 
@@ -51,7 +50,7 @@ def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
     for name, read in (("size", size), ("prealloc-threads", unsigned)):
         if quantity(entry.properties.get(name), read) == 0:
             yield _refused(f"property '{name}' of {entry.qom_type} doesn't take value '0'")
-    yield from _pages(entry)
+    yield from _pages(entry, page_sizes(host))
     if entry.qom_type == "memory-backend-shm" and read_bool(entry.properties.get("share")) is False:
         yield _refused("can't create shm backend with `share=off`")
     policy = entry.properties.get("policy", "default")
@@ -68,16 +67,19 @@ def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
         yield board_doubt(refusal, f"whether the host has memory on NUMA node {nodes}")
 
 
-def _pages(entry: MachineObject) -> Iterator[Refusal | Diagnostic]:
-    """Memory with a file behind it is of whole pages of the host, which are of 4 to 64 KiB on Arm."""
+def _pages(entry: MachineObject, pages: Sequence[int]) -> Iterator[Refusal | Diagnostic]:
+    """Memory with a file behind it is of whole pages of the host.
+
+    :param pages: the sizes that those may have; QEMU's words are those of the first that does not fit.
+    """
     own = quantity(entry.properties.get("size"))
     if entry.qom_type not in _IN_FILES or not own:
         return
-    for page in _PAGES:
-        if own % page:
-            refusal = _refused(_page_text(entry, own, page))
-            yield refusal if page == _PAGES[0] else board_doubt(refusal, "the size of the host's pages")
-            return
+    unfit = [page for page in pages if own % page]
+    if unfit:
+        refusal = _refused(_page_text(entry, own, unfit[0]))
+        certain = len(unfit) == len(pages)
+        yield refusal if certain else board_doubt(refusal, "the size of the host's pages")
 
 
 def _page_text(entry: MachineObject, own: int, page: int) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.judgements import generic_initiators
 from vsmmu.host.mmio_window import DEFAULT_WINDOW, spell_size, window_need
@@ -63,6 +65,10 @@ def unmet_needs(
     """
     given = list(_given(machine, host, functions))
     yield from _small_window(machine, topology, qemu, given)
+    if host.egm is not UNSET and (host.egm or _maps_egm(machine)):
+        from vsmmu.qemu.egm import egm_needs  # few hosts have any
+
+        yield from egm_needs(machine, host, qemu, given)
     for device, function in given:
         wanted = generic_initiators(host, function).interval.low
         found = len(initiator_nodes(machine, device.id))
@@ -75,6 +81,11 @@ def unmet_needs(
                 next="vsmmu fix and plan write them: -numa node,nodeid=N, an acpi-generic-initiator each",
                 severity="warning",
             )
+
+
+def _maps_egm(machine: Machine) -> bool:
+    """Whether memory of a VM may be an EGM region."""
+    return any("egm" in str(entry.properties.get("mem-path", "")) for entry in machine.objects)
 
 
 def functions_by_root(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from vsmmu.diagnostic import Diagnostic
+    from vsmmu.host.facts import Host
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.topology import Bus
     from vsmmu.qemu.memory_devices import MemoryDevices
@@ -37,11 +38,15 @@ _ORDINARY: Final = frozenset(
 
 
 class Peripherals:
-    """The devices of a VM so far, as they are made one after the other."""
+    """The devices of a VM so far, as they are made one after the other.
 
-    def __init__(self, machine: Machine, qemu: Qemu) -> None:
+    :param host: that of the VM; None where nothing is known of it.
+    """
+
+    def __init__(self, machine: Machine, qemu: Qemu, host: Host | None = None) -> None:
         self._machine = machine
         self._qemu = qemu
+        self._host = host
         self._memory: MemoryDevices | None = None
         self._boot_order: set[int] = set()
         self._only_one: set[str] = set()
@@ -116,9 +121,11 @@ class Peripherals:
 
     def _memory_devices(self) -> MemoryDevices:
         if self._memory is None:
+            from vsmmu.host.judgements import PAGES, page_sizes
             from vsmmu.qemu.memory_devices import MemoryDevices  # few VMs have any
 
-            self._memory = MemoryDevices(self._machine)
+            pages = PAGES if self._host is None else page_sizes(self._host)
+            self._memory = MemoryDevices(self._machine, pages)
         return self._memory
 
     def _is_port(self, bus: Bus | None) -> bool:

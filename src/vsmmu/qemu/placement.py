@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vsmmu.diagnostic import Diagnostic
+    from vsmmu.host.facts import Host
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.topology import Bus, Topology
     from vsmmu.qemu.versions import Qemu
@@ -35,9 +36,9 @@ class Placement:
     :ivar peripherals: the emulated devices that are there at most once.
     """
 
-    def __init__(self, machine: Machine, qemu: Qemu = LATEST) -> None:
+    def __init__(self, machine: Machine, qemu: Qemu = LATEST, host: Host | None = None) -> None:
         self.slots = Slots(machine)
-        self.peripherals = Peripherals(machine, qemu)
+        self.peripherals = Peripherals(machine, qemu, host)
         self._nodes = machine.numa_nodes
         self._numbers = PciNumbers()
         self._makers: dict[int, str] = {}

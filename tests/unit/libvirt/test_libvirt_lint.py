@@ -37,7 +37,14 @@ RNG = "<rng model='virtio'><backend model='random'>/dev/urandom</backend>{}</rng
 PASSTHROUGH = (
     "<qemu:commandline><qemu:arg value='-device'/><qemu:arg value='arm-smmuv3,accel=on'/></qemu:commandline>"
 )
+
+
 #: Rule -> a domain that breaks it and nothing else.
+def celled(cells: str) -> bytes:
+    """The right domain with these NUMA cells."""
+    return domain(cpu=f"<cpu mode='host-passthrough'><numa>{cells}</numa></cpu>")
+
+
 BROKEN = {
     "attribute-misspelt": driver("pciBus='1' accel='on' ssidSize='20'"),
     "attribute-unknown": driver("pciBus='1' accel='on' vpasidCapOffset='1'"),
@@ -55,6 +62,14 @@ BROKEN = {
     "machine-not-virt": domain(os="<os firmware='efi'><type arch='aarch64' machine='sbsa-ref'>hvm</type></os>"),
     "iommufd-fdgroup": domain(iommufd="<iommufd enabled='no' fdgroup='iommu'/>"),
     "iommufd-twice": domain(iommufd="<iommufd/><iommufd/>"),
+    "cell-number": celled("<cell memory='1'/><cell id='7' memory='1'/>"),
+    "cell-twice": celled("<cell id='0' memory='1'/><cell id='0' memory='1'/>"),
+    "cell-memory": celled("<cell id='0'/>"),
+    "cell-cpus": celled("<cell id='0' cpus='all' memory='1'/>"),
+    "cell-cpu-twice": celled("<cell cpus='0-1' memory='1'/><cell cpus='1' memory='1'/>"),
+    "cell-cpu-missing": celled("<cell cpus='0-7' memory='1'/>"),
+    "cell-distance": celled("<cell memory='1'><distances><sibling id='0' value='20'/></distances></cell>"),
+    "cells-many": celled("<cell memory='1'/>" * 129),
     "commandline-smmu": domain(end=PASSTHROUGH),
     "libvirt-too-old": domain(),
     "qemu-too-old": driver("pciBus='1' accel='on' ats='on' ril='off' ssidsize='20' oas='48' cmdqv='on'"),

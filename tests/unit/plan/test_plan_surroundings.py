@@ -163,7 +163,7 @@ def test_a_fragments_nodes_begin_at_1() -> None:
 
 def test_a_command_line_without_nodes_gets_its_node_0() -> None:
     answer = planned(GPU, vm=f"{HEAD} -m 8G -smp 2,maxcpus=4")
-    assert msgspec.structs.astuple(answer.nodes[0]) == (0, "0-3", 8 * GI)
+    assert msgspec.structs.astuple(answer.nodes[0]) == (0, "0-3", 8 * GI, "")
     at = answer.arguments.index("-numa")
     assert answer.arguments[at - 1] == "memory-backend-ram,id=ram0,size=8G"
     assert answer.arguments[at + 1] == "node,nodeid=0,cpus=0-3,memdev=ram0"
@@ -182,7 +182,7 @@ def test_a_command_line_without_nodes_gets_its_node_0() -> None:
 )
 def test_cpus_and_memory_are_the_vms_own(options: str, cpus: str, memory: int) -> None:
     answer = planned(GPU, vm=f"{HEAD} {options}")
-    assert msgspec.structs.astuple(answer.nodes[0]) == (0, cpus, memory)
+    assert msgspec.structs.astuple(answer.nodes[0]) == (0, cpus, memory, "")
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,10 @@ def test_more_range_invalidation_than_the_vsmmu_has_is_a_doubt() -> None:
 @pytest.mark.parametrize("release", FORK_RELEASES, ids=str)
 def test_what_only_forks_have_is_taken_of_them_alone(release: Qemu) -> None:
     values = ",ats=on,ril=on,oas=48" + (",ssidsize=20,cmdqv=auto" if release == NEW else ",pasid=on")
-    egm = "-object acpi-egm-memory,id=e0,pci-dev=v1,node=0"
+    egm = (
+        "-m 1G -object memory-backend-ram,id=m0,size=1G -numa node,nodeid=0,memdev=m0 "
+        "-object acpi-egm-memory,id=e0,pci-dev=v1,node=0"
+    )
     assert check(values, qemu=release, more=egm).answer == "starts"
     assert check(values, qemu=release, more="-object acpi-egm-memory,id=e0").answer == "unknown"
     assert check(values, qemu=release, more="-object acpi-egg-memory,id=e0").answer == "unknown"

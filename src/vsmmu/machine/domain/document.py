@@ -37,6 +37,8 @@ _JUDGED: Final = frozenset(
     "name uuid title description metadata os features iommufd devices emulator "
     "controller iommu hostdev".split()
 )
+#: Attributes of a NUMA cell that are read.
+_OF_CELLS: Final = frozenset(("id", "cpus", "memory", "unit"))
 _BETWEEN_TAGS: Final = r"(?<=>)(?=<)"
 
 
@@ -148,6 +150,7 @@ class DomainXml:
         """The elements that are not looked at, each name once, in order."""
         devices = self.root.find("devices")
         found = [*self.root.children, *(devices.children if devices is not None else ())]
+        found = [element for element in found if element.name != "cpu" or not _is_plain_cpu(element)]
         names = (element.name.replace(f"{QEMU_NAMESPACE} ", "qemu:") for element in found)
         return tuple(dict.fromkeys(f"<{name}>" for name in names if name not in _JUDGED))
 
@@ -187,6 +190,19 @@ def read_domain_xml(data: bytes, where: str) -> DomainXml:
     domain = DomainXml(data, where)
     domain.root  # noqa: B018 - to refuse what is no domain here, and not at first use
     return domain
+
+
+def _is_plain_cpu(cpu: Element) -> bool:
+    """Whether all of ``<cpu>`` is looked at: a mode without model or features, and cells of NUMA nodes."""
+    modes = ("", "host-passthrough", "maximum")
+    if cpu.get("mode") not in modes or not cpu.attributes.keys() <= {"mode", "check"}:
+        return False
+    nodes = [cell for numa in cpu.children for cell in numa.children]
+    return (
+        all(numa.name == "numa" for numa in cpu.children)
+        and all(cell.name == "cell" and cell.attributes.keys() <= _OF_CELLS for cell in nodes)
+        and all(entry.name == "distances" for cell in nodes for entry in cell.children)
+    )
 
 
 def _changes(iommu: Iommu, wanted: Mapping[str, str]) -> dict[int, TagChange]:
