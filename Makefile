@@ -78,7 +78,8 @@ sweep: venv ## let every system call fail in turn, and kill at each: writers, pr
 	PYTHONPATH=tools nice -n 10 $(BIN)/python -m sweep --write tools/sweep/results.json
 
 sweep-lab: venv lab ## kill probe --bind at each of its calls, on a real kernel with real drivers
-	VSMMU_LAB_KILLS=0 $(PYTEST) -n 0 tests/lab/test_probe_real.py -k test_killed
+	VSMMU_LAB_KILLS=0 VSMMU_LAB_KILLS_TOTALS=tools/sweep/lab_results.json \
+		$(PYTEST) -n 0 tests/lab/test_probe_real.py -k test_killed
 
 # atheris brings a libFuzzer of its own and nothing else here needs it, so it lives outside .venv and the lock, too.
 N ?= 100000
