@@ -63,7 +63,7 @@ def prepare() -> None:
     if None in streams:
         _replace_closed(streams)
     for number, (name, stream) in enumerate(zip(("stdin", "stdout", "stderr"), streams, strict=True)):
-        own = stream is not None and stream is getattr(sys, f"__{name}__")
+        own = stream is not None and stream is getattr(sys, f"__{name}__", None)
         if own and not os.get_blocking(number):
             from vsmmu.cli.patient import patient
 

@@ -20,6 +20,7 @@ from vsmmu.picture.host import host_picture
 from vsmmu.picture.svg import STYLE, svg
 from vsmmu.smmuv3.fields import FIELDS
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
+from vsmmu.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
     environment = Environment(
         loader=PackageLoader("vsmmu.fleet", "page"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -73,6 +75,11 @@ def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
+
+
+def _shown(value: object) -> object:
+    """Names and titles are other people's: what a browser would act on, or not show, is an escape."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _cell(entry: ReportClass, key: str) -> str:
