@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from probe_machines import (  # noqa: F401 - fixtures
@@ -20,6 +22,9 @@ from probe_machines import (  # noqa: F401 - fixtures
     machine,
     machine_acpi,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.lab
 
@@ -161,19 +166,20 @@ def killed_at(machine: Machine, address: str, where: str) -> dict:  # noqa: F811
     return json.loads(machine.sh(f"python3 /root/crash_probe.py {address} {where}", timeout=3600))
 
 
-def killed_everywhere(machine: Machine, address: str) -> dict:  # noqa: F811
-    """Kill a probe at each of its calls."""
+def killed_everywhere(machine: Machine, address: str, note: Callable[[dict], None]) -> dict:  # noqa: F811
+    """Kill a probe at each of its calls; what was found until then is noted after each piece."""
     found = killed_at(machine, address, "0-0")
     for first in range(1, found["calls"] + 1, PIECE):
         found["story"] += killed_at(machine, address, f"{first}-{first + PIECE - 1}")["story"]
+        note(found)
     return found
 
 
-def write_down(name: str, found: dict, whole: list[str]) -> None:
+def write_down(name: str, whole: list[str], found: dict) -> None:
     """The totals of a function, beside those of the others."""
-    file = Path(TOTALS)
-    rows = json.loads(file.read_bytes()) if file.exists() else {}
-    rows[name] = {
+    if not TOTALS:
+        return
+    row = {
         "calls": found["calls"],
         "kills": len(found["story"]),
         "not killed": sum(ended != -signal.SIGKILL for _, ended, _, _ in found["story"]),
@@ -182,7 +188,12 @@ def write_down(name: str, found: dict, whole: list[str]) -> None:
         "lost drivers": sum(after[0] != whole[0] for _, _, _, after in found["story"]),
         "other findings": sum(after[0] == whole[0] and after != whole for _, _, _, after in found["story"]),
     }
-    file.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    with Path(TOTALS).open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # each function may have a process of its own
+        file.seek(0)
+        rows = {**json.loads(file.read() or "{}"), name: row}
+        file.truncate(0)
+        file.write(json.dumps(rows, indent=1, sort_keys=True) + "\n")
 
 
 @pytest.mark.parametrize("address", [E1000E, DISK])
@@ -190,13 +201,14 @@ def test_killed_at_every_call_that_changes_something(machine: Machine, address: 
     """Facts are the old or the new, and after the next probe every driver is where it was and works."""
     driver, works = WORKS[address]
     said = machine.sh(f"until {works} 2>/dev/null; do sleep 0.1; done")  # its driver may just be coming
-    found = killed_at(machine, address, str(KILLS)) if KILLS else killed_everywhere(machine, address)
     whole = [driver, "", "whole", "host.json", "lock"]
+    if KILLS:
+        found = killed_at(machine, address, str(KILLS))
+    else:
+        found = killed_everywhere(machine, address, lambda found: write_down(driver, whole, found))
     assert (found["status"], found["before"]) == (0, whole)
     assert found["calls"] > 100
     story = found["story"]
-    if TOTALS:
-        write_down(driver, found, whole)
     assert len(story) >= (KILLS or found["calls"] - 5)
     assert [call for call, ended, _, _ in story if ended != -signal.SIGKILL] == []
     assert [call for call, _, (_, _, facts, *_), _ in story if facts != "whole"] == []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sweep every job: each call fails with each errno, or is the last one; totals as JSON (``make sweep``).
 
-For writers, probes and the hook every call is tried, for readers a sample (``--stride``). After each run with
+Every call is tried, or each so manieth (``--every``, and ``--stride`` for readers). After a writer's run with
 a failure, or a kill, the same program runs undisturbed: it must come to its end, nothing may be left over,
 and every driver must be where it was. ``--sample`` draws a few calls of each job, with more kinds of errors.
 
@@ -48,7 +48,7 @@ def main() -> int:
     """Run the jobs, and print each finding; 1 if there is any."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument(
-        "--stride", type=int, default=7, help="of readers only each so manieth call is tried"
+        "--stride", type=int, default=1, help="of readers only each so manieth call is tried"
     )
     options.add_argument("--every", type=int, default=1, help="of the others only each so manieth is tried")
     options.add_argument("--sample", type=int, metavar="N", help="only N failures and a kill of each job")
