@@ -52,7 +52,7 @@ def points(moments: Sequence[Moment], asked: str) -> list[int]:
     """The numbers of the calls to be killed at, from 1: these, or some of those that change something."""
     if "-" in asked:
         first, last = map(int, asked.split("-"))
-        return list(range(first, min(last, len(moments)) + 1))
+        return list(range(max(first, 1), min(last, len(moments)) + 1))
     limit = int(asked)
     some = [nth for nth, moment in enumerate(moments, 1) if changes(moment)]
     devices = ("/dev/iommu", "/dev/vfio/")
