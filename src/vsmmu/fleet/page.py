@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsmmu.fleet.capability import KEYS
@@ -49,15 +50,15 @@ def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
     :param topologies: the hosts to draw; :attr:`ReportHost.topology` counts in them.
     """
     environment = Environment(
-        loader=PackageLoader("vsmmu.fleet", "page"),
+        loader=FunctionLoader(_source),  # not PackageLoader: for it, what cannot be read is not there
         autoescape=True,
         finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = Markup(STYLE) + _part(environment, "report.css")  # noqa: S704 - our own rules
-    script = _part(environment, "report.js")
+    style = Markup(STYLE + _source("report.css"))  # noqa: S704 - our own rules
+    script = Markup(_source("report.js"))  # noqa: S704 - our own file
     return environment.get_template("report.html.j2").render(
         report=report,
         properties=[entry.name for entry in REGISTER_PROPERTIES],
@@ -94,9 +95,12 @@ def _meaning(key: str, code: str) -> str:
     return FIELDS[key].spell(int(code)) if key in FIELDS else "yes" if int(code) else "no"
 
 
-def _part(environment: Environment, name: str) -> Markup:
-    assert environment.loader is not None  # noqa: S101 - given above
-    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704 - our own file
+def _source(name: str) -> str:
+    """A file of ours.
+
+    :raise OSError: as the kernel says.
+    """
+    return files("vsmmu.fleet").joinpath("page", name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:
