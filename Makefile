@@ -74,11 +74,15 @@ mutate: venv ## which mutants of the model and the policy no test kills (MUTANTS
 	nice -n 10 build/mutate/bin/python tools/mutate.py --mutants $(MUTANTS) --seed $(SEED)
 
 # The totals of a whole sweep stand in the manual (docs/reference/robustness.md, by make regenerate).
-sweep: venv ## let every system call fail in turn, and kill at each: writers, probes, the hook (half an hour)
-	PYTHONPATH=tools nice -n 10 $(BIN)/python -m sweep --write tools/sweep/results.json
+# A sweep that was ended goes on with: make sweep SWEEP=--resume
+SWEEP ?=
+sweep: venv ## let every system call fail in turn, and kill at each: all verbs, the hook (half an hour)
+	PYTHONPATH=tools nice -n 10 $(BIN)/python -m sweep --write tools/sweep/results.json $(SWEEP)
 
-sweep-lab: venv lab ## kill probe --bind at each of its calls, on a real kernel with real drivers
-	VSMMU_LAB_KILLS=0 $(PYTEST) -n 0 tests/lab/test_probe_real.py -k test_killed
+# Two labs side by side. The totals are noted every few calls; what is seen until it is ended stays.
+sweep-lab: venv lab ## kill probe --bind at each of its calls, on a real kernel with real drivers (an hour)
+	VSMMU_LAB_KILLS=0 VSMMU_LAB_KILLS_TOTALS=tools/sweep/lab_results.json \
+		$(PYTEST) -n 2 --dist load tests/lab/test_probe_real.py -k test_killed
 
 # atheris brings a libFuzzer of its own and nothing else here needs it, so it lives outside .venv and the lock, too.
 N ?= 100000

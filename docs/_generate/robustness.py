@@ -32,12 +32,17 @@ _SWEEP: Final = """\
 `make sweep` lets every call on a file fail in turn (open, read, write, stat, rename, fsync, ioctl and
 their kin, on paths outside the interpreter, after the program's own start) with ENOENT, EACCES, EIO,
 ENOSPC, EMFILE and EINTR, and kills the program with SIGKILL before every one. seccomp reports the calls,
-so that none is forgotten; a probe finds a made-up host whose kernel reacts. After each run the same
-program runs undisturbed: it must come to its end, every driver must be where it was, and nothing may be
+so that none is forgotten; a probe finds a made-up host whose kernel reacts. After each run of what writes the
+same program runs undisturbed: it must come to its end, every driver must be where it was, and nothing may be
 left over. The order of calls is held against a loss of power: data is synced before it is renamed, the
-directory after, the probe's journal before a driver is changed. A row
-names the sample where not every call was tried. `make sweep-lab` kills `probe --bind` at each of its calls on
-a real kernel with real drivers."""
+directory after, the probe's journal before a driver is changed. A row names the sample where not every call
+was tried."""
+_LAB: Final = """\
+`make sweep-lab` kills `probe --bind` at each of its calls on a real kernel (arm64 with iommufd, in an
+emulated machine) whose own drivers have the device, and probes again: the facts must be whole at every
+moment, and afterwards the driver has its device back, which works as before. Calls are tried in their order:
+with fewer kills than calls, it was ended early, and nothing is known of the later ones. `on another driver`
+says how many kills came while the device was away from its own."""
 _FUZZ: Final = """\
 `make fuzz N=100000` mutates inputs of every reader, by bytes, by words and by JSON, guided by coverage
 (atheris). A reader may take an input or refuse it with an own error, within 5 seconds and 1 GiB; what it
@@ -56,6 +61,8 @@ def robustness() -> str:
         "## Failing calls, kills, loss of power",
         _SWEEP,
         _sweep(_read("tools/sweep/results.json")),
+        _LAB,
+        _lab(_read("tools/sweep/lab_results.json")),
         "## Fuzzing",
         _FUZZ,
         _fuzz(_read("tools/fuzz/results.json")),
@@ -89,6 +96,16 @@ def _sweep(results: Any) -> str:
     ]
     return table(
         ("kind", *columns), ((kind, *(f"{row[column]:,}" for column in columns)) for kind, row in cells)
+    )
+
+
+def _lab(results: Any) -> str:
+    columns = (
+        "calls", "kills", "on another driver", "not killed", "lost facts", "lost drivers", "other findings",
+    )  # fmt: skip
+    return table(
+        ("driver", *columns),
+        ((code(name), *(f"{row[column]:,}" for column in columns)) for name, row in sorted(results.items())),
     )
 
 

@@ -2,8 +2,9 @@
 """Runs inside the lab: ``vsmmu probe --bind`` killed (SIGKILL) before its n-th call, and the next probe.
 
 ``crash_probe.py ADDRESS LIMIT``: at LIMIT of the calls that write, open for writing or ask a device, and at a
-call with the function bound to an iommufd; 0: at every call. Prints JSON: how many calls there are, the state
-before, and for each point the call, how the probe ended, the state after the crash and after the next call.
+call with the function bound to an iommufd. Prints JSON: how many calls there are, the state before, and for
+each point the call, how the probe ended, the state after the crash and after the next call.
+``crash_probe.py ADDRESS FIRST-LAST``: at each of these calls, from 1.
 ``crash_probe.py ADDRESS TEXT``: only be killed at the first call with TEXT in its path; 137 if it was.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -46,10 +48,12 @@ def is_ioctl(moment: Moment, devices: tuple[str, ...]) -> bool:
     return moment.name == "ioctl" and moment.paths[0].startswith(devices)
 
 
-def points(moments: Sequence[Moment], limit: int) -> list[int]:
-    """The numbers of the calls to be killed at, from 1: all, or some of those that change something."""
-    if not limit:
-        return list(range(1, len(moments) + 1))
+def points(moments: Sequence[Moment], asked: str) -> list[int]:
+    """The numbers of the calls to be killed at, from 1: these, or some of those that change something."""
+    if "-" in asked:
+        first, last = map(int, asked.split("-"))
+        return list(range(max(first, 1), min(last, len(moments)) + 1))
+    limit = int(asked)
     some = [nth for nth, moment in enumerate(moments, 1) if changes(moment)]
     devices = ("/dev/iommu", "/dev/vfio/")
     asked = [nth for nth, moment in enumerate(moments, 1) if is_ioctl(moment, devices)]
@@ -90,13 +94,13 @@ def next_probe() -> None:
 
 def main() -> int:
     address, asked = sys.argv[1:]
-    if not asked.isdecimal():
+    if not re.fullmatch(r"\d+(-\d+)?", asked):
         ended = probe(address, lambda _, moment: KILL if asked in "".join(moment.paths) else 0)
         return 128 - ended.status if ended.status < 0 else ended.status
     undisturbed = probe(address)
     before = state(address)
     story = []
-    for nth in points(undisturbed.moments, int(asked)):
+    for nth in points(undisturbed.moments, asked):
         ended = probe(address, lambda at, _, nth=nth: KILL if at == nth else 0)
         crashed = state(address)
         next_probe()

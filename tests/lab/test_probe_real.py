@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from probe_machines import (  # noqa: F401 - fixtures
@@ -20,6 +22,9 @@ from probe_machines import (  # noqa: F401 - fixtures
     machine,
     machine_acpi,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.lab
 
@@ -148,14 +153,47 @@ def test_a_function_without_a_driver_is_left_without(machine: Machine) -> None: 
         machine.rebind(NVME, "nvme")
 
 
-#: How many kills for each function; make sweep-lab tries every call.
+#: How many kills for each function; make sweep-lab (0) tries every call, and has the totals written down.
 KILLS = int(os.environ.get("VSMMU_LAB_KILLS", "4"))
+TOTALS = os.environ.get("VSMMU_LAB_KILLS_TOTALS", "")
+#: So many are tried with one limit of time, at which nothing hangs on a slow machine either.
+PIECE = 20
 
 
-def killed_at(machine: Machine, address: str, where: str) -> str:  # noqa: F811
-    """Kill a probe there, and then what crash_probe.py prints."""
+def killed_at(machine: Machine, address: str, where: str) -> dict:  # noqa: F811
+    """Kill probes there, and then what crash_probe.py prints."""
     machine.session.put({"/root/crash_probe.py": CRASH, "/root/sweep": SWEEP})
-    return machine.sh(f"python3 /root/crash_probe.py {address} {where}", timeout=3600)
+    return json.loads(machine.sh(f"python3 /root/crash_probe.py {address} {where}", timeout=3600))
+
+
+def killed_everywhere(machine: Machine, address: str, note: Callable[[dict], None]) -> dict:  # noqa: F811
+    """Kill a probe at each of its calls; what was found until then is noted after each piece."""
+    found = killed_at(machine, address, "0-0")
+    for first in range(1, found["calls"] + 1, PIECE):
+        found["story"] += killed_at(machine, address, f"{first}-{first + PIECE - 1}")["story"]
+        note(found)
+    return found
+
+
+def write_down(name: str, whole: list[str], found: dict) -> None:
+    """The totals of a function, beside those of the others."""
+    if not TOTALS:
+        return
+    row = {
+        "calls": found["calls"],
+        "kills": len(found["story"]),
+        "not killed": sum(ended != -signal.SIGKILL for _, ended, _, _ in found["story"]),
+        "on another driver": sum(now != whole[0] for _, _, (now, *_), _ in found["story"]),
+        "lost facts": sum(facts != "whole" for _, _, (_, _, facts, *_), _ in found["story"]),
+        "lost drivers": sum(after[0] != whole[0] for _, _, _, after in found["story"]),
+        "other findings": sum(after[0] == whole[0] and after != whole for _, _, _, after in found["story"]),
+    }
+    with Path(TOTALS).open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # each function may have a process of its own
+        file.seek(0)
+        rows = {**json.loads(file.read() or "{}"), name: row}
+        file.truncate(0)
+        file.write(json.dumps(rows, indent=1, sort_keys=True) + "\n")
 
 
 @pytest.mark.parametrize("address", [E1000E, DISK])
@@ -163,8 +201,11 @@ def test_killed_at_every_call_that_changes_something(machine: Machine, address: 
     """Facts are the old or the new, and after the next probe every driver is where it was and works."""
     driver, works = WORKS[address]
     said = machine.sh(f"until {works} 2>/dev/null; do sleep 0.1; done")  # its driver may just be coming
-    found = json.loads(killed_at(machine, address, str(KILLS)))
     whole = [driver, "", "whole", "host.json", "lock"]
+    if KILLS:
+        found = killed_at(machine, address, str(KILLS))
+    else:
+        found = killed_everywhere(machine, address, lambda found: write_down(driver, whole, found))
     assert (found["status"], found["before"]) == (0, whole)
     assert found["calls"] > 100
     story = found["story"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -39,9 +40,10 @@ RIG = """
 import os, sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from sweep.__main__ import Sweep, import_all
+from sweep.__main__ import import_all
 import_all()
 from sweep.jobs import Job
+from sweep.runs import Sweep
 def careless(_pause):
     with open("target", "wb") as file:
         file.write(b"# Written by vsmmu {}\\n")
@@ -78,3 +80,20 @@ def test_each_call_of_a_careful_writer_is_reached() -> None:
     assert found == "[]"
     for name in ("openat", "newfstatat", "readlink", "write", "fsync", "fchmod", "rename", "flock"):
         assert f"'{name}'" in met
+
+
+def test_a_sweep_goes_on_where_one_was_ended(tmp_path: Path) -> None:
+    """Pieces side by side make whole totals; those of the same code are not made twice."""
+    noted = tmp_path / "results.json"
+    words = ("-k", "label --host HOST", "--kind", "reader", "--stride", "5", "-j", "2", "--write", str(noted))
+    done = sweep(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(noted.read_bytes())
+    assert len(rows) == len(done.stdout.splitlines()) > 1
+    assert all(row["failures"] == 6 * len(range(0, row["calls"], 5)) for row in rows.values())
+    ended, *_ = rows
+    rows[ended]["code"] = "another"
+    noted.write_text(json.dumps(rows))
+    again = sweep(*words, "--resume")
+    assert [line.rpartition(": {")[0] for line in again.stdout.splitlines()] == [ended]
+    assert json.loads(noted.read_bytes())[ended]["code"] != "another"

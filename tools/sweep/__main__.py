@@ -1,46 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sweep every job: each call fails with each errno, or is the last one; totals as JSON (``make sweep``).
 
-For writers, probes and the hook every call is tried, for readers a sample (``--stride``). After each run with
+Every call is tried, or each so manieth (``--every``, and ``--stride`` for readers). After a writer's run with
 a failure, or a kill, the same program runs undisturbed: it must come to its end, nothing may be left over,
 and every driver must be where it was. ``--sample`` draws a few calls of each job, with more kinds of errors.
+
+Processes side by side take the calls of a job in small pieces; its totals are written down as soon as the
+last of them is in, so that ``--resume`` goes on behind a sweep that was ended.
 """
 
 from __future__ import annotations
 
 import argparse
-import errno
+import gc
+import hashlib
 import importlib
 import json
+import multiprocessing
+import os
 import pkgutil
 import random
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import vsmmu
-from sweep.supervise import KILL, Pause, run
 
 if TYPE_CHECKING:
-    from sweep.jobs import Job
-    from sweep.supervise import Ended, Moment
+    from collections.abc import Iterator
+    from concurrent.futures import Future
 
-ERRORS: Final = ("ENOENT", "EACCES", "EIO", "ENOSPC", "EMFILE", "EINTR")
-#: What Linux says of files, of the host's state, and of a disk; for samples.
-MORE_ERRORS: Final = (
-    "ENOENT EACCES EIO ENOSPC EMFILE EINTR EPERM ENOTDIR EISDIR ENAMETOOLONG ELOOP EDQUOT EROFS ENFILE "
-    "ENOMEM EBUSY EFBIG ENODEV ENXIO ESTALE EXDEV ETXTBSY EPIPE"
-).split()
+    from sweep.jobs import Job
+
+    _Part = tuple[Counter[str], list[str]]
+
 _WRITING: Final = ("writer", "probe", "hook")
+_PIECE: Final = 6
+_SOURCES: Final = (Path(vsmmu.__file__).parent, Path(__file__).parent)
+#: A file system in memory: a sweep syncs files ten thousands of times.
+_MEMORY: Final = "/dev/shm"  # noqa: S108
 
 
 def main() -> int:
     """Run the jobs, and print each finding; 1 if there is any."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument(
-        "--stride", type=int, default=7, help="of readers only each so manieth call is tried"
+        "--stride", type=int, default=1, help="of readers only each so manieth call is tried"
     )
     options.add_argument("--every", type=int, default=1, help="of the others only each so manieth is tried")
     options.add_argument("--sample", type=int, metavar="N", help="only N failures and a kill of each job")
@@ -48,141 +56,108 @@ def main() -> int:
     options.add_argument("--kind", action="append", help="reader, writer, probe or hook; default: all")
     options.add_argument("-k", default="", metavar="TEXT", help="only jobs with this in their name")
     options.add_argument("--write", type=Path, help="file for the totals; those of other jobs stay in it")
+    options.add_argument(
+        "--resume", action="store_true", help="not the jobs whose totals are in it of the same code"
+    )
+    options.add_argument(
+        "-j", type=int, default=len(os.sched_getaffinity(0)), metavar="N", help="how many side by side"
+    )
     asked = options.parse_args()
     import_all()
     from sweep.jobs import JOBS
 
+    chosen = [job for job in JOBS if asked.k in job.name and (not asked.kind or job.kind in asked.kind)]
+    code = _code()
+    if asked.resume:
+        chosen = [job for job in chosen if not _is_noted(asked.write, job, code, _every(job, asked))]
     findings: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="vsmmu-sweep-") as scratch:
-        for job in JOBS:
-            if asked.k in job.name and (not asked.kind or job.kind in asked.kind):
-                sweep = Sweep(job, Path(scratch) / "job")
-                every = asked.every if job.kind in _WRITING else asked.stride
-                if asked.sample:
-                    sweep.sample(asked.sample, random.Random(asked.seed))  # noqa: S311
-                else:
-                    sweep.all(every)
-                findings += sweep.findings
-                sys.stdout.write(f"{job.name}: {json.dumps(sweep.totals)}\n")
-                sys.stdout.flush()
-                if asked.write:
-                    _note(asked.write, job, {"every": every, **sweep.totals}, sweep.findings)
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="vsmmu-sweep-", dir=memory) as scratch:
+        for job, totals, found in _swept(chosen, asked, scratch):
+            findings += found
+            sys.stdout.write(f"{job.name}: {json.dumps(totals)}\n")
+            sys.stdout.flush()
+            if asked.write:
+                _note(asked.write, job, {"every": _every(job, asked), "code": code, **totals, "found": found})
     for finding in findings:
         sys.stdout.write(f"FOUND {finding}\n")
     return 1 if findings else 0
 
 
-def _note(file: Path, job: Job, totals: dict[str, int], findings: list[str]) -> None:
+def _every(job: Job, asked: argparse.Namespace) -> int:
+    every: int = asked.every if job.kind in _WRITING else asked.stride
+    return every
+
+
+def _swept(
+    jobs: list[Job], asked: argparse.Namespace, scratch: str
+) -> Iterator[tuple[Job, Counter[str], list[str]]]:
+    """The totals and findings of each job, in order."""
+    from sweep.runs import Sweep
+
+    if asked.sample:
+        for job in jobs:
+            sweep = Sweep(job, Path(scratch) / "job")
+            sweep.sample(asked.sample, random.Random(asked.seed))  # noqa: S311
+            yield job, sweep.totals, sweep.findings
+        return
+    gc.freeze()
+    with ProcessPoolExecutor(asked.j, multiprocessing.get_context("fork")) as pool:
+        counted = [(job, pool.submit(_piece, job.name, scratch)) for job in jobs]
+        pieces: list[tuple[Job, list[Future[_Part]]]] = []
+        for job, first in counted:
+            numbers = range(1, first.result()[0]["calls"] + 1, _every(job, asked))
+            parts = [numbers[at : at + _PIECE] for at in range(0, len(numbers), _PIECE)]
+            pieces.append((job, [first, *(pool.submit(_piece, job.name, scratch, part) for part in parts)]))
+        try:
+            for job, futures in pieces:
+                done = [future.result() for future in futures]
+                yield (
+                    job,
+                    sum((part[0] for part in done), Counter()),
+                    [text for part in done for text in part[1]],
+                )
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _piece(name: str, scratch: str, numbers: range | None = None) -> _Part:
+    """Some calls of a job, in a folder of this process'; without numbers, how many there are."""
+    from sweep.jobs import JOBS
+    from sweep.runs import Sweep
+
+    sweep = Sweep(next(job for job in JOBS if job.name == name), Path(scratch) / str(os.getpid()) / "job")
+    if numbers is None:
+        sweep.calls()
+    for nth in numbers or ():
+        sweep.at(nth)
+    return sweep.totals, sweep.findings
+
+
+def _code() -> str:
+    """What is swept, and how: a digest of the sources."""
+    files = sorted(path for folder in _SOURCES for path in folder.rglob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def _is_noted(file: Path, job: Job, code: str, every: int) -> bool:
+    row = _noted(file).get(job.name)
+    return row is not None and (row.get("code"), row["every"]) == (code, every)
+
+
+def _noted(file: Path) -> dict[str, Any]:
+    noted: dict[str, Any] = json.loads(file.read_bytes()) if file.exists() else {}
+    return noted
+
+
+def _note(file: Path, job: Job, row: dict[str, Any]) -> None:
     """Write down what a job came to, beside what others did that are still swept."""
     from sweep.jobs import JOBS
 
-    before = json.loads(file.read_bytes()) if file.exists() else {}
+    before = _noted(file)
     noted = {other.name: before[other.name] for other in JOBS if other.name in before}
-    noted[job.name] = {"kind": job.kind, **totals, "found": findings}
+    noted[job.name] = {"kind": job.kind, **row}
     file.write_text(json.dumps(noted, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-class Sweep:
-    """The runs of one job, and what was found."""
-
-    def __init__(self, job: Job, folder: Path) -> None:
-        self.job, self.folder = job, folder
-        self.findings: list[str] = []
-        self.totals = Counter[str]()
-
-    def all(self, stride: int) -> None:
-        """Each failure and each kill."""
-        for nth in range(1, self._calls() + 1, stride):
-            for name in ERRORS:
-                self._failing(nth, name)
-            if self.job.target:
-                self._killed(nth)
-
-    def sample(self, count: int, dice: random.Random) -> None:
-        """Some failures, of any kind, and a kill."""
-        calls = self._calls()
-        for _ in range(count):
-            self._failing(dice.randint(1, calls), dice.choice(MORE_ERRORS))
-        if self.job.target:
-            self._killed(dice.randint(1, calls))
-
-    def _calls(self) -> int:
-        """How many calls an undisturbed run makes; their order is looked at."""
-        from sweep.power import uncertain
-
-        moments = self._undisturbed("first", anew=True)
-        self.totals["calls"] = len(moments)
-        if self.job.target:
-            for text in uncertain(moments, str(self.folder)):
-                self._found("power", text)
-        return len(moments)
-
-    def _undisturbed(self, after: str, *, anew: bool = False) -> tuple[Moment, ...]:
-        from sweep.jobs import faults_of, leftovers, prepare
-
-        if anew:
-            prepare(self.folder, self.job)
-        pause = Pause()
-        ended = run(lambda: self.job.program(pause), self.folder, pause=pause)
-        faults = [*faults_of(self.job, self.folder, ended), *leftovers(self.folder)]
-        if self.job.kind == "probe" and self._is_displaced():
-            faults.append("a driver is not where it was")
-        if self.job.target and ended.status:
-            faults.append(f"status {ended.status}")
-        for fault in faults:
-            self._found(f"run after {after}", fault, ended.err)
-        return ended.moments
-
-    def _is_displaced(self) -> bool:
-        from sweep.made_up_host import drivers
-
-        return drivers(self.folder / "host") != drivers(None)
-
-    def _failing(self, nth: int, name: str) -> None:
-        from sweep.jobs import faults_of, prepare
-
-        prepare(self.folder, self.job)
-        pause = Pause()
-        number = getattr(errno, name)
-        ended = run(
-            lambda: self.job.program(pause), self.folder, lambda at, _: number if at == nth else 0, pause
-        )
-        self.totals["failures"] += 1
-        if len(ended.moments) < nth:
-            self.totals["not reached"] += 1
-            return
-        moment = ended.moments[nth - 1]
-        spoke = not moment.paths[0].endswith(".err")
-        faults = faults_of(self.job, self.folder, ended, spoke=spoke)
-        for fault in faults:
-            self._found(f"{name} of call {nth} {moment}", fault, ended.err)
-        if self.job.target:
-            self._undisturbed(f"{name} of call {nth} {moment}")
-
-    def _killed(self, nth: int) -> None:
-        from sweep.jobs import prepare
-
-        prepare(self.folder, self.job)
-        pause = Pause()
-        ended = run(
-            lambda: self.job.program(pause), self.folder, lambda at, _: KILL if at == nth else 0, pause
-        )
-        self.totals["kills"] += 1
-        if ended.status != -9:
-            self._found(f"kill at call {nth}", f"status {ended.status}", ended.err)
-        for fault in self._remains(ended):
-            self._found(f"kill at call {nth} {ended.moments[-1]}", fault)
-        self._undisturbed(f"kill at call {nth} {ended.moments[-1]}")
-
-    def _remains(self, ended: Ended) -> list[str]:
-        """What a killed program may not leave: half a file, a driver elsewhere without a journal."""
-        from sweep.jobs import faults_of
-
-        return [text for text in faults_of(self.job, self.folder, ended) if not text.startswith("status -9")]
-
-    def _found(self, when: str, what: str, said: str = "") -> None:
-        self.totals["findings"] += 1
-        self.findings.append(f"{self.job.name}: {when}: {what} {said.strip()[-1500:]}")
 
 
 def import_all() -> None:

@@ -40,7 +40,6 @@ __all__ = [
     "say",
     "settle",
     "use_colour",
-    "visible",
 ]
 
 #: What a colour says; the severities are those of :mod:`vsmmu.diagnostic`.
@@ -74,13 +73,6 @@ class Styled(NamedTuple):
 
 #: One line, without its end.
 Line = str | Styled | tuple[str | Styled, ...]
-
-
-def visible(text: str) -> str:
-    """The text with everything that a terminal would act on, or not show, as an escape."""
-    if text.isprintable():
-        return text
-    return "".join([mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text])
 
 
 def say(*lines: Line) -> None:
@@ -158,11 +150,19 @@ def _write(stream: TextIO, lines: tuple[Line, ...]) -> None:
 
 def _spelled(line: Line, *, coloured: bool) -> str:
     if isinstance(line, str):
-        return visible(line)
+        return _shown(line)
     if not isinstance(line, Styled):
         return "".join([_spelled(piece, coloured=coloured) for piece in line])
-    text = visible(line.text)
+    text = _shown(line.text)
     return f"\x1b[{_SGR[line.meaning]}m{text}\x1b[0m" if coloured else text
+
+
+def _shown(text: str) -> str:
+    if text.isprintable():  # as nearly everything: it does not load the other
+        return text
+    from vsmmu.visible import visible
+
+    return visible(text)
 
 
 _WHEN: Final[list[When]] = ["auto"]

@@ -10,6 +10,7 @@ import click
 from vsmmu.cli import console
 from vsmmu.cli.options import VmCommand, parameters
 from vsmmu.cli.plain_form import Question
+from vsmmu.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,7 @@ def _hunks(mending: Mending) -> Iterator[str]:
     from vsmmu.mend.describe import spell_step
 
     for step in mending.applied:
-        yield f"# mended: {console.visible(spell_step(step))}\n"
+        yield f"# mended: {visible(spell_step(step))}\n"
         yield difference(step.before, step.after, "mended")
     for found in mending.left:
-        yield from (f"# left: {console.visible(line)}\n" for line in str(found).split("\n"))
+        yield from (f"# left: {visible(line)}\n" for line in str(found).split("\n"))

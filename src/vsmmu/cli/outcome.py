@@ -30,7 +30,7 @@ def exit_status(program: Callable[[], int], report: Callable[[VsmmuError], objec
     :return: the status that :mod:`vsmmu.errors` names; 130 if it was interrupted, 141 if nobody reads stdout.
     """
     try:
-        stdout.replace_closed()
+        stdout.prepare()
         status = program()
         stdout.finish()
     except stdout.ReaderGone:

@@ -10,6 +10,7 @@ import click
 from vsmmu.cli import console
 from vsmmu.cli.fleet_inputs import FleetQuestion, counted
 from vsmmu.cli.options import parameters
+from vsmmu.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,7 +149,7 @@ def _inert(text: str) -> str:
     """The cell without control characters, and as a text (a quote in front) where it would be a formula."""
     from unicodedata import normalize
 
-    shown = console.visible(text)
+    shown = visible(text)
     return f"'{shown}" if normalize("NFKC", shown).lstrip().startswith(_FORMULA) else shown
 
 

@@ -8,6 +8,7 @@ so that ``builtin:gb200`` and ``0009:01:00.0`` are several; its script puts them
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from click.shell_completion import (
@@ -18,11 +19,17 @@ from click.shell_completion import (
     add_completion_class,
 )
 
+from vsmmu.errors import UsageError
+
 if TYPE_CHECKING:
     import click
     from click.shell_completion import CompletionItem
 
 __all__ = ["register", "script"]
+
+#: Set by the shell's completion, which is click's.
+_VARIABLE: Final = "_VSMMU_COMPLETE"
+_DIGITS: Final = 6
 
 #: COMP_WORDS are pieces of COMP_LINE: where no blank stands between two, they are one word. What stands in
 #: front of the last piece is no part of a reply.
@@ -82,7 +89,25 @@ class _Fish(_WholeWords, FishComplete):
 
 
 def register() -> None:
-    """Let click answer the shells by these classes."""
+    """Let click answer the shells by these classes.
+
+    :raise UsageError: nobody's script has asked so.
+    """
+    shell, _, what = os.environ[_VARIABLE].partition("_")
+    words = {"source": (), "complete": ("COMP_WORDS", "COMP_CWORD")}.get(what)
+    number = os.environ.get("COMP_CWORD", "0")
+    if (
+        shell not in _SHELLS
+        or words is None
+        or not all(word in os.environ for word in words)
+        or (shell != "fish" and not (number.isdecimal() and len(number) < _DIGITS))
+    ):
+        raise UsageError(
+            "usage",
+            "no shell asks for a completion like this",
+            where=_VARIABLE,
+            next=f"unset {_VARIABLE}, or load the script again: vsmmu completion bash",
+        )
     for kind in _SHELLS.values():
         add_completion_class(kind)
 
@@ -94,4 +119,4 @@ def script(shell: str, command: click.Command) -> str:
     """What the shell reads to complete the words of *command*, called vsmmu."""
     kind = _SHELLS[shell]
     # Not kind.source(): for bash, click starts one to see whether it is older than 4.4.
-    return kind.source_template % kind(command, {}, "vsmmu", "_VSMMU_COMPLETE").source_vars()
+    return kind.source_template % kind(command, {}, "vsmmu", _VARIABLE).source_vars()

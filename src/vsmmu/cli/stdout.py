@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vsmmu.errors import HostLacks
 
-__all__ = ["ReaderGone", "finish", "raw", "replace_closed", "settle", "write_answer"]
+__all__ = ["ReaderGone", "finish", "prepare", "raw", "settle", "write_answer"]
 
 
 class ReaderGone(Exception):
@@ -57,15 +57,24 @@ def raw(data: bytes | str, *, more: bool = False) -> None:
     write_answer(write)
 
 
-def replace_closed() -> None:
-    """Put something in the place of standard streams that were closed before the start.
-
-    Else the next file would get the number, and what a program that we start says, or a library, would be
-    written into it. Writing an answer still fails; standard input is empty, and messages go nowhere.
-    """
+def prepare() -> None:
+    """Put something in the place of standard streams that were closed before the start, or do not block."""
     streams = (sys.stdin, sys.stdout, sys.stderr)
-    if None not in streams:
-        return
+    if None in streams:
+        _replace_closed(streams)
+    for number, (name, stream) in enumerate(zip(("stdin", "stdout", "stderr"), streams, strict=True)):
+        own = stream is not None and stream is getattr(sys, f"__{name}__", None)
+        if own and not os.get_blocking(number):
+            from vsmmu.cli.patient import patient
+
+            setattr(sys, name, patient(stream, number))
+
+
+def _replace_closed(streams: tuple[TextIO | None, ...]) -> None:
+    """Else the next file would get the number, and what a program that we start says would go into it.
+
+    Writing an answer still fails; standard input is empty, and messages go nowhere.
+    """
     for number, stream in enumerate(streams):
         if stream is None:
             descriptor = os.open(os.devnull, os.O_RDONLY if number else os.O_WRONLY)

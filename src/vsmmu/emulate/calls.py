@@ -18,6 +18,8 @@ __all__ = ["Answered", "CallRecord", "Caller", "copy_struct", "members", "reserv
 
 
 _RESERVED: Final = "__reserved"
+#: The kernel looks at all of a structure; those of this kind have less than a page, and others wait.
+_MOST_LOOKED_AT: Final = 1 << 16
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -84,17 +86,15 @@ def copy_struct(memory: Memory, address: int, size: int, known: int, begun: byte
     A shorter one is filled with zeros; in a longer one, what is beyond must be zero.
 
     :param begun: what has been read from ``address`` on; read again only if more is needed.
-    :raise KernelError: EFAULT; E2BIG: something is beyond.
+    :raise KernelError: EFAULT; E2BIG: something is beyond, or more than is looked at.
     """
+    if size > _MOST_LOOKED_AT:
+        raise KernelError(errno.E2BIG)
     wanted = min(size, known)
     data = begun[:wanted] if len(begun) >= wanted else memory.read(address, wanted)
     data = data.ljust(known, b"\0")
-    beyond, place = size - known, address + known
-    while beyond > 0:
-        piece = memory.read(place, min(beyond, 4096))
-        if piece.strip(b"\0"):
-            raise KernelError(errno.E2BIG)
-        beyond, place = beyond - len(piece), place + len(piece)
+    if size > known and memory.read(address + known, size - known).strip(b"\0"):
+        raise KernelError(errno.E2BIG)
     return data
 
 

@@ -6,6 +6,7 @@ Source: drivers/iommu/iommufd/io_pagetable.c of Linux 7.3.
 
 from __future__ import annotations
 
+import bisect
 import errno
 from typing import Final
 
@@ -15,6 +16,8 @@ __all__ = ["AddressSpace"]
 
 _PAGE: Final = 4096
 _LAST: Final = (1 << 64) - 1
+#: As vfio's dma_entry_limit, which type1 has and iommufd has not; here they lie in the memory of all.
+_MOST_MAPPINGS: Final = 65535
 #: Where the kernel lets interrupts through: MSI_IOVA_BASE in drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.c.
 _MSI: Final = (0x08000000, 0x080FFFFF)
 
@@ -23,8 +26,9 @@ class AddressSpace:
     """The mappings of one IOAS."""
 
     def __init__(self) -> None:
-        # Start -> last address, for mappings that do not overlap.
-        self._mapped: dict[int, int] = {}
+        # First and last addresses of mappings, in order; they do not overlap.
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
         # Output bits of the page tables in it; none before the first device.
         self._widths: list[int] = []
         self.has_file_pages_only = True
@@ -62,10 +66,18 @@ class AddressSpace:
         last = start + length - 1
         if not any(low <= start and last <= high for low, high in self.ranges()):
             raise KernelError(errno.EINVAL)
-        if any(start <= mapped_last and mapped <= last for mapped, mapped_last in self._mapped.items()):
+        hit = self._hit(start, last)
+        if hit:
             raise KernelError(errno.EEXIST)
-        self._mapped[start] = last
+        if len(self._firsts) >= _MOST_MAPPINGS:
+            raise KernelError(errno.ENOMEM)
+        self._firsts.insert(hit.start, start)
+        self._lasts.insert(hit.start, last)
         return start
+
+    def _hit(self, start: int, last: int) -> range:
+        """The places of the mappings that a range meets; empty, and where one would be, if it meets none."""
+        return range(bisect.bisect_left(self._lasts, start), bisect.bisect_right(self._firsts, last))
 
     def unmap(self, start: int, length: int) -> int:
         """Unmap whole mappings inside a range; how many bytes.
@@ -73,20 +85,22 @@ class AddressSpace:
         :raise KernelError: ENOENT: a mapping reaches beyond the range, or there is none.
         """
         if start == 0 and length == _LAST:
-            unmapped = sum(last - first + 1 for first, last in self._mapped.items())
-            self._mapped.clear()
-            return unmapped
+            return self._forget(range(len(self._firsts)))
         if not length:
             raise KernelError(errno.EINVAL)
         end = start + length - 1
         if end > _LAST:
             raise KernelError(errno.EOVERFLOW)
-        hit = {first: last for first, last in self._mapped.items() if first <= end and start <= last}
-        if not hit or any(first < start or last > end for first, last in hit.items()):
+        hit = self._hit(start, end)
+        if not hit or self._firsts[hit[0]] < start or self._lasts[hit[-1]] > end:
             raise KernelError(errno.ENOENT)
-        for first in hit:
-            del self._mapped[first]
-        return sum(last - first + 1 for first, last in hit.items())
+        return self._forget(hit)
+
+    def _forget(self, hit: range) -> int:
+        which = slice(hit.start, hit.stop)
+        size = sum(self._lasts[which]) - sum(self._firsts[which]) + len(hit)
+        del self._firsts[which], self._lasts[which]
+        return size
 
     def check_mapped(self, start: int, length: int) -> None:
         """See that a range is mapped without holes.
@@ -96,16 +110,17 @@ class AddressSpace:
         if not length:
             raise KernelError(errno.EINVAL)
         place = start
-        while place < start + length:
-            last = next((last for first, last in self._mapped.items() if first <= place <= last), None)
-            if last is None:
-                raise KernelError(errno.ENOENT)
-            place = last + 1
+        for at in self._hit(start, start + length - 1):
+            if self._firsts[at] > place:
+                break
+            place = self._lasts[at] + 1
+        if place < start + length:
+            raise KernelError(errno.ENOENT)
 
     def _free(self, length: int) -> int:
         for low, high in self.ranges():
             start = -(-low // _PAGE) * _PAGE
-            for first, last in sorted(self._mapped.items()):
+            for first, last in zip(self._firsts, self._lasts, strict=True):
                 if start + length - 1 < first:
                     break
                 start = max(start, -(-(last + 1) // _PAGE) * _PAGE)
@@ -116,4 +131,4 @@ class AddressSpace:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is mapped."""
-        return not self._mapped
+        return not self._firsts

@@ -15,7 +15,7 @@ from vsmmu.emulate import hw_info_call, nesting
 from vsmmu.emulate.calls import Answered, Caller, CallRecord, copy_struct, reserved
 from vsmmu.emulate.errno_error import KernelError
 from vsmmu.emulate.ioas import AddressSpace
-from vsmmu.emulate.objects import Context, DeviceObject, Hwpt, Ioas, Object, Viommu
+from vsmmu.emulate.objects import MOST_OBJECTS, Context, DeviceObject, Hwpt, Ioas, Object, Viommu
 from vsmmu.uapi import hw_info as uapi_info
 from vsmmu.uapi import iommufd as uapi
 from vsmmu.uapi import nesting as uapi_nesting
@@ -74,6 +74,8 @@ def call(context: Context, number: int, address: int, caller: Caller, record: Ca
     size = int.from_bytes(given[:4], "little")
     if size < least:
         raise KernelError(errno.EINVAL)
+    if len(context.objects) >= MOST_OBJECTS and record.name.endswith("_ALLOC"):
+        raise KernelError(errno.ENOMEM)
     if not size == known == len(given):
         given = copy_struct(caller.memory, address, size, known, given)
     argument = structure.from_buffer_copy(given)

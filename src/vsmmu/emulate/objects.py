@@ -9,8 +9,9 @@ it is closed *and* no device is bound to it.
 from __future__ import annotations
 
 import errno
+import heapq
 import os
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from vsmmu.emulate.errno_error import KernelError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vsmmu.emulate.ioas import AddressSpace
 
 __all__ = [
+    "MOST_OBJECTS",
     "Context",
     "DeviceObject",
     "EventQueue",
@@ -167,6 +169,10 @@ class HwQueue(Object):
 ObjectT = TypeVar("ObjectT", bound=Object)
 
 
+#: Of one context. The kernel charges them to the program; here they lie in the memory of all.
+MOST_OBJECTS: Final = 1 << 15
+
+
 class Context:
     """One open /dev/iommu with its objects.
 
@@ -177,14 +183,13 @@ class Context:
         self.token = token
         self.closed = False
         self.objects: dict[int, Object] = {}
+        #: The free numbers below the highest that was ever given out, as a heap.
+        self._free: list[int] = []
 
     def add(self, new: ObjectT) -> ObjectT:
         """Number an object and let it hold what it uses."""
-        number = 1
-        while number in self.objects:
-            number += 1
-        new.id = number
-        self.objects[number] = new
+        new.id = heapq.heappop(self._free) if self._free else len(self.objects) + 1
+        self.objects[new.id] = new
         for other in new.uses:
             other.users += 1
         return new
@@ -252,6 +257,7 @@ class Context:
 
     def _remove(self, entry: Object) -> None:
         del self.objects[entry.id]
+        heapq.heappush(self._free, entry.id)
         for other in list(entry.uses):
             entry.unuse(other)
         entry.gone()

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsmmu.fleet.capability import KEYS
@@ -20,6 +21,7 @@ from vsmmu.picture.host import host_picture
 from vsmmu.picture.svg import STYLE, svg
 from vsmmu.smmuv3.fields import FIELDS
 from vsmmu.smmuv3.properties import REGISTER_PROPERTIES
+from vsmmu.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,14 +50,15 @@ def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
     :param topologies: the hosts to draw; :attr:`ReportHost.topology` counts in them.
     """
     environment = Environment(
-        loader=PackageLoader("vsmmu.fleet", "page"),
+        loader=FunctionLoader(_source),  # not PackageLoader: for it, what cannot be read is not there
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = Markup(STYLE) + _part(environment, "report.css")  # noqa: S704 - our own rules
-    script = _part(environment, "report.js")
+    style = Markup(STYLE + _source("report.css"))  # noqa: S704 - our own rules
+    script = Markup(_source("report.js"))  # noqa: S704 - our own file
     return environment.get_template("report.html.j2").render(
         report=report,
         properties=[entry.name for entry in REGISTER_PROPERTIES],
@@ -75,6 +78,11 @@ def page(report: ReportDocument, topologies: Sequence[Host]) -> str:
     )
 
 
+def _shown(value: object) -> object:
+    """Names and titles are other people's: what a browser would act on, or not show, is an escape."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _cell(entry: ReportClass, key: str) -> str:
     """The values of one field over the kinds of SMMU of a class, as what their codes mean."""
     texts = dict.fromkeys(fields[key] for fields in entry.fields)
@@ -87,9 +95,12 @@ def _meaning(key: str, code: str) -> str:
     return FIELDS[key].spell(int(code)) if key in FIELDS else "yes" if int(code) else "no"
 
 
-def _part(environment: Environment, name: str) -> Markup:
-    assert environment.loader is not None  # noqa: S101 - given above
-    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704 - our own file
+def _source(name: str) -> str:
+    """A file of ours.
+
+    :raise OSError: as the kernel says.
+    """
+    return files("vsmmu.fleet").joinpath("page", name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:

@@ -46,6 +46,7 @@ __all__ = [
 
 #: A host with 4,096 functions takes about 2 MiB.
 MAX_BYTES: Final = 16 << 20
+_PIECE: Final = 1 << 20
 #: A remark names so many unknown members.
 _NAMED: Final = 5
 _NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: vsmmu probe'
@@ -175,6 +176,32 @@ def open_regular(path: str) -> int:
     return descriptor
 
 
+def _read(descriptor: int, limit: int, *, is_awaited: bool = False) -> bytes:
+    """Up to one byte more than ``limit``.
+
+    :param is_awaited: whether to wait where nothing has come yet. Standard input may not block, because of
+        somebody who shares it; a file of the kernel that has nothing (``/proc/kmsg``) is not waited for.
+    :raise OSError: as the kernel says.
+    """
+    pieces = []
+    room = limit + 1
+    while room:
+        try:
+            piece = os.read(descriptor, min(room, _PIECE))
+        except BlockingIOError:
+            if not is_awaited:
+                raise
+            import select
+
+            select.select([descriptor], [], [])
+            continue
+        if not piece:
+            break
+        pieces.append(piece)
+        room -= len(piece)
+    return b"".join(pieces)
+
+
 def read_bounded(path: str, limit: int, what: str) -> bytes:
     """Read a file (``-``: standard input) of at most ``limit`` bytes; a longer one is refused, not cut.
 
@@ -183,9 +210,14 @@ def read_bounded(path: str, limit: int, what: str) -> bytes:
     :raise PermissionRefused: ``file-permission``.
     """
     try:
-        descriptor = 0 if path == "-" else open_regular(path)
-        with open(descriptor, "rb", closefd=path != "-") as stream:
-            data = stream.read(limit + 1)
+        if path == "-":
+            data = _read(0, limit, is_awaited=True)
+        else:
+            descriptor = open_regular(path)
+            try:
+                data = _read(descriptor, limit)
+            finally:
+                os.close(descriptor)
     except PermissionError as error:
         raise _failure(PermissionRefused, "file-permission", f"may not read {what}", path, error) from None
     except (OSError, ValueError) as error:

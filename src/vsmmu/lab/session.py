@@ -76,7 +76,7 @@ class Session:
 
     QEMU ends with the thread that entered the session, however that ends.
 
-    :param boot_timeout: seconds until the guest must answer.
+    :param boot_timeout: seconds until the guest must answer, without those in which it has no processor.
     :param cache: where the artifacts are; the user's cache if None.
     """
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.picture.box import MARKS, spell_mark
 from vsmmu.picture.layout import FONT, LINE, PAD, lay_out, wrap
+from vsmmu.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,8 +63,6 @@ svg.boxes { max-width: 100%; height: auto; }
 _LEAST_SCALE: Final = 0.66
 _SWATCH: Final = 22
 _ENTITIES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
-#: Surrogates and two code points that are no characters; controls are forbidden besides.
-_FORBIDDEN: Final = frozenset(map(chr, (*range(0xD800, 0xE000), 0xFFFE, 0xFFFF)))
 
 
 def svg(picture: Picture, title: str, *, alone: bool = True) -> str:
@@ -174,6 +173,5 @@ def _links(picture: Picture, boxes: list[PlacedBox]) -> Iterator[str]:
 
 
 def _safe(text: str) -> str:
-    """Text as XML may hold it: entities escaped, characters that XML forbids replaced."""
-    allowed = (char if char >= " " and char not in _FORBIDDEN else "\ufffd" for char in text)
-    return "".join(allowed).translate(_ENTITIES)
+    """Text as XML may hold it and people can see: entities and control characters escaped."""
+    return visible(text).translate(_ENTITIES)

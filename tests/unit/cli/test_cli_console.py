@@ -50,14 +50,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return terminal
 
 
-@given(ANYTHING)
-def test_nothing_that_a_terminal_acts_on_is_left(text: str) -> None:
-    shown = console.visible(text)
-    assert not [mark for mark in shown if unicodedata.category(mark) in HARMFUL]
-    if text.isprintable():
-        assert shown == text
-
-
 @given(st.lists(st.one_of(ANYTHING, st.integers(), st.none())))
 def test_every_document_is_json_that_says_the_same(values: list[object]) -> None:
     data = encode_document(values)

@@ -36,7 +36,8 @@ ABOUT_A_VM: Final = (
 ABOUT_FACTS: Final = (
     "show --host FACTS", "show --host FACTS -o json", "report FACTS builtin:gb200", "label --host FACTS",
     "compare FACTS builtin:gb200", "baseline FACTS builtin:gb200", "report -o csv FACTS",
-    "plan --host FACTS --list", "check --host FACTS PLAIN",
+    "plan --host FACTS --list", "check --host FACTS PLAIN", "report -o html FACTS",
+    "show --host FACTS -o svg", "plan --host FACTS -o svg 0009:01:00.0", "kubevirt capabilities --host FACTS",
 )  # fmt: skip
 
 

@@ -24,7 +24,8 @@ NASTY: Final = (
     "\u202e\x1b[31m", "a\nb", "x" * 5000, "fifo", "socket", "folder", "/dev/null", "/dev/zero", "/dev/tty",
     "deep.json", "deep.xml", "binary", "zeros", "empty", "builtin:", "builtin:\u202e", "live", "-", "a/b",
     "/proc/self/mem", "0000:00:00.0", "=", "a=", "=b", "a=b=c", ",", ":", "@", "#", "HOST#x", "9999999.1",
-    "11.99999999999999", f"virt-{'1' * 500}",
+    "11.99999999999999", f"virt-{'1' * 500}", "loop", "dangling", "closed", "closed/x", "VM/x", "7" * 300,
+    "a/" * 3000, "/proc/kmsg", "/dev/full", "/proc/self/fd/0", "\u2028", "\u0661", "%s%n", "{0.__class__}",
 )  # fmt: skip
 #: What a verb needs beside the option; those that start programs are tried by their own tests.
 BESIDE: Final = {
@@ -65,6 +66,9 @@ def test_no_value_is_a_bug_or_takes_long(
     monkeypatch.chdir(tmp_path)
     os.mkfifo("fifo")
     Path("folder").mkdir()
+    Path("closed").mkdir(0)
+    Path("loop").symlink_to("loop")
+    Path("dangling").symlink_to("nowhere")
     with socket.socket(socket.AF_UNIX) as place:
         place.bind("socket")
     for name, data in {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import mmap
@@ -13,8 +14,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vsmmu.uapi import hw_info, iommufd, nesting, vfio
+from vsmmu.uapi import hw_info, ioctl, iommufd, nesting, vfio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 A = "0001:01:00.0"
 
@@ -212,6 +217,37 @@ def _be_hostile(kind: int, ioctl: object) -> None:
             answer(os.close, context)
             thread.join()
             context = os.open("/dev/iommu", os.O_RDWR)
+
+
+def hoard() -> object:
+    """Structures without end, and as many queues, mappings and objects as there are; how each is refused."""
+    context, device = opened()
+    number = vfio.bind_iommufd(device, context)
+    map_noreserve = 0x4000
+    endless = mmap.mmap(-1, 4 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | map_noreserve)
+    structure = iommufd.iommu_ioas_alloc.from_buffer(endless)
+    structure.size = 0xFFFFFFF0
+    told = [answer(ioctl.ioctl, context, iommufd.IOMMU_IOAS_ALLOC, structure)]
+
+    def queue() -> None:
+        fault = nesting.iommu_fault_alloc()
+        fault.size = ctypes.sizeof(fault)
+        ioctl.ioctl(context, nesting.IOMMU_FAULT_QUEUE_ALLOC, fault)
+        os.close(fault.out_fault_fd)
+
+    told.append(until_refused(queue))
+    told.append(until_refused(lambda: iommufd.ioas_alloc(context)))
+    hw_info.get_hw_info(context, number)
+    return told
+
+
+def until_refused(make: Callable[[], object]) -> object:
+    """The error that making one more thing ends with."""
+    for _ in range(1 << 17):
+        refused = answer(make)
+        if isinstance(refused, str) and refused.isupper():
+            return refused
+    return "never"
 
 
 def hw_info_then_info() -> object:

@@ -53,6 +53,13 @@ def test_hostile_programs_beside_it(facts: Path) -> None:
     assert run(facts, "beside_hostile_ones") == 300
 
 
+def test_hoarders_are_refused_and_hold_nobody(facts: Path) -> None:
+    """What one call looks at, and what a program holds of ours, has an end; and then calls are answered."""
+    began = time.monotonic()
+    assert run(facts, "hoard") == ["E2BIG", "ENFILE", "ENOMEM"]
+    assert time.monotonic() - began < 60
+
+
 def test_a_full_disk_ends_the_trace_and_not_the_program(facts: Path) -> None:
     done = emulate(
         ["-q", "--host", str(facts), "--trace", "/dev/full", "--", sys.executable, PROGRAM, "simple"]

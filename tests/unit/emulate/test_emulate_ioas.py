@@ -81,3 +81,14 @@ def test_a_free_place_is_found_around_what_is_mapped() -> None:
     assert answer(space.map, 0, 1 << 32, fixed=False) == "ENOSPC"
     assert space.unmap(0, (1 << 64) - 1) == 2 * PAGE + 0x08000000
     assert space.is_empty
+
+
+def test_many_mappings_cost_no_more_each_and_have_an_end() -> None:
+    space = AddressSpace()
+    for place in range(1, 65536):
+        space.map(2 * place * PAGE, PAGE, fixed=True)
+    assert answer(space.map, 0, PAGE, fixed=True) == "ENOMEM"
+    assert answer(space.map, 2 * PAGE, PAGE, fixed=True) == "EEXIST"
+    assert answer(space.check_mapped, 2 * PAGE, 2 * PAGE) == "ENOENT"
+    assert space.unmap(0, 1 << 40) == 65535 * PAGE
+    assert space.is_empty
