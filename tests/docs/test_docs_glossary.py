@@ -28,7 +28,7 @@ def test_every_word_of_the_glossary_is_used() -> None:
 
 
 #: Abbreviations that whoever starts VMs knows, not explained.
-_KNOWN = set("DPDK GPU JSON KVM NUMA RFC VFIO XML".split())
+_KNOWN = set("CPU DPDK GPU JSON KVM NUMA RFC VFIO XML".split())
 
 
 def test_every_property_and_abbreviation_of_the_guides_is_in_the_glossary() -> None:
