@@ -75,6 +75,16 @@ def test_every_layout(name: str) -> None:
     assert started >= len(CPUS) + 1 or not name.startswith("gb")
 
 
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_part_of_a_vm_is_not_refused_for_what_the_vm_has(name: str) -> None:
+    layout = LAYOUTS[name]
+    facts, functions = layout.host(), (*layout.functions, *layout.nics)
+    made = plan(Order(functions, group=layout.group), facts, QEMUS[0], SAFE)
+    verdict = check(read_words(made.arguments), facts, QEMUS[0], SAFE)
+    assert verdict.answer == ("starts" if name.startswith("gb") else "unknown"), verdict.failure
+    assert not verdict.not_judged
+
+
 @pytest.mark.parametrize("name", builtin_names())
 def test_every_function_of_every_built_in_host(name: str) -> None:
     facts = builtin_host(name)

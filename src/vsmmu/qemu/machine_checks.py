@@ -41,6 +41,10 @@ Found = tuple[str, str, "Refusal | NameFault | Diagnostic"]
 _IOMMUFD: Final = "iommufd"
 #: How the types of the other objects begin that refuse values.
 _CHECKED: Final = ("memory-backend-", "iothread")
+#: What a part of a command line, which plan writes, cannot be refused for: the VM has nodes of its own.
+_OF_ALL_NODES: Final = frozenset(
+    ("qemu-node-missing", "qemu-node-sum", "qemu-distance-node", "qemu-distance-missing")
+)
 #: How long a size is at most, and how it ends, that QEMU certainly takes.
 _PLAIN_LENGTH: Final = 8
 _PLAIN_END: Final = frozenset("0123456789MGmg")
@@ -139,7 +143,8 @@ def _numa(machine: Machine, kind: MachineType) -> Iterator[Found]:
     from vsmmu.qemu.numa import numa_refusals  # few VMs have nodes
 
     for option, found in numa_refusals(machine, kind.version):
-        yield "", option, found
+        if machine.program or found.code not in _OF_ALL_NODES:
+            yield "", option, found
 
 
 def _accelerator(machine: Machine, qemu: Qemu) -> Iterator[Found]:
