@@ -59,11 +59,12 @@ def test_no_variable_is_a_bug(
     variable: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for value in VARIABLES[variable]:
-        if value is None:
-            monkeypatch.delenv(variable, raising=False)
-        else:
-            monkeypatch.setenv(variable, value)
-        harmless(capsys)
+        with monkeypatch.context() as surroundings:  # pytest looks at COLUMNS, too
+            if value is None:
+                surroundings.delenv(variable, raising=False)
+            else:
+                surroundings.setenv(variable, value)
+            harmless(capsys)
 
 
 def test_nor_is_a_directory_that_has_gone(
