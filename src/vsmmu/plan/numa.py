@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vsmmu.machine.model import INITIATOR
+from vsmmu.qemu.numa_options import nodes_by_number
 from vsmmu.qemu.values import unsigned
 
 if TYPE_CHECKING:
@@ -69,15 +70,10 @@ def _measured_in_domain(domain: DomainXml) -> list[tuple[str, int]]:
 
 def _nodes_of_words(machine: Machine) -> dict[int, int | None]:
     objects = {entry.id: entry.properties for entry in machine.objects}
-    nodes: dict[int, int | None] = {}
-    for option in machine.numa:
-        if option.settings.get("type") == "node":
-            number = option.settings.get("nodeid", "")
-            node = _number(number)
-            nodes[len(nodes) if node is None else node] = _one_host_node(
-                objects.get(option.settings.get("memdev", ""), {})
-            )
-    return nodes
+    return {
+        node: _one_host_node(objects.get(option.settings.get("memdev", ""), {}))
+        for node, option in nodes_by_number(machine.numa).items()
+    }
 
 
 def _nodes_of_domain(domain: DomainXml) -> dict[int, int | None]:

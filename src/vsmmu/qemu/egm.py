@@ -18,6 +18,7 @@ from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.mmio_window import spell_size
 from vsmmu.machine.model import EGM
 from vsmmu.named_tuple import NamedTuple
+from vsmmu.qemu.numa_options import nodes_by_number
 from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.values import quantity, unsigned
 
@@ -76,14 +77,8 @@ def region_of(host: Host, address: str) -> EgmRegion | None:
 def egm_backends(machine: Machine) -> Iterator[EgmBackend]:
     """The memory backends of a VM that are EGM regions."""
     nodes: dict[str, list[int]] = {}
-    count = 0
-    for option in machine.numa:
-        if option.settings.get("type") == "node":
-            written = unsigned(option.settings.get("nodeid", ""))
-            nodes.setdefault(option.settings.get("memdev", ""), []).append(
-                count if written is None else written
-            )
-            count += 1
+    for node, option in nodes_by_number(machine.numa).items():
+        nodes.setdefault(option.settings.get("memdev", ""), []).append(node)
     for entry in machine.objects:
         found = re.fullmatch(_PATH, str(entry.properties.get("mem-path", "")))
         if entry.qom_type == _FILE and found is not None:

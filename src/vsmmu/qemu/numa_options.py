@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import GroupOption
 
-__all__ = ["KINDS", "MOST_NODES", "cpu_numbers", "number", "option_refusal"]
+__all__ = ["KINDS", "MOST_NODES", "cpu_numbers", "nodes_by_number", "number", "option_refusal"]
 
 _INDICES: Final = "drawer-id book-id socket-id die-id cluster-id module-id core-id thread-id"
 _LATENCIES: Final = (
@@ -119,3 +119,13 @@ def _missing(name: str) -> Refusal:
 
 def _value(text: str, remedy: str) -> Refusal:
     return Refusal("qemu-property-value", {"text": text, "remedy": remedy})
+
+
+def nodes_by_number(options: Iterable[GroupOption]) -> dict[int, GroupOption]:
+    """Each ``-numa node`` by its number: the one that is written, or how many nodes come before it."""
+    nodes: dict[int, GroupOption] = {}
+    for option in options:
+        if option.settings.get("type") == "node":
+            written = number(option.settings, "nodeid")
+            nodes[len(nodes) if written is None else written] = option
+    return nodes
