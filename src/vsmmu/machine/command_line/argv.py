@@ -11,10 +11,10 @@ with nothing but the edited properties changed::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import InputRefused
-from vsmmu.machine.command_line.assemble import JUDGED, Assembly, Reader, assemble
+from vsmmu.machine.command_line.assemble import Assembly, Reader, assemble
 from vsmmu.machine.command_line.options import options
 from vsmmu.machine.command_line.sources import ArgvSource, NulSource, Splice, WordSource, emulator_index
 from vsmmu.machine.limits import MAX_SOURCE_BYTES, decode, refuse_over
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Machine
 
 __all__ = ["CommandLine", "read_source", "read_words"]
+
+#: Options of which nothing is left that this package does not look at.
+_JUDGED: Final = frozenset(
+    "machine M accel enable-kvm object global device set readconfig nodefaults only-migratable numa".split()
+)
+#: Types of ``-object`` of which the same is true; others need a file, a peer or a secret.
+_JUDGED_OBJECTS: Final = tuple("memory-backend- iommufd iothread main-loop acpi- rng-builtin can-bus".split())
 
 
 class CommandLine:
@@ -112,13 +119,16 @@ class CommandLine:
         return CommandLine(edited(self._source, self._assembled.drafts, self.options(), edits), self._reader)
 
     def not_judged(self) -> tuple[str, ...]:
-        """The options that are not looked at, each once, in order."""
-        found = (
-            option.name
-            for option in self.options()
-            if option.name not in JUDGED or (option.name == "numa" and option.last in self._source.opaque)
-        )
-        return tuple(dict.fromkeys(f"-{name}" for name in found if name))
+        """The options that are not looked at, each once, in order; an object with its type."""
+        return tuple(dict.fromkeys(name for name in map(self._not_judged, self.options()) if name))
+
+    def _not_judged(self, option: WrittenOption) -> str:
+        """What nobody looks at there; empty if all is judged."""
+        if option.name == "object":
+            kind = str(option.settings("qom-type").get("qom-type", ""))
+            return "" if kind.startswith(_JUDGED_OBJECTS) else f"-object {kind}".strip()
+        judged = option.name in _JUDGED and not (option.name == "numa" and option.last in self._source.opaque)
+        return "" if judged or not option.name else f"-{option.name}"
 
     def text(self) -> str:
         """The command line in the form in which it came; one shell-quoted line if it came as words."""

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.command_line.readconfig import Section
     from vsmmu.machine.command_line.sources import WordSource
 
-__all__ = ["JUDGED", "RELEVANT", "Assembly", "Reader", "assemble"]
+__all__ = ["RELEVANT", "Assembly", "Reader", "assemble"]
 
 #: Gives the bytes of a ``-readconfig`` file for its name as written.
 Reader = Callable[[str], bytes]
@@ -369,10 +369,6 @@ _HANDLERS: Final[dict[str, Callable[[_Assembler, str, Origin, int], None]]] = {
     "cpu": lambda self, text, *_: setattr(self, "cpu", text),
     "readconfig": _Assembler.readconfig,
 }
-#: Options of which nothing is left that this package does not look at.
-JUDGED: Final = frozenset(
-    "machine M accel enable-kvm object global device set readconfig nodefaults only-migratable numa".split()
-)
 #: Options that a rule reads.
 RELEVANT: Final = (
     _HANDLERS.keys()

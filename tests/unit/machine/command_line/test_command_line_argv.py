@@ -276,3 +276,16 @@ def test_scripts_with_several_commands() -> None:
 def test_every_error_is_ours() -> None:
     with pytest.raises(VsmmuError):
         read_source(b"'")
+
+
+# --- what nobody looks at -------------------------------------------------------------------------
+
+
+def test_what_is_not_looked_at() -> None:
+    """Each option once; an object that needs a file, a peer or a secret, with its type, in either form."""
+    line = read_words(
+        "-object iommufd,id=a -object memory-backend-ram,id=b,size=1G -object secret,id=c -cpu max "
+        '-object rng-random,id=d -object {"qom-type":"tls-creds-psk","id":"e"} -object secret,id=f'.split()
+    )
+    expected = ("-object secret", "-cpu", "-object rng-random", "-object tls-creds-psk")
+    assert line.not_judged() == expected
