@@ -79,10 +79,10 @@ SWEEP ?=
 sweep: venv ## let every system call fail in turn, and kill at each: all verbs, the hook (half an hour)
 	PYTHONPATH=tools nice -n 10 $(BIN)/python -m sweep --write tools/sweep/results.json $(SWEEP)
 
-# Two labs side by side. The totals are noted every few calls; what is seen until it is ended stays.
+# Two labs side by side. The totals are noted every few calls: SWEEP=--resume goes on with this one, too.
 sweep-lab: venv lab ## kill probe --bind at each of its calls, on a real kernel with real drivers (an hour)
-	VSMMU_LAB_KILLS=0 VSMMU_LAB_KILLS_TOTALS=tools/sweep/lab_results.json \
-		$(PYTEST) -n 2 --dist load tests/lab/test_probe_real.py -k test_killed
+	VSMMU_LAB_KILLS=0 VSMMU_LAB_KILLS_RESUME=$(SWEEP) VSMMU_LAB_KILLS_TOTALS=tools/sweep/lab_results.json \
+		$(PYTEST) -n 2 --dist load tests/lab/test_probe_killed.py
 
 # atheris brings a libFuzzer of its own and nothing else here needs it, so it lives outside .venv and the lock, too.
 N ?= 100000

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,15 @@ DEVICES = (
     "virtio-rng-pci,bus=rp10,addr=00.0,multifunction=on,iommu_platform=on,disable-legacy=on",
     "e1000e,bus=rp10,addr=00.1,romfile=",
 )
+CRASH = Path(__file__).with_name("crash_probe.py")
+SWEEP = Path(__file__).parents[2] / "tools" / "sweep"
+#: Function -> its driver, and a script that fails unless the function works under it.
+READ = "dd if=/dev/$(basename {0}) bs=4096 count=16 | md5sum"
+WORKS = {
+    DISK: ("virtio-pci", READ.format(f"/sys/bus/pci/devices/{DISK}/virtio*/block/*")),
+    NVME: ("nvme", READ.format(f"/sys/bus/pci/devices/{NVME}/nvme/nvme*/nvme*n1")),
+    E1000E: ("e1000e", f"cat /sys/bus/pci/devices/{E1000E}/net/*/address"),
+}
 #: Become another user for good, then run the rest of the command line.
 DEMOTE = """
 import os, sys
@@ -62,6 +72,10 @@ class Machine:
     def override(self, address: str) -> str:
         """The function's driver_override, as the kernel shows it."""
         return self.sh(f"cat /sys/bus/pci/devices/{address}/driver_override")
+
+    def open_files(self) -> str:
+        """The descriptors of /dev/iommu and vfio that any process has; empty for none."""
+        return self.sh("ls -l /proc/[0-9]*/fd 2>/dev/null | grep -E '/dev/(iommu|vfio)' || true")
 
     def rebind(self, address: str, driver: str) -> None:
         """Give the function to a driver, or to none."""

@@ -3,33 +3,27 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import signal
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from probe_machines import (  # noqa: F401 - fixtures
+    CRASH,
     DISK,
     E1000E,
     MATE,
     NVME,
     OTHER_MATE,
     RNG,
+    SWEEP,
+    WORKS,
     Machine,
     machine,
     machine_acpi,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 pytestmark = pytest.mark.lab
 
-CRASH = Path(__file__).with_name("crash_probe.py")
-SWEEP = Path(__file__).parents[2] / "tools" / "sweep"
 SMMU = "smmu3.0x0000000009050000"
 REGISTERS = {
     "IDR0": "0x0d44101b",
@@ -73,10 +67,6 @@ def registers(document: dict) -> dict[str, str]:
     return {name: fact["value"] for name, fact in document["smmus"][0]["registers"].items()}
 
 
-def open_files(host: Machine) -> str:
-    return host.sh("ls -l /proc/[0-9]*/fd 2>/dev/null | grep -E '/dev/(iommu|vfio)' || true")
-
-
 @pytest.mark.parametrize("address", [E1000E, NVME])
 def test_the_registers(machine: Machine, address: str) -> None:  # noqa: F811
     with machine.on_vfio(E1000E, NVME):
@@ -93,7 +83,7 @@ def test_the_registers(machine: Machine, address: str) -> None:  # noqa: F811
     assert function["ats_not_supported"]["value"] == 1
     assert function["max_pasid_log2"]["value"] == 0
     assert document["evidence"][f"probe {address}"]["kind"] == "measured"
-    assert open_files(machine) == ""
+    assert machine.open_files() == ""
 
 
 def test_nesting_is_measured(machine: Machine, machine_acpi: Machine) -> None:  # noqa: F811
@@ -120,15 +110,6 @@ def test_dry_run_changes_nothing(machine: Machine) -> None:  # noqa: F811
     assert machine.sh("dmesg | grep -c resetting || true") == resets
 
 
-#: Function -> its driver, and a script that fails unless the function works under it.
-READ = "dd if=/dev/$(basename {0}) bs=4096 count=16 | md5sum"
-WORKS = {
-    DISK: ("virtio-pci", READ.format(f"/sys/bus/pci/devices/{DISK}/virtio*/block/*")),
-    NVME: ("nvme", READ.format(f"/sys/bus/pci/devices/{NVME}/nvme/nvme*/nvme*n1")),
-    E1000E: ("e1000e", f"cat /sys/bus/pci/devices/{E1000E}/net/*/address"),
-}
-
-
 @pytest.mark.parametrize("address", WORKS)
 def test_bind_for_the_moment(machine: Machine, address: str) -> None:  # noqa: F811
     """A disk or a card is taken from its driver, asked, given back, and works as before."""
@@ -141,7 +122,7 @@ def test_bind_for_the_moment(machine: Machine, address: str) -> None:  # noqa: F
     assert machine.sh(works) == before
     assert registers(facts(machine)) == REGISTERS
     assert machine.sh("ls -A /run/vsmmu").split() == ["host.json", "lock"]
-    assert open_files(machine) == ""
+    assert machine.open_files() == ""
 
 
 def test_a_function_without_a_driver_is_left_without(machine: Machine) -> None:  # noqa: F811
@@ -151,74 +132,6 @@ def test_a_function_without_a_driver_is_left_without(machine: Machine) -> None: 
         assert (machine.driver(NVME), machine.override(NVME)) == ("", "(null)")
     finally:
         machine.rebind(NVME, "nvme")
-
-
-#: How many kills for each function; make sweep-lab (0) tries every call, and has the totals written down.
-KILLS = int(os.environ.get("VSMMU_LAB_KILLS", "4"))
-TOTALS = os.environ.get("VSMMU_LAB_KILLS_TOTALS", "")
-#: So many are tried with one limit of time, at which nothing hangs on a slow machine either.
-PIECE = 20
-
-
-def killed_at(machine: Machine, address: str, where: str) -> dict:  # noqa: F811
-    """Kill probes there, and then what crash_probe.py prints."""
-    machine.session.put({"/root/crash_probe.py": CRASH, "/root/sweep": SWEEP})
-    return json.loads(machine.sh(f"python3 /root/crash_probe.py {address} {where}", timeout=3600))
-
-
-def killed_everywhere(machine: Machine, address: str, note: Callable[[dict], None]) -> dict:  # noqa: F811
-    """Kill a probe at each of its calls; what was found until then is noted after each piece."""
-    found = killed_at(machine, address, "0-0")
-    for first in range(1, found["calls"] + 1, PIECE):
-        found["story"] += killed_at(machine, address, f"{first}-{first + PIECE - 1}")["story"]
-        note(found)
-    return found
-
-
-def write_down(name: str, whole: list[str], found: dict) -> None:
-    """The totals of a function, beside those of the others."""
-    if not TOTALS:
-        return
-    row = {
-        "calls": found["calls"],
-        "kills": len(found["story"]),
-        "not killed": sum(ended != -signal.SIGKILL for _, ended, _, _ in found["story"]),
-        "on another driver": sum(now != whole[0] for _, _, (now, *_), _ in found["story"]),
-        "lost facts": sum(facts != "whole" for _, _, (_, _, facts, *_), _ in found["story"]),
-        "lost drivers": sum(after[0] != whole[0] for _, _, _, after in found["story"]),
-        "other findings": sum(after[0] == whole[0] and after != whole for _, _, _, after in found["story"]),
-    }
-    with Path(TOTALS).open("a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # each function may have a process of its own
-        file.seek(0)
-        rows = {**json.loads(file.read() or "{}"), name: row}
-        file.truncate(0)
-        file.write(json.dumps(rows, indent=1, sort_keys=True) + "\n")
-
-
-@pytest.mark.parametrize("address", [E1000E, DISK])
-def test_killed_at_every_call_that_changes_something(machine: Machine, address: str) -> None:  # noqa: F811
-    """Facts are the old or the new, and after the next probe every driver is where it was and works."""
-    driver, works = WORKS[address]
-    said = machine.sh(f"until {works} 2>/dev/null; do sleep 0.1; done")  # its driver may just be coming
-    whole = [driver, "", "whole", "host.json", "lock"]
-    if KILLS:
-        found = killed_at(machine, address, str(KILLS))
-    else:
-        found = killed_everywhere(machine, address, lambda found: write_down(driver, whole, found))
-    assert (found["status"], found["before"]) == (0, whole)
-    assert found["calls"] > 100
-    story = found["story"]
-    assert len(story) >= (KILLS or found["calls"] - 5)
-    assert [call for call, ended, _, _ in story if ended != -signal.SIGKILL] == []
-    assert [call for call, _, (_, _, facts, *_), _ in story if facts != "whole"] == []
-    assert [call for call, _, _, after in story if after != whole] == []
-    elsewhere = [call for call, _, (now, *_), _ in story if now != driver]
-    assert KILLS or len(elsewhere) > len(story) // 4
-    # Killed with the function bound to an iommufd, too; a sample may have no such call.
-    assert KILLS or any("ioctl" in call for call in elsewhere)
-    assert machine.sh(works) == said
-    assert open_files(machine) == ""
 
 
 def test_a_terminated_probe_gives_the_driver_back(machine: Machine) -> None:  # noqa: F811
