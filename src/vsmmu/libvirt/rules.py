@@ -161,7 +161,7 @@ _TABLE: Final = (
         "cell-cpus",
         "error",
         "the CPUs of a cell are {value!r}",
-        "libvirt refuses what is no list of numbers",
+        "libvirt refuses what is no list of numbers from 0 to 16383",
         "write cpus='0-3'",
     ),
     Rule(
