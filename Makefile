@@ -8,7 +8,7 @@ TO_DEVELOP := $(VENV)/.made-to-develop
 PYTEST := $(BIN)/python -m pytest
 # One worker for the lab, which boots machines; the others share the rest.
 PARALLEL := -n auto --dist loadgroup
-# A prebuilt kernel that fits saves eleven minutes of compiling; without one, the lab builds its own.
+# A prebuilt kernel that fits saves twenty minutes of compiling; without one, the lab builds its own.
 ifeq ($(VSMMU_LAB_KERNEL),)
 VSMMU_LAB_KERNEL := $(shell requirements/prebuilt-kernel ../shared/lab)
 endif

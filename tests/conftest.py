@@ -24,7 +24,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 # gRPC's own handlers end a process that forks beside its threads (2 of 200), as vsmmu capture does.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
-# A prebuilt kernel beside the checkout saves eleven minutes of compiling, as in the Makefile.
+# A prebuilt kernel beside the checkout saves twenty minutes of compiling, as in the Makefile.
 if "VSMMU_LAB_KERNEL" not in os.environ:
     _FIND = [_LAB.parents[1] / "requirements/prebuilt-kernel", _LAB.parents[2] / "shared/lab"]
     if _PREBUILT := subprocess.run(_FIND, capture_output=True, text=True, check=False).stdout.strip():

@@ -260,7 +260,8 @@ def domain_lint() -> str:
         "Rules for libvirt domains",
         "What `vsmmu check` finds in domain XML, each with its line; words in braces stand for what is "
         "filled in. An *error* does not start, or not as it is written, and `check` ends with status 1; a "
-        "*warning* may surprise. What libvirt does is held against libvirt "
+        "*hazard* starts with another value than is written (an error for pciBus and accel), with the same "
+        "status; a *warning* may surprise. What libvirt does is held against libvirt "
         f"{spell_version(LATEST_LIBVIRT)}, what QEMU says against {spell_version(LATEST_QEMU)}.",
         table(("code", "", "what", "consequence", "remedy"), rows),
         "## QEMU's refusals of a domain",

@@ -140,7 +140,7 @@ def _failure(failure: Failure, qemu: str) -> Iterator[console.Line]:
 
 def _conclusion(verdict: Verdict, *, startable: bool) -> Iterator[console.Line]:
     if verdict.not_judged and verdict.answer != "not-judged":
-        yield f"not looked at: {', '.join(verdict.not_judged)}"
+        yield f"not looked at, or only in part: {', '.join(verdict.not_judged)}"
     if not any(vsmmu.accel for vsmmu in verdict.vsmmus) and verdict.answer == "starts":
         yield "note: this VM has no accelerated vSMMU"
     if startable and verdict.answer == "unknown":

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,6 +50,8 @@ MAX_BYTES: Final = 16 << 20
 _PIECE: Final = 1 << 20
 #: A remark names so many unknown members.
 _NAMED: Final = 5
+_LIKE_YAML: Final = rb"(?:\s|#[^\n]*\n)*(?:---|(?:- )?[A-Za-z_]\w*:\s)"
+_YAML: Final = "it looks like YAML, and facts are JSON: kubectl writes that with -o json"
 _NEXT: Final = f'a facts file is JSON with "schema": "{SCHEMA}"; make one with: vsmmu probe'
 
 
@@ -94,7 +97,7 @@ def decode_host(data: bytes, where: str) -> Host:
             "facts-malformed",
             "these are not facts about a host",
             where=where,
-            why=str(error)[:300],
+            why=_YAML if re.match(_LIKE_YAML, data) else str(error)[:300],
             next=_NEXT,
         ) from None
 

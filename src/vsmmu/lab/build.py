@@ -150,7 +150,7 @@ class BuildKernel:
     def describe(self) -> str:
         """Where it comes from, and that it takes a while."""
         source = self.recipe.known_source
-        return f"build the kernel from {source} or newer (about 11 minutes of two processors)"
+        return f"build the kernel from {source} or newer (about 20 minutes of two idle processors)"
 
     def apply(self) -> None:
         """Fetch, configure, compile."""

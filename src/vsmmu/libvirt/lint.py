@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.libvirt.releases import missing_features
 from vsmmu.machine.domain.controllers import EXPANDER, known_expanders
@@ -71,6 +73,10 @@ class _Placed(NamedTuple):
     element: Element
     diagnostic: Diagnostic
 
+    def as_error(self) -> _Placed:
+        """The same, where it keeps the VM from being what is written."""
+        return self._replace(diagnostic=msgspec.structs.replace(self.diagnostic, severity="error"))
+
 
 def _finding(code: str, element: Element, **values: object) -> _Placed:
     from vsmmu.libvirt.rules import RULES  # most domains break none
@@ -103,7 +109,9 @@ def _spelling(iommu: Iommu) -> Iterator[_Placed]:
     for entry in iommu.misspelt:
         element = iommu.driver or iommu.element
         if entry.known:
-            yield _finding("attribute-misspelt", element, written=entry.written, known=entry.known)
+            found = _finding("attribute-misspelt", element, written=entry.written, known=entry.known)
+            other_smmu = entry.known not in PROPERTIES  # pciBus or accel: not the same SMMU with other values
+            yield found.as_error() if other_smmu else found
         elif entry.written in OTHER_MODELS:
             yield _finding("attribute-of-other-model", element, written=entry.written)
         else:

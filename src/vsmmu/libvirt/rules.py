@@ -29,7 +29,8 @@ _FIXED: Final = " ".join(f"{entry.name}={entry.spell(entry.software)}" for entry
 class Rule(NamedTuple):
     """One rule.
 
-    *error*: it does not start, or not as written. *warning*: it starts, and may surprise. ``what``, ``consequence`` and ``remedy`` have ``{}`` places for values.
+    *error*: it does not start, or not as written. *hazard*: it starts, with other values than written. *warning*: it
+    starts, and may surprise. ``what``, ``consequence`` and ``remedy`` have ``{}`` places for values.
     """
 
     code: str
@@ -43,7 +44,7 @@ _TABLE: Final = (
     # Spelling: what libvirt's parser drops or refuses
     Rule(
         "attribute-misspelt",
-        "error",
+        "hazard",  # an error for pciBus and accel, without which it is another SMMU
         "libvirt knows no attribute {written}; {known} is meant",
         "libvirt drops it without a word (only --validate refuses), and QEMU takes its default",
         "write {known}, or let vsmmu resolve write it",
@@ -160,7 +161,7 @@ _TABLE: Final = (
         "cell-cpus",
         "error",
         "the CPUs of a cell are {value!r}",
-        "libvirt refuses what is no list of numbers",
+        "libvirt refuses what is no list of numbers from 0 to 16383",
         "write cpus='0-3'",
     ),
     Rule(

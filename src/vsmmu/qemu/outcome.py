@@ -102,7 +102,7 @@ class Verdict(msgspec.Struct, frozen=True):
     (*error*; those after the first are found by going on as if it were mended), what QEMU lets through
     although it cannot work (*hazard*), the checks that facts are missing for (*unknown*; ``code`` and ``why``
     are the message that QEMU would print if the check failed, ``needs`` the facts that would settle it), and
-    warnings. ``not_judged`` names what of the VM was not looked at.
+    warnings. ``not_judged`` names what of the VM was not looked at, or only in part.
     """
 
     answer: Answer

@@ -331,6 +331,22 @@ def document(**texts: str) -> bytes:
     return msgspec.json.encode(host)
 
 
+@pytest.mark.parametrize(
+    "data", [b"---\nname: a\n", b"# nodes\napiVersion: v1\nkind: List\n", b"- name: a\n"]
+)
+def test_yaml_is_called_so(data: bytes) -> None:
+    with pytest.raises(InputRefused) as caught:
+        decode_host(data, "x")
+    assert caught.value.diagnostic.why.startswith("it looks like YAML")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"x", b"http://host", b'"name": 1'])
+def test_what_is_no_yaml_is_not_called_so(data: bytes) -> None:
+    with pytest.raises(InputRefused) as caught:
+        decode_host(data, "x")
+    assert "YAML" not in caught.value.diagnostic.why
+
+
 @pytest.mark.parametrize("member", PATTERNED)
 def test_no_text_of_facts_has_a_final_newline(member: str) -> None:
     assert decode_host(document(), "x").name == "a"

@@ -178,11 +178,11 @@ def test_check_says_line_consequence_and_remedy() -> None:
     done = check(BROKEN["attribute-misspelt"])
     assert done.returncode == 1
     assert (
-        "error: line 15 <driver>: libvirt knows no attribute ssidSize; ssidsize is meant [attribute-misspelt]\n"
+        "hazard: line 15 <driver>: libvirt knows no attribute ssidSize; ssidsize is meant [attribute-misspelt]\n"
         "  libvirt drops it without a word (only --validate refuses), and QEMU takes its default\n"
         "  next: write ssidsize, or let vsmmu resolve write it\n"
     ) in done.stdout
-    assert done.stdout.endswith("verdict: would not start\n1 of 1 can be mended: vsmmu fix\n")
+    assert done.stdout.endswith("verdict: starts, and fails later\n1 of 1 can be mended: vsmmu fix\n")
 
 
 def test_check_in_json() -> None:

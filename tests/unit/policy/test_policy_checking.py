@@ -64,6 +64,13 @@ def test_a_domain_has_libvirt_s_findings_and_the_mends_of_both() -> None:
     verdict = check(vm, builtin_host("gb200"), LATEST, Options(), mender())
     misspelt = [entry for entry in verdict.diagnostics if entry.code == "attribute-misspelt"]
     assert [bool(entry.fix) for entry in misspelt] == [True]
+    assert verdict.answer == "fails-later"
+
+
+@pytest.mark.parametrize("attributes", ["pcibus='1' accel='on'", "pciBus='1' Accel='on'"])
+def test_a_domain_without_the_smmu_that_it_means_is_refused(attributes: str) -> None:
+    verdict = check(read_domain_xml(driver(attributes), "vm.xml"), builtin_host("gb200"), LATEST, Options())
+    assert ("attribute-misspelt", "error") in [(entry.code, entry.severity) for entry in verdict.diagnostics]
     assert verdict.answer == "refused"
 
 

@@ -87,7 +87,8 @@ _DOUBLE_PLAIN: Final = re.compile(r"[^\"\\$`]+")
 # Rare: compiled when met (re keeps them).
 _ARRAY: Final = r"[A-Za-z_][A-Za-z0-9_]*\+?="
 _PARAMETER: Final = r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])"
-_REDIRECTION: Final = re.compile(r"[0-9]*(?:<<<|<<-?|<>|<&|<|>>|>&|>\||>)|&>>?")
+_PIPE: Final = ("<(", ">(")  # for which bash puts the name of a pipe
+_REDIRECTION: Final = re.compile(r"[0-9]*(?:<<<|<<-?|<>|<&|<(?!\()|>>|>&|>\||>(?!\())|&>>?")
 _CLOSES: Final = {"(": ")", "{": "}", '"': '"'}
 
 
@@ -193,7 +194,7 @@ class _Scanner:
             return
         while self.text[self.at : self.at + 1] in (" ", "\t"):
             self.at += 1
-        if self.at < len(self.text) and self.text[self.at] not in "\n;|<>()":
+        if self.text.startswith(_PIPE, self.at) or self.text[self.at : self.at + 1] not in ("", *"\n;|<>()"):
             self.word()
 
     def skip_heredocs(self) -> None:
@@ -232,7 +233,7 @@ class _Scanner:
                 self.at = plain.end()
                 continue
             mark = text[self.at]
-            if mark in " \t\n;&|<>()":
+            if mark in " \t\n;&|<>()" and not self.text.startswith(_PIPE, self.at):
                 break
             if self.at - start > _MAX_RAW_WORD:
                 refuse_over(self.at - start, _MAX_RAW_WORD, "characters in one word", self.where)
@@ -242,7 +243,7 @@ class _Scanner:
                 self.double_quoted(out)
             elif mark == "\\":
                 self.escape(out, "bare", "")
-            elif mark in "$`":
+            elif mark in "$`<>":
                 self.dollar(out, "bare")
             else:
                 out.append(Segment(mark, self.at, self.at + 1, "bare", self.note_pattern(mark, start)))
@@ -331,7 +332,7 @@ class _Scanner:
             self.note("the command in backticks")
             end = closing + 1
         elif following in ("(", "{") and following:
-            self.note("the command '$(...)'" if following == "(" else "the variable '${...}'")
+            self.note(f"the command '{text[at]}(...)'" if following == "(" else "the variable '${...}'")
             end = self.closing(at + 1, double=context == "double")
         elif match := re.compile(_PARAMETER).match(text, at):
             self.note(f"the variable {match.group()!r}")

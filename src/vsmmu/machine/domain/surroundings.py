@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["beside_schema", "hole_of", "initiators", "nodes_of"]
 
 _KIB: Final = {"": "K", "KiB": "K", "MiB": "M", "GiB": "G", "TiB": "T", "bytes": "", "b": ""}
-_MOST_NODES: Final = 1024
+#: VIR_DOMAIN_CPUMASK_LEN of libvirt: virBitmapParse() refuses a number that is not below it.
+_MOST_NUMBERS: Final = 16384
 
 
 def beside_schema(root: Element) -> tuple[Overrides, tuple[Diagnostic, ...]]:
@@ -60,12 +61,14 @@ def initiators(given: Iterable[tuple[str, Element]]) -> Iterator[MachineObject]:
 
 
 def nodes_of(nodeset: str) -> list[int]:
-    """The nodes of ``1-8,^3,10``, in order; none if it cannot be read."""
+    """The nodes or CPUs of ``1-8,^3,10``, in order; none if libvirt cannot read it."""
     found: set[int] = set()
     for part in nodeset.split(","):
         first, _, last = part.strip().removeprefix("^").partition("-")
         numbers = f"{first}{last}"
-        if not first or not (numbers.isascii() and numbers.isdecimal()) or int(last or first) >= _MOST_NODES:
+        if not first or not (numbers.isascii() and numbers.isdecimal()) or len(numbers) > 40:
+            return []
+        if int(last or first) >= _MOST_NUMBERS:
             return []
         nodes = set(range(int(first), int(last or first) + 1))
         found = found - nodes if part.strip().startswith("^") else found | nodes

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from vsmmu import read_vm
 from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.shell import scan
 from vsmmu.machine.command_line.shell_edits import splice
@@ -55,12 +56,24 @@ def test_words(text: str, expected: list[list[str]]) -> None:
     assert words(text) == expected
 
 
+@pytest.mark.parametrize("text", ["a < <(date) b", "a > >(tee log) b", "a b 2> >(tee (x) log)"])
+def test_a_redirection_to_a_process_is_no_word(text: str) -> None:
+    assert words(text) == [["a", "b"]]
+
+
+def test_an_argument_that_is_the_name_of_a_pipe() -> None:
+    line = read_vm("#!/bin/bash\nqemu-system-aarch64 -M virt -kernel <(zcat Image.gz) -m 1G\n")
+    assert [option.name for option in line.command_line.options()] == ["M", "kernel", "m"]
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [
         ("$HOME/x", "the variable '$HOME'"),
         ('"${HOME}"', "the variable '${...}'"),
         ("$(date)", "the command '$(...)'"),
+        ("<(date)", "the command '<(...)'"),
+        ("file=>(tee x)", "the command '>(...)'"),
         ("`date`", "the command in backticks"),
         ('"a `date` b"', "the command in backticks"),
         ("*.img", "the file name pattern '*'"),
