@@ -55,6 +55,20 @@ _FORMS: Final = {
     ),
     "qemu-object-unknown": ("Parameter 'qom-type' does not accept value '{value}'",),
 }
+#: What QEMU prints on a host that is not ready, by the code of what finds it (hw/vfio, accel/kvm of 11.1.3).
+_UNREADY: Final = {
+    "doctor-groups": (
+        "group {group} is not viable",
+        "Please ensure all devices within the iommu_group are bound to their vfio bus driver.",
+        "Verify all devices in group {group} are bound to vfio-<bus> or pci-stub and not already in use",
+    ),
+    "doctor-kvm": ("Could not access KVM kernel module: {errno}", "failed to initialize kvm: {errno}"),
+    "memlock-small": (
+        "vfio_container_dma_map({arguments}) = -12 (Cannot allocate memory)",
+        "vfio: DMA mapping failed, unable to continue",
+    ),
+    "no-smmu-behind": ("no iommu_group found",),
+}
 #: What QEMU prints of the kernel's errno, by the call of a probe that gets the same.
 _CALLS: Final = {
     "open iommufd": "Could not open '/dev/iommu': {errno}",
@@ -104,7 +118,7 @@ def _sentences() -> Iterator[tuple[str, str]]:
     for message in MESSAGES.values():
         if message.text != "{text}":
             yield message.code, message.text
-    for code, forms in _FORMS.items():
+    for code, forms in (_FORMS | _UNREADY).items():
         yield from ((code, form) for form in forms)
     for rule in RULES.values():
         if sentence := _LIBVIRT.search(rule.consequence):

@@ -55,6 +55,24 @@ def test_what_was_printed_fills_the_remedy_in() -> None:
     assert found[0].mend == "write one of: auto, 32, 36, 40, 42, 44, 48, 52, 56"
 
 
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("vfio 0009:01:00.0: group 12 is not viable", "doctor-groups"),
+        ("Could not access KVM kernel module: Permission denied", "doctor-kvm"),
+        ("qemu-system-aarch64: failed to initialize kvm: No such file or directory", "doctor-kvm"),
+        (
+            "vfio_container_dma_map(0x5581, 0x0, 0x80000000, 0x7f) = -12 (Cannot allocate memory)",
+            "memlock-small",
+        ),
+        ("vfio 0009:01:00.0: no iommu_group found", "no-smmu-behind"),
+    ],
+)
+def test_what_qemu_says_on_a_host_that_is_not_ready(said: str, code: str) -> None:
+    (entry,) = explain_text(f"{SET}{said}")
+    assert (entry.code, bool(entry.mend)) == (code, True)
+
+
 def test_a_log_is_explained_line_by_line_and_each_sentence_once() -> None:
     line = f"qemu-system-aarch64: {SET}Host SMMUv3 doesn't support Range Invalidation"
     log = "\n".join(["starting up", line, "", "Bus 'x' not found", line, "Bus 'y' not found"])
