@@ -64,6 +64,8 @@ CASES = {
         ["resolve", "--host", "builtin:gb200", "--smmu", "smmu3.0x0000000012000000"],
     ),
     "a version of QEMU": ("check --qemu 10\t vm.sh", ["check", "--qemu", "10.2", "vm.sh"]),
+    "a code": ("explain generic-i\t", ["explain", "generic-initiators-missing"]),
+    "a file where a code may stand": ("explain vm-of\t", ["explain", "vm-of-mine.sh"]),
     "a schema": ("schema insp\t", ["schema", "inspection"]),
 }
 

@@ -122,7 +122,7 @@ def _grouped(diagnostics: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
 def _vsmmu(vsmmu: VsmmuOutcome, *, runs: bool) -> Iterator[console.Line]:
     values = " ".join(f"{name}={value}" for name, value in vsmmu.values.items())
     host = f", host SMMU {vsmmu.host_smmu}" if vsmmu.host_smmu and not vsmmu.host_smmu.startswith("?") else ""
-    yield f"{vsmmu.device} on {vsmmu.primary_bus}{host}"
+    yield f"{vsmmu.device} on {vsmmu.primary_bus or 'no bus'}{host}"
     yield f"  {values}"
     if vsmmu.registers is not None and runs:
         words = " ".join(f"{name} {vsmmu.registers[name]}" for name in ("IDR0", "IDR1", "IDR3", "IDR5"))

@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_EXAMPLES = """\b
+Examples:
+  vsmmu emulate --host builtin:gb200 -- vsmmu probe 0009:01:00.0
+  vsmmu emulate --host facts.json --trace calls.jsonl -- my-vmm
+  vsmmu emulate --host builtin:gb200 --fault BIND_IOMMUFD:EBUSY -- my-vmm
+"""
+
 
 @click.command(
-    name="emulate", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+    name="emulate",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=_EXAMPLES,
 )
 @parameters("emulate")
 def command(

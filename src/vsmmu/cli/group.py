@@ -170,4 +170,11 @@ def _usage(error: click.ClickException) -> UsageError:
     """What click has against the arguments."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context is not None else "vsmmu"
-    return UsageError("usage", error.format_message().rstrip("."), where=path, next=f"{path} --help")
+    if isinstance(error, click.NoSuchOption) and context is not None and context.parent is not None:
+        option = error.option_name
+        if any(option in entry.opts for entry in cli.params):
+            what, verb = f"{option} is an option of vsmmu itself", path.partition(" ")[2]
+            return UsageError("usage", what, where=path, next=f"write it in front of {verb}")
+    # click gives each choice a line of its own.
+    message = error.format_message().replace("\n\t", " ").rstrip(".")
+    return UsageError("usage", message, where=path, next=f"{path} --help")

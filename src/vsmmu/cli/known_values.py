@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The values that a shell offers for an argument: hosts, QEMU versions, functions and SMMUs, names.
+"""The values that a shell offers for an argument: hosts, QEMU versions, functions and SMMUs, codes, names.
 
 A completion that fails offers nothing: nobody can read an error while typing.
 """
@@ -33,6 +33,10 @@ def known_values(what: Completed, ctx: click.Context) -> list[str]:
         from vsmmu.cli.schemas import DOCUMENTS
 
         return list(DOCUMENTS)
+    if what == "code":
+        from vsmmu.explanation.table import all_codes
+
+        return sorted(set(all_codes()))
     if what == "verb":
         root = ctx.find_root()
         return root.command.list_commands(root) if isinstance(root.command, click.Group) else []

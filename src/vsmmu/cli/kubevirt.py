@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.group("kubevirt")
+_EXAMPLES = """\b
+Examples:
+  vsmmu kubevirt capabilities --host builtin:gb200
+  VSMMU_HOST='/facts/{node}.json' vsmmu kubevirt serve
+"""
+
+
+@click.group("kubevirt", epilog=_EXAMPLES)
 def command() -> None:
     """Serve KubeVirt's hook interfaces; print a node's capabilities."""
 

@@ -23,7 +23,20 @@ __all__ = ["command"]
 _SIGTERM_STATUS = 128 + signal.SIGTERM
 
 
-@click.group(name="lab")
+_EXAMPLES = """\b
+Examples:
+  vsmmu lab build
+  vsmmu lab shell
+  vsmmu lab run --acpi -- vsmmu probe --bind 0000:00:05.0
+"""
+_RUN_EXAMPLES = """\b
+Examples:
+  vsmmu lab run -- uname -rm
+  vsmmu lab run --acpi --get /run/vsmmu/host.json:lab.json -- vsmmu probe --bind 0000:00:05.0
+"""
+
+
+@click.group(name="lab", epilog=_EXAMPLES)
 def command() -> None:
     """An emulated Arm host with a real kernel: SMMUv3, iommufd, vfio, KVM.
 
@@ -89,7 +102,7 @@ def build(libvirt: bool, kernel: Path | None, dry_run: bool) -> None:
     console.remark(f"the lab has {artifacts.summary()}")
 
 
-@command.command(context_settings={"allow_interspersed_args": False})
+@command.command(context_settings={"allow_interspersed_args": False}, epilog=_RUN_EXAMPLES)
 @parameters("lab run", _Host)
 def run(
     question: _Host,

@@ -18,8 +18,8 @@ __all__ = ["OPTIONS", "Completed", "Option", "options_of"]
 #: *path*: not looked at before it is opened, and - is standard input. *old-file*: must exist. *new-file*: no
 #: directory. *count*: 0 or more. *number*: more than 0. The last two up to :attr:`Option.most`.
 Kind = Literal["text", "flag", "choice", "path", "old-file", "new-file", "integer", "count", "number"]
-#: What a shell offers: hosts, QEMU versions, functions of the host, these and its SMMUs, verbs, schemas.
-Completed = Literal["", "host", "qemu", "function", "device", "verb", "schema"]
+#: What a shell offers: hosts, QEMU versions, functions of the host, these and its SMMUs, and names.
+Completed = Literal["", "host", "qemu", "function", "device", "verb", "schema", "code"]
 
 
 class Option(NamedTuple):
@@ -99,7 +99,8 @@ _HOSTS: Final = "live|FILE|builtin:NAME"
 
 OPTIONS: Final[tuple[Option, ...]] = (
     # Arguments
-    Option("file", _VM, kind="path", metavar="VM"),
+    Option("file", tuple(verb for verb in _VM if verb != "explain"), kind="path", metavar="VM"),
+    Option("file", ("explain",), kind="path", metavar="VM", complete="code"),
     Option("more", ("check",), kind="path", metavar="[DIR]...", multiple=True),
     Option("devices", ("plan",), metavar="[DEVICE]...", multiple=True, complete="function"),
     Option("devices", ("show", "probe"), metavar="[DEVICE]...", multiple=True, complete="device"),
@@ -115,7 +116,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
            "Facts about the host: this machine, a facts file (- is standard input), or a built-in host.",
            metavar=_HOSTS, default="live", variable="VSMMU_HOST", complete="host"),
     Option("--host", ("emulate",),
-           "The host to show.", metavar="FILE|builtin:NAME", required=True, variable="VSMMU_HOST",
+           "The host to be.", metavar="FILE|builtin:NAME", required=True, variable="VSMMU_HOST",
            complete="host", name="host_name"),
     # Verbs about a VM
     _QEMU,
@@ -161,7 +162,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("--accelerate", ("fix",),
            "Move every function of the host behind a vSMMU for its host SMMU, and pin the values.",
            "flag"),
-    Option("--only", ("fix",), "Mend only faults with this code. Repeatable.", metavar="CODE", multiple=True),
+    Option("--only", ("fix",), "Mend only faults with this code. Repeatable.", metavar="CODE", multiple=True,
+           complete="code"),
     Option("--diff", ("fix",), "Show each change instead, with code and reason.", "flag"),
     Option("--trace", ("check",), "Show what happens in which phase.", "flag"),
     Option("-q --quiet", ("check",), "Print nothing; the exit status tells.", "flag"),

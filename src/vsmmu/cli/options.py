@@ -143,12 +143,18 @@ def _completion(row: Option) -> Callable[..., list[CompletionItem]] | None:
 def _complete(
     what: Completed,
     ctx: click.Context,
-    param: click.Parameter,  # noqa: ARG001 - click's signature
+    param: click.Parameter,
     incomplete: str,
 ) -> list[CompletionItem]:
+    from glob import escape, glob
+
     from click.shell_completion import CompletionItem
 
     from vsmmu.cli.known_values import known_values
 
+    # Where a code may stand for a VM, files come first.
+    pattern = f"{escape(incomplete)}*"
+    if what == "code" and isinstance(param, click.Argument) and glob(pattern):  # noqa: PTH207 - has folders
+        return [CompletionItem(incomplete, type="file")]
     found = [CompletionItem(name) for name in known_values(what, ctx) if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]

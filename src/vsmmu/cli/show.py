@@ -125,11 +125,23 @@ def _narrowed(host: Host, devices: Sequence[str]) -> Host:
             raise Negative(
                 "no-such-device",
                 f"host {host.name!r} has no {text!r:.80}",
-                next=f"{_nearest(host, text)}vsmmu show lists its SMMUs and functions",
+                next=_host_meant(text) or f"{_nearest(host, text)}vsmmu show lists its SMMUs and functions",
             )
         functions.update((entry.address, entry) for entry in asked)
         smmus.update((entry.name, entry) for entry in own)
     return msgspec.structs.replace(host, smmus=tuple(smmus.values()), functions=tuple(functions.values()))
+
+
+def _host_meant(text: str) -> str:
+    """Of a host where a function or SMMU is asked for: how it is said."""
+    from pathlib import Path
+
+    from vsmmu.host.builtin import builtin_names
+
+    name = text.removeprefix("builtin:")
+    if name in builtin_names():
+        return f"to show the built-in host: vsmmu show --host builtin:{name}"
+    return f"if it is a file of facts: vsmmu show --host {text}" if Path(text).is_file() else ""
 
 
 def _nearest(host: Host, text: str) -> str:

@@ -50,7 +50,7 @@ class Answers(msgspec.Struct, frozen=True):
     def spell(self) -> str:
         """The headline: what is proven, what is not, and what is certain to fail."""
         text = f"{self.starts:,} proven, {self.unknown:,} not proven, {self.refused:,} refused"
-        return f"{text} ({self.absent:,} more have no such function)" if self.absent else text
+        return f"{text} ({self.absent:,} without such a function)" if self.absent else text
 
 
 class DriftStep(msgspec.Struct, frozen=True):

@@ -50,7 +50,8 @@ def report_document(
     """
     counted = _counted(census)
     offers = {kind: offer_of(classes[kind], qemu) for kind in counted}
-    names = class_names({kind: (classes[kind].fingerprint, census.titles.get(kind, "")) for kind in counted})
+    titles = {kind: _title(kind, classes[kind], offers[kind], census) for kind in counted}
+    names = class_names({kind: (classes[kind].fingerprint, titles[kind]) for kind in counted})
     pools = tuple(
         pool_baseline(pool, groups, classes, offers) for pool, groups in sorted(census.pools.items())
     )
@@ -72,6 +73,13 @@ def report_document(
         moves=tuple(_moves(census, classes, qemu)),
         named=tuple(_named(census, classes, offers)),
     )
+
+
+def _title(number: int, kind: HostClass, offer: ClassOffer, census: Census) -> str:
+    """What one of its hosts calls itself; hosts without the function have nothing but that in common."""
+    if offer.fit.answer == "absent":
+        return f"hosts without {kind.selection}"
+    return census.titles.get(number, "")
 
 
 def _counted(census: Census) -> dict[int, int]:

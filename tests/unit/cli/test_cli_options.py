@@ -112,6 +112,8 @@ def test_variables_are_read_and_options_go_before_them() -> None:
         (["resolve", "--qemu"], "11", {"11.0", "11.1"}),
         (["plan", "--policy"], "", {"common", "qemu"}),
         (["plan"], "--sp", {"--spare"}),
+        (["explain"], "qemu-ri", {"qemu-ril", "qemu-ril-accel"}),
+        (["fix", "--only"], "generic-i", {"generic-initiators-missing"}),
     ],
 )
 def test_a_shell_completes_what_the_table_knows(

@@ -306,6 +306,16 @@ def test_show_of_an_unknown_device_is_a_no(vsmmu: Vsmmu) -> None:
     assert "did you mean smmu3.0x0000000012000000" in vsmmu("show", *GB200, "smmu3.0x000000001200000").err
 
 
+@pytest.mark.parametrize("name", ["gb300", "builtin:gb300"])
+def test_a_host_where_a_device_stands_is_said_with_its_option(
+    vsmmu: Vsmmu, name: str, tmp_path: Path
+) -> None:
+    assert "next: to show the built-in host: vsmmu show --host builtin:gb300" in vsmmu("show", name).err
+    facts = tmp_path / "facts.json"
+    facts.touch()
+    assert f"next: if it is a file of facts: vsmmu show --host {facts}" in vsmmu("show", str(facts)).err
+
+
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_has_help_with_examples(vsmmu: Vsmmu, verb: str) -> None:
     answer = vsmmu("help", verb)

@@ -90,6 +90,13 @@ def test_every_host_class_and_topology_is_there(html: str) -> None:
     assert html.count("<figure") == len(builtin_names())
 
 
+def test_the_elements_to_paste_are_lines(html: str) -> None:
+    """A line end of a name would be an escape; these are our own."""
+    (elements,) = re.findall(r"<pre>(.*?)</pre>", html, re.DOTALL)
+    words = [line.split()[0] for line in elements.splitlines()]
+    assert words == ["&lt;iommu", "&lt;driver", "&lt;/iommu&gt;"]
+
+
 def test_the_same_facts_make_the_same_page(html: str) -> None:
     reader, census = taken(builtin_host(name) for name in builtin_names())
     report = report_document(census, reader.classes, LATEST, title="All", made_at="today", compared=True)

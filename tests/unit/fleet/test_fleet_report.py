@@ -126,9 +126,12 @@ def test_a_host_without_the_device_is_not_blamed(pool: str, capsys: Captured) ->
     document = report(capsys, pool, "--device", "10de:2941")
     assert document["answers"] == {"starts": 100, "unknown": 0, "refused": 0, "absent": 100}
     assert document["probe"] == []
+    assert {entry["name"] for entry in document["classes"] if entry["answer"] == "absent"} == {
+        "hosts without 10de:2941"
+    }
     assert Counter(row["answer"] for row in rows(capsys, pool, "--device", "10de:2941"))["absent"] == 100
     assert run(["baseline", "--device", "10de:2941", pool]) == 0
-    assert "100 proven, 0 not proven, 0 refused (100 more have no such function)" in capsys.readouterr().out
+    assert "100 proven, 0 not proven, 0 refused (100 without such a function)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verdict", ["starts", "unknown", "refused"])
