@@ -31,7 +31,7 @@ Prints the domain with the values of its accelerated SMMUv3s fitted to this node
 Environment: VSMMU_HOST (facts or builtin:NAME, default /run/vsmmu/host.json), VSMMU_ON_FAILURE (fail,
 pass-through), VSMMU_VALUES (resolve, keep), VSMMU_FIX (certain, off), VSMMU_POLICY, VSMMU_ASSUME_SAFE,
 VSMMU_QEMU, VSMMU_LIBVIRT, VSMMU_MACHINE_TYPE, VSMMU_TIMEOUT (seconds), VSMMU_ANNOTATIONS (those that a VM may
-have; default all).
+have; default all but hook).
 Annotations of the VM, each behind vsmmu/: hook, accel, also, assume-safe, fix, on-failure, policy, values.
 Two of them only tighten what the environment says: assume-safe to off, on-failure to fail.
 """

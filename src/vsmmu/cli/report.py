@@ -30,7 +30,7 @@ Examples:
   kubectl get nodefeatures -A -o json | vsmmu report --pool topology.kubernetes.io/zone -o html - > zones.html
 """
 #: What a spreadsheet takes for a formula begins with these, also after blanks or in their wide forms.
-_FORMULA: Final = ("=", "+", "-", "@")
+_FORMULA: Final = ("=", "+", "-", "@", "\N{MINUS SIGN}")
 
 
 @click.command("report", epilog=_EXAMPLES)
@@ -146,11 +146,14 @@ class _Out:
 
 
 def _inert(text: str) -> str:
-    """The cell without control characters, and as a text (a quote in front) where it would be a formula."""
+    """The cell without control characters, and as a text (a quote in front) where it would be a formula.
+
+    So is every part of it: in much of the world a spreadsheet begins a cell behind a semicolon, too.
+    """
     from unicodedata import normalize
 
-    shown = visible(text)
-    return f"'{shown}" if normalize("NFKC", shown).lstrip().startswith(_FORMULA) else shown
+    parts = visible(text).split(";")
+    return ";".join([f"'{x}" if normalize("NFKC", x).lstrip().startswith(_FORMULA) else x for x in parts])
 
 
 def _now() -> str:

@@ -7,7 +7,10 @@ wait for: they share neither a thread nor a lock with it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
+import os
 import socket
 import stat
 import threading
@@ -15,6 +18,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import grpc
 
@@ -27,6 +31,7 @@ from vsmmu.kubevirt.vmi import MAX_VMI_BYTES
 from vsmmu.machine.domain.elements import MAX_DOMAIN_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from vsmmu.host.facts import Host
@@ -48,6 +53,10 @@ _FREE: Final = 32
 _MOST_CALLS: Final = 256
 #: Seconds for a living server to take a connection.
 _KNOCK: Final = 2.0
+#: Seconds for another server to start beside it.
+_ALONE: Final = 1.0
+#: Seconds for the message of a call to come: it holds a thread, and gRPC itself would wait for ever.
+_PATIENCE: Final = 5.0
 #: Of the time that a caller has: the answer takes some, too.
 _SHARE: Final = 0.9
 _CODES: Final = {
@@ -98,25 +107,10 @@ class HookServer:
         :raise HostLacks: ``hook-socket``: it cannot be made, or another server listens there.
         :raise InputRefused: ``hook-socket``: something else is there.
         """
-        if _lives(path):
-            raise HostLacks(
-                "hook-socket",
-                "another server listens there",
-                where=str(path),
-                next="let it serve, or stop it first; or name another place for the socket",
-            )
-        if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):
-            raise InputRefused(
-                "hook-socket",
-                "there is something else at this place",
-                where=str(path),
-                next="remove it, or name another place for the socket",
-            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            self._server.add_insecure_port(f"unix:{path}")
-            self._server.start()
+            with _alone(path.parent):
+                self._take(path)
         except (OSError, RuntimeError) as error:
             raise HostLacks(
                 "hook-socket",
@@ -125,6 +119,25 @@ class HookServer:
                 why=str(error)[:200],
                 next="mount the directory of KubeVirt's hook sockets there",
             ) from None
+
+    def _take(self, path: Path) -> None:
+        if _lives(path):
+            raise HostLacks(
+                "hook-socket",
+                "another server listens there",
+                where=str(path),
+                next="let it serve, or stop it first; or name another place for the socket",
+            )
+        if os.path.lexists(path) and not stat.S_ISSOCK(path.lstat().st_mode):
+            raise InputRefused(
+                "hook-socket",
+                "there is something else at this place",
+                where=str(path),
+                next="remove it, or name another place for the socket",
+            )
+        path.unlink(missing_ok=True)
+        self._server.add_insecure_port(f"unix:{quote(os.fsencode(path))}")
+        self._server.start()
 
     def wait(self) -> None:
         """Return when the server has stopped."""
@@ -226,6 +239,25 @@ class HookServer:
         return passed_through(domain, error)
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let no other server start in this directory meanwhile, for two would take the same dead socket over.
+
+    A file beside the socket would be taken for one more hook. Whoever holds the lock for long is not heeded.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        end = time.monotonic() + _KNOCK + _ALONE
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _lives(path: Path) -> bool:
     """Whether somebody accepts connections at a socket; whoever is too busy to do so lives, too."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
@@ -239,10 +271,28 @@ def _lives(path: Path) -> bool:
         return True
 
 
+def _with_patience(call: _Call) -> _Call:
+    """The method for a stream that has one message, which looks the same to a client, but can be given up."""
+
+    def answer(requests: Any, context: Any) -> Any:
+        late = threading.Timer(_PATIENCE, context.cancel)
+        late.daemon = True
+        late.start()
+        try:
+            request = next(requests, None)
+        finally:
+            late.cancel()
+        if request is None:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a call has one message, and this has none")
+        return call(request, context)
+
+    return answer
+
+
 def _service(name: str, methods: dict[str, _Method]) -> Any:
     handlers: dict[str, Any] = {
-        method: grpc.unary_unary_rpc_method_handler(
-            call,
+        method: grpc.stream_unary_rpc_method_handler(
+            _with_patience(call),
             request_deserializer=message(package, request).FromString,
             response_serializer=lambda answer: answer.SerializeToString(),
         )

@@ -2,6 +2,7 @@
 """Settings of the hook: the administrator's environment, narrowed by a VM's annotations.
 
 An annotation asks for work, as far as the administrator allows that annotation; it never weakens a check.
+That nothing is checked at all (``vsmmu/hook: off``) takes an administrator who names that annotation.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _MAX_SECONDS: Final = 55.0  # KubeVirt gives a callback a minute
 _SWITCH: Final = ("on", "off")
 _POLICIES: Final = ("common", "qemu")
 _ANNOTATIONS: Final = ("hook", "accel", "also", "assume-safe", "fix", "on-failure", "policy", "values")
+#: Those that a VM may have where nobody says. ``hook: off`` lets a domain pass that nobody has checked.
+_ALLOWED: Final = tuple(name for name in _ANNOTATIONS if name != "hook")
 #: What the environment can say to the hook; the last is read where errors are shown.
 _VARIABLES: Final = (
     "VSMMU_HOST",
@@ -84,7 +87,7 @@ class HookSettings(NamedTuple):
     qemu: str = spell_version(LATEST_QEMU)
     libvirt: str = spell_version(LATEST_LIBVIRT)
     machine_type: str = ""
-    annotations: tuple[str, ...] = _ANNOTATIONS
+    annotations: tuple[str, ...] = _ALLOWED
     seconds: float = _DEFAULT_SECONDS
 
     def annotated(self, annotations: Mapping[str, str]) -> HookSettings:
@@ -99,10 +102,15 @@ class HookSettings(NamedTuple):
                 changed = changed._set(key, key.removeprefix(PREFIX), annotations[key].strip())
         return changed
 
-    def _set(self, place: str, name: str, value: str) -> HookSettings:
+    def _check_allowed(self, place: str, name: str, value: str) -> None:
+        if name == "hook" and _choice(place, value, _SWITCH) == "on":
+            return  # as it is without
         if name in _ANNOTATIONS and name not in self.annotations:
             allowed = " ".join(f"{PREFIX}{key}" for key in self.annotations) or "none"
             raise _denied(place, value, f"the administrator allows {allowed} (VSMMU_ANNOTATIONS)")
+
+    def _set(self, place: str, name: str, value: str) -> HookSettings:
+        self._check_allowed(place, name, value)
         if name == "hook":
             return self._replace(enabled=_choice(place, value, _SWITCH) == "on")
         if name == "accel":
@@ -169,11 +177,11 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _annotations(text: str | None) -> tuple[str, ...]:
-    """The names in a list with commas; all, if there is no list, and none, if it is empty."""
+    """The names in a list with commas; all but *hook*, if there is no list, and none, if it is empty."""
     names = [name.strip().removeprefix(PREFIX) for name in (text or "").split(",")]
     for name in filter(None, names):
         _choice("VSMMU_ANNOTATIONS", name, _ANNOTATIONS)
-    return _ANNOTATIONS if text is None else tuple(name for name in _ANNOTATIONS if name in names)
+    return _ALLOWED if text is None else tuple(name for name in _ANNOTATIONS if name in names)
 
 
 def _denied(place: str, value: str, why: str) -> UsageError:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BUILTIN = Path(vsmmu.host.__file__).with_name("builtin")
 GB200 = str(BUILTIN / "gb200.json")
 ON_GB200 = HookSettings(facts=GB200)
+ANNOTATIONS = ("hook", *HookSettings().annotations)
 NOTHING_THERE = HookSettings(facts="/nonexistent/host.json")
 INERT = {
     "no SMMU": domain(iommu="", hostdev=""),
@@ -109,10 +110,10 @@ def test_fails_closed_unless_told_otherwise() -> None:
         facts=st.just(GB200),
         on_failure=st.sampled_from(("fail", "pass-through")),
         assume_safe=st.booleans(),
-        annotations=st.lists(st.sampled_from(HookSettings().annotations), unique=True).map(tuple),
+        annotations=st.lists(st.sampled_from(ANNOTATIONS), unique=True).map(tuple),
     ),
     asked=st.dictionaries(
-        st.sampled_from(HookSettings().annotations),
+        st.sampled_from(ANNOTATIONS),
         st.sampled_from(("on", "off", "create", "fail", "pass-through", "resolve", "keep", "common", "qemu")),
     ),
 )
@@ -121,7 +122,8 @@ def test_no_annotation_weakens_a_check(settings: HookSettings, asked: dict[str, 
         made = settings.annotated({f"vsmmu/{name}": value for name, value in asked.items()})
     except UsageError:
         return
-    assert set(asked) <= set(settings.annotations)
+    assert set(asked) - {"hook"} <= set(settings.annotations)
+    assert made.enabled or "hook" in settings.annotations
     assert made.on_failure in ("fail", settings.on_failure)
     assert made.assume_safe <= settings.assume_safe
     assert (made.facts, made.annotations) == (settings.facts, settings.annotations)
@@ -129,7 +131,12 @@ def test_no_annotation_weakens_a_check(settings: HookSettings, asked: dict[str, 
 
 @pytest.mark.parametrize(
     ("text", "allowed"),
-    [(None, HookSettings().annotations), ("", ()), ("accel, vsmmu/also", ("accel", "also"))],
+    [
+        (None, HookSettings().annotations),
+        ("", ()),
+        ("accel, vsmmu/also", ("accel", "also")),
+        ("hook", ("hook",)),
+    ],
 )
 def test_the_administrator_names_the_annotations(text: str | None, allowed: tuple[str, ...]) -> None:
     environment = {} if text is None else {"VSMMU_ANNOTATIONS": text}
@@ -140,6 +147,7 @@ def test_the_administrator_names_the_annotations(text: str | None, allowed: tupl
     else:
         with pytest.raises(UsageError, match="the administrator allows"):
             mutate(golden("kubevirt"), vmi(hook="off"), settings)
+    assert mutate(golden("kubevirt"), vmi(hook="on"), settings).changed  # asks for nothing
 
 
 def test_annotations_that_there_are_not_cannot_be_allowed() -> None:
@@ -148,7 +156,8 @@ def test_annotations_that_there_are_not_cannot_be_allowed() -> None:
 
 
 def test_annotation_switches_it_off() -> None:
-    assert not mutate(golden("kubevirt"), vmi(hook="off"), NOTHING_THERE).changed
+    settings = NOTHING_THERE._replace(annotations=("hook",))
+    assert not mutate(golden("kubevirt"), vmi(hook="off"), settings).changed
 
 
 def test_annotation_asks_for_acceleration() -> None:

@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,7 +24,7 @@ from domains import domain, driver, golden
 grpc = pytest.importorskip("grpc", reason="the extra vsmmu[kubevirt] is not installed")
 
 from hook_client import SECONDS, VMI, HookClient  # noqa: E402
-from vsmmu.errors import HostLacks  # noqa: E402
+from vsmmu.errors import HostLacks, InputRefused  # noqa: E402
 from vsmmu.kubevirt import server as server_module  # noqa: E402
 from vsmmu.kubevirt.protocol import CALLBACKS, INFO, VERSIONS, message  # noqa: E402
 from vsmmu.kubevirt.server import HookServer  # noqa: E402
@@ -98,8 +100,10 @@ def test_failure_is_a_status_with_the_reason(
 
 def test_annotation_reaches_the_hook(client: HookClient) -> None:
     vmi = json.dumps({"metadata": {"annotations": {"vsmmu/hook": "off"}}}).encode()
-    data = driver("pciBus='2' accel='on'")
-    assert client.define("v1alpha1", data, vmi) == data
+    with pytest.raises(grpc.RpcError) as caught:
+        client.define("v1alpha1", domain(), vmi)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "annotation-denied" in caught.value.details()
 
 
 def test_a_living_servers_socket_is_not_taken(client: HookClient, tmp_path: Path) -> None:
@@ -137,6 +141,71 @@ def test_a_server_that_is_too_busy_to_answer_lives(tmp_path: Path) -> None:
         with pytest.raises(HostLacks, match="another server listens there"):
             server.start(path)
         server.stop(0)
+
+
+@pytest.mark.parametrize("name", ["p%41 q?#.sock", "@name", os.fsdecode(b"n\xff.sock"), "two\nlines"])
+def test_the_socket_is_where_its_name_says(name: str, tmp_path: Path) -> None:
+    server = HookServer(HookSettings(facts=GB200), print)
+    server.start(tmp_path / name)
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(os.fsencode(tmp_path / name))
+    server.stop(0)
+    server.wait()
+
+
+def test_a_link_is_no_socket_that_a_server_left(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    server = HookServer(HookSettings(facts=GB200), print)
+    with pytest.raises(InputRefused, match="something else"):
+        server.start(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    server.stop(0)
+
+
+def test_of_two_that_start_at_the_same_time_one_serves(tmp_path: Path) -> None:
+    path = tmp_path / "vsmmu.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))  # which both would take over
+    servers = [HookServer(HookSettings(facts=GB200), print) for _ in range(4)]
+
+    def start(server: HookServer) -> bool:
+        try:
+            server.start(path)
+        except HostLacks:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(servers)) as pool:
+        assert sum(pool.map(start, servers)) == 1
+    for server in servers:
+        server.stop(0)
+
+
+def test_calls_whose_message_does_not_come_hold_no_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "_PATIENCE", 0.1)
+    server = HookServer(HookSettings(facts=GB200), print)
+    server.start(tmp_path / "vsmmu.sock")
+    client = HookClient(tmp_path / "vsmmu.sock")
+    released = threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        released.wait()
+        yield from ()
+
+    rpc = client.channel.stream_unary(f"/{CALLBACKS['v1alpha3']}.Callbacks/OnDefineDomain")
+    calls = [rpc.future(silent()) for _ in range(200)]  # more than there are threads
+    assert {call.code() for call in calls} <= {
+        grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }  # fmt: skip
+    assert client.define("v1alpha3", golden("kubevirt"), VMI) != golden("kubevirt")
+    released.set()
+    nothing = rpc.future(iter(()), timeout=SECONDS)
+    assert nothing.code() is grpc.StatusCode.INVALID_ARGUMENT
+    client.channel.close()
+    server.stop(0)
+    server.wait()
 
 
 def test_a_call_that_the_kernel_fails_has_a_status(
