@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -84,6 +85,9 @@ MENDS: Final[Mapping[str, Callable[[VmFault], Iterator[Way]]]] = MappingProxyTyp
     }
 )
 
+#: A mend may look at the whole VM, so it is worked out for so many faults of a kind; fix then judges again.
+_AT_A_TIME: Final = 64
+
 
 def ways(found: Diagnostic, setting: VmOnHost) -> tuple[Way, ...]:
     """The ways to mend a fault, where any is known; one alone is certain."""
@@ -102,8 +106,11 @@ def mender(*, unpin: Collection[str] = (), firmware: str = "") -> Mender:
         found: Iterable[Diagnostic], vm: Vm, host: Host, qemu: Qemu, options: Options
     ) -> Iterator[Diagnostic]:
         setting = VmOnHost(vm, host, qemu, options, firmware)
+        often: Counter[str] = Counter()
         for diagnostic in found:
-            yield _with_fix(diagnostic, setting, unpin=unpin)
+            often[diagnostic.code] += 1
+            few = often[diagnostic.code] <= _AT_A_TIME
+            yield _with_fix(diagnostic, setting, unpin=unpin) if few else diagnostic
 
     return mend
 

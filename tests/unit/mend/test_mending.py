@@ -158,6 +158,13 @@ def test_one_fault(code: str, run: Run) -> None:
     assert run(after).applied == ()
 
 
+def test_more_faults_of_a_kind_than_are_worked_out_at_a_time(run: Run) -> None:
+    ports = "".join(f" -device pcie-root-port,id=q{k},bus=pcie.0,chasis={k + 9}" for k in range(70))
+    mending = run(script(bare=f"-nodefaults{ports}"))
+    assert mended(mending).count("qemu-property-unknown") == 70
+    assert ",chasis=" not in mending.vm.text()
+
+
 def test_a_firmware_that_is_there(run: Run) -> None:
     before = script(firmware=None)
     assert run(before).vm.text() == before
