@@ -40,9 +40,10 @@ was tried."""
 _LAB: Final = """\
 `make sweep-lab` kills `probe --bind` at each of its calls on a real kernel (arm64 with iommufd, in an
 emulated machine) whose own drivers have the device, and probes again: the facts must be whole at every
-moment, and afterwards the driver has its device back, which works as before. Calls are tried in their order:
-with fewer kills than calls, it was ended early, and nothing is known of the later ones. `on another driver`
-says how many kills came while the device was away from its own."""
+moment, and afterwards the driver has its device back, which works as before. Reads of the kernel's log, more
+each time, are not counted. Calls are tried from the end on: with fewer kills than calls, it was ended early,
+and nothing is known of the first ones, which only read. `on another driver` says how many kills came while
+the device was away from its own."""
 _FUZZ: Final = """\
 `make fuzz N=100000` mutates inputs of every reader, by bytes, by words and by JSON, guided by coverage
 (atheris). A reader may take an input or refuse it with an own error, within 5 seconds and 1 GiB; what it

@@ -4,12 +4,13 @@
 ``crash_probe.py ADDRESS LIMIT``: at LIMIT of the calls that write, open for writing or ask a device, and at a
 call with the function bound to an iommufd. Prints JSON: how many calls there are, the state before, and for
 each point the call, how the probe ended, the state after the crash and after the next call.
-``crash_probe.py ADDRESS FIRST-LAST``: at each of these calls, from 1.
+``crash_probe.py ADDRESS FIRST-LAST``: at each of these calls, counted from the last one, which is 1.
 ``crash_probe.py ADDRESS TEXT``: only be killed at the first call with TEXT in its path; 137 if it was.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -48,11 +49,22 @@ def is_ioctl(moment: Moment, devices: tuple[str, ...]) -> bool:
     return moment.name == "ioctl" and moment.paths[0].startswith(devices)
 
 
+def counts(moment: Moment) -> bool:
+    """Whether a call has a number: there are as many reads of the kernel's log as lines, more each time."""
+    return (moment.name, *moment.paths) != ("read", "/dev/kmsg")
+
+
+def at_call(number: int) -> Callable[[int, Moment], int]:
+    """Kill at the call with this number, from 1."""
+    numbers = itertools.count(1)
+    return lambda _, moment: KILL if counts(moment) and next(numbers) == number else 0
+
+
 def points(moments: Sequence[Moment], asked: str) -> list[int]:
     """The numbers of the calls to be killed at, from 1: these, or some of those that change something."""
     if "-" in asked:
         first, last = map(int, asked.split("-"))
-        return list(range(max(first, 1), min(last, len(moments)) + 1))
+        return [number for number in range(len(moments) - last + 1, len(moments) - first + 2) if number > 0]
     limit = int(asked)
     some = [nth for nth, moment in enumerate(moments, 1) if changes(moment)]
     devices = ("/dev/iommu", "/dev/vfio/")
@@ -98,14 +110,15 @@ def main() -> int:
         ended = probe(address, lambda _, moment: KILL if asked in "".join(moment.paths) else 0)
         return 128 - ended.status if ended.status < 0 else ended.status
     undisturbed = probe(address)
+    moments = list(filter(counts, undisturbed.moments))
     before = state(address)
     story = []
-    for nth in points(undisturbed.moments, asked):
-        ended = probe(address, lambda at, _, nth=nth: KILL if at == nth else 0)
+    for number in points(moments, asked):
+        ended = probe(address, at_call(number))
         crashed = state(address)
         next_probe()
         story.append([str(ended.moments[-1]), ended.status, crashed, state(address)])
-    said = {"status": undisturbed.status, "calls": len(undisturbed.moments), "before": before, "story": story}
+    said = {"status": undisturbed.status, "calls": len(moments), "before": before, "story": story}
     print(json.dumps(said))
     return 0
 
