@@ -42,8 +42,8 @@ _LAB: Final = """\
 emulated machine) whose own drivers have the device, and probes again: the facts must be whole at every
 moment, and afterwards the driver has its device back, which works as before. Reads of the kernel's log, more
 each time, are not counted. Calls are tried from the end on: with fewer kills than calls, it was ended early,
-and nothing is known of the first ones, which only read. `on another driver` says how many kills came while
-the device was away from its own."""
+and nothing is known of the first ones. `on another driver` says how many kills came while the device was away
+from its own."""
 _FUZZ: Final = """\
 `make fuzz N=100000` mutates inputs of every reader, by bytes, by words and by JSON, guided by coverage
 (atheris). A reader may take an input or refuse it with an own error, within 5 seconds and 1 GiB; what it
