@@ -33,6 +33,14 @@ def test_versions_are_one() -> None:
     assert released[:1] in ([], [vsmmu.__version__])
 
 
+def test_what_debian_tests_is_there() -> None:
+    """The suite builds the package without its tests, which `make deb` runs."""
+    rules = (ROOT / "debian/rules").read_text(encoding="utf-8")
+    found = re.search(r"^TESTS = (.+)$", rules, re.MULTILINE)
+    assert found is not None
+    assert [name for name in found[1].split() if not (ROOT / "tests" / name).is_dir()] == []
+
+
 @pytest.mark.lab
 def test_the_debian_package(tmp_path: Path) -> None:
     if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
