@@ -40,7 +40,8 @@ Found = tuple[str, str, "Refusal | NameFault | Diagnostic"]
 
 _IOMMUFD: Final = "iommufd"
 #: How the types of the other objects begin that refuse values.
-_CHECKED: Final = ("memory-backend-", "iothread")
+_MEMORY: Final = "memory-backend-"
+_THREAD: Final = "iothread"
 #: What a part of a command line, which plan writes, cannot be refused for: the VM has nodes of its own.
 _OF_ALL_NODES: Final = frozenset(
     ("qemu-node-missing", "qemu-node-sum", "qemu-distance-node", "qemu-distance-missing")
@@ -74,16 +75,18 @@ def machine_checks(
         if name and not name.startswith(VERSIONED) and not has_machine(name, qemu):
             yield "", "", Refusal("qemu-machine-type", {"value": name})
         return
+    yield from _misread_memory(machine)
+    yield from _early_objects(machine, host)
     if (fault := judge_machine(machine, qemu)) is not None:
         yield "", "", fault
     yield from _sizes(machine, kind)
     yield from _flash(machine)
-    yield from _objects(machine, host)
+    yield from _accelerator(machine, qemu)
+    yield from _objects(machine, host, _MEMORY)
     for given in machine.globals:
         if global_reaches(given, "", qemu) and (fault := judge_global(given, qemu)) is not None:
             yield "", "", fault
     yield from _numa(machine, kind)
-    yield from _accelerator(machine, qemu)
     yield from _backend(machine)
     for file in machine.files:
         if file.path in absent:
@@ -113,18 +116,26 @@ def _drives(machine: Machine) -> Iterator[Found]:
         yield from (("", option, fault) for option, fault in drive_faults(machine.named))
 
 
-def _sizes(machine: Machine, kind: MachineType) -> Iterator[Found]:
-    """Memory and CPUs of a whole command line, which are mostly one number each."""
-    if machine.backends is None:
-        return
+def _has_plain_memory(machine: Machine) -> bool:
     size = machine.memory.get("size", "1G")
     plain = len(size) <= _PLAIN_LENGTH and size[:-1].isdecimal() and size[-1] in _PLAIN_END
-    if plain and machine.memory.keys() <= {"size"} and has_plain_cpus(machine.smp):
+    return plain and machine.memory.keys() <= {"size"}
+
+
+def _misread_memory(machine: Machine) -> Iterator[Found]:
+    if machine.backends is not None and not _has_plain_memory(machine):
+        from vsmmu.qemu.memory_size import misread_memory
+
+        yield from (("", option, found) for option, found in misread_memory(machine))
+
+
+def _sizes(machine: Machine, kind: MachineType) -> Iterator[Found]:
+    """Memory and CPUs of a whole command line, which are mostly one number each."""
+    if machine.backends is None or (_has_plain_memory(machine) and has_plain_cpus(machine.smp)):
         return
     from vsmmu.qemu.cpu_topology import cpu_faults
-    from vsmmu.qemu.memory_size import memory_refusal, misread_memory
+    from vsmmu.qemu.memory_size import memory_refusal
 
-    yield from (("", option, found) for option, found in misread_memory(machine))
     yield from (("", "", found) for found in cpu_faults(machine.smp, kind.name))
     if (refusal := memory_refusal(machine)) is not None:
         yield "", "", refusal
@@ -167,12 +178,17 @@ def _flash(machine: Machine) -> Iterator[Found]:
             yield "", "", Refusal("qemu-flash-drive", {"value": drive})
 
 
-def _objects(machine: Machine, host: Host) -> Iterator[Found]:
+def _early_objects(machine: Machine, host: Host) -> Iterator[Found]:
+    """Of the objects that come to be before the machine's properties are set (object_create_early())."""
     for entry in machine.objects:
-        if entry.qom_type == _IOMMUFD:
-            if (refused := _iommufd(entry, host)) is not None:
-                yield entry.id, "", refused
-        elif entry.qom_type.startswith(_CHECKED):
+        if entry.qom_type == _IOMMUFD and (refused := _iommufd(entry, host)) is not None:
+            yield entry.id, "", refused
+    yield from _objects(machine, host, _THREAD)
+
+
+def _objects(machine: Machine, host: Host, kind: str) -> Iterator[Found]:
+    for entry in machine.objects:
+        if entry.qom_type.startswith(kind):
             from vsmmu.qemu.object_checks import object_refusals  # few VMs have such objects
 
             yield from ((entry.id, "", found) for found in object_refusals(entry, host))

@@ -48,6 +48,8 @@ _NO_HOT_PLUG: Final = HOST_BRIDGES | frozenset(
 #: Types with virtual functions of their own.
 _WITH_VIRTUAL: Final = frozenset({"igb", "nvme"})
 _TRUE: Final = frozenset({"on", "yes", "true", "y"})
+#: What the board makes where -nic names no model (mc->default_nic of hw/arm/virt.c).
+_DEFAULT_CARD: Final = "virtio-net-pci"
 _ANY: Final = -1
 _BOARD: Final = -1
 
@@ -241,8 +243,8 @@ def _on(device: Device, key: str, *, default: bool = False) -> bool:
 def _board_cards(machine: Machine) -> tuple[str, ...]:
     """Types of the network cards that the board makes, in order."""
     if machine.network_cards:
-        return tuple(type_name(model) for model in machine.network_cards)
-    return ("virtio-net-pci",) if machine.default_nic and machine.program else ()
+        return tuple(type_name(model or _DEFAULT_CARD) for model in machine.network_cards)
+    return (_DEFAULT_CARD,) if machine.default_nic and machine.program else ()
 
 
 def _devfn(device: Device, driver: str, places: _Places, *, hot: bool) -> int | Refusal:

@@ -48,3 +48,26 @@ def test_a_node_of_which_nobody_knows_is_unknown(nodes: str) -> None:
 )
 def test_memory_with_a_file_is_of_whole_pages_of_the_host(text: str, answer: str) -> None:
     assert said(text)[0] == answer
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("-object iommufd,id=i,fd=yes", "-M pflsh0=a"),
+        ("-object iothread,id=x,poll-max-ns=-1", "-M pflsh0=a"),
+        ("-m 1G,slots=foo", "-object iommufd,id=i,fd=yes"),
+        ("-M accel=tcg", "-numa node,memdev=q"),
+        ("-M accel=tcg", "-object memory-backend-ram,id=m,size=0"),
+        ("-M pflash0=nope", "-M accel=tcg"),
+    ],
+)
+def test_which_of_two_faults_comes_first(first: str, second: str) -> None:
+    """QEMU names one alone; measured with 11.1.3."""
+    alone, both = predicted(first), predicted(f"{second} {first}")
+    assert alone.answer == "refused"
+    assert both.text == alone.text
+
+
+def test_a_card_without_a_model_is_named_by_its_type() -> None:
+    expected = predicted("-nic user -device pcie-root-port,id=r,bus=pcie.0,addr=1")
+    assert "in use by virtio-net-pci,id=(null)" in expected.text
