@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.cli import console
@@ -150,4 +151,12 @@ def _conclusion(verdict: Verdict, *, startable: bool) -> Iterator[console.Line]:
     mended = [found for found in verdict.diagnostics if found.fix]
     if mended:
         faults = {*map(id, verdict.of("error", "hazard", "unknown")), *map(id, mended)}
-        yield f"{len(mended)} of {len(faults)} can be mended: vsmmu fix"
+        least = "at least " if _more_than_worked_out(mended) else ""
+        yield f"{least}{len(mended)} of {len(faults)} can be mended: vsmmu fix"
+
+
+def _more_than_worked_out(mended: Iterable[Diagnostic]) -> bool:
+    """Whether there may be more mends of a kind: they are worked out for so many faults of each."""
+    from vsmmu.mend.table import AT_A_TIME
+
+    return max(Counter(found.code for found in mended).values()) >= AT_A_TIME

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vsmmu.policy.options import Options
     from vsmmu.qemu.versions import Qemu
 
-__all__ = ["MENDS", "mender", "ways"]
+__all__ = ["AT_A_TIME", "MENDS", "mender", "ways"]
 
 #: A code of the model of QEMU or of a rule for domains -> the ways to mend it; of two none is certain. The
 #: first row is mended first: a misspelt name hides what the rest of its device means.
@@ -86,7 +86,7 @@ MENDS: Final[Mapping[str, Callable[[VmFault], Iterator[Way]]]] = MappingProxyTyp
 )
 
 #: A mend may look at the whole VM, so it is worked out for so many faults of a kind; fix then judges again.
-_AT_A_TIME: Final = 64
+AT_A_TIME: Final = 64
 
 
 def ways(found: Diagnostic, setting: VmOnHost) -> tuple[Way, ...]:
@@ -109,7 +109,7 @@ def mender(*, unpin: Collection[str] = (), firmware: str = "") -> Mender:
         often: Counter[str] = Counter()
         for diagnostic in found:
             often[diagnostic.code] += 1
-            few = often[diagnostic.code] <= _AT_A_TIME
+            few = often[diagnostic.code] <= AT_A_TIME
             yield _with_fix(diagnostic, setting, unpin=unpin) if few else diagnostic
 
     return mend

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,15 @@ def test_firmware_of_this_machine_is_for_this_host_alone(
     monkeypatch.setattr(fix, "_FIRMWARE", (str(tmp_path / "none.fd"), str(there)))
     assert fix._firmware("live") == str(there)
     assert fix._firmware("builtin:gb200") == ""
+
+
+def test_check_says_where_it_worked_out_only_some_mends(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ports = " ".join(f"-device pcie-root-port,id=q{k},bus=pcie.0,chasis={k}" for k in range(70))
+    file.write_text(f"qemu-system-aarch64 -M virt -nodefaults {ports}\n")
+    _, out, _ = call(capsys, "check", *HOST, str(file))
+    assert re.fullmatch(r"at least \d+ of \d+ can be mended: vsmmu fix", out.splitlines()[-1])
 
 
 def test_check_counts_what_can_be_mended(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
