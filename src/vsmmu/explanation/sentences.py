@@ -55,7 +55,7 @@ _FORMS: Final = {
     ),
     "qemu-object-unknown": ("Parameter 'qom-type' does not accept value '{value}'",),
 }
-#: What QEMU prints on a host that is not ready, by the code of what finds it (hw/vfio, accel/kvm of 11.1.3).
+#: What QEMU prints on a host that is not ready, by the code of what finds it (11.1.3; KVM: accel/kvm).
 _UNREADY: Final = {
     "doctor-groups": (
         "group {group} is not viable",

@@ -24,6 +24,8 @@ __all__ = ["beside_schema", "hole_of", "initiators", "nodes_of"]
 _KIB: Final = {"": "K", "KiB": "K", "MiB": "M", "GiB": "G", "TiB": "T", "bytes": "", "b": ""}
 #: VIR_DOMAIN_CPUMASK_LEN of libvirt: virBitmapParse() refuses a number that is not below it.
 _MOST_NUMBERS: Final = 16384
+#: Of both ends of a range; int() takes long over more digits, and then refuses them.
+_MOST_DIGITS: Final = 40
 
 
 def beside_schema(root: Element) -> tuple[Overrides, tuple[Diagnostic, ...]]:
@@ -66,7 +68,7 @@ def nodes_of(nodeset: str) -> list[int]:
     for part in nodeset.split(","):
         first, _, last = part.strip().removeprefix("^").partition("-")
         numbers = f"{first}{last}"
-        if not first or not (numbers.isascii() and numbers.isdecimal()) or len(numbers) > 40:
+        if not first or not (numbers.isascii() and numbers.isdecimal()) or len(numbers) > _MOST_DIGITS:
             return []
         if int(last or first) >= _MOST_NUMBERS:
             return []
