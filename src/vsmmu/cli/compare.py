@@ -63,7 +63,7 @@ def command(
     if vm is not None:
         good: tuple[Answer, ...] = ("starts", "unknown") if assume_safe else ("starts",)
         listed = answers or good
-        return _place(question, read_vm_file(vm).machine(), vm, qemu, output, good=good, listed=listed)
+        return _place(question, read_vm_file(vm).passed_on(), vm, qemu, output, good=good, listed=listed)
     document = _compare(question, qemu, output)
     if output == "json":
         console.answer(document)

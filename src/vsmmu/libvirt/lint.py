@@ -120,7 +120,7 @@ def _spelling(iommu: Iommu) -> Iterator[_Placed]:
 
 
 def _values(iommu: Iommu) -> Iterator[_Placed]:
-    settings, element = iommu.settings, iommu.driver or iommu.element
+    settings, element = iommu.passed_on, iommu.driver or iommu.element
     for name, value in settings.items():
         switch = name == "accel" or (name in PROPERTIES and PROPERTIES[name].is_switch)
         valid = value in ("on", "off") if switch else integer(name, value) is not None

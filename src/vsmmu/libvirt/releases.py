@@ -96,10 +96,10 @@ def _used(reading: DomainReading, smmus: Iterable[Iommu]) -> Iterator[tuple[Elem
         element = iommu.driver or iommu.element
         if iommu.pci_bus:
             yield element, _PLUGGABLE
-        if set(iommu.settings) - {"pciBus", *_LATER}:
+        if set(iommu.passed_on) - {"pciBus", *_LATER}:
             yield element, _ACCEL
         for name in _LATER:
-            if iommu.settings.get(name, AUTO) != AUTO:
+            if iommu.passed_on.get(name, AUTO) != AUTO:
                 yield element, _Used(name, LIBVIRT_SINCE, PROPERTIES[name].since)
     for hostdev in reading.hostdevs:
         if hostdev.element.value("driver", "iommufd") == "yes":
@@ -121,7 +121,7 @@ def _fixed_defaults(
             names = [
                 entry.name
                 for entry in REGISTER_PROPERTIES
-                if iommu.settings.get(entry.name, AUTO) == AUTO and iommu.accelerated and iommu.pci_bus
+                if iommu.passed_on.get(entry.name, AUTO) == AUTO and iommu.accelerated and iommu.pci_bus
             ]
             if names:
                 fixed: dict[str, object] = {"names": ", ".join(names), "version": version}

@@ -41,6 +41,13 @@ class Vm(Protocol):
         """
         ...
 
+    def passed_on(self) -> Machine:
+        """The VM as QEMU gets it: :meth:`machine`, without what libvirt drops of a domain.
+
+        :raise InputRefused: as :meth:`machine`.
+        """
+        ...
+
     def apply(self, machine: Machine, edits: Iterable[Edit]) -> Machine:
         """What ``machine`` (of this VM) would be after :meth:`edit`, without writing anything."""
         ...

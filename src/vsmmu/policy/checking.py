@@ -37,7 +37,7 @@ def check(vm: Vm, host: Host, qemu: Qemu, options: Options, mend: Mender | None 
     :return: the verdict, with every diagnosis; those of a domain stand at its elements, in libvirt's words.
     :raise InputRefused: for text that describes no VM, and buses that contradict each other.
     """
-    machine = options.complete(vm.machine())
+    machine = options.complete(vm.passed_on())
     verdict = start(machine, host, qemu, options.functions, absent=options.absent)
 
     def mended(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

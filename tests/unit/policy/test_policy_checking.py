@@ -17,6 +17,7 @@ from vsmmu.policy.checking import check
 from vsmmu.policy.options import Options
 from vsmmu.policy.survey import survey_vm, unread_vm
 from vsmmu.qemu.versions import parse_version
+from vsmmu.smmuv3.properties import PROPERTIES
 
 LATEST, NEWER, OLD = parse_version("11.1"), parse_version("12.0"), parse_version("11.0")
 HOST = host(smmu(ats=0, ril=0, ssidsize=5, oas=44), function())
@@ -72,6 +73,34 @@ def test_a_domain_without_the_smmu_that_it_means_is_refused(attributes: str) -> 
     verdict = check(read_domain_xml(driver(attributes), "vm.xml"), builtin_host("gb200"), LATEST, Options())
     assert ("attribute-misspelt", "error") in [(entry.code, entry.severity) for entry in verdict.diagnostics]
     assert verdict.answer == "refused"
+
+
+MISSPELT = [
+    (name, spelling)
+    for name, entry in PROPERTIES.items()
+    for spelling in (name.upper(), name.title(), f"{name[:2]}_{name[2:]}", *entry.old_spellings)
+]
+
+
+@pytest.mark.parametrize("value", ["on", "99", "auto", "nonsense"])
+@pytest.mark.parametrize(("name", "spelling"), MISSPELT)
+def test_what_libvirt_drops_has_no_part_in_the_verdict(name: str, spelling: str, value: str) -> None:
+    """The misspelling is told of; all else is as of the domain without it. What resolves it reads it."""
+    vm = read_domain_xml(driver(f"pciBus='1' accel='on' {spelling}='{value}'"), "vm.xml")
+    without = read_domain_xml(driver("pciBus='1' accel='on'"), "vm.xml")
+    verdict, plain = (check(entry, builtin_host("gb200"), LATEST, Options()) for entry in (vm, without))
+    told = [entry for entry in verdict.diagnostics if entry.code == "attribute-misspelt"]
+    rest = tuple(entry for entry in verdict.diagnostics if entry not in told)
+    assert [spelling in entry.what and name in entry.what for entry in told] == [True]
+    assert (verdict.vsmmus, rest) == (plain.vsmmus, plain.diagnostics)
+    assert (plain.answer, verdict.answer) == ("starts", "fails-later")
+    assert vm.machine().vsmmus[0].properties[name] == value
+
+
+def test_an_attribute_that_is_there_twice_is_the_one_that_libvirt_knows() -> None:
+    vm = read_domain_xml(driver("pciBus='1' accel='on' ssidSize='99' ssidsize='8'"), "vm.xml")
+    (outcome,) = check(vm, builtin_host("gb200"), LATEST, Options()).vsmmus
+    assert outcome.values["ssidsize"] == "8"
 
 
 def test_a_machine_that_nobody_models_is_not_judged() -> None:

@@ -88,6 +88,13 @@ class CommandLine:
         """
         return self._assembled.machine
 
+    def passed_on(self) -> Machine:
+        """The same: QEMU gets the command line itself.
+
+        :raise InputRefused: as :meth:`machine`.
+        """
+        return self.machine()
+
     @property
     def command_line(self) -> CommandLine:
         """The VM itself: a :class:`vsmmu.machine.vm.Vm` is a command line or a domain."""

@@ -64,11 +64,28 @@ class DomainXml:
         return read_domain(self.root)
 
     def machine(self) -> Machine:
-        """The VM that libvirt would start, with misspelt and ``auto`` attributes as they are meant.
+        """The VM that is meant, misspelt and ``auto`` attributes as well.
 
         :raise InputRefused: for text that is no domain, and addresses that are none.
         """
         return self.reading.machine
+
+    def passed_on(self) -> Machine:
+        """The VM that QEMU gets from libvirt, which drops the values whose attribute is misspelt.
+
+        :raise InputRefused: as :meth:`machine`.
+        """
+        machine, pluggable = self.machine(), self.reading.pluggable
+        if not any(iommu.misspelt for iommu in pluggable.values()):
+            return machine
+        return machine._replace(
+            devices=tuple(
+                device._replace(properties=_passed_on(device.properties, pluggable[device.number]))
+                if device.number in pluggable
+                else device
+                for device in machine.devices
+            )
+        )
 
     def edit(self, edits: Iterable[Change]) -> DomainXml:
         """The same with properties set, and every SMMUv3 in libvirt's own words.
@@ -231,3 +248,8 @@ def _changes(iommu: Iommu, wanted: Mapping[str, str]) -> dict[int, TagChange]:
 
 def _without_auto(properties: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     return {name: value for name, value in properties.items() if value != AUTO}
+
+
+def _passed_on(properties: Mapping[str, JsonValue], iommu: Iommu) -> dict[str, JsonValue]:
+    dropped = iommu.settings.keys() - iommu.passed_on.keys()
+    return {name: value for name, value in properties.items() if name not in dropped}

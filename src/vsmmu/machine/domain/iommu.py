@@ -78,6 +78,19 @@ class Iommu(NamedTuple):
         return self._replace(settings=settings, misspelt=unknown, draft="")
 
     @property
+    def passed_on(self) -> Mapping[str, str]:
+        """The settings that libvirt passes on to QEMU: without values whose attribute is misspelt.
+
+        Without pciBus or accel it would be another SMMU, so these two stay as they are meant.
+        """
+        if not self.misspelt:
+            return self.settings
+        written = self.driver.attributes if self.driver is not None else {}
+        return {
+            name: value for name, value in self.settings.items() if name in written or name not in PROPERTIES
+        }
+
+    @property
     def is_smmuv3(self) -> bool:
         """Whether an SMMUv3 is meant."""
         return self.model == SMMUV3
