@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -102,10 +103,12 @@ def _count(
     strict: bool,
     note: Callable[[Any], object] | None = None,
     held: dict[str, Record] | None = None,
+    placed: Callable[[InputRefused, str], InputRefused] | None = None,
 ) -> None:
     """Count records.
 
     :param held: takes, by the names of hosts, the records that later ones can take the place of.
+    :param placed: puts an error to the place in the whole file, given that in its part.
     """
     read, add = reader.read, census.add
     for data, where, source in records:
@@ -115,7 +118,7 @@ def _count(
         except InputRefused as error:
             if strict or error.code in _FATAL:
                 raise
-            census.rejects.add(error)
+            census.rejects.add(error if placed is None else placed(error, where))
             continue
         if note is None or not counts:
             continue
@@ -129,23 +132,22 @@ def _read_in_parts(
     spec: str, reader: RecordReader, census: Census, advance: Callable[[int], object], *, strict: bool
 ) -> bool:
     """Read a large file of JSON Lines by several processes; False if it has to be read by this one."""
-    from vsmmu.cli.fleet_parts import read_parts, split
+    from vsmmu.cli.fleet_parts import placed, read_parts, split
 
     def read(part: Part, reader: RecordReader, census: Census, advance: Callable[[int], object]) -> None:
-        _count(_part(spec, part, advance), reader, census, strict=strict)
+        records = _part(spec, part, advance)
+        _count(records, reader, census, strict=strict, placed=partial(placed, spec, part))
 
     parts = split(spec)
     return bool(parts) and read_parts(parts, read, reader, census, advance)
 
 
 def _part(path: str, part: Part, advance: Callable[[int], object]) -> Iterator[tuple[bytes, str, str]]:
-    """The records of whole lines of a file, as :func:`_stream` gives them."""
+    """The records of whole lines of a file, as :func:`_stream` gives them, numbered from its first."""
     with open(path, "rb", buffering=_BUFFER) as stream:  # noqa: PTH123
-        before = 0
-        for left in range(part.start, 0, -_BUFFER):
-            before += stream.read(min(left, _BUFFER)).count(b"\n")
+        stream.seek(part.start)
         line = stream.readline(_MAX_RECORD + 1)
-        yield from _lines(line, stream, path, Path(path).stem, advance, before=before, end=part.end)
+        yield from _lines(line, stream, path, Path(path).stem, advance, length=part.end - part.start)
 
 
 def single_host(spec: str) -> Host:
@@ -285,29 +287,25 @@ def _lines(
     source: str,
     advance: Callable[[int], object],
     *,
-    before: int = 0,
-    end: int | None = None,
+    length: int | None = None,
 ) -> Iterator[tuple[bytes, str, str]]:
     """A record a line.
 
-    :param before: how many lines the file has before this one.
-    :param end: the offset at which to stop, where a line begins.
+    :param length: after how many bytes to stop, where a line begins.
     """
-    number, size = before, 0
-    at = 0 if end is None else stream.tell() - len(line)
-    while line and (end is None or at < end):
+    number, size, left = 0, 0, sys.maxsize if length is None else length
+    while line and left > 0:
         number += 1
         size += len(line)
+        left -= len(line)
         if number % _STEP == 0:
             advance(size)
             size = 0
         if len(line) > _MAX_RECORD:
-            _skip_line(line, stream)
+            left -= _skip_line(line, stream)
             line = b'"longer than a record may be"'
         if len(line) > 2 or line.strip():
             yield line, f"{where}:{number}", source
-        if end is not None:
-            at = stream.tell()
         line = stream.readline(_MAX_RECORD + 1)
     advance(size)
 
@@ -350,9 +348,13 @@ def _document(first: bytes, stream: IO[bytes], where: str, source: str) -> Itera
         yield item, f"{where} item {number}", source
 
 
-def _skip_line(line: bytes, stream: IO[bytes]) -> None:
+def _skip_line(line: bytes, stream: IO[bytes]) -> int:
+    """Read on to the end of a line; how many bytes that were."""
+    skipped = 0
     while line and not line.endswith(b"\n"):
         line = stream.readline(_BUFFER)
+        skipped += len(line)
+    return skipped
 
 
 @contextmanager

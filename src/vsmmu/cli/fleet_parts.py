@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import cache
 from multiprocessing import connection, get_context
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from vsmmu.errors import VsmmuError
+import msgspec
+
+from vsmmu.errors import InputRefused, VsmmuError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from vsmmu.fleet.census import Census
     from vsmmu.fleet.records import RecordReader
 
-__all__ = ["MOST_PARTS", "Part", "read_parts", "split"]
+__all__ = ["MOST_PARTS", "Part", "placed", "read_parts", "split"]
 
 #: More would need more memory: each part keeps what it has met.
 MOST_PARTS: Final = 8
@@ -60,6 +63,23 @@ def split(path: str) -> tuple[Part, ...]:
         return ()  # who opens it says what is wrong
     ends = [*starts[1:], size]
     return tuple(Part(start, end) for start, end in zip(starts, ends, strict=True) if start < end)
+
+
+def placed(path: str, part: Part, error: InputRefused, where: str) -> InputRefused:
+    """An error in a part, at its place in the file.
+
+    :param where: the place of its record, ``PATH:LINE`` with the lines counted from the first of the part.
+    """
+    line = int(where.removeprefix(f"{path}:")) + _lines_before(path, part.start)
+    place = f"{path}:{line}{error.where.removeprefix(where)}"
+    return InputRefused.of(msgspec.structs.replace(error.diagnostic, where=place))
+
+
+@cache
+def _lines_before(path: str, offset: int) -> int:
+    """How many lines a file has before an offset: only errors need it, and to count them takes a while."""
+    with open(path, "rb", buffering=_BUFFER) as stream:  # noqa: PTH123
+        return sum(stream.read(min(left, _BUFFER)).count(b"\n") for left in range(offset, 0, -_BUFFER))
 
 
 def read_parts(
