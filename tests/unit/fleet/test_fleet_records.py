@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import vsmmu.fleet.records as records_module
 from fleet_examples import line, named
@@ -229,6 +231,61 @@ def test_a_repeated_member_counts_as_the_strict_reader_counts_it() -> None:
         + b"}"
     )
     assert reader.classes[reader.read(twice, "x").kind].fingerprint == class_of(GH200).fingerprint
+
+
+MEMBERS = [b'"%s":%s' % (name.encode(), dump(value)) for name, value in PLAIN.items()]
+OTHERS = [
+    *(
+        b'"%s":%s' % (name.encode(), dump(value))
+        for name, value in json.loads(line(builtin_host("gb200"))).items()
+    ),
+    b'"more":[{"a":1,"smmus":[]}]',
+    b'"more":"b,\\"smmus\\":"',
+    b'"title":"\xff"',
+    b'"title":"a,"smmus":[]',
+    b'"schema":"vsmmu.host/2"',
+    b'"smmus":[]',
+    b"",
+]
+
+
+def read_after(before: list[bytes], data: bytes) -> object:
+    """What a reader that has met others says of a record."""
+    reader = RecordReader()
+    for known in before:
+        reader.read(known, "x")
+    try:
+        record = reader.read(data, "x")
+    except InputRefused as error:
+        return str(error)
+    place = reader.topologies[record.topology]
+    functions = [(entry.address, entry.smmu) for entry in place.functions]
+    return (
+        record[:4],
+        reader.classes[record.kind].fingerprint,
+        [entry.name for entry in place.smmus],
+        functions,
+    )
+
+
+@given(st.permutations(MEMBERS), st.lists(st.tuples(st.integers(0, 12), st.sampled_from(OTHERS)), max_size=2))
+@settings(max_examples=300)
+def test_what_was_read_before_changes_nothing(members: list[bytes], more: list[tuple[int, bytes]]) -> None:
+    """Members in any order, twice, unknown and broken, after records that end in the same way."""
+    known = [line(GH200), line(builtin_host("gb200")), b"{%s}" % b",".join(members)]
+    for position, member in more:
+        members.insert(position, member)
+    data = b"{%s}\n" % b",".join(members)
+    assert read_after(known, data) == read_after([], data)
+
+
+def test_the_end_of_a_record_is_known_by_its_length_and_bytes() -> None:
+    reader = RecordReader()
+    for number in range(40):
+        evidence = {**GH200.evidence, "more": Evidence("published", f"{number:03}")}
+        for name in ("a", "b"):
+            assert reader.read(line(named(GH200, name, evidence=evidence)), "x").name == name
+    assert [len(ends) for ends in reader._ends.values()] == [records_module._MOST_ENDS]
 
 
 @pytest.mark.parametrize(
