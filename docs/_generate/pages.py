@@ -73,6 +73,10 @@ def command_line() -> str:
         "## Environment",
         "A variable stands for an option that is not given.",
         table(("variable", "stands for"), rows),
+        "Others: `VSMMU_RUN_DIR` is where `probe` keeps facts, lock and journal instead of `/run/vsmmu`; "
+        "`VSMMU_LAB_CACHE` is where the lab is kept, `VSMMU_LAB_MIRROR` the archive that it is built from; "
+        "`VSMMU_DEBUG=1` shows where a bug comes from; `NO_COLOR` means no colours. KubeVirt's hook has "
+        "[variables of its own](kubevirt-hook.md).",
     )
 
 
@@ -83,6 +87,7 @@ def errors() -> str:
         ("0", "yes, or done"),
         *((str(kind.exit_status), _summary(kind)) for kind in tree if kind.__module__ == "vsmmu.errors"),
         ("70", "a bug of vsmmu; `VSMMU_DEBUG=1` shows where"),
+        ("124, 125", "`vsmmu lab` only: the time was up; the lab itself failed"),
         ("130, 141", "interrupted; nobody reads the output any more (as a shell says SIGINT and SIGPIPE)"),
     ]
     known = exit_statuses()
@@ -104,7 +109,7 @@ def errors() -> str:
         "What each means in any case, and what to do; the message itself has the names and numbers. "
         "Refusals that QEMU itself would print have codes of their own, see [](qemu-messages.md), and so "
         "have the rules for libvirt domains, see [](domain-lint.md). A code without an exit status is one "
-        "line of an answer, or made from a table. `vsmmu explain CODE` prints one.",
+        "line of an answer, such as a warning, or made from a table. `vsmmu explain CODE` prints one.",
         table(("code", "exit status", "cause", "what to do"), rows),
     )
 
