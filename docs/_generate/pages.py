@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["PAGES"]
 
 _WIDTH = 90
+#: Of a message or remedy that has no text of its own.
+_VARIES = "*one for each case*"
 
 
 def _commands(command: click.Command, context: click.Context, name: str) -> Iterator[tuple[str, str]]:
@@ -233,10 +235,12 @@ def messages() -> str:
     rows = [
         (
             code(entry.code),
-            code(f"{entry.prefix}{entry.text}".replace("\n", " / ")),
+            code(f"{entry.prefix}{entry.text}".replace("\n", " / ")) if entry.text != "{text}" else _VARIES,
             prose(_followed(causes[entry.code].cause, "", causes[entry.code].since)),
             prose(causes[entry.code].about),
-            prose(_followed(entry.remedy, "cost: ", causes[entry.code].costs)),
+            prose(_followed(entry.remedy, "cost: ", causes[entry.code].costs))
+            if entry.remedy != "{remedy}"
+            else _VARIES,
         )
         for entry in MESSAGES.values()
     ]
@@ -253,7 +257,11 @@ def messages() -> str:
 def domain_lint() -> str:
     """The rules for libvirt domains."""
     rows = [
-        (code(rule.code), rule.severity, prose(rule.what), prose(rule.consequence), prose(rule.remedy))
+        (
+            code(rule.code),
+            rule.severity,
+            *(_template(text) for text in (rule.what, rule.consequence, rule.remedy)),
+        )
         for rule in RULES.values()
     ]
     worded = [
@@ -268,12 +276,17 @@ def domain_lint() -> str:
         "*hazard* starts with another value than is written (an error for pciBus and accel), with the same "
         "status; a *warning* may surprise. What libvirt does is held against libvirt "
         f"{spell_version(LATEST_LIBVIRT)}, what QEMU says against {spell_version(LATEST_QEMU)}.",
-        table(("code", "", "what", "consequence", "remedy"), rows),
+        table(("code", "severity", "what", "consequence", "remedy"), rows),
         "## QEMU's refusals of a domain",
         "What QEMU would refuse of the domain is said at the element, with the remedy in libvirt's words, "
         "and some of it under a code of its own. Other [messages of QEMU](qemu-messages.md) keep theirs.",
         table(("code", "QEMU's", "remedy"), worded),
     )
+
+
+def _template(text: str) -> str:
+    """A sentence with places to fill in; a value that is quoted there has its quotes."""
+    return prose(re.sub(r"\{(\w+)!r\}", r"'{\1}'", text))
 
 
 def _judged(qemu: Qemu, feature: str) -> str:
