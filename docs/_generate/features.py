@@ -32,7 +32,8 @@ def features() -> str:
     return page(
         "Features and the least releases",
         "What a VM may use, and the first Linux (of the host), QEMU and libvirt that have it. An empty place "
-        "needs nothing. `vsmmu doctor --for VM` and `vsmmu report --for VM` hold hosts against it: "
+        "needs nothing; *has it* is a release that does, where the first one is not known. `vsmmu doctor "
+        "--for VM` and `vsmmu report --for VM` hold hosts against it: "
         "[](../how-to/what-runs-where.md).",
         table(("id", "in a VM", "Linux", "option", "QEMU", "libvirt"), rows),
     )

@@ -36,7 +36,7 @@ def documents() -> str:
     return page(
         "JSON documents",
         "`-o json` prints one document; `--host FILE` reads one of the first kind. Members may be added in"
-        " a version, and what does not know them passes over them; what is there keeps its meaning.",
+        " any release, and a reader skips those that it does not know; what is there keeps its meaning.",
         *blocks,
     )
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["PAGES"]
 
 _WIDTH = 90
+#: Of a message or remedy that has no text of its own.
+_VARIES = "*one for each case*"
 
 
 def _commands(command: click.Command, context: click.Context, name: str) -> Iterator[tuple[str, str]]:
@@ -73,6 +75,10 @@ def command_line() -> str:
         "## Environment",
         "A variable stands for an option that is not given.",
         table(("variable", "stands for"), rows),
+        "Others: `VSMMU_RUN_DIR` is where `probe` keeps facts, lock and journal instead of `/run/vsmmu`; "
+        "`VSMMU_LAB_CACHE` is where the lab is kept, `VSMMU_LAB_MIRROR` the archive that it is built from; "
+        "`VSMMU_DEBUG=1` shows where a bug comes from; `NO_COLOR` means no colours. KubeVirt's hook has "
+        "[variables of its own](kubevirt-hook.md).",
     )
 
 
@@ -83,6 +89,7 @@ def errors() -> str:
         ("0", "yes, or done"),
         *((str(kind.exit_status), _summary(kind)) for kind in tree if kind.__module__ == "vsmmu.errors"),
         ("70", "a bug of vsmmu; `VSMMU_DEBUG=1` shows where"),
+        ("124, 125", "`vsmmu lab` only: the time was up; the lab itself failed"),
         ("130, 141", "interrupted; nobody reads the output any more (as a shell says SIGINT and SIGPIPE)"),
     ]
     known = exit_statuses()
@@ -104,7 +111,7 @@ def errors() -> str:
         "What each means in any case, and what to do; the message itself has the names and numbers. "
         "Refusals that QEMU itself would print have codes of their own, see [](qemu-messages.md), and so "
         "have the rules for libvirt domains, see [](domain-lint.md). A code without an exit status is one "
-        "line of an answer, or made from a table. `vsmmu explain CODE` prints one.",
+        "line of an answer, such as a warning, or made from a table. `vsmmu explain CODE` prints one.",
         table(("code", "exit status", "cause", "what to do"), rows),
     )
 
@@ -228,10 +235,12 @@ def messages() -> str:
     rows = [
         (
             code(entry.code),
-            code(f"{entry.prefix}{entry.text}".replace("\n", " / ")),
+            code(f"{entry.prefix}{entry.text}".replace("\n", " / ")) if entry.text != "{text}" else _VARIES,
             prose(_followed(causes[entry.code].cause, "", causes[entry.code].since)),
             prose(causes[entry.code].about),
-            prose(_followed(entry.remedy, "cost: ", causes[entry.code].costs)),
+            prose(_followed(entry.remedy, "cost: ", causes[entry.code].costs))
+            if entry.remedy != "{remedy}"
+            else _VARIES,
         )
         for entry in MESSAGES.values()
     ]
@@ -248,7 +257,11 @@ def messages() -> str:
 def domain_lint() -> str:
     """The rules for libvirt domains."""
     rows = [
-        (code(rule.code), rule.severity, prose(rule.what), prose(rule.consequence), prose(rule.remedy))
+        (
+            code(rule.code),
+            rule.severity,
+            *(_template(text) for text in (rule.what, rule.consequence, rule.remedy)),
+        )
         for rule in RULES.values()
     ]
     worded = [
@@ -263,12 +276,17 @@ def domain_lint() -> str:
         "*hazard* starts with another value than is written (an error for pciBus and accel), with the same "
         "status; a *warning* may surprise. What libvirt does is held against libvirt "
         f"{spell_version(LATEST_LIBVIRT)}, what QEMU says against {spell_version(LATEST_QEMU)}.",
-        table(("code", "", "what", "consequence", "remedy"), rows),
+        table(("code", "severity", "what", "consequence", "remedy"), rows),
         "## QEMU's refusals of a domain",
         "What QEMU would refuse of the domain is said at the element, with the remedy in libvirt's words, "
         "and some of it under a code of its own. Other [messages of QEMU](qemu-messages.md) keep theirs.",
         table(("code", "QEMU's", "remedy"), worded),
     )
+
+
+def _template(text: str) -> str:
+    """A sentence with places to fill in; a value that is quoted there has its quotes."""
+    return prose(re.sub(r"\{(\w+)!r\}", r"'{\1}'", text))
 
 
 def _judged(qemu: Qemu, feature: str) -> str:

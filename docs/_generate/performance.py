@@ -112,7 +112,9 @@ def _body(name: str, section: dict[str, Any]) -> Iterator[str]:
                 for unit, count, seconds in rows
             ),
         )
-    if name in ("emulate", "probe"):
+    if name == "probe":
+        yield _probe(figures)
+    if name == "emulate":
         yield table(("", ""), ([key, f"{value:g}"] for key, value in figures.items()))
     if name == "fleet":
         yield _fleet(figures)
@@ -130,6 +132,25 @@ def _starts(starts: dict[str, dict[str, float]], *, wall: bool) -> str:
             for name, cost in starts.items()
         ),
     )
+
+
+def _probe(figures: dict[str, float]) -> str:
+    columns = {
+        "asked by vsmmu": "vsmmu ms",
+        "by the C program": "c ms",
+        "ratio": "ratio",
+        "`vsmmu probe`, whole": "vsmmu probe ms",
+        "`python3 -c pass`": "python ms",
+    }
+    devices = dict.fromkeys(key.partition(" ")[0] for key in figures)
+    rows = (
+        [code(name), *(_cell(key, figures[f"{name} {key}"]) for key in columns.values())] for name in devices
+    )
+    return table(("device", *columns), rows)
+
+
+def _cell(key: str, value: float) -> str:
+    return f"{value:.0f} ms" if key.endswith(" ms") else f"{value:.2f}"
 
 
 def _fleet(runs: Iterable[dict[str, Any]]) -> str:

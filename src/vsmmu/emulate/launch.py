@@ -107,7 +107,7 @@ def _prepare(machine: seccomp.Architecture, lay_over: Callable[[], None]) -> int
             "emulate-seccomp",
             "cannot get notified of the program's system calls",
             why=why or "",
-            next="use Linux 5.0 or later with CONFIG_SECCOMP_FILTER, not inside another emulate or sandbox",
+            next="use Linux 5.9 or later with CONFIG_SECCOMP_FILTER, not inside another emulate or sandbox",
         ) from None
 
 

@@ -78,6 +78,7 @@ def test_contradicting_options_are_a_usage_error(
         (["resolve", "--policy", "none"], "usage", "next: vsmmu resolve --help"),
         (["show", "-o", "xml"], "usage", "next: vsmmu show --help"),
         (["show", "--host", "builtin:gb20"], "no-such-builtin", "did you mean builtin:gb200?"),
+        (["schema", "verdct"], "no-such-schema", "did you mean verdict?"),
         (["lab", "nothing"], "usage", "next: vsmmu lab --help"),
     ],
 )
