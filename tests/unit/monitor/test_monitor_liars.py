@@ -191,7 +191,7 @@ HONEST: Final = conversation()
 
 @pytest.mark.parametrize("nth", range(len(HONEST)))
 def test_a_value_of_another_type_is_refused_or_changes_nothing(nth: int) -> None:
-    """Taken for nothing, it would free a port, or take a function out of the VM: a wrong yes to a hot-plug."""
+    """Taken for nothing it would free a port, or take a function out of the VM: a wrong yes to a hot-plug."""
     honest = without_written(read_back(Told(HONEST)))
     for place in () if isinstance(HONEST[nth], CommandFailed) else places(HONEST[nth]):
         right = reduce(operator.getitem, place, HONEST[nth])
