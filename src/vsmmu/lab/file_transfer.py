@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from vsmmu.errors import InputRefused
-from vsmmu.host.files import open_regular
+from vsmmu.host.files import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -43,7 +43,7 @@ def read_regular(path: Path) -> bytes:
 
     :raise OSError: as the kernel says; EINVAL if it is something else.
     """
-    with open(open_regular(str(path)), "rb") as file:  # noqa: PTH123 - a descriptor
+    with open_stream(str(path)) as file:
         return file.read()
 
 
