@@ -161,6 +161,37 @@ def test_check_counts_what_can_be_mended(file: Path, capsys: pytest.CaptureFixtu
     assert [bool(entry["fix"]) for entry in found] == [True, True, False]
 
 
+FUNCTION = (
+    "-M virt,accel=kvm -bios fw -device pxb-pcie,id=p,bus_nr=8,bus=pcie.0 -device pcie-root-port,id=r,bus=p "
+    "-device arm-smmuv3,primary-bus=p,accel=on -device vfio-pci,host=0009:01:00.0,bus=r"
+)
+JSON = """-device '{"driver":"pxb-pcie","bus_nr":8,"id":"p"}'"""
+
+
+@pytest.mark.parametrize(
+    ("vm", "code"),
+    [
+        (
+            "-device pxb-pcie,id=p,bus_nr=8 -device arm-smmuv3,primary-bus=p,accel=on",
+            "qemu-kvm",
+        ),  # no -machine
+        (f"-M virt -device arm-smmuv3,primary-bus=p {JSON}", "qemu-no-primary-bus"),  # JSON is read last
+        (f"{FUNCTION},iommufd=i/", "qemu-no-object"),  # no object can be called that
+        ("-M virt a b -nodefaults -device pxb-pcie,id=p", "qemu-bus-takes-bridges"),  # both at index 0
+    ],
+)
+def test_check_promises_no_mend_that_fix_cannot_make(
+    vm: str, code: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(f"qemu-system-aarch64 {vm}\n")
+    _, _, said = call(capsys, "fix", *HOST, str(file))
+    assert f"[{code}]" in said
+    mended = sum(line.startswith("vsmmu: mended: ") for line in said.splitlines())
+    _, out, _ = call(capsys, "check", *HOST, str(file))
+    promised = re.search(r"(\d+) of \d+ can be mended: vsmmu fix", out)
+    assert mended == int(promised[1] if promised else 0)
+
+
 def test_a_domain_with_a_plan_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "vm.xml"
     path.write_bytes(domains.domain())
