@@ -10,7 +10,7 @@ import resource
 import socket
 import subprocess
 import time
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -121,25 +121,10 @@ def put(value: Any, place: tuple[str | int, ...], lie: Any) -> Any:
 
 
 #: A value of every type of JSON, and texts that are no path, no number, no child.
-TYPES: Final = (
-    None,
-    True,
-    False,
-    0,
-    7,
-    -1,
-    1 << 80,
-    10**4000,
-    0.5,
-    1e300,
-    "",
-    "x",
-    "\x1b]0;x\x07",
-    [],
-    ["x"],
-    {},
+TYPES: Final[tuple[Any, ...]] = (
+    None, True, False, 0, 7, -1, 1 << 80, 10**4000, 0.5, 1e300, "", "x", "\x1b]0;x\x07", [], ["x"], {},
     {"x": 1},
-)
+)  # fmt: skip
 
 
 class Told:
@@ -164,12 +149,11 @@ class Recorder:
 
     def execute(self, command: str, **arguments: Any) -> Any:
         try:
-            answer = self._honest.execute(command, **arguments)
+            self.answers.append(self._honest.execute(command, **arguments))
         except CommandFailed as error:
             self.answers.append(error)
             raise
-        self.answers.append(answer)
-        return answer
+        return self.answers[-1]
 
 
 def conversation() -> list[Any]:
@@ -199,7 +183,7 @@ def test_a_value_of_another_type_is_refused_or_changes_nothing(nth: int) -> None
             if type(lie) is type(right):
                 continue
             answers = [*HONEST[:nth], put(HONEST[nth], place, lie), *HONEST[nth + 1 :]]
-            made, error = attempt(lambda answers=answers: read_back(Told(answers)))
+            made, error = attempt(partial(read_back, Told(answers)))
             if error is None:
                 assert without_written(made) == honest, (place, right, lie)
             else:
@@ -235,6 +219,10 @@ BROKEN: Final[dict[str, tuple[Callable[[bytes], bytes], str]]] = {
 }
 
 
+def converse(end: socket.socket, seconds: float) -> Running:
+    return read_back(Monitor(end.fileno(), end.fileno(), "test", seconds))
+
+
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_conversation_that_breaks_at_any_answer(how: str) -> None:
     said, code = BROKEN[how]
@@ -246,11 +234,7 @@ def test_a_conversation_that_breaks_at_any_answer(how: str) -> None:
             if code == "monitor-closed":
                 other.shutdown(socket.SHUT_WR)
             seconds = 0.02 if code == "monitor-silent" else BOUND
-            _, error = attempt(
-                lambda mine=mine, seconds=seconds: read_back(
-                    Monitor(mine.fileno(), mine.fileno(), "test", seconds)
-                )
-            )
+            _, error = attempt(partial(converse, mine, seconds))
         assert error is not None, nth
         assert (error.code, "\x1b" in visible(str(error))) == (code, False), nth
 
