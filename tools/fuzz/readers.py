@@ -35,6 +35,7 @@ from vsmmu.machine.command_line.readconfig import parse_config
 from vsmmu.machine.command_line.script import read_script
 from vsmmu.machine.command_line.unit import read_unit
 from vsmmu.machine.domain.document import read_domain_xml
+from vsmmu.mend.mending import mend
 from vsmmu.monitor.introspection import read_back
 from vsmmu.monitor.qmp import EVENT, result
 from vsmmu.pci import normal_address
@@ -45,7 +46,7 @@ from vsmmu.probe.lspci_text import read_lspci
 from vsmmu.probe.pci_config import parse_capabilities
 from vsmmu.qemu import values
 from vsmmu.qemu.slot_address import read_address
-from vsmmu.qemu.versions import parse_version
+from vsmmu.qemu.versions import LATEST, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,10 +110,23 @@ def _vm(data: bytes) -> None:
 
 def _verdict(data: bytes) -> None:
     vm = vsmmu.read_vm(data)
-    vsmmu.check(vm, _HOST)
+    for qemu in (None, "nvidia-11.0"):
+        vsmmu.check(vm, _HOST, qemu=qemu)
     answer = vsmmu.resolve(vm, _HOST)
     if answer.vm is not None:
         vsmmu.read_vm(answer.vm.render())
+
+
+def _fix(data: bytes) -> None:
+    """What is mended can be read, is judged the same, and is mended no further; else it is as it was."""
+    vm = vsmmu.read_vm(data)
+    once = mend(vm, _HOST, LATEST)
+    written = once.vm.render()
+    if not once.applied:
+        _same(written, data)
+    twice = mend(vsmmu.read_vm(written), _HOST, LATEST)
+    _same(twice.vm.render(), written)
+    _same(twice.verdict.answer.encode(), once.verdict.answer.encode())
 
 
 def _same(given: bytes, wanted: bytes) -> None:
@@ -236,6 +250,8 @@ _COMMAND: Final = (
     b"-device arm-smmuv3,primary-bus=a,id=s,accel=on -device pcie-root-port,id=p,bus=a,chassis=1 "
     b'-device \'{"driver":"vfio-pci","host":"0009:01:00.0","bus":"p"}\'\n'
 )
+#: With memory, NUMA nodes and what lies on them, and with disks, networks and consoles of every form.
+_EQUIPPED: Final = _seeds("numa", "disks")
 _UNIT: Final = b"[Unit]\nDescription=VM\n[Service]\nEnvironment=A=b\nExecStart=/usr/bin/" + _COMMAND
 _LIBVIRT_LOG: Final = (
     b"2026-01-02 03:04:05.678+0000: starting up libvirt version: 11.0.0, qemu version: 11.1.0\n"
@@ -270,7 +286,8 @@ _WORDS: Final = _files("argv/[!r]*.in")
 #: Every reader of what users, machines and peers give, by name.
 READERS: Final[dict[str, Reader]] = {
     "vm": Reader(_vm, (_COMMAND, _UNIT, _LIBVIRT_LOG, *_WORDS, *_DOMAINS)),
-    "verdict": Reader(_verdict, (_COMMAND, *_WORDS, *_DOMAINS)),
+    "verdict": Reader(_verdict, (_COMMAND, *_EQUIPPED, *_WORDS, *_DOMAINS)),
+    "fix": Reader(_fix, (_COMMAND, *_EQUIPPED, *_WORDS, *_DOMAINS)),
     "domain": Reader(lambda data: read_domain_xml(data, "domain").machine, _DOMAINS),
     "script": Reader(_text(lambda text: read_script(text, "script")), (_COMMAND, *_files("argv/script.in"))),
     "unit": Reader(_text(lambda text: read_unit(text, "unit")), (_UNIT,)),

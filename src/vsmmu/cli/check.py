@@ -11,8 +11,10 @@ from vsmmu.cli import console
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from vsmmu.cli.inputs import Inputs
     from vsmmu.cli.plain_form import Question
     from vsmmu.diagnostic import Diagnostic
+    from vsmmu.policy.options import Options
     from vsmmu.qemu.outcome import Failure, Verdict, VsmmuOutcome
     from vsmmu.qemu.versions import Qemu
 
@@ -34,6 +36,8 @@ _ANSWERS: Final = {
     "unknown": "unknown (--assume-safe accepts that)",
     "not-judged": "not judged",
 }
+#: Severities of what may keep a VM from starting.
+_FAULTS: Final = ("error", "hazard", "unknown")
 
 
 def command(
@@ -77,6 +81,7 @@ def command(
             console.say(*_trace(verdict, inputs.qemu))
         console.say(*_text(verdict))
         console.say(*_conclusion(verdict, startable=startable))
+        console.say(*_mends(verdict, inputs, options))
     return 0 if startable else 1
 
 
@@ -148,15 +153,26 @@ def _conclusion(verdict: Verdict, *, startable: bool) -> Iterator[console.Line]:
         yield "verdict: starts, if the unknown facts are as every known host has them"
     else:
         yield f"verdict: {_ANSWERS[verdict.answer]}"
-    mended = [found for found in verdict.diagnostics if found.fix]
-    if mended:
-        faults = {*map(id, verdict.of("error", "hazard", "unknown")), *map(id, mended)}
-        least = "at least " if _more_than_worked_out(mended) else ""
-        yield f"{least}{len(mended)} of {len(faults)} can be mended: vsmmu fix"
 
 
-def _more_than_worked_out(mended: Iterable[Diagnostic]) -> bool:
-    """Whether there may be more mends of a kind: they are worked out for so many faults of each."""
+def _mends(verdict: Verdict, inputs: Inputs, options: Options) -> Iterator[console.Line]:
+    """How many faults fix mends, which it is asked: not every fix can be written in every form of a VM.
+
+    Of a kind of which there may be more than were worked out it is the number of those that have a fix.
+    """
+    fixed = [found for found in verdict.diagnostics if found.fix]
+    if not fixed:
+        return
+    from vsmmu.mend.mending import mend
     from vsmmu.mend.table import AT_A_TIME
 
-    return max(Counter(found.code for found in mended).values()) >= AT_A_TIME
+    mended = Counter(found.code for found in fixed)
+    most = max(mended.values()) >= AT_A_TIME
+    faults = sum(bool(found.fix) or found.severity in _FAULTS for found in verdict.diagnostics)
+    if not most:
+        after = mend(inputs.vm, inputs.host, inputs.qemu, options)
+        gone = Counter(found.code for found in verdict.diagnostics)
+        gone -= Counter(found.code for found in after.verdict.diagnostics)
+        mended &= gone | Counter(step.found.code for step in after.applied)
+    if mended:
+        yield f"{'at least ' if most else ''}{mended.total()} of {faults} can be mended: vsmmu fix"

@@ -239,10 +239,10 @@ def _is_special(path: Path) -> bool:
 
 
 def _file(path: Path, source: str, advance: Callable[[int], object]) -> Iterator[tuple[bytes, str, str]]:
-    from vsmmu.host.files import open_regular
+    from vsmmu.host.files import open_stream
 
     try:
-        with open(open_regular(str(path)), "rb", buffering=_BUFFER) as stream:  # noqa: PTH123 - a descriptor
+        with open_stream(str(path), _BUFFER) as stream:
             yield from _stream(stream, str(path), source, advance, lines=path.suffix in _LINES)
     except PermissionError as error:
         from vsmmu.file_access import who_may

@@ -12,7 +12,7 @@ import click
 
 from vsmmu.cli import console
 from vsmmu.cli.options import parameters
-from vsmmu.errors import UsageError
+from vsmmu.errors import Negative, UsageError
 
 if TYPE_CHECKING:
     from vsmmu.lab import LabConfig, Session
@@ -191,6 +191,8 @@ def path() -> None:
 def clean(yes: bool) -> None:
     """Remove the cache."""
     cache = _cache()
-    if not yes:
-        click.confirm(f"Remove {cache.directory}?", abort=True, err=True)
+    if not yes and not (sys.stdin.isatty() and click.confirm(f"Remove {cache.directory}?", err=True)):
+        raise Negative(
+            "not-confirmed", "nothing is removed", where=str(cache.directory), next="vsmmu lab clean --yes"
+        )
     cache.clean()

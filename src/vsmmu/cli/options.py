@@ -96,7 +96,7 @@ def _option(row: Option) -> Callable[[_Verb], _Verb]:
     return click.option(
         *row.names.split(),
         row.key,
-        is_flag=row.kind == "flag",
+        is_flag=True if row.kind == "flag" else None,  # where that is False click 8.5 may read no value
         metavar=row.metavar or None,
         required=row.required,
         hidden=row.hidden,

@@ -9,6 +9,7 @@ does is done.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ import msgspec
 from vsmmu.emulate import libc
 from vsmmu.emulate.mounts import enter_namespace
 from vsmmu.errors import HostLacks, Negative
+from vsmmu.host.files import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,7 +101,7 @@ def capture(argv: Sequence[str], seconds: float) -> Captured:
         installed = _installed(argv)
         _furnish(Path(folder), [*_NAMES, *(path.name for path in installed)])
         covers = _can_cover()
-        if not covers and (named := [str(path) for path in _named(argv) if path.exists()]):
+        if not covers and (named := [str(path) for path in _named(argv) if _is_file(path)]):
             raise HostLacks(
                 "capture-path",
                 f"the program names {named[0]}, which PATH does not lead past",
@@ -109,7 +111,7 @@ def capture(argv: Sequence[str], seconds: float) -> Captured:
         status = _run(argv, Path(folder), installed if covers else [], seconds)
         commands = tuple(_commands(Path(folder)))
     if not commands:
-        missing = next((str(path) for path in _named(argv) if not path.exists()), "")
+        missing = next((str(path) for path in _named(argv) if not os.path.exists(path)), "")  # noqa: PTH110
         ended = "was stopped" if status is None else f"ended with status {status}"
         raise Negative(
             "nothing-started",
@@ -126,19 +128,24 @@ def _named(argv: Sequence[str]) -> Iterator[Path]:
     """The paths of QEMU in the words and in the scripts that they name."""
     for word in argv:
         text = word
-        try:
-            with open(word, "rb") as file:  # noqa: PTH123 - any word may be a file
-                text += "\n" + file.read(_MAX_SCRIPT).decode("utf-8", "replace")
-        except (OSError, ValueError):
-            pass
+        # Of what is no file, as <(...), the program would miss what is read here.
+        with contextlib.suppress(OSError, ValueError):
+            if _is_file(word):
+                with open_stream(word) as file:
+                    text += "\n" + file.read(_MAX_SCRIPT).decode("utf-8", "replace")
         yield from (Path(found) for found in _NAMED.findall(text))
+
+
+def _is_file(path: str | Path) -> bool:
+    """Whether it is a file for all that can be seen; a folder of PATH may be closed to us."""
+    return os.path.isfile(path)  # noqa: PTH113 - pathlib's raises where it may not look
 
 
 def _installed(argv: Sequence[str]) -> list[Path]:
     """Every QEMU that can be met, each real file once."""
     folders = dict.fromkeys([*os.environ.get("PATH", "").split(":"), *_FOLDERS])
     found = [Path(folder) / name for folder in folders if folder for name in _NAMES]
-    files = {path.resolve(): path.resolve() for path in (*found, *_named(argv)) if path.is_file()}
+    files = {path.resolve(): path.resolve() for path in (*found, *_named(argv)) if _is_file(path)}
     return list(files)
 
 
@@ -180,8 +187,9 @@ def _run(argv: Sequence[str], folder: Path, covered: Sequence[Path], seconds: fl
     sys.stdout.flush()
     try:
         process = subprocess.Popen(
-            list(argv), env=environment, stdout=sys.stderr.fileno(), start_new_session=True, preexec_fn=cover
-        )
+            list(argv), env=environment, stdout=sys.stderr.fileno(), start_new_session=True, preexec_fn=cover,
+            close_fds=False,  # what a shell opened for it, as with <(...)
+        )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
         raise HostLacks(
             "capture-program",

@@ -29,6 +29,7 @@ from vsmmu.smmuv3.fields import FIELDS, REGISTERS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
+    from io import BufferedReader
     from pathlib import Path
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "encode_host",
     "load_host",
     "open_regular",
+    "open_stream",
     "read_bounded",
     "save_bytes",
     "save_host",
@@ -177,6 +179,28 @@ def open_regular(path: str) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def open_stream(path: str, size: int = _PIECE) -> BufferedReader:
+    """The file that :func:`open_regular` opens, for readers of lines.
+
+    :param size: of its buffer.
+    :raise OSError: as the kernel says; while it is read, too: EAGAIN if a file of the kernel has nothing yet.
+    """
+    from io import BufferedReader, FileIO, RawIOBase
+
+    class Impatient(FileIO):
+        """Where there is nothing yet FileIO reads None, and what reads through a buffer fails with it."""
+
+        read, readall = RawIOBase.read, RawIOBase.readall  # type: ignore[assignment]  # by readinto
+
+        def readinto(self, buffer: Any) -> int:
+            count = super().readinto(buffer)
+            if count is None:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            return count
+
+    return BufferedReader(Impatient(open_regular(path)), size)
 
 
 def _read(descriptor: int, limit: int, *, is_awaited: bool = False) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from vsmmu.errors import InputRefused
 from vsmmu.lab import kernel, rootfs
 from vsmmu.lab.commands import install, missing, require_root
+from vsmmu.lab.file_transfer import read_regular
 from vsmmu.lab.progress import SILENT, Progress
 from vsmmu.lab.recipe import (
     FORMAT,
@@ -190,7 +192,7 @@ class TakeKernel:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise InputRefused(
             "lab-kernel-unreadable",
@@ -205,7 +207,7 @@ def _write_image(given: Path, image: Path) -> None:
     if data.startswith(_GZIP_MAGIC):
         try:
             data = gzip.decompress(data)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise InputRefused(
                 "lab-kernel-damaged",
                 f"cannot unpack the kernel {given}",

@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from vsmmu.errors import InputRefused
+from vsmmu.host.files import open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Source", "lab_tar", "pack", "unpack"]
+__all__ = ["Source", "lab_tar", "pack", "read_regular", "unpack"]
 
 #: A file's content, or a file or directory of the outer machine.
 Source = bytes | str | Path
@@ -35,6 +36,15 @@ def _member(name: str, size: int, mode: int, mtime: float) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = size, mode, int(mtime)
     return info
+
+
+def read_regular(path: Path) -> bytes:
+    """A file whole; what could be waited for, or has no end, is refused: a FIFO, a terminal, a device.
+
+    :raise OSError: as the kernel says; EINVAL if it is something else.
+    """
+    with open_stream(str(path)) as file:
+        return file.read()
 
 
 def _files(source: Path, name: PurePosixPath) -> Iterator[tuple[PurePosixPath, Path]]:
@@ -74,7 +84,7 @@ def _pack_path(tar: tarfile.TarFile, source: Path, name: PurePosixPath) -> None:
             directory.type = tarfile.DIRTYPE
             tar.addfile(directory)
         for member, path in _files(source, name):
-            data, state = path.read_bytes(), path.stat()
+            data, state = read_regular(path), path.stat()
             info = _member(str(member), len(data), state.st_mode & 0o777, state.st_mtime)
             tar.addfile(info, io.BytesIO(data))
     except OSError as error:

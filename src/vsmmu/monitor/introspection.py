@@ -29,13 +29,17 @@ __all__ = ["Running", "RunningEndpoint", "RunningPort", "RunningVsmmu", "read_ba
 
 _CONTAINERS: Final = ("/machine/peripheral", "/machine/peripheral-anon")
 _CHILD: Final = re.compile(r"child<([^<>]+)>")
-_WORD: Final = re.compile(r"[0-9a-f]+: (0x[0-9a-f]{8})\s*")
+_WORD: Final = re.compile(r"([0-9a-f]{1,16}): (0x[0-9a-f]{8})\s*")
 #: Regions inside regions; the platform bus has two levels.
 _MAX_NESTING: Final = 16
 _MAX_DEVICES: Final = 4096
 _MAX_VERSION: Final = 1000
 #: The largest guest-physical address that a register can be at.
 _MAX_ADDRESS: Final = 1 << 52
+#: The end of QEMU's sentence on a property that there is not, and on a device that there is not.
+_NOT_FOUND: Final = "not found"
+#: In place of the value of a property that there is not.
+_UNSET: Final = object()
 
 
 class RunningVsmmu(NamedTuple):
@@ -120,8 +124,9 @@ def read_back(monitor: Commands) -> Running:
 def _read_back(monitor: Commands) -> Running:
     version = monitor.execute("query-version")
     numbers = ".".join(_spell_number(_member(version, "qemu", part)) for part in ("major", "minor", "micro"))
-    fork = packaged_fork(str(version.get("package", ""))[:200])
-    status = str(_member(monitor.execute("query-status"), "status"))
+    package = version.get("package")
+    fork = packaged_fork(_text(package)[:200]) if package is not None else None
+    status = _text(_member(monitor.execute("query-status"), "status"))
     devices = _devices(monitor)
     buses = {device.path: device.bus for device in devices}
     vsmmus = [_vsmmu(monitor, device) for device in devices if device.driver == VSMMU_DRIVER]
@@ -143,7 +148,7 @@ def _read_back(monitor: Commands) -> Running:
                 _root(device.bus, buses),
                 inside.get(device.path, ""),
                 device.driver,
-                _get(monitor, device.path, "hotplug") is not False,
+                _get_flag(monitor, device.path, "hotplug", unset=True),
             )
             for device in devices
             if is_bridge(device.driver)
@@ -160,8 +165,8 @@ def _devices(monitor: Commands) -> list[_Device]:
             raise _strange(f"{len(children)} devices")
         for name, driver in children:
             path = f"{container}/{name}"
-            bus = _get(monitor, path, "primary-bus" if driver == VSMMU_DRIVER else "parent_bus")
-            found.append(_Device(path, driver, str(bus or "")))
+            bus = _get_text(monitor, path, "primary-bus" if driver == VSMMU_DRIVER else "parent_bus")
+            found.append(_Device(path, driver, bus))
     return found
 
 
@@ -171,9 +176,9 @@ def _children(monitor: Commands, path: str) -> list[tuple[str, str]]:
         raise _strange(listed)
     found = []
     for entry in listed:
-        match = _CHILD.fullmatch(str(_member(entry, "type")))
-        if match is not None:
-            found.append((str(_member(entry, "name")), match[1]))
+        name, kind = _text(_member(entry, "name")), _text(_member(entry, "type"))
+        if (match := _CHILD.fullmatch(kind)) is not None:
+            found.append((name, match[1]))
     return sorted(found, key=lambda entry: _natural(entry[0]))
 
 
@@ -189,8 +194,8 @@ def _vsmmu(monitor: Commands, device: _Device) -> tuple[int, RunningVsmmu]:
     return base, RunningVsmmu(
         name=device.name,
         bus=device.bus,
-        accel=_get(monitor, device.path, "accel") is True,
-        written={name: str(value) for name, value in written.items() if value is not None},
+        accel=_get_flag(monitor, device.path, "accel", unset=False),
+        written={name: _spell_value(value) for name, value in written.items() if value is not _UNSET},
         registers=IdRegisters(**words),
     )
 
@@ -202,7 +207,7 @@ def _address(monitor: Commands, region: str) -> int:
         if type(addr) is not int or not 0 <= addr < _MAX_ADDRESS:
             raise _strange(f"{region} has no address")
         total += addr
-        region = str(_get(monitor, region, "container") or "")
+        region = _get_text(monitor, region, "container")
         if not region:
             return total
     raise _strange(f"memory regions nest deeper than {_MAX_NESTING}")
@@ -210,17 +215,17 @@ def _address(monitor: Commands, region: str) -> int:
 
 def _read_word(monitor: Commands, address: int) -> int:
     answer = monitor.execute("human-monitor-command", command_line=f"xp /1wx {address:#x}")
-    match = _WORD.fullmatch(str(answer))
-    if match is None:
+    match = _WORD.fullmatch(_text(answer))
+    if match is None or int(match[1], 16) != address:
         raise _strange(answer)
-    return int(match[1], 16)
+    return int(match[2], 16)
 
 
 def _endpoint(monitor: Commands, device: _Device, root: str) -> RunningEndpoint:
-    path = str(_get(monitor, device.path, "sysfsdev") or "")
-    host = str(_get(monitor, device.path, "host") or "")
+    path = _get_text(monitor, device.path, "sysfsdev")
+    host = _get_text(monitor, device.path, "host")
     function = normal_address(path.rstrip("/").rpartition("/")[2]) or normal_address(host) or ""
-    iommufd = str(_get(monitor, device.path, "iommufd") or "").rpartition("/")[2]
+    iommufd = _get_text(monitor, device.path, "iommufd").rpartition("/")[2]
     return RunningEndpoint(device.name, function, root, iommufd)
 
 
@@ -235,11 +240,46 @@ def _root(bus: str, buses: dict[str, str]) -> str:
 
 
 def _get(monitor: Commands, path: str, name: str) -> Any:
-    """A property; None if this QEMU's device does not have it."""
+    """A property; :data:`_UNSET` if this QEMU's device does not have it, or is gone meanwhile.
+
+    :raise CommandFailed: any other refusal.
+    """
     try:
         return monitor.execute("qom-get", path=path, property=name)
-    except CommandFailed:
-        return None
+    except CommandFailed as error:
+        if not error.why.endswith(_NOT_FOUND):
+            raise
+        return _UNSET
+
+
+def _get_text(monitor: Commands, path: str, name: str) -> str:
+    """A text or a link; empty if this QEMU's device does not have it."""
+    found = _get(monitor, path, name)
+    return "" if found is _UNSET else _text(found)
+
+
+def _get_flag(monitor: Commands, path: str, name: str, *, unset: bool) -> bool:
+    """A switch; ``unset`` if this QEMU's device does not have it."""
+    found = _get(monitor, path, name)
+    if found is _UNSET:
+        return unset
+    if not isinstance(found, bool):
+        raise _strange(found)
+    return found
+
+
+def _text(value: object) -> str:
+    """What has to be a text: what is none would pass for one that names nothing, such as no bus."""
+    if not isinstance(value, str):
+        raise _strange(value)
+    return value
+
+
+def _spell_value(value: object) -> str:
+    """A property's value as a command line has it; a fork answers with numbers and truth values."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value) if isinstance(value, int) else _text(value)
 
 
 def _spell_number(value: Any) -> str:

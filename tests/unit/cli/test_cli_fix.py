@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import domains
+import vsmmu
 from vsmmu.cli import fix
 from vsmmu.cli.main import run
 
@@ -159,6 +160,60 @@ def test_check_counts_what_can_be_mended(file: Path, capsys: pytest.CaptureFixtu
     _, out, _ = call(capsys, "check", *HOST, "-o", "json", str(file))
     found = [entry for entry in json.loads(out)["diagnostics"] if entry["severity"] != "warning"]
     assert [bool(entry["fix"]) for entry in found] == [True, True, False]
+
+
+FUNCTION = (
+    "-M virt,accel=kvm -bios fw -device pxb-pcie,id=p,bus_nr=8,bus=pcie.0 -device pcie-root-port,id=r,bus=p "
+    "-device arm-smmuv3,primary-bus=p,accel=on -device vfio-pci,host=0009:01:00.0,bus=r"
+)
+JSON = """-device '{"driver":"pxb-pcie","bus_nr":8,"id":"p"}'"""
+
+
+@pytest.mark.parametrize(
+    ("vm", "code"),
+    [
+        (
+            "-device pxb-pcie,id=p,bus_nr=8 -device arm-smmuv3,primary-bus=p,accel=on",
+            "qemu-kvm",
+        ),  # no -machine
+        (f"-M virt -device arm-smmuv3,primary-bus=p {JSON}", "qemu-no-primary-bus"),  # JSON is read last
+        (f"{FUNCTION},iommufd=i/", "qemu-no-object"),  # no object can be called that
+        ("-M virt a b -nodefaults -device pxb-pcie,id=p", "qemu-bus-takes-bridges"),  # both at index 0
+    ],
+)
+def test_check_promises_no_mend_that_fix_cannot_make(
+    vm: str, code: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(f"qemu-system-aarch64 {vm}\n")
+    _, _, said = call(capsys, "fix", *HOST, str(file))
+    assert f"[{code}]" in said
+    mended = sum(line.startswith("vsmmu: mended: ") for line in said.splitlines())
+    _, out, _ = call(capsys, "check", *HOST, str(file))
+    promised = re.search(r"(\d+) of \d+ can be mended: vsmmu fix", out)
+    assert mended == int(promised[1] if promised else 0)
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", " "])
+def test_lines_are_those_of_diff_and_patch(mark: str) -> None:
+    """Else a hunk of a diff has other lines than the file, or stands elsewhere."""
+    script = MENDABLE.replace(" -device", f" \\\n  -name 'a{mark}b' -device")
+    domain = domains.domain().decode().replace("<devices>", f"\n<!-- a{mark}b -->\n\n<devices>\n\n")
+    for text in (script, domain, domain.rstrip("\n")):
+        if text == script or mark not in "\v\f\x1c":  # no characters of XML
+            lines = vsmmu.read_vm(text).lines()
+            assert "".join(lines) == text
+            assert len(lines) == text.rstrip("\n").count("\n") + 1
+
+
+@pytest.mark.parametrize("word", ["`hostname`", "$(hostname)", '"$NAME"'])
+def test_a_change_beside_what_a_shell_expands_is_shown(
+    word: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = MENDABLE.partition("exec ")[2].replace("\\\n", "")  # its words are shown one by one
+    file.write_text(line.replace(" -device", f" -name {word} -device", 1))
+    status, out, err = call(capsys, "fix", *HOST, str(file))
+    assert (status, word in out) == (0, True), err
+    assert call(capsys, "fix", *HOST, "--diff", str(file))[0] == 0
 
 
 def test_a_domain_with_a_plan_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -69,6 +71,25 @@ def test_a_row_makes_sense(row: Option) -> None:
     assert row.kind != "flag" or not (row.metavar or row.multiple or row.default is not None)
     if not row.is_argument and not row.hidden and row.kind not in ("flag", "choice") and row.default is None:
         assert row.metavar, "help has a word for the value"
+
+
+VALUED = [
+    (verb, row)
+    for row in OPTIONS
+    for verb in row.verbs
+    if not (row.is_argument or row.bare or row.kind == "flag")
+]
+
+
+@pytest.mark.parametrize(
+    ("verb", "row"), VALUED, ids=lambda entry: entry.names if isinstance(entry, Option) else entry
+)
+def test_an_option_takes_the_next_word_or_refuses_it(verb: str, row: Option) -> None:
+    """Without one it would be as if the option had not been written: a VM judged without its baseline."""
+    for word in ("-q", "--diff", "-o", "-1", "-x", "--", "--help"):
+        with contextlib.suppress(click.UsageError):
+            context = COMMANDS[verb].make_context(verb, [row.names.split()[-1], word])
+            assert context.params[row.key] in (word, (word,), -1, Path(word)), word
 
 
 def test_plan_takes_the_rows_of_resolve() -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every verb with standard streams that are closed, full or no stream: a status and a line, never a bug."""
+"""Every verb, and the hook, with standard streams that are closed, full or none: a status and a line."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from domains import golden
 from vsmmu.cli.group import VERBS
 from vsmmu.host.files import builtin_files
 
-#: Each verb, in each way that it has to answer; HOST, VM and DOMAIN are files.
+#: Each verb, in each way that it has to answer; HOST, VM and DOMAIN are files, @DOMAIN what is in one.
 LINES: Final = """
 resolve --host HOST VM
 resolve --host HOST -o json DOMAIN
@@ -31,6 +32,8 @@ fix --host HOST VM
 fix --host HOST --diff DOMAIN
 fix --host HOST -o json VM
 capture -- sh VM
+capture -- true FIFO
+capture -- FIFO
 run --dry-run --host HOST --qemu 11.1 VM
 plan --host HOST 0009:01:00.0
 plan --host HOST --list
@@ -60,6 +63,8 @@ label --host HOST
 label --host HOST --write L
 lab
 lab path
+lab build --dry-run
+lab clean
 schema host
 completion bash
 version
@@ -69,6 +74,11 @@ help show
 --help
 resolve --no-such-option
 no-such-verb
+onDefineDomain --vmi {} --domain @DOMAIN
+onDefineDomain --vmi {} --domain <domain/>
+onDefineDomain --vmi {} --domain <domain
+onDefineDomain --vmi {}
+onDefineDomain --help
 """.strip().splitlines()
 #: What a shell does to 0, 1 and 2: closed, full, a directory.
 STREAMS: Final = [
@@ -77,6 +87,7 @@ STREAMS: Final = [
 #: Forks for each case, in a process that has imported what they need. ``said`` are what is left of 1 and 2.
 RIG: Final = """
 import io, json, os, sys, tempfile, traceback
+from vsmmu.cli import hook
 from vsmmu.cli.main import run
 import vsmmu.cli.group, vsmmu.cli.options, vsmmu.api, vsmmu.cli.documents, vsmmu.cli.render
 lines, streams = json.load(sys.stdin)
@@ -95,7 +106,8 @@ def child(words, changes, said):
         return io.TextIOWrapper(raw, errors="backslashreplace", write_through=number == 2)
     sys.stdin, sys.stdout, sys.stderr = stream(0, "rb"), stream(1, "wb"), stream(2, "wb")
     try:
-        status = run(words)
+        given = [open(word[1:]).read() if word[0] == "@" else word for word in words]
+        status = hook.run(given[1:]) if given[0] == "onDefineDomain" else run(given)
     except BaseException:
         os.write(said, traceback.format_exc().encode())
         status = 99
@@ -124,10 +136,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[list[str], dic
         "-device arm-smmuv3,primary-bus=a,id=s,accel=on -device pcie-root-port,id=r,bus=a,chassis=1 "
         "-object iommufd,id=i -device vfio-pci,host=0009:01:00.0,bus=r,iommufd=i\n"
     )
+    os.mkfifo(folder / "FIFO")
     asked = json.dumps([[line.split() for line in LINES], STREAMS])
     done = subprocess.run(
         [sys.executable, "-c", RIG], input=asked, capture_output=True, text=True, cwd=folder, timeout=600,
-        check=True,
+        check=True, env={**os.environ, "VSMMU_HOST": str(folder / "HOST"), "HOME": str(folder)},
     )  # fmt: skip
     cases: list[tuple[list[str], dict[str, str], int, str]] = json.loads(done.stdout)
     return cases

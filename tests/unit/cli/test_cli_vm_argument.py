@@ -247,3 +247,18 @@ def test_capture_of_what_starts_nothing(tmp_path: Path, capfd: pytest.CaptureFix
     script.write_text("/nowhere/qemu-system-aarch64 -S\n")
     assert run(["capture", "--", "sh", str(script)]) == 1
     assert "there is no /nowhere/qemu-system-aarch64 here" in capfd.readouterr().err
+
+
+def test_capture_leaves_what_is_no_file_to_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", f"{'x' * 300}:{os.environ['PATH']}")  # where pathlib may not look
+    read, write = os.pipe()
+    os.set_inheritable(read, True)
+    os.write(write, b"qemu-system-aarch64 -M virt\n")
+    os.close(write)
+    assert run(["capture", "--", "sh", f"/dev/fd/{read}"]) == 0
+    os.close(read)
+    assert capfd.readouterr().out == "qemu-system-aarch64 -M virt\n"
+    os.mkfifo(tmp_path / "fifo")
+    assert run(["capture", "--", "true", str(tmp_path / "fifo")]) == 1

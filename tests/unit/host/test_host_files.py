@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from vsmmu.errors import HostLacks, InputRefused
 from vsmmu.host.builtin import builtin_host
-from vsmmu.host.files import decode_host, encode_host, save_bytes
+from vsmmu.host.files import decode_host, encode_host, open_stream, save_bytes
 from vsmmu.host.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -392,3 +392,20 @@ def test_links_without_end(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(OSError, match="symbolic links"):
         write_whole(str(tmp_path / "a"), b"new")
+
+
+@pytest.mark.parametrize("read", ["read", "readline", "readlines", "peek", "read1"])
+def test_a_file_that_has_nothing_yet_says_so(
+    read: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As /proc/kmsg does; what Python gives for it, None, is what no reader looks for."""
+    ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    monkeypatch.setattr("vsmmu.host.files.open_regular", lambda _: ours)
+    with open_stream("kmsg") as stream:
+        with pytest.raises(BlockingIOError):
+            getattr(stream, read)()
+        os.write(theirs, b"a\nb")
+        os.close(theirs)
+        assert stream.readline() == b"a\n"
+        assert stream.read() == b"b"
+        assert stream.read() == b""

@@ -3,22 +3,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vsmmu.errors import HostLacks, InputRefused, PermissionRefused
-from vsmmu.lab import build, commands, recipe, tools
+from vsmmu.lab import build, commands, file_transfer, recipe, tools
 from vsmmu.lab.cache import Cache, default_directory
 from vsmmu.lab.errors import LabFailed, LabTimeout
 from vsmmu.lab.progress import Progress
 
 IMAGE = bytes(56) + b"ARM\x64" + bytes(100) + b"Linux version 7.3.4 (vsmmu@lab) "
+
+PACKED = gzip.compress(IMAGE, mtime=0)
 
 
 @pytest.fixture
@@ -103,6 +109,29 @@ def test_what_is_no_kernel_is_refused(cache: Cache, tmp_path: Path, content: byt
         build.TakeKernel(cache, given).apply()
     assert caught.value.code == code
     assert [path.name for path in cache.directory.glob("kernel*")] == []
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "/dev/zero", "/dev/full", "/dev/tty"])
+def test_a_kernel_that_is_no_file_is_never_waited_for(cache: Cache, tmp_path: Path, kind: str) -> None:
+    given = tmp_path / "it" if not kind.startswith("/") else Path(kind)
+    if kind == "fifo":
+        os.mkfifo(given)
+    elif kind == "directory":
+        given.mkdir()
+    with pytest.raises(InputRefused):
+        build.plan(cache, given)
+    if kind != "directory":
+        with pytest.raises(InputRefused):
+            file_transfer.pack({"/x": given})
+
+
+@given(place=st.integers(0, len(PACKED) - 1), byte=st.integers(0, 255))
+def test_a_damaged_kernel_is_refused_or_read(place: int, byte: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "Image.gz")
+        path.write_bytes(PACKED[:place] + bytes([byte]) + PACKED[place + 1 :])
+        with contextlib.suppress(InputRefused):
+            build.TakeKernel(Cache(Path(folder, "cache")), path).apply()
 
 
 def test_another_kind_of_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

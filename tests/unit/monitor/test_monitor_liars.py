@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import copy
+import json
+import operator
 import resource
+import socket
 import subprocess
 import time
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -19,12 +23,12 @@ from vsmmu.errors import VsmmuError
 from vsmmu.monitor.binary_probe import _read
 from vsmmu.monitor.introspection import Running, read_back
 from vsmmu.monitor.program_output import output_of
-from vsmmu.monitor.qmp import CommandFailed, result
+from vsmmu.monitor.qmp import CommandFailed, Monitor, result
 from vsmmu.qemu.installed import Installed
+from vsmmu.visible import visible
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 READY: Final = GREETING + b'{"return": {}}\n'
@@ -98,6 +102,141 @@ def test_a_vm_that_lies_is_read_or_refused(nth: int, data: st.DataObject) -> Non
     made, error = attempt(lambda: read_back(Liar(vm, nth, data)))
     assert isinstance(made, Running) or (error is not None and error.exit_status in (3, 5))
     assert len(str(error)) < 1000
+
+
+def places(value: Any) -> Iterator[tuple[str | int, ...]]:
+    """Every place of an answer, as the keys that lead to it."""
+    yield ()
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from ((key, *rest) for rest in places(value[key]))
+
+
+def put(value: Any, place: tuple[str | int, ...], lie: Any) -> Any:
+    """The same answer with a lie at a place."""
+    if not place:
+        return lie
+    made = copy.copy(value)
+    made[place[0]] = put(value[place[0]], place[1:], lie)
+    return made
+
+
+#: A value of every type of JSON, and texts that are no path, no number, no child.
+TYPES: Final[tuple[Any, ...]] = (
+    None, True, False, 0, 7, -1, 1 << 80, 10**4000, 0.5, 1e300, "", "x", "\x1b]0;x\x07", [], ["x"], {},
+    {"x": 1},
+)  # fmt: skip
+
+
+class Told:
+    """A set of commands that answers in order what another one answered, but one place of one answer."""
+
+    def __init__(self, answers: Sequence[Any]) -> None:
+        self._answers = iter(answers)
+
+    def execute(self, command: str, **_arguments: Any) -> Any:
+        answer = next(self._answers, {})
+        if isinstance(answer, CommandFailed):
+            raise answer
+        return answer
+
+
+class Recorder:
+    """A set of commands that keeps the answers of another."""
+
+    def __init__(self, honest: Any) -> None:
+        self._honest = honest
+        self.answers: list[Any] = []
+
+    def execute(self, command: str, **arguments: Any) -> Any:
+        try:
+            self.answers.append(self._honest.execute(command, **arguments))
+        except CommandFailed as error:
+            self.answers.append(error)
+            raise
+        return self.answers[-1]
+
+
+def conversation() -> list[Any]:
+    """All that a VM says of two vSMMUs, of which one port is taken, one takes nothing, and two are free."""
+    vm = FakeVm({"s": PLAIN, "t": PLAIN}, {"s-a": "0009:01:00.0"})
+    vm.tree["/machine/peripheral/s-b"]["hotplug"] = False
+    recorder = Recorder(vm)
+    read_back(recorder)
+    return recorder.answers
+
+
+def without_written(running: Running) -> Running:
+    """The VM without what its vSMMUs' properties are said to be: a fork says numbers and truth values."""
+    return running._replace(vsmmus=tuple(vsmmu._replace(written={}) for vsmmu in running.vsmmus))
+
+
+HONEST: Final = conversation()
+
+
+@pytest.mark.parametrize("nth", range(len(HONEST)))
+def test_a_value_of_another_type_is_refused_or_changes_nothing(nth: int) -> None:
+    """Taken for nothing it would free a port, or take a function out of the VM: a wrong yes to a hot-plug."""
+    honest = without_written(read_back(Told(HONEST)))
+    for place in () if isinstance(HONEST[nth], CommandFailed) else places(HONEST[nth]):
+        right = reduce(operator.getitem, place, HONEST[nth])
+        for lie in TYPES:
+            if type(lie) is type(right):
+                continue
+            answers = [*HONEST[:nth], put(HONEST[nth], place, lie), *HONEST[nth + 1 :]]
+            made, error = attempt(partial(read_back, Told(answers)))
+            if error is None:
+                assert without_written(made) == honest, (place, right, lie)
+            else:
+                assert (error.code, len(str(error)) < 1000) == ("strange-answer", True), (place, right, lie)
+
+
+@pytest.mark.parametrize("nth", range(len(HONEST)))
+def test_a_refusal_that_names_nothing_missing_is_no_property_that_is_missing(nth: int) -> None:
+    busy = CommandFailed("qom-get", "GenericError", "another operation is in progress", "fake")
+    _, error = attempt(lambda: read_back(Told([*HONEST[:nth], busy, *HONEST[nth + 1 :]])))
+    assert error is busy
+
+
+def line(answer: Any) -> bytes:
+    """An answer as it stands on the wire."""
+    if isinstance(answer, CommandFailed):
+        return json.dumps({"error": {"class": answer.error_class, "desc": answer.why}}).encode()
+    return json.dumps({"return": answer}).encode()
+
+
+#: What is said in place of an answer, and the own error for it.
+BROKEN: Final[dict[str, tuple[Callable[[bytes], bytes], str]]] = {
+    "ends in the middle": (lambda said: said[: len(said) // 2], "monitor-closed"),
+    "stops in the middle": (lambda said: said[: len(said) // 2], "monitor-silent"),
+    "events, and no more": (lambda _: b'{"event": "STOP"}\n' * 9, "monitor-silent"),
+    "no UTF-8": (lambda _: b'{"return": "\xff\xfe"}\n', "not-a-monitor"),
+    "another greeting": (lambda _: GREETING, "not-a-monitor"),
+    "half and another half": (lambda said: said[: len(said) // 2] + b"\n", "not-a-monitor"),
+    "deep": (lambda _: b'{"return": ' + b"[" * 9000 + b"]" * 9000 + b"}\n", "not-a-monitor"),
+    "two lines in one": (lambda said: said + said + b"\n", "not-a-monitor"),
+    "a refusal": (lambda _: b'{"error": {"class": "A", "desc": "\\u001b[31m"}}\n', "monitor-refused"),
+    "a refusal of nothing": (lambda _: b'{"error": null}\n', "not-a-monitor"),
+}
+
+
+def converse(end: socket.socket, seconds: float) -> Running:
+    return read_back(Monitor(end.fileno(), end.fileno(), "test", seconds))
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_conversation_that_breaks_at_any_answer(how: str) -> None:
+    said, code = BROKEN[how]
+    for nth, answer in enumerate(HONEST):
+        mine, other = socket.socketpair()
+        with mine, other:
+            honest = b"".join(line(entry) + b"\n" for entry in HONEST[:nth])
+            other.sendall(READY + honest + said(line(answer)))
+            if code == "monitor-closed":
+                other.shutdown(socket.SHUT_WR)
+            seconds = 0.02 if code == "monitor-silent" else BOUND
+            _, error = attempt(partial(converse, mine, seconds))
+        assert error is not None, nth
+        assert (error.code, "\x1b" in visible(str(error))) == (code, False), nth
 
 
 @given(nth=st.integers(1, 4), data=st.data())

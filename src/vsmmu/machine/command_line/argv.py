@@ -11,6 +11,7 @@ with nothing but the edited properties changed::
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from vsmmu.errors import InputRefused
@@ -146,14 +147,11 @@ class CommandLine:
         return self.text().encode()
 
     def lines(self) -> list[str]:
-        """The lines of a text that has several, else one word a line; line ends kept.
-
-        :raise InputRefused: as :meth:`render_words`.
-        """
+        """The lines of a text that has several, else one word a line, as it is written; line ends kept."""
         text = self.text()
         if text.count("\n") <= 1 or "\0" in text:
-            return [f"{word}\n" for word in self.render_words()]
-        return text.splitlines(keepends=True)
+            return [f"{word}\n" for word in self.words]
+        return re.findall(r"[^\n]*\n|[^\n]+", text)  # splitlines knows more ends than diff and patch do
 
     def render_words(self) -> tuple[str, ...]:
         """The words, for exec.

@@ -184,7 +184,7 @@ class DomainXml:
         text = self.text()
         if text.rstrip("\r\n").count("\n") < 2:
             text = re.sub(_BETWEEN_TAGS, "\n", text)
-        return [line for line in text.split("\n") if line]
+        return re.findall(r"[^\n]*\n|[^\n]+", text)  # splitlines knows more ends than diff and patch do
 
     def _changed(self, changes: Mapping[int, TagChange], others: Sequence[Change] = ()) -> DomainXml:
         splices: list[Splice] = []
