@@ -57,6 +57,7 @@ def command(
     from vsmmu.cli.inputs import read_inputs
     from vsmmu.mend.mending import Wishes, mend
 
+    _refuse_unknown(only)
     file = file_of(question, in_place=in_place, backup=backup)
     inputs = read_inputs(question)
     wishes = Wishes(frozenset(only), frozenset(inputs.options.unpin), accelerate, _firmware(question.host))
@@ -83,6 +84,25 @@ def _firmware(host: str) -> str:
     from pathlib import Path
 
     return next((file for file in _FIRMWARE if host == "live" and Path(file).is_file()), "")
+
+
+def _refuse_unknown(codes: tuple[str, ...]) -> None:
+    """Refuse a code that nothing mends: one that is misspelt would leave all as it is without a word."""
+    from vsmmu.mend.table import MENDS
+
+    for code in codes:
+        if code not in MENDS:
+            from difflib import get_close_matches
+
+            from vsmmu.errors import UsageError
+
+            near = get_close_matches(code, MENDS, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise UsageError(
+                "no-such-mend",
+                f"no mend is known for a code {code!r:.60}",
+                next=f"{meant}without --only all is mended for which one is known",
+            )
 
 
 def _print(mending: Mending, *, written: bool) -> None:

@@ -79,6 +79,8 @@ def test_contradicting_options_are_a_usage_error(
         (["show", "-o", "xml"], "usage", "next: vsmmu show --help"),
         (["show", "--host", "builtin:gb20"], "no-such-builtin", "did you mean builtin:gb200?"),
         (["schema", "verdct"], "no-such-schema", "did you mean verdict?"),
+        (["fix", "--only", "qemu-ssidsze", "vm.sh"], "no-such-mend", "did you mean qemu-ssidsize?"),
+        (["fix", "--only", "file-missing", "vm.sh"], "no-such-mend", "without --only"),
         (["lab", "nothing"], "usage", "next: vsmmu lab --help"),
     ],
 )
