@@ -93,6 +93,11 @@ def emulated(fault: VmFault) -> Iterator[Way]:
     device, bus = fault.device, fault.bus
     if device is not None and bus is not None and bus.root != ROOT_BUS:
         yield _to_root(device)
+    if device is None:  # the board makes it before any device
+        yield Way(
+            "take that card away (-nodefaults or -nic none), and give the VM one by -netdev and -device, "
+            "behind a root complex without accelerated SMMU"
+        )
 
 
 def _to_root(device: Device) -> Way:

@@ -259,3 +259,13 @@ def test_every_code_of_the_table_is_one(run: Run) -> None:
     }
     derived = {code for code in MENDS if code.endswith("-11.0")}
     assert set(MENDS) - set(MESSAGES) - set(RULES) - others - derived == set()
+
+
+@pytest.mark.parametrize("card", ["", " -nic user"])
+def test_what_is_said_of_the_card_that_the_board_makes_can_be_done(card: str, run: Run) -> None:
+    """It is made before any device, so no vSMMU can be put before it."""
+    mending = run(
+        f"qemu-system-aarch64 -M virt,accel=kvm -bios fw -device arm-smmuv3,primary-bus=pcie.0,accel=on{card}"
+    )
+    (found,) = [entry for entry in mending.left if entry.code == "qemu-endpoint-first"]
+    assert found.next.startswith("take that card away (-nodefaults or -nic none)")

@@ -211,22 +211,28 @@ def _option_of(line: _Line, draft: Draft) -> WrittenOption:
 
 
 def _is_disk_of_drive(line: _Line, edit: Edit) -> bool:
-    """Whether it is about the disk that QEMU makes of a ``-drive``, ``-hda`` or word: it can be a device."""
+    """Whether it is about the disk that QEMU makes of a ``-drive``, ``-hda`` or word: it can be a device.
+
+    A word that is no option becomes two, so it has to be known in full.
+    """
     draft = line.drafts[edit.device]
+    known = draft.word not in line.source.opaque
     return (
         draft.site == "implied"
         and edit.value is not None
-        and any(option.name in _DRIVES and option.last == draft.word for option in line.options)
+        and any(
+            option.name in _DRIVES and option.last == draft.word and (option.name or known)
+            for option in line.options
+        )
     )
 
 
 def _is_disk_of_word(line: _Line, edit: Edit) -> bool:
-    """Whether its disk comes of a word that is no option and that is known in full."""
+    """Whether its disk comes of a word that is no option."""
     word = -1 if edit.device == MACHINE else line.drafts[edit.device].word
     return (
         word >= 0
         and _is_disk_of_drive(line, edit)
-        and word not in line.source.opaque
         and any(not option.name and option.last == word for option in line.options)
     )
 

@@ -119,12 +119,14 @@ def test_what_cannot_be_done_is_refused() -> None:
     mixed = 'qemu-system-aarch64 -device a,id=A -device \'{"driver":"b"}\'\n'
     implied = "qemu-system-aarch64 -M virt -drive if=virtio,file=f -device a\n"
     written_by_set = "qemu-system-aarch64 -device a,id=A -set device.A.x=1\n"
+    unknown_disk = 'qemu-system-aarch64 -M virt -device a "x,$D,y"\n'
     for script, edit in (
         (mixed, Reordering(0, 1)),
         (implied, Reordering(1, 0)),
         (implied, Insertion("device", PORT, 1)),
         (implied, Edit(1, "x", None)),
         (written_by_set, Edit(0, "x", None)),
+        (unknown_disk, Edit(1, "bus", "pcie.0")),
     ):
         with pytest.raises(Negative) as raised:
             text(script, edit)
