@@ -24,6 +24,13 @@ __all__ = ["drive_faults"]
 _ON_A_BUS: Final = {"ide": 2, "scsi": 7}
 _FOREIGN: Final = frozenset({"ide", "scsi", "floppy", "sd", "mtd"})
 _INTERFACES: Final = _FOREIGN | {"none", "virtio", "pflash", "xen"}
+#: What to write where the board does not have an interface, or no more of it.
+_INSTEAD: Final = {
+    **dict.fromkeys(
+        _FOREIGN, "write if=none and an id=, and a -device with drive= that the board has a bus for"
+    ),
+    "pflash": "the board has two flash chips, units 0 and 1: leave the third out",
+}
 #: How many flash chips the board has.
 _CHIPS: Final = 2
 #: Parameter -> what it takes, and QEMU's sentence about anything else.
@@ -51,12 +58,13 @@ def drive_faults(options: Iterable[NamedOption]) -> Iterator[tuple[str, NameFaul
         if place in places:
             _, bus, unit = place
             text = f"drive with bus={bus}, unit={unit} (index={option.settings.get('index', '-1')}) exists"
-            yield option.origin.option, NameFault("qemu-property-value", True, text)
+            own = "give each drive an index=, or bus= and unit=, of its own"
+            yield option.origin.option, NameFault("qemu-property-value", True, text, translation=own)
         places.setdefault(place, option.origin.option)
     for (interface, bus, unit), said in places.items():
         if interface in _FOREIGN or (interface == "pflash" and unit >= _CHIPS):
             text = f"machine type does not support if={interface},bus={bus},unit={unit}"
-            yield said, NameFault("qemu-property-value", True, text)
+            yield said, NameFault("qemu-property-value", True, text, translation=_INSTEAD[interface])
 
 
 def _values(settings: Mapping[str, str]) -> Iterator[str]:

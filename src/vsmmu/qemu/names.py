@@ -58,7 +58,8 @@ class NameFault(NamedTuple):
         version's table is derived, and for a version newer than the tables: then the answer is unknown.
     :param text: QEMU's sentence, without the option in front of it.
     :param nearest: the known name that looks most like it; empty if none does.
-    :param translation: what releases have in place of a draft's name; empty if it is none.
+    :param translation: what to do or write instead, such as what releases have in place of a draft's name;
+        empty if that is not known.
     :param name: the name at fault as it is written: a type, or a property of one.
     """
 

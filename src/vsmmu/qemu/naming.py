@@ -89,6 +89,8 @@ def meant(fault: NameFault) -> str:
 
 def remedy_of(fault: NameFault) -> str:
     """What to do about a fault."""
+    if fault.code == "qemu-property-value":
+        return meant(fault) or "correct the value that QEMU's sentence is about"
     return meant(fault) or "correct the name; qemu-system-aarch64 -device help lists what there is"
 
 

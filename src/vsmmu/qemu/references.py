@@ -190,12 +190,17 @@ def _in_use(device: Device, name: str, value: str, machine: Machine) -> Iterator
     if name == "drive" and shared:
         yield NameFault("qemu-property-value", False, f"Permission conflict on node '{value}'")
     elif text and not shared:
-        if name == "drive" and any(entry.origin.option.startswith("-drive") for entry in (device, *users)):
+        own = f"give each device a {name} of its own"
+        implied = [entry.origin.option.startswith("-drive") for entry in (device, *users)]
+        if name == "drive" and all(implied):
+            return  # QEMU makes no second disk: it has refused the second drive in that place
+        if name == "drive" and any(implied):
             text = (
                 f"Drive '{value}' is already in use because it has been automatically connected to another "
                 "device (did you need 'if=none' in the drive options?)"
             )
-        yield NameFault("qemu-property-value", True, text)
+            own = "write if=none in the -drive, or leave the -device out"
+        yield NameFault("qemu-property-value", True, text, translation=own)
 
 
 def _link(device: Device, name: str, value: str, machine: Machine) -> Iterator[NameFault]:

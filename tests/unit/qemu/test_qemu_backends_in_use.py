@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+import vsmmu
 from predicted import predicted
+from vsmmu.machine.command_line.argv import read_words
 
 DRIVE = "-drive if=none,id=d,file=disk.img,format=raw,file.locking=off"
 NODE = "-blockdev driver=raw,node-name=d,file.driver=file,file.filename=disk.img"
@@ -103,3 +105,21 @@ def test_an_id_twice_is_refused(words: str) -> None:
 )
 def test_ids_of_two_kinds_may_be_equal(words: str) -> None:
     assert said(words)[0] == "starts"
+
+
+@pytest.mark.parametrize(
+    ("words", "remedies"),
+    [
+        ("-drive file=a,index=0 -drive file=b,index=0", ["give each drive an index="]),
+        ("-drive if=ide,file=a", ["write if=none and an id="]),
+        (" ".join(f"-drive if=pflash,file=a,unit={unit}" for unit in range(3)), ["the board has two"]),
+        (f"{DRIVE} {TWICE}", ["give each device a drive of its own"]),
+        ("-drive if=virtio,file=a,id=e -device virtio-blk-pci,drive=e", ["write if=none in the -drive"]),
+        ("-drive if=none,file=a,media=x", ["correct the value"]),
+    ],
+)
+def test_what_to_do_about_a_drive_is_about_drives(words: str, remedies: list[str]) -> None:
+    vm = read_words(["qemu-system-aarch64", "-M", "virt", "-nodefaults", *words.split()])
+    found = vsmmu.check(vm, vsmmu.load_host("builtin:gb200")).diagnostics
+    told = [entry.next for entry in found if entry.code == "qemu-property-value"]
+    assert [text.startswith(remedy) for text, remedy in zip(told, remedies, strict=True)] == [True]
