@@ -121,7 +121,9 @@ def test_who_knows_less_never_says_the_opposite(
     partly = start(vm.machine, data.draw(weakened(on)), qemu)
     fully = start(vm.machine, on, qemu)
     assert fully.answer != "unknown"
-    if partly.answer != "unknown":
+    if partly.answer == "fails-later" and partly.of("unknown"):
+        assert fully.answer in ("fails-later", "refused")  # how it fails hangs on what is not known
+    elif partly.answer != "unknown":
         assert partly.answer == fully.answer
     for less, more in zip(shown(partly), shown(fully), strict=False):
         assert less is None or less == more

@@ -151,6 +151,8 @@ def _conclusion(verdict: Verdict, *, startable: bool) -> Iterator[console.Line]:
         yield "note: this VM has no accelerated vSMMU"
     if startable and verdict.answer == "unknown":
         yield "verdict: starts, if the unknown facts are as every known host has them"
+    elif verdict.answer == "fails-later" and verdict.of("unknown"):
+        yield "verdict: fails later, if it starts at all: that is unknown"
     else:
         yield f"verdict: {_ANSWERS[verdict.answer]}"
 

@@ -49,7 +49,8 @@ class Admission:
         self._host = host
         self._qemu = qemu
         self._findings = findings
-        self._seen: set[tuple[str, str]] = set()
+        self._refused: set[tuple[str, str]] = set()
+        self._doubted: set[tuple[str, str]] = set()
         self._compared: dict[tuple[object, ...], tuple[Mismatch, ...]] = {}
 
     def admit(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
@@ -173,9 +174,9 @@ class Admission:
     def _refuse(self, code: str, endpoint: Endpoint, phase: Phase, **values: object) -> None:
         """Note a refusal once for each host SMMU: the next endpoint behind it fares the same."""
         endpoint.answer = "refused"
-        if (code, endpoint.smmu_name) in self._seen and not self._findings.stops:
+        if (code, endpoint.smmu_name) in self._refused and not self._findings.stops:
             return
-        self._seen.add((code, endpoint.smmu_name))
+        self._refused.add((code, endpoint.smmu_name))
         device = endpoint.device
         option = device.origin.option
         self._findings.refuse(failure(code, device.name, option, phase, vfio=self._vfio(endpoint), **values))
@@ -184,11 +185,11 @@ class Admission:
         """Note an open check once for each host SMMU: the next endpoint behind it fares the same."""
         if endpoint.answer == "starts":
             endpoint.answer = "unknown"
-        if (code, endpoint.smmu_name) in self._seen:
+        if (code, endpoint.smmu_name) in self._doubted:
             return
         from vsmmu.qemu.texts import MESSAGES  # most VMs need none
 
-        self._seen.add((code, endpoint.smmu_name))
+        self._doubted.add((code, endpoint.smmu_name))
         name = endpoint.device.name
         text = MESSAGES[code].text.format(**values, device=name, vfio=self._vfio(endpoint))
         self._findings.note(

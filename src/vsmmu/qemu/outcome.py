@@ -28,9 +28,9 @@ __all__ = [
     "unjudged",
 ]
 
-#: *starts*: looked at, and QEMU starts it. *fails-later*: QEMU starts it, and the guest or a later step
-#: cannot work. *refused*: certain, in QEMU's or libvirt's words. *unknown*: a fact or a name is missing.
-#: *not-judged*: a machine that has no model here.
+#: *starts*: looked at, and QEMU starts it. *fails-later*: QEMU starts it, as far as is known, and the guest
+#: or a later step cannot work. *refused*: certain, in QEMU's or libvirt's words. *unknown*: a fact or a name
+#: is missing. *not-judged*: a machine that has no model here.
 Answer = Literal["starts", "fails-later", "refused", "unknown", "not-judged"]
 _BY_SEVERITY: Final[Mapping[Severity, Answer]] = MappingProxyType(
     {"error": "refused", "hazard": "fails-later", "unknown": "unknown"}

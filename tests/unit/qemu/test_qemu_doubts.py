@@ -97,6 +97,24 @@ def test_a_certain_refusal_outweighs_doubts() -> None:
     assert verdict.of("unknown")
 
 
+@pytest.mark.parametrize(("first", "second"), [("44", "48"), ("48", "44")])
+def test_a_doubt_hides_no_refusal_of_another_vsmmu_on_the_same_host_smmu(first: str, second: str) -> None:
+    on = host(smmu(oas=AT_MOST_44), function("0000:01:00.0"), function("0000:02:00.0"))
+    machine = vm(
+        f"oas={first}",
+        *(port(1), vfio("0000:01:00.0", 1), "-device pxb-pcie,id=pcie.2,bus_nr=16,bus=pcie.0"),
+        f"-device arm-smmuv3,primary-bus=pcie.2,id=t,accel=on,oas={second}",
+        *(port(2, "pcie.2"), vfio("0000:02:00.0", 2)),
+    )
+    verdict = start(machine, on, Q11_1)
+    found = {entry.where: entry.severity for entry in verdict.diagnostics if entry.code == "qemu-oas"}
+    assert found == {
+        "v1": "unknown" if first == "44" else "error",
+        "v2": "unknown" if second == "44" else "error",
+    }
+    assert verdict.answer == "refused"
+
+
 def test_a_doubt_is_told_once_for_each_host_smmu() -> None:
     on = host(smmu(IDR1_SIDSIZE=None), function("0000:01:00.0"), function("0000:02:00.0"))
     machine = vm("", port(1), vfio("0000:01:00.0", 1), port(2), vfio("0000:02:00.0", 2))
