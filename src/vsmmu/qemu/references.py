@@ -191,7 +191,8 @@ def _in_use(device: Device, name: str, value: str, machine: Machine) -> Iterator
         yield NameFault("qemu-property-value", False, f"Permission conflict on node '{value}'")
     elif text and not shared:
         own = f"give each device a {name} of its own"
-        implied = [entry.origin.option.startswith("-drive") for entry in (device, *users)]
+        drives = {option.origin for option in machine.named if option.name == "drive"}
+        implied = [entry.origin in drives for entry in (device, *users)]  # -hda and a mere word, too
         if name == "drive" and all(implied):
             return  # QEMU makes no second disk: it has refused the second drive in that place
         if name == "drive" and any(implied):
@@ -199,7 +200,7 @@ def _in_use(device: Device, name: str, value: str, machine: Machine) -> Iterator
                 f"Drive '{value}' is already in use because it has been automatically connected to another "
                 "device (did you need 'if=none' in the drive options?)"
             )
-            own = "write if=none in the -drive, or leave the -device out"
+            own = "write -drive with if=none, or leave the -device out"
         yield NameFault("qemu-property-value", True, text, translation=own)
 
 

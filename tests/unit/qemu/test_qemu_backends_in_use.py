@@ -34,6 +34,7 @@ def said(words: str, files: dict[str, str] | None = None) -> tuple[str, str]:
         ("-drive if=virtio,file=disk.img,format=raw,file.locking=off,id=e -device virtio-blk-pci,drive=e",
          ("Drive 'e' is already in use because it has been automatically connected to another device "
          "(did you need 'if=none' in the drive options?)")),
+        ("-hda disk.img -drive file=disk.img,index=0", "drive with bus=0, unit=0 (index=0) exists"),
         ("-object rng-random,id=r,filename=yes", "Could not open 'yes': No such file or directory"),
     ],
 )  # fmt: skip
@@ -41,6 +42,25 @@ def test_what_is_taken_or_not_there_is_refused(words: str, text: str) -> None:
     answer, printed = said(words)
     assert answer == "refused"
     assert printed.endswith(text)
+
+
+@pytest.mark.parametrize(
+    ("disk", "name"),
+    [
+        ("-hda disk.img", "virtio0"),
+        ("-hdb disk.img", "virtio1"),
+        ("-cdrom disk.img", "virtio2"),
+        ("disk.img", "virtio0"),
+    ],
+)
+def test_a_disk_that_qemu_makes_itself_has_its_drive(disk: str, name: str) -> None:
+    assert said(f"{disk} -device virtio-blk-pci,drive={name}") == (
+        "refused",
+        (
+            f"qemu-system-aarch64: {disk}: Drive '{name}' is already in use because it has been "
+            "automatically connected to another device (did you need 'if=none' in the drive options?)"
+        ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,10 +131,11 @@ def test_ids_of_two_kinds_may_be_equal(words: str) -> None:
     ("words", "remedies"),
     [
         ("-drive file=a,index=0 -drive file=b,index=0", ["give each drive an index="]),
+        ("-hda a -drive file=b,index=0", ["give each drive an index="]),
         ("-drive if=ide,file=a", ["write if=none and an id="]),
         (" ".join(f"-drive if=pflash,file=a,unit={unit}" for unit in range(3)), ["the board has two"]),
         (f"{DRIVE} {TWICE}", ["give each device a drive of its own"]),
-        ("-drive if=virtio,file=a,id=e -device virtio-blk-pci,drive=e", ["write if=none in the -drive"]),
+        ("-drive if=virtio,file=a,id=e -device virtio-blk-pci,drive=e", ["write -drive with if=none"]),
         ("-drive if=none,file=a,media=x", ["correct the value"]),
     ],
 )
