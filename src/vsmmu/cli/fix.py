@@ -92,16 +92,13 @@ def _refuse_unknown(codes: tuple[str, ...]) -> None:
 
     for code in codes:
         if code not in MENDS:
-            from difflib import get_close_matches
-
             from vsmmu.errors import UsageError
+            from vsmmu.suggestion import did_you_mean
 
-            near = get_close_matches(code, MENDS, 1)
-            meant = f"did you mean {near[0]}? " if near else ""
             raise UsageError(
                 "no-such-mend",
                 f"no mend is known for a code {code!r:.60}",
-                next=f"{meant}without --only all is mended for which one is known",
+                next=f"{did_you_mean(code, MENDS)}without --only all is mended for which one is known",
             )
 
 

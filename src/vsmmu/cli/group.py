@@ -67,11 +67,10 @@ Exit status:
 
 def no_such_verb(name: str) -> UsageError:
     """The error for a verb that there is not, with the one that may have been meant."""
-    import difflib
+    from vsmmu.suggestion import did_you_mean
 
-    near = difflib.get_close_matches(name, VERBS, 1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    return UsageError("no-such-verb", f"there is no verb {name!r:.60}", next=f"{meant}vsmmu --help lists all")
+    advice = f"{did_you_mean(name, VERBS)}vsmmu --help lists all"
+    return UsageError("no-such-verb", f"there is no verb {name!r:.60}", next=advice)
 
 
 class _Verbs(click.Group):

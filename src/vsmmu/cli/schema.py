@@ -22,14 +22,12 @@ def command(name: str | None) -> int:
         console.say(*DOCUMENTS)
         return 0
     if name not in DOCUMENTS:
-        from difflib import get_close_matches
+        from vsmmu.suggestion import did_you_mean
 
-        near = get_close_matches(name, DOCUMENTS, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
         raise UsageError(
             "no-such-schema",
             f"no document is called {name!r:.60}",
-            next=f"{meant}choose one of: {', '.join(DOCUMENTS)}",
+            next=f"{did_you_mean(name, DOCUMENTS)}choose one of: {', '.join(DOCUMENTS)}",
         )
     console.answer(schema_of(name))
     return 0

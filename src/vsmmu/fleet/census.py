@@ -215,10 +215,9 @@ def check_pool(census: Census, label: str | None) -> None:
     """
     if label is None or label in _KNOWN_KEYS or set(census.pools) != {_UNSAID}:
         return
-    import difflib
+    from vsmmu.suggestion import did_you_mean
 
-    near = difflib.get_close_matches(label, _KNOWN_KEYS, 1)
-    meant = f"did you mean {near[0]}? " if near else ""
+    meant = did_you_mean(label, _KNOWN_KEYS)
     raise UsageError(
         "no-such-pool",
         f"no host has a label {label!r:.80}",

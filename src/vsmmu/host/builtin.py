@@ -26,10 +26,9 @@ def builtin_host(name: str) -> Host:
     """
     path = builtin_files().get(name)
     if path is None:
-        from difflib import get_close_matches
+        from vsmmu.suggestion import did_you_mean
 
-        near = get_close_matches(name, builtin_names(), 1)
-        meant = f"did you mean builtin:{near[0]}? " if near else ""
+        meant = did_you_mean(name, builtin_names(), "builtin:{}")
         raise UsageError(
             "no-such-builtin",
             f"there is no built-in host {name!r:.60}",

@@ -168,12 +168,11 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     strange = sorted(name for name in environment if name.startswith("VSMMU_") and name not in known)
     if not strange:
         return
-    from difflib import get_close_matches
+    from vsmmu.suggestion import did_you_mean
 
     for name in strange:
-        near = get_close_matches(name, _VARIABLES, 1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        yield f"warning: {name} in the environment is no setting of the hook, and has no effect{meant}"
+        what = f"{name} in the environment is no setting of the hook, and has no effect"
+        yield f"warning: {'; '.join(filter(None, (what, did_you_mean(name, _VARIABLES).rstrip())))}"
 
 
 def _annotations(text: str | None) -> tuple[str, ...]:
