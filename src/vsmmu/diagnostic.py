@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "FAULTS",
     "MACHINE",
     "SEVERITIES",
     "Change",
@@ -36,6 +37,8 @@ MACHINE: Final = -1
 Severity = Literal["error", "hazard", "unknown", "warning", "note"]
 #: The severities, worst first.
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "hazard", "unknown", "warning", "note")
+#: Those of what keeps, or may keep, a VM from working.
+FAULTS: Final = SEVERITIES[:3]
 
 
 #: A value as it is written.

@@ -36,8 +36,6 @@ _ANSWERS: Final = {
     "unknown": "unknown (--assume-safe accepts that)",
     "not-judged": "not judged",
 }
-#: Severities of what may keep a VM from starting.
-_FAULTS: Final = ("error", "hazard", "unknown")
 
 
 def command(
@@ -165,12 +163,13 @@ def _mends(verdict: Verdict, inputs: Inputs, options: Options) -> Iterator[conso
     fixed = [found for found in verdict.diagnostics if found.fix]
     if not fixed:
         return
+    from vsmmu.diagnostic import FAULTS
     from vsmmu.mend.mending import mend
     from vsmmu.mend.table import AT_A_TIME
 
     mended = Counter(found.code for found in fixed)
     most = max(mended.values()) >= AT_A_TIME
-    faults = sum(bool(found.fix) or found.severity in _FAULTS for found in verdict.diagnostics)
+    faults = sum(bool(found.fix) or found.severity in FAULTS for found in verdict.diagnostics)
     if not most:
         after = mend(inputs.vm, inputs.host, inputs.qemu, options)
         gone = Counter(found.code for found in verdict.diagnostics)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from vsmmu.cli import console
+from vsmmu.diagnostic import FAULTS
 from vsmmu.errors import UsageError, VsmmuError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _reasons(vm: SurveyedVm) -> Iterable[Diagnostic]:
         return (vm.problem,)
     if vm.startable or vm.verdict is None:
         return ()
-    return [entry for entry in vm.verdict.diagnostics if entry.severity in ("error", "hazard", "unknown")][:1]
+    return [entry for entry in vm.verdict.diagnostics if entry.severity in FAULTS][:1]
 
 
 def _conclusion(survey: Survey) -> str:

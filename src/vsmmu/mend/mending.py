@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.diagnostic import Edit
+from vsmmu.diagnostic import FAULTS, Edit
 from vsmmu.errors import VsmmuError
 from vsmmu.mend.table import MENDS, mender
 from vsmmu.policy.checking import check
@@ -90,7 +90,7 @@ class Mending(NamedTuple):
     @property
     def left(self) -> tuple[Diagnostic, ...]:
         """The faults and doubts that are still there."""
-        return self.verdict.of("error", "hazard", "unknown")
+        return self.verdict.of(*FAULTS)
 
 
 class _Judge(NamedTuple):
