@@ -9,16 +9,14 @@ pin does not answer.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from interpreters import ROOT, Interpreter, clean_environment, interpreters
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _PLUGIN = {"Requires-Dist": ("measured[toml]>=1",)}
 _MEASURED = {"Provides-Extra": ("toml", "xml"), "Requires-Dist": ()}
@@ -85,11 +83,14 @@ def checkout(tmp_path: Path) -> Path:
     return where
 
 
-def make_venv(checkout: Path, interpreter: Interpreter) -> subprocess.CompletedProcess[str]:
+def make_venv(
+    checkout: Path, interpreter: Interpreter | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
     index = checkout.parent / "index"
     only_there = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": "/dev/null"}
     command = ["sh", "requirements/make-venv", "venv", "requirements/lock.txt"]
-    environment = clean_environment(PYTHON=str(interpreter.path), **only_there)
+    chosen = {"PYTHON": str(interpreter.path)} if interpreter is not None else {}
+    environment = clean_environment(**chosen, **only_there, **more)
     return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -120,3 +121,26 @@ def test_incomplete_lock_is_refused_and_not_filled_up(checkout: Path) -> None:
     assert done.returncode == 5
     assert "plugin 1.0 requires measured, which is not installed." in done.stderr
     assert "make clean" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts VMs for others")
+@pytest.mark.parametrize("others", ["", "/usr/bin"])
+def test_root_takes_a_python_that_others_can_run(checkout: Path, tmp_path: Path, others: str) -> None:
+    """Not the first in PATH, which lies in a closed folder; with a note, if there is no other."""
+    closed, tools = tmp_path / "closed", tmp_path / "tools"
+    closed.mkdir(mode=0o700)
+    tools.mkdir()
+    system = Path("/usr/bin/python3")
+    if system not in [entry.path for entry in interpreters()]:
+        pytest.skip("the system's Python is older, or makes no virtual environments")
+    shutil.copy(system.resolve(), closed / "python3")
+    for name in ("sh", "id", "dirname"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    script = checkout / "requirements" / "make-venv"
+    if not others:  # the last resort is a path
+        script.write_text(script.read_text().replace(str(system), "/nonexistent"))
+    done = make_venv(checkout, PATH=":".join(filter(None, (str(closed), str(tools), others))))
+    assert done.returncode == 0, done.stderr
+    assert ("only root can run python3" in done.stderr) is (not others)
+    base = (checkout / "venv/bin/python").resolve()
+    assert base.is_relative_to(closed) is (not others)
