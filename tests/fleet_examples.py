@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from vsmmu.fleet.documents import BaselineDocument
     from vsmmu.host.facts import Host
 
-__all__ = ["GRACE", "OLD", "VM", "Captured", "baseline_of", "line", "lines", "named", "taken"]
+__all__ = ["GRACE", "OLD", "PATTERNED", "VM", "Captured", "baseline_of", "line", "lines", "named", "taken"]
 
+#: Members of a function with a pattern: each is checked in another way, in quick_structs.
+PATTERNED = ("address", "smmu", "label", "vendor", "device", "class_code", "driver", "physical_function")
 Captured = pytest.CaptureFixture[str]
 VM = (
     "qemu-system-aarch64 -M virt,accel=kvm -cpu host -bios AAVMF.fd -nodefaults -object iommufd,id=iommufd0 "

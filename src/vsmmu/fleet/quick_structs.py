@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The structs of a facts document without their patterns, for a fleet's records, and what stands for these.
+
+Patterns cost more than all else of a record; what certainly matches them is told more quickly. Whatever is
+not certain is for the strict reader.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from vsmmu.host.evidence import UNKNOWN, Fact
+from vsmmu.host.facts import SCHEMA, HostFunction, MemoryRegion, ReservedRegion, facts_of, region_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vsmmu.host.evidence import Evidence
+
+__all__ = [
+    "NOTHING",
+    "PATTERNED",
+    "Head",
+    "UncheckedFunction",
+    "decode_functions",
+    "decode_functions_strictly",
+    "decode_head",
+    "is_in_order",
+    "is_plain",
+    "without_labels",
+]
+
+_LONGEST_NAME: Final = 255
+NOTHING: Final = msgspec.Raw(b"")
+
+
+class _Kernel(msgspec.Struct, frozen=True, gc=False):
+    """``Kernel`` of the facts, without its patterns, see :func:`is_plain`."""
+
+    release: str = ""
+    boot_id: str = ""
+    command_line: str = ""
+
+
+class UncheckedFunction(msgspec.Struct, frozen=True, gc=False):
+    """:class:`HostFunction`, without its patterns."""
+
+    address: str
+    smmu: str | None = None
+    label: str = ""
+    vendor: str | None = None
+    device: str | None = None
+    class_code: str | None = None
+    driver: str = ""
+    iommu_group: int | None = None
+    numa_node: int | None = None
+    physical_function: str | None = None
+    virtual_functions: int | None = None
+    reserved_regions: tuple[ReservedRegion, ...] | msgspec.UnsetType = msgspec.UNSET
+    memory_regions: tuple[MemoryRegion, ...] | msgspec.UnsetType = msgspec.UNSET
+    generic_initiators: Fact = UNKNOWN
+    cxl_cache: Fact = UNKNOWN
+    ats_capability: Fact = UNKNOWN
+    ats_not_supported: Fact = UNKNOWN
+    root_complex_ats: Fact = UNKNOWN
+    canwbs: Fact = UNKNOWN
+    pasid_capability: Fact = UNKNOWN
+    pasid_width: Fact = UNKNOWN
+    max_pasid_log2: Fact = UNKNOWN
+    dirty_tracking: Fact = UNKNOWN
+    pasid_exec: Fact = UNKNOWN
+    pasid_privileged: Fact = UNKNOWN
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """The members of ``vsmmu.host/1``, with the large ones uncut."""
+
+    schema: str
+    name: str
+    title: str = ""
+    taken_at: str = ""
+    kernel: _Kernel = _Kernel()
+    product: str = ""
+    synthetic: tuple[str, ...] = ()
+    iommufd: Fact = UNKNOWN
+    page_size: msgspec.Raw = NOTHING
+    numa_nodes: msgspec.Raw = NOTHING
+    egm: msgspec.Raw = NOTHING
+    smmus: msgspec.Raw = NOTHING
+    functions: msgspec.Raw = NOTHING
+    evidence: msgspec.Raw = NOTHING
+
+
+def is_plain(head: Head) -> bool:
+    """Whether the strict reader certainly has nothing against what is small: these texts are names."""
+    kernel = head.kernel
+    texts = (head.name, head.taken_at, head.product, kernel.release, kernel.boot_id)
+    together = "".join(texts)
+    if head.schema != SCHEMA or head.iommufd is not UNKNOWN or not together.isprintable():
+        return False
+    return len(together) <= _LONGEST_NAME or max(map(len, texts)) <= _LONGEST_NAME
+
+
+def is_in_order(function: UncheckedFunction, smmus: frozenset[str], evidence: Mapping[str, Evidence]) -> bool:
+    """Whether the strict reader certainly has nothing against this function, apart from :data:`PATTERNED`.
+
+    :param smmus: the names of the host's SMMUs.
+    """
+    if function.smmu is not None and function.smmu not in smmus:
+        return False
+    label, driver = function.label, function.driver
+    if not (label.isprintable() and driver.isprintable()) or max(len(label), len(driver)) > _LONGEST_NAME:
+        return False
+    for region in function.reserved_regions or ():
+        if not region.type.isprintable() or region_fault(region, evidence):
+            return False
+    if any(region_fault(region, evidence) for region in function.memory_regions or ()):
+        return False
+    for fact in _FACTS_OF(function):
+        if fact is not UNKNOWN:
+            known = evidence.get(fact.evidence)
+            if known is None or (fact.value is None) != (known.kind == "unknown"):
+                return False
+    return True
+
+
+def without_labels(functions: bytes) -> bytes:
+    """The text of functions with plain labels empty: nothing depends on these, and each host has its own.
+
+    What is taken out is the whole text of a member, in any text that can be decoded: a quotation mark right
+    before a colon ends the name of a member. So if one of two texts that are the same without labels can be
+    decoded, the other can.
+    """
+    return _LABEL.sub(b'"label":""', functions)
+
+
+_LABEL: Final = re.compile(rb'"label":"[ !#-\[\]-~]{0,255}"')
+_FACTS_OF: Final = operator.attrgetter(*facts_of(HostFunction))
+#: What has a pattern that is not checked otherwise.
+PATTERNED: Final = operator.attrgetter("address", "vendor", "device", "class_code", "physical_function")
+decode_functions: Final = msgspec.json.Decoder(tuple[UncheckedFunction, ...]).decode
+decode_functions_strictly: Final = msgspec.json.Decoder(tuple[HostFunction, ...]).decode
+decode_head: Final = msgspec.json.Decoder(Head).decode
