@@ -39,7 +39,6 @@ def command(question: FleetQuestion, assume_safe: bool, output: str) -> int:
     """
     from vsmmu.cli.fleet_inputs import report_rejects, take_census
     from vsmmu.cli.hosts import read_qemu
-    from vsmmu.fleet.baseline import baseline_document
     from vsmmu.fleet.census import Census, pool_key
     from vsmmu.fleet.classes import parse_selection
     from vsmmu.fleet.records import RecordReader
@@ -50,6 +49,8 @@ def command(question: FleetQuestion, assume_safe: bool, output: str) -> int:
     census = Census(pool_key(question.pool), latest=question.latest)
     take_census(reader, census, question.hosts, strict=question.strict, pool=question.pool)
     report_rejects(census)
+    from vsmmu.fleet.baseline import baseline_document
+
     document = baseline_document(census, reader.classes, qemu, str(selection), assume_safe=assume_safe)
     if output == "json":
         console.answer(document)

@@ -106,6 +106,9 @@ def read_parts(
             child.start()
             theirs.close()
             children.append((child, ours))
+        # Whoever judges the classes afterwards needs it, and nobody waits for it now.
+        from vsmmu.fleet import fit  # noqa: F401
+
         found = _collect([ours for _, ours in children], advance)
         return found is not None and _merge(found, reader, census)
     finally:

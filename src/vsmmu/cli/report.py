@@ -65,7 +65,6 @@ def _report(question: FleetQuestion, since: tuple[str, ...], title: str, names: 
     from vsmmu.fleet.census import Census, pool_key
     from vsmmu.fleet.classes import parse_selection
     from vsmmu.fleet.records import RecordReader
-    from vsmmu.fleet.report import report_document
 
     qemu, selection = read_qemu(question.qemu), parse_selection(question.device)
     reader = RecordReader(selection)
@@ -77,6 +76,8 @@ def _report(question: FleetQuestion, since: tuple[str, ...], title: str, names: 
     report_rejects(census)
     if output == "csv":
         return 0
+    from vsmmu.fleet.report import report_document
+
     document = report_document(
         census,
         reader.classes,
