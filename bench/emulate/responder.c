@@ -125,8 +125,6 @@ static int handle(int listener, struct seccomp_notif *call)
 	memory = open(path, O_RDWR | O_CLOEXEC);
 	if (ioctl(listener, ID_VALID, &call->id))
 		error = -EFAULT;
-	if (!error && pread(memory, &info, 4, call->data.args[2]) != 4)
-		error = -EFAULT;
 	if (!error && pread(memory, &info, sizeof(info), call->data.args[2]) != sizeof(info))
 		error = -EFAULT;
 	info.type = 2;

@@ -55,7 +55,8 @@ def starts(qemu: str, runs: int, directory: Path) -> dict[str, Cost]:
     wrapper.chmod(0o755)
     os.environ["XDG_CACHE_HOME"] = str(directory / "cache")
     # The version is told: a binary for another architecture, as there may be here, says that it has no KVM.
-    run = [sys.executable, "-m", "vsmmu", "run", "--host", "builtin:gb200", "--qemu", "11.1", "--"]
+    script = str(Path(sys.executable).with_name("vsmmu"))
+    run = [sys.executable, script, "run", "--host", "builtin:gb200", "--qemu", "11.1", "--"]
     commands = {
         "QEMU, values written": ([str(wrapper), *VM.format(values=VALUES).split()], b"quit\n"),
         "vsmmu run": ([*run, str(wrapper), *VM.format(values="").split()], b"quit\n"),
