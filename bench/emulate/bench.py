@@ -49,19 +49,22 @@ def emulated(facts: Path, *command: str) -> str:
     return output(*full)
 
 
-def trapped(directory: Path, facts: Path) -> tuple[list[float], list[float], list[float]]:
-    """Microseconds of a call, turn by turn: of the responder, of the emulator, and with more files open."""
+def trapped(directory: Path, facts: Path) -> tuple[list[float], ...]:
+    """Microseconds of a call, turn by turn.
+
+    Of the responder, of its system calls made from Python, of the emulator, and of that with more files open.
+    """
     responder, caller = compiled(directory, "responder"), compiled(directory, "caller")
     turns = [
         (
             float(output(responder, str(COUNT))),
+            float(output(responder, str(COUNT), sys.executable, str(HERE / "bare.py"))),
             float(emulated(facts, caller, str(COUNT), "0", NODE)),
             float(emulated(facts, caller, str(COUNT), str(OTHERS), NODE)),
         )
         for _ in range(ROUNDS)
     ]
-    native, ours, among = zip(*turns, strict=True)
-    return list(native), list(ours), list(among)
+    return tuple(map(list, zip(*turns, strict=True)))
 
 
 def main() -> None:
@@ -75,7 +78,7 @@ def main() -> None:
         facts = directory / "host.json"
         save_host(host(), facts)
         loop = compiled(directory, "plain")
-        native, ours, among = trapped(directory, facts)
+        native, bare, ours, among = trapped(directory, facts)
         plain: dict[str, list[list[float]]] = {"alone": [], "emulated": []}
         for _ in range(ROUNDS):
             plain["alone"].append(json.loads(output(loop)))
@@ -84,13 +87,16 @@ def main() -> None:
         emulated(facts, "true")
         start = time.perf_counter() - began
     best = {way: [min(times) for times in zip(*rounds, strict=True)] for way, rounds in plain.items()}
-    ratio, crowded = (
-        median(mine / other for mine, other in zip(times, native, strict=True)) for times in (ours, among)
+    least, ratio, crowded = (
+        median(mine / other for mine, other in zip(times, native, strict=True))
+        for times in (bare, ours, among)
     )
     result = {
         "trapped call, C responder [us]": round(median(native), 1),
+        "trapped call, its system calls from Python [us]": round(median(bare), 1),
         "trapped call, emulator [us]": round(median(ours), 1),
         "ratio": round(ratio, 2),
+        "ratio of the system calls from Python alone": round(least, 2),
         f"trapped call, {OTHERS} more files open [us]": round(median(among), 1),
         **{
             f"{call} {way} [ns]": round(best[way][index])

@@ -3,7 +3,8 @@
  * lock in fdinfo, open its memory and ask whether it still waits, read the argument, write the answer and the argument back,
  * send. For comparison only.
  *
- * Usage: responder COUNT; prints microseconds for one call, the best of some rounds.
+ * Usage: responder COUNT [PROGRAM ARGUMENT]; prints microseconds for one call, the best of some rounds. PROGRAM answers in place
+ * of this one; its second argument is the number of the listener.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -149,6 +150,14 @@ int main(int argc, char **argv)
 		program(link[1], count);
 	listener = receive_fd(link[0]);
 	ioctl(listener, SET_FLAGS, SYNC_WAKE_UP);
+	if (argc > 3) {
+		char number[16];
+
+		snprintf(number, sizeof(number), "%d", listener);
+		fcntl(listener, F_SETFD, 0);
+		execl(argv[2], argv[2], argv[3], number, NULL);
+		die(argv[2]);
+	}
 	for (int i = 0; i < ROUNDS * count; i++) {
 		struct pollfd ready = { .fd = listener, .events = POLLIN };
 		struct seccomp_notif call = { 0 };
