@@ -55,7 +55,8 @@ _EMULATE: Final = """\
 A trapped call is one `IOMMU_GET_HW_INFO`, made by one loop in C for both; the peer is a responder in C that
 does the same work by the same system calls (wait, receive, find the open file by its lock, ask whether the
 caller still waits, read and write its memory, answer), with synchronous wake-up as here. A third program
-makes these system calls from Python and does nothing else: no emulator in Python can be quicker. Medians of turns.
+makes these system calls from Python and does nothing else: no emulator in Python can be quicker. Medians of
+turns.
 """
 _FLEET: Final = """\
 Pools of made-up nodes as JSON Lines: *alike*, where hosts of one generation differ in name and kernel

@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from vsmmu.cli import console
+from vsmmu.cli.late_modules import load_msgspec
 from vsmmu.errors import EXIT_OK, UsageError
 
 __all__ = ["VERBS", "cli", "no_such_verb", "run"]
@@ -79,9 +80,11 @@ class _Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
+        if not ctx.resilient_parsing:  # the verb is to be run, and not completed
+            load_msgspec()
         module = importlib.import_module(VERBS[cmd_name][0])
         if isinstance(module.command, click.Command):
             return module.command

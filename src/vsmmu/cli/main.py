@@ -50,10 +50,8 @@ def _run(arguments: list[str], *, json: bool) -> int:
         stdout.raw(f"vsmmu {__version__}\n")
         return 0
     from vsmmu.cli import console
-    from vsmmu.cli.late_modules import load_msgspec
 
     console.use_colour("never" if json else "auto")
-    load_msgspec()
     if os.environ.get(_COMPLETING):
         from vsmmu.cli.shells import register
 
@@ -61,8 +59,10 @@ def _run(arguments: list[str], *, json: bool) -> int:
     elif arguments and arguments[0] in _ABOUT_A_VM:
         from importlib import import_module
 
+        from vsmmu.cli.late_modules import load_msgspec
         from vsmmu.cli.plain_form import parse_plainly
 
+        load_msgspec()
         verb, *rest = arguments
         if (given := parse_plainly(verb, rest)) is not None:
             status: int = import_module(f"vsmmu.cli.{verb}").command(**given)
