@@ -266,6 +266,29 @@ def test_what_was_read_before_changes_nothing(members: list[bytes], more: list[t
     assert read_after(known, data) == read_after([], data)
 
 
+#: What turns one text into another in JSON, and what a frame is cut at.
+PIECES = [b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\n", b" ", b"0", b"\xff", b'"label":"', b"null"]
+PIECES += [b',"smmus":', b',"functions":', b',"evidence":', b'"address":"0009:01:00.0"', b'"}]']
+
+
+@given(
+    st.sampled_from(["gh200", "gb200"]),
+    st.lists(
+        st.tuples(st.integers(0, 4000), st.integers(0, 12), st.sampled_from([*PIECES, b""])),
+        min_size=1, max_size=3,
+    ),
+)  # fmt: skip
+@settings(max_examples=300)
+def test_damage_is_seen_in_a_known_frame_too(name: str, changes: list[tuple[int, int, bytes]]) -> None:
+    """Bytes taken out and put in, anywhere: a reader that has met others says what a new one says."""
+    data = bytearray(line(builtin_host(name)))
+    for at, length, piece in changes:
+        place = at % len(data)
+        data[place : place + length] = piece
+    known = [line(builtin_host(other)) for other in ("gh200", "gb200")]
+    assert read_after(known, bytes(data)) == read_after([], bytes(data))
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\n", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 5000]
 )
