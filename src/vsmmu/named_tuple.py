@@ -2,15 +2,16 @@
 """``typing.NamedTuple`` for modules that a start loads: classes are made ten times as quickly.
 
 ``typing`` compiles the annotation of every field, to refuse what is no type; mypy does that here.
-``collections.namedtuple`` compiles a constructor for each class; here classes with as many fields share one,
-under names of their own, and all share the rest. A start makes some seventy such classes.
+``collections.namedtuple`` compiles a constructor for each class; here they are written out, one for each
+number of fields, which each class has under names of its own; and all share the rest. A start makes some
+seventy such classes.
 """
 
 from __future__ import annotations
 
 # The getter of a field; collections has one for every Python.
 from collections import _tuplegetter  # type: ignore[attr-defined]
-from types import CodeType, FunctionType
+from types import FunctionType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +21,62 @@ if TYPE_CHECKING:
 
 __all__ = ["NamedTuple"]
 
-#: Constructors by their number of fields, and getters by the number of the field: neither depends on names.
-_CODES: dict[int, CodeType] = {}
+_make_tuple = tuple.__new__
+#: Constructors by their number of fields: to compile one takes ten times as long as to make a class.
+_CONSTRUCTORS = (
+    lambda cls: _make_tuple(cls, ()),
+    lambda cls, a: _make_tuple(cls, (a,)),
+    lambda cls, a, b: _make_tuple(cls, (a, b)),
+    lambda cls, a, b, c: _make_tuple(cls, (a, b, c)),
+    lambda cls, a, b, c, d: _make_tuple(cls, (a, b, c, d)),
+    lambda cls, a, b, c, d, e: _make_tuple(cls, (a, b, c, d, e)),
+    lambda cls, a, b, c, d, e, f: _make_tuple(cls, (a, b, c, d, e, f)),
+    lambda cls, a, b, c, d, e, f, g: _make_tuple(cls, (a, b, c, d, e, f, g)),
+    lambda cls, a, b, c, d, e, f, g, h: _make_tuple(cls, (a, b, c, d, e, f, g, h)),
+    lambda cls, a, b, c, d, e, f, g, h, i: _make_tuple(cls, (a, b, c, d, e, f, g, h, i)),
+    lambda cls, a, b, c, d, e, f, g, h, i, j: _make_tuple(cls, (a, b, c, d, e, f, g, h, i, j)),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k: _make_tuple(cls, (a, b, c, d, e, f, g, h, i, j, k)),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m: _make_tuple(cls, (a, b, c, d, e, f, g, h, i, j, k, m)),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x)
+    ),
+    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x, y: _make_tuple(
+        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x, y)
+    ),
+)
+#: Getters by the number of the field.
 _GETTERS: list[Any] = []
-_GLOBALS = {"_tuple_new": tuple.__new__, "__builtins__": {}, "__name__": __name__}
+_GLOBALS = {"_make_tuple": _make_tuple, "__builtins__": {}, "__name__": __name__}
 
 
 def _make(cls: Any, iterable: Iterable[object]) -> Any:
@@ -84,12 +137,9 @@ class _Maker(type):
 
 def _constructor(fields: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., tuple[Any, ...]]:
     """A ``__new__`` with these fields as its parameters."""
-    code = _CODES.get(len(fields))
-    if code is None:
-        names = "".join([f"field{number}, " for number in range(len(fields))])
-        text = f"lambda _cls, {names}: _tuple_new(_cls, ({names}))"
-        code = _CODES[len(fields)] = eval(text, {}).__code__  # noqa: S307 - a text of ours, as namedtuple does
-    named = code.replace(co_varnames=("_cls", *fields))
+    if len(fields) >= len(_CONSTRUCTORS):
+        raise TypeError(f"there is no constructor of {len(fields)} fields in {__name__}")
+    named = _CONSTRUCTORS[len(fields)].__code__.replace(co_varnames=("cls", *fields))
     return FunctionType(named, _GLOBALS, "__new__", tuple(defaults.values()))
 
 
