@@ -41,6 +41,8 @@ __all__ = ["MAX_CLASSES", "Kinds", "Record", "RecordReader"]
 #: More kinds of hosts than this are not a fleet but noise (or an attack on memory).
 MAX_CLASSES: Final = 20_000
 _MOST_GOOD: Final = 100_000
+#: Bytes of the functions that a frame met last: some sixty functions.
+_MOST_REMEMBERED: Final = 1 << 14
 #: Pictures are for people: nobody looks at more, or at a larger one.
 _MOST_TOPOLOGIES: Final = 64
 _MOST_FUNCTIONS: Final = 256
@@ -148,7 +150,7 @@ class RecordReader:
             place = self._read_functions(frame, functions)
             if place is not None:
                 self._frames.note(frame, text, place)
-        if place is not None:
+        if place is not None and len(functions) <= _MOST_REMEMBERED:
             frame.last = functions, place
         return place
 

@@ -11,7 +11,9 @@ import pytest
 
 from fleet_examples import line, named
 from vsmmu.fleet import frames as frames_module
+from vsmmu.fleet import records as records_module
 from vsmmu.fleet.frames import HostFrame, HostFrames
+from vsmmu.fleet.records import RecordReader
 from vsmmu.host.builtin import builtin_host
 from vsmmu.host.evidence import Evidence
 
@@ -109,3 +111,14 @@ def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = met(*[with_evidence(number) for number in range(20)])
     assert 0 < len(frames._frames) < 10
     assert frames._bytes <= 20_000
+
+
+def test_long_functions_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = RecordReader()
+    for most, remembered in ((10, False), (1 << 14, True)):
+        monkeypatch.setattr(records_module, "_MOST_REMEMBERED", most)
+        for name in ("a", "b"):
+            reader.read(line(named(GH200, name)), "x")
+        frame = frame_of(reader._frames, line(GH200))
+        assert frame is not None
+        assert (frame.last != (None, None)) is remembered
