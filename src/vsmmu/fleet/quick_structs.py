@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from vsmmu.host.evidence import UNKNOWN, Fact
-from vsmmu.host.facts import SCHEMA, HostFunction, MemoryRegion, ReservedRegion, facts_of, region_fault
+from vsmmu.host.facts import (
+    SCHEMA,
+    HostFunction,
+    MemoryRegion,
+    ReservedRegion,
+    fact_fault,
+    facts_of,
+    region_fault,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,12 +128,7 @@ def is_in_order(function: UncheckedFunction, smmus: frozenset[str], evidence: Ma
             return False
     if any(region_fault(region, evidence) for region in function.memory_regions or ()):
         return False
-    for fact in _FACTS_OF(function):
-        if fact is not UNKNOWN:
-            known = evidence.get(fact.evidence)
-            if known is None or (fact.value is None) != (known.kind == "unknown"):
-                return False
-    return True
+    return not any(fact is not UNKNOWN and fact_fault(fact, evidence) for fact in _FACTS_OF(function))
 
 
 def without_labels(functions: bytes) -> bytes:

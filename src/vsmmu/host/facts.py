@@ -20,7 +20,7 @@ from vsmmu.smmuv3.interval import Interval, exactly
 from vsmmu.smmuv3.registers import IdRegisters
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Mapping
 
 __all__ = [
     "SCHEMA",
@@ -32,6 +32,7 @@ __all__ = [
     "MemoryRegion",
     "RegisterFact",
     "ReservedRegion",
+    "fact_fault",
     "facts_of",
     "region_fault",
 ]
@@ -348,14 +349,24 @@ def _check_against_register(host: Host, smmu: HostSmmu, key: str, fact: Fact) ->
         raise _refuse(host, f"SMMU {smmu.name}: {key} is stated as {stated}", f"the register says {read}")
 
 
+def fact_fault(fact: Fact, evidence: "Mapping[str, Evidence]") -> tuple[str, str] | None:
+    """What is wrong with a fact beyond its members' forms, and why; None if nothing.
+
+    :param evidence: the host's.
+    """
+    if fact.value is None and not fact.evidence:
+        return None
+    known = evidence.get(fact.evidence)
+    if known is None:
+        return f"names the evidence {fact.evidence!r:.40}", "not listed"
+    if (fact.value is None) != (known.kind == "unknown"):
+        return f"has {known.kind} evidence but value {fact.value}", ""
+    return None
+
+
 def _check_evidence(host: Host, where: str, name: str, fact: Fact) -> None:
-    if fact is UNKNOWN or (fact.value is None and not fact.evidence):
-        return
-    evidence = host.evidence.get(fact.evidence)
-    if evidence is None:
-        raise _refuse(host, f"{where}: {name} names the evidence {fact.evidence!r:.40}", "not listed")
-    if (fact.value is None) != (evidence.kind == "unknown"):
-        raise _refuse(host, f"{where}: {name} has {evidence.kind} evidence but value {fact.value}", "")
+    if fact is not UNKNOWN and (fault := fact_fault(fact, host.evidence)):
+        raise _refuse(host, f"{where}: {name} {fault[0]}", fault[1])
 
 
 def _unique(host: Host, what: str, names: list[str]) -> set[str]:

@@ -118,6 +118,7 @@ OTHER_FUNCTIONS: list[object] = [
     [{**FUNCTION, "canwbs": {"value": 1, "evidence": "kubevirt"}}],
     [{**FUNCTION, "canwbs": {"value": 0, "evidence": "kubevirt"}}],
     [{**FUNCTION, "canwbs": {"value": 1, "evidence": "kubevirt", "bound": "at-most"}}],
+    [{**FUNCTION, "pasid_exec": {}}],
 ]
 WRONG_FUNCTIONS: list[object] = [
     [FUNCTION, FUNCTION],
@@ -201,6 +202,15 @@ def test_most_hosts_are_read_the_quick_way() -> None:
     for number in range(50):
         functions = (msgspec.structs.replace(GH200.functions[0], label=f"slot {number}"),)
         record = reader.read(line(named(GH200, f"n{number}", functions=functions)), "x")
+        assert (record.host is None) is (number > 0)
+
+
+def test_probed_functions_are_read_the_quick_way_where_their_groups_differ() -> None:
+    """A probe writes down that it was not told something, as a fact without anything."""
+    reader = RecordReader()
+    for number in range(5):
+        function = {**FUNCTION, "iommu_group": number, "pasid_exec": {}, "canwbs": {}}
+        record = reader.read(dump({**PLAIN, "functions": [function]}), "x")
         assert (record.host is None) is (number > 0)
 
 
