@@ -13,6 +13,7 @@ from vsmmu.fleet.census import Census, pool_key
 from vsmmu.fleet.classes import EVERYTHING
 from vsmmu.fleet.records import RecordReader
 from vsmmu.host.builtin import builtin_host
+from vsmmu.host.evidence import Evidence
 from vsmmu.qemu.versions import LATEST, Qemu
 
 if TYPE_CHECKING:
@@ -22,7 +23,19 @@ if TYPE_CHECKING:
     from vsmmu.fleet.documents import BaselineDocument
     from vsmmu.host.facts import Host
 
-__all__ = ["GRACE", "OLD", "PATTERNED", "VM", "Captured", "baseline_of", "line", "lines", "named", "taken"]
+__all__ = [
+    "GRACE",
+    "OLD",
+    "PATTERNED",
+    "VM",
+    "Captured",
+    "baseline_of",
+    "in_other_words",
+    "line",
+    "lines",
+    "named",
+    "taken",
+]
 
 #: Members of a function with a pattern: each is checked in another way, in quick_structs.
 PATTERNED = ("address", "smmu", "label", "vendor", "device", "class_code", "driver", "physical_function")
@@ -42,6 +55,12 @@ def line(host: Host) -> bytes:
 
 def named(host: Host, name: str, **changes: object) -> Host:
     return msgspec.structs.replace(host, name=name, **changes)
+
+
+def in_other_words(host: Host) -> Host:
+    """As another probe would describe the same."""
+    evidence = {name: Evidence(entry.kind, "a probe", "2026-11-26") for name, entry in host.evidence.items()}
+    return named(host, "other", evidence=evidence)
 
 
 def taken(hosts: Iterable[Host], selection: Selection = EVERYTHING) -> tuple[RecordReader, Census]:

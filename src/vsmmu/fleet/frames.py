@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of fleet records: SMMUs and evidence by their texts, and what was found of the functions between.
+"""Frames of fleet records: SMMUs and evidence, and what was found of the functions between.
 
-Hosts of one generation have the same SMMUs and evidence, byte for byte. Where these stand as vsmmu writes
-them, comparing bytes finds the frame of a record, and neither is read again.
+Hosts of one generation have the same SMMUs, byte for byte, and evidence of the same kinds, if not with the
+same dates. Where these stand as vsmmu writes them, comparing bytes finds the frame of a record.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.fleet.quick_structs import NOTHING, decode_head, without_labels
+import msgspec
+
+from vsmmu.fleet.quick_structs import NOTHING, decode_head, evidence_kinds, without_labels
 
 if TYPE_CHECKING:
     from vsmmu.fleet.quick_structs import Head
@@ -28,16 +30,15 @@ _SMMUS, _FUNCTIONS, _EVIDENCE = b',"smmus":', b',"functions":', b',"evidence":'
 
 #: The positions of a class and of a topology.
 Place = tuple[int, int]
+#: What tells frames apart: the text of the SMMUs, name and kind of each evidence, and the text of the rest.
+_Key = tuple[bytes, tuple[tuple[str, str], ...], bytes]
 
 
 class HostFrame:
-    """What surrounds the functions of a record, after the strict reader found it in order.
+    """What surrounds the functions of a record, after the strict reader found it in order."""
 
-    :param rest: the text of what else is seldom new, see :func:`_rest`.
-    """
-
-    def __init__(self, host: Host, rest: bytes) -> None:
-        self.rest = rest
+    def __init__(self, key: _Key, host: Host) -> None:
+        self.key = key
         self.smmus = frozenset(smmu.name for smmu in host.smmus)
         self.shape = smmu_places(host)
         self.evidence = host.evidence
@@ -57,15 +58,19 @@ class _Layout(NamedTuple):
     frame: HostFrame
 
 
+#: The small members of a record, its frame if that is known, and the text of its functions.
+_Cut = tuple["Head", HostFrame | None, bytes]
+
+
 class HostFrames:
     """The frames that were met; memory is bounded, and what does not fit is forgotten."""
 
     def __init__(self) -> None:
-        self._frames: dict[tuple[bytes, ...], HostFrame] = {}
+        self._frames: dict[_Key, HostFrame] = {}
         self._layouts: dict[bytes, list[_Layout]] = {}
         self._bytes = 0
 
-    def cut(self, data: bytes) -> tuple[Head, HostFrame | None, bytes]:
+    def cut(self, data: bytes) -> _Cut:
         """The small members of a record, its frame if that is known, and the text of its functions.
 
         A record that is taken apart by its layout is in order if its beginning and its functions are.
@@ -73,17 +78,40 @@ class HostFrames:
         :raise msgspec.DecodeError: it is no such record (or ``UnicodeDecodeError``, ``RecursionError``).
         """
         at = data.find(_SMMUS)
-        for before, after, frame in self._layouts.get(data[at : at + _BEGINNING], ()):
+        layouts = self._layouts.get(data[at : at + _BEGINNING], ())
+        for before, after, frame in layouts:
             if data.startswith(before, at) and data.endswith(after):
                 head = decode_head(data[:at] + b"}")
                 functions = data[at + len(before) : -len(after)]
-                # Members can be there twice, and so can be the beginning of the end.
-                alone = head.smmus is head.functions is head.evidence is NOTHING
-                if alone and functions and _rest(head) == frame.rest:
+                # The beginning of the end can be in the end of the beginning.
+                if functions and _stands_alone(head) and _rest(head) == frame.key[2]:
                     return head, frame, functions
+                break
+        for before, _, frame in layouts:
+            if data.startswith(before, at):
+                if (found := self._cut_by_kinds(data, at, at + len(before), frame.key[0])) is not None:
+                    return found
                 break
         head = decode_head(data)
         return head, self._frames.get(_key(head)), bytes(head.functions)
+
+    def _cut_by_kinds(self, data: bytes, at: int, start: int, smmus: bytes) -> _Cut | None:
+        """The same where evidence has other words; None if it is not the last member.
+
+        :param at: where the SMMUs begin.
+        :param start: where the functions begin.
+        """
+        end = data.rfind(_EVIDENCE, start)
+        last = data[end + len(_EVIDENCE) :].rstrip()
+        if end <= start or not last.endswith(b"}"):
+            return None
+        try:
+            head, kinds = decode_head(data[:at] + b"}"), evidence_kinds(last[:-1])
+        except msgspec.DecodeError:
+            return None
+        if not _stands_alone(head):
+            return None
+        return head, self._frames.get((smmus, kinds, _rest(head))), data[start:end]
 
     def add(self, data: bytes, host: Host, behind: frozenset[object], place: Place) -> None:
         """Note a record that is in order.
@@ -96,8 +124,8 @@ class HostFrames:
         if frame is None:
             if len(self._frames) >= _MOST_FRAMES:
                 self._forget()
-            self._take(2 * sum(map(len, key)))
-            frame = self._frames[key] = HostFrame(host, key[-1])
+            self._take(len(data))
+            frame = self._frames[key] = HostFrame(key, host)
         self._note_layout(data, head, frame)
         if len(frame.kinds) >= _MOST_TEXTS:
             frame.kinds.clear()
@@ -131,8 +159,8 @@ class HostFrames:
         before = _SMMUS + bytes(head.smmus) + _FUNCTIONS
         end = data[data.find(_SMMUS) :]
         after = end[len(before) + len(functions) :]
-        members = before + functions + (_EVIDENCE + evidence if evidence else b"")
-        if functions and end.rstrip() == members + b"}":
+        members = before + functions + _EVIDENCE + evidence
+        if functions and evidence and end.rstrip() == members + b"}":
             alike = self._layouts.setdefault(end[:_BEGINNING], [])
             layout = _Layout(before, after, frame)
             if layout not in alike and len(alike) < _MOST_ALIKE:
@@ -144,12 +172,17 @@ def smmu_places(host: Host) -> tuple[object, ...]:
     return tuple([(smmu.name, smmu.numa_node) for smmu in host.smmus])
 
 
-def _key(head: Head) -> tuple[bytes, ...]:
-    return bytes(head.smmus), bytes(head.evidence), _rest(head)
+def _key(head: Head) -> _Key:
+    return bytes(head.smmus), evidence_kinds(bytes(head.evidence) or b"{}"), _rest(head)
+
+
+def _stands_alone(head: Head) -> bool:
+    """Whether none of the large members is among the small ones, where it would be there twice."""
+    return head.smmus is head.functions is head.evidence is NOTHING
 
 
 def _rest(head: Head) -> bytes:
-    """Pages, nodes and EGM regions: they name evidence, and are as seldom new."""
+    """Pages, nodes and EGM regions: they name evidence, and are seldom new."""
     if head.page_size is head.numa_nodes is head.egm is NOTHING:
         return b""
     return b"\n".join(map(bytes, (head.page_size, head.numa_nodes, head.egm)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from vsmmu.host.evidence import UNKNOWN, Fact
+from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import (
     SCHEMA,
     HostFunction,
@@ -27,8 +27,6 @@ from vsmmu.host.facts import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vsmmu.host.evidence import Evidence
-
 __all__ = [
     "NOTHING",
     "PATTERNED",
@@ -37,6 +35,7 @@ __all__ = [
     "decode_functions",
     "decode_functions_strictly",
     "decode_head",
+    "evidence_kinds",
     "is_in_order",
     "is_plain",
     "without_labels",
@@ -131,6 +130,14 @@ def is_in_order(function: UncheckedFunction, smmus: frozenset[str], evidence: Ma
     return not any(fact is not UNKNOWN and fact_fault(fact, evidence) for fact in _FACTS_OF(function))
 
 
+def evidence_kinds(evidence: bytes) -> tuple[tuple[str, str], ...]:
+    """Name and kind of each evidence: the rest are words for people, with the date of a probe in them.
+
+    :raise msgspec.DecodeError: it is no table of evidence (or ``UnicodeDecodeError``).
+    """
+    return tuple([(name, entry.kind) for name, entry in _decode_evidence(evidence).items()])
+
+
 def without_labels(functions: bytes) -> bytes:
     """The text of functions with plain labels empty: nothing depends on these, and each host has its own.
 
@@ -147,4 +154,5 @@ _FACTS_OF: Final = operator.attrgetter(*facts_of(HostFunction))
 PATTERNED: Final = operator.attrgetter("address", "vendor", "device", "class_code", "physical_function")
 decode_functions: Final = msgspec.json.Decoder(tuple[UncheckedFunction, ...]).decode
 decode_functions_strictly: Final = msgspec.json.Decoder(tuple[HostFunction, ...]).decode
+_decode_evidence: Final = msgspec.json.Decoder(dict[str, Evidence]).decode
 decode_head: Final = msgspec.json.Decoder(Head).decode
