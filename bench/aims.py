@@ -43,8 +43,10 @@ AIMS: dict[str, dict[str, float]] = {
     "fleet": {
         "baseline of alike hosts, of DuckDB's wall time": 0.4,
         "baseline of unlike hosts, of DuckDB's wall time": 0.4,
+        "baseline of probed hosts, of DuckDB's wall time": 0.5,
         "baseline of alike hosts, of bare msgspec's CPU time": 1.5,
         "baseline of unlike hosts, of bare msgspec's CPU time": 1.5,
+        "baseline of probed hosts, of bare msgspec's CPU time": 1.5,
         "a host of 1,000,000, of one of 100,000": 1.5,
     },
     "probe": {"asking, of a C program": 2.0},

@@ -6,9 +6,10 @@
 DuckDB is looked for in this interpreter (pip install duckdb); jq is a program (apt-get install jq). They, and
 msgspec alone, only compute the minima of the four fields and count, one of msgspec's with all members of a
 record checked by their types; vsmmu also checks them against each other, finds the classes, asks the model of
-QEMU, and says which hosts cost what. There are two kinds of pools: *alike*, where
-hosts of one generation differ in name and kernel only, and *unlike*, where every function of every host says
-something of its own. Programs take turns. Prints a table, and writes it down.
+QEMU, and says which hosts cost what. There are three kinds of pools: *alike*, where
+hosts of one generation differ in name and kernel only, *unlike*, where every function of every host says
+something of its own, and *probed*, where every evidence says when it was. Programs take turns. Prints a
+table, and writes it down.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from vsmmu.host.builtin import builtin_host, builtin_names
 
 #: How many of a thousand hosts are of which kind; the rest of the kinds once in a while.
 WEIGHTS = {"gb200": 430, "gh200": 400, "kunpeng920": 80, "altra": 40, "thunderx2": 20, "rk3588": 10}
+POOLS = ("alike", "unlike", "probed")
 MEMBERS = ("schema", "name", "title", "taken_at", "kernel", "synthetic", "smmus", "functions", "evidence")
 
 DUCKDB = """
@@ -92,7 +94,7 @@ class Run(NamedTuple):
     mebibytes: float
 
 
-def write_pool(path: Path, hosts: int, *, unlike: bool) -> None:
+def write_pool(path: Path, hosts: int, pool: str) -> None:
     """JSON Lines of nodes in a mix of generations; the same bytes in every run."""
     kinds = {name: msgspec.to_builtins(builtin_host(name)) for name in builtin_names()}
     weights = [WEIGHTS.get(name, 1) for name in kinds]
@@ -104,8 +106,13 @@ def write_pool(path: Path, hosts: int, *, unlike: bool) -> None:
             host["name"] = f"node-{number:07}"
             host["taken_at"] = "2026-11-22T12:00:00Z"
             host["kernel"] = {"release": "7.3.4", "boot_id": f"{chance.getrandbits(128):032x}"}
-            if unlike:
+            if pool == "unlike":
                 host["functions"] = [{**entry, "label": f"slot {number}"} for entry in host["functions"]]
+            elif pool == "probed":
+                host["functions"] = [{**entry, "pasid_exec": {}} for entry in host["functions"]]
+                at = f"2026-11-22T12:{number // 60 % 60:02}:{number % 60:02}+00:00"
+                evidence = {name: {**entry, "detail": at} for name, entry in host["evidence"].items()}
+                host["evidence"] = evidence
             out.write(encode({key: host[key] for key in MEMBERS if key in host}) + b"\n")
 
 
@@ -182,9 +189,9 @@ def main() -> None:
     found: list[Run] = []
     with tempfile.TemporaryDirectory() as directory:
         for hosts in (int(text) for text in given.sizes.split(",")):
-            for pool in ("alike", "unlike") if hosts <= given.peers_most else ("alike",):
+            for pool in POOLS if hosts <= given.peers_most else POOLS[:1]:
                 path = Path(directory) / "pool.jsonl"
-                write_pool(path, hosts, unlike=pool == "unlike")
+                write_pool(path, hosts, pool)
                 costs = measure(pool, hosts, path, given.peers_most, given.runs)
                 print(*map(_line, costs), sep="\n", flush=True)
                 found += costs

@@ -60,10 +60,11 @@ turns.
 """
 _FLEET: Final = """\
 Pools of made-up nodes as JSON Lines: *alike*, where hosts of one generation differ in name and kernel
-only, and *unlike*, where every function of every host says something of its own. DuckDB, jq and msgspec
-alone only compute the minima of four fields, msgspec also with all members of a record checked by their
-types, which is what it is compared by; vsmmu checks them against each other, too, finds the classes and asks
-the model of QEMU. The best of some turns; memory is that of the largest process.
+only, *unlike*, where every function of every host says something of its own, and *probed*, where every
+evidence says when it was. DuckDB, jq and msgspec alone only compute the minima of four fields, msgspec also
+with all members of a record checked by their types, which is what it is compared by; vsmmu checks them
+against each other, too, finds the classes and asks the model of QEMU. The best of some turns; memory is that
+of the largest process.
 """
 _PROBE: Final = """\
 In the lab: asking the kernel for one SMMU, beside a C program that makes the same calls.
