@@ -79,7 +79,7 @@ def test_the_order_has_every_name_once(names: dict[str, None]) -> None:
 
 def test_every_type_of_the_tables_can_be_opened() -> None:
     table = device_tables.table(LATEST)
-    for name in table.device_names():
+    for name in table.device_names:
         kind = table.device(name)
         assert kind is not None
         assert kind.creatable

@@ -52,7 +52,7 @@ def name(fault: VmFault) -> Iterator[Way]:
 def _type(fault: VmFault, device: Device) -> Iterator[Way]:
     draft = dialect("device", device.driver)
     if draft is None:
-        meant = surely(device.driver, table(fault.setting.qemu).device_names())
+        meant = surely(device.driver, table(fault.setting.qemu).device_names)
         if meant:
             yield Way(f"write {meant}", (Edit(device.number, "driver", meant),))
     elif draft.becomes:

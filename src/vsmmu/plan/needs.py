@@ -135,10 +135,11 @@ def _address(device: Device, functions: Mapping[str, str]) -> str:
 
 def _brought(machine: Machine, functions: Mapping[str, str]) -> Iterator[tuple[str, list[int]]]:
     """The functions that have nodes for their memory already."""
+    named = {entry.properties.get("pci-dev") for entry in machine.objects if entry.qom_type == INITIATOR}
     for device in machine.devices:
-        own = [int(node) for node in initiator_nodes(machine, device.id) if node.isdecimal()]
-        if own:
-            yield _address(device, functions), own
+        own = initiator_nodes(machine, device.id) if device.id in named else []
+        if numbers := [int(node) for node in own if node.isdecimal()]:
+            yield _address(device, functions), numbers
 
 
 def _behind_nodes(vm: Vm, device: Device) -> bool:

@@ -8,7 +8,7 @@ and the rows in :data:`DERIVED`, and a name that only one of them has is doubtfu
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -184,6 +184,7 @@ class DeviceTable:
         """Whether other builds of the version have a type of device."""
         return self._kinds is not None and self._kinds.device(name) is not None
 
+    @cached_property
     def device_names(self) -> tuple[str, ...]:
         """The devices that ``-device`` takes."""
         found = {name for file in self._files for name in file.devices}
@@ -242,14 +243,11 @@ def _with_kinds(asked: DeviceType, tried: DeviceType | None) -> DeviceType:
     return asked._replace(properties=kinds)
 
 
-_LOADED: dict[Version, _File] = {}
-
-
+@cache
 def _load(version: Version) -> _File:
-    if version not in _LOADED:
-        data = (_DIRECTORY / f"{version[0]}.{version[1]}.json").read_bytes()
-        _LOADED[version] = msgspec.json.decode(data, type=_File)
-    return _LOADED[version]
+    data = (_DIRECTORY / f"{version[0]}.{version[1]}.json").read_bytes()
+    file: _File = msgspec.json.decode(data, type=_File)
+    return file
 
 
 def between(version: Version) -> tuple[Version, Version] | None:
@@ -261,7 +259,11 @@ def table(qemu: Qemu) -> DeviceTable:
     """The table of the binary that was asked, or of a version; of the newest one for one that is newer."""
     if qemu.own_table is not None:
         return _own(qemu._replace(own_table=None), qemu.own_table)
-    version = qemu.version
+    return _of_version(qemu.version)
+
+
+@cache
+def _of_version(version: Version) -> DeviceTable:
     if version in _BETWEEN:
         return DeviceTable(version, tuple(_load(neighbour) for neighbour in _BETWEEN[version]))
     return DeviceTable(version, (_load(max(taken for taken in _TAKEN if taken <= version)),))

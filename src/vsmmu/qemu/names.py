@@ -142,7 +142,7 @@ def _unknown_device(name: str, table: DeviceTable) -> NameFault:
     draft = dialect("device", name)
     if draft is not None and not table.exact:
         return NameFault("draft-name", False, text, translation=draft.translation, name=name)
-    likely = "" if draft or table.is_known_elsewhere(name) else nearest(name, table.device_names())
+    likely = "" if draft or table.is_known_elsewhere(name) else nearest(name, table.device_names)
     translation = draft.translation if draft else ""
     return NameFault("qemu-type-unknown", table.exact, text, likely, translation, name)
 
@@ -202,7 +202,7 @@ def judge_global(entry: Global, qemu: Qemu, driver: str = "") -> NameFault | Non
     kind = table.device(driver)
     if kind is None:
         text = f"global {entry.driver}.{entry.property} has invalid class name"
-        return NameFault("qemu-type-unknown", False, text, nearest(entry.driver, table.device_names()))
+        return NameFault("qemu-type-unknown", False, text, nearest(entry.driver, table.device_names))
     fault = _judge_property(kind, entry.property, entry.value, "keyval", qemu, table)
     if fault is None:
         return None

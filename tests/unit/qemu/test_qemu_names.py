@@ -209,7 +209,7 @@ def test_of_a_derived_table_a_name_between_its_neighbours_is_open() -> None:
     older, newer, between = (device_tables.table(parse_version(text)) for text in ("10.2", "11.1", "11.0"))
     assert "derived" in between.build
     one_sided = []
-    for driver in newer.device_names():
+    for driver in newer.device_names:
         kinds = (older.device(driver), newer.device(driver), between.device(driver))
         if kinds[0] and kinds[1] and kinds[2]:
             one_sided += [(driver, name) for name in kinds[1].properties.keys() - kinds[0].properties.keys()]
@@ -240,3 +240,10 @@ def test_every_name_of_any_length_is_answered() -> None:
         assert names.judge_device(device(text), LATEST) is not None
         assert names.judge_device(device("vfio-pci", **{text: "1"}), LATEST) is not None
         assert names.judge_object(MachineObject(text, "o", {}, ORIGIN), LATEST) is not None
+
+
+def test_the_names_of_a_version_are_put_together_once() -> None:
+    """A table of seven hundred types takes a while, and each name that is misspelt is looked for in it."""
+    one, other = (device_tables.table(parse_version(text)) for text in ("11.0", "11.0"))
+    assert one is other
+    assert one.device_names is other.device_names
