@@ -161,10 +161,10 @@ class HostFrames:
         after = end[len(before) + len(functions) :]
         members = before + functions + _EVIDENCE + evidence
         if functions and evidence and end.rstrip() == members + b"}":
-            alike = self._layouts.setdefault(end[:_BEGINNING], [])
-            layout = _Layout(before, after, frame)
+            layout, alike = _Layout(before, after, frame), self._layouts.get(end[:_BEGINNING], [])
             if layout not in alike and len(alike) < _MOST_ALIKE:
-                alike.append(layout)
+                self._take(len(before) + len(after))
+                self._layouts.setdefault(end[:_BEGINNING], []).append(layout)
 
 
 def smmu_places(host: Host) -> tuple[object, ...]:

@@ -144,6 +144,11 @@ def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames_module, "_MOST_BYTES", 20_000)
     frames = met(*[with_evidence(number) for number in range(20)])
     assert 0 < len(frames._frames) < 10
+    for number in range(40):  # of one frame, in ever other words
+        host = named(GH200, "n", evidence={**GH200.evidence, "more": Evidence("published", f"{number:0500}")})
+        frames.add(line(host), host, frozenset(), (0, 0))
+        layouts = [layout for alike in frames._layouts.values() for layout in alike]
+        assert sum(len(layout.before) + len(layout.after) for layout in layouts) <= 20_000
     assert frames._bytes <= 20_000
 
 
