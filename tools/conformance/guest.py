@@ -29,6 +29,7 @@ __all__ = ["main", "run", "spare_descriptor"]
 
 #: Any firmware makes QEMU describe the machine by ACPI; it is never run.
 FIRMWARE = "/tmp/conformance-firmware"  # noqa: S108 - inside the guest, where nobody else is
+FIRMWARE_SIZE = 1 << 16
 #: Files in the directory of every QEMU, by name, and their sizes: a pflash has just this one.
 FILES = {
     "bios.fd": 1 << 16,
@@ -192,7 +193,7 @@ class Functions:
 def main(arguments: list[str]) -> None:
     """Run everything in a file, a few at a time; print each outcome when it is there, one JSON line each."""
     runs, workers = arguments
-    Path(FIRMWARE).write_bytes(bytes(1 << 16))
+    Path(FIRMWARE).write_bytes(bytes(FIRMWARE_SIZE))
     spare_descriptor()
     orders = json.loads(Path(runs).read_bytes())
     functions = Functions()

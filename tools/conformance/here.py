@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +76,14 @@ def play_here(
 ) -> Iterator[tuple[Judgement, Outcome]]:
     """Run each case and judge it, in order."""
     guest.spare_descriptor()
+    with tempfile.NamedTemporaryFile(prefix="conformance-") as firmware, ThreadPoolExecutor(workers) as pool:
+        firmware.write(bytes(guest.FIRMWARE_SIZE))
+        firmware.flush()
 
-    def ask(run: Run) -> tuple[Judgement, Outcome]:
-        order: dict[str, Any] = msgspec.to_builtins(run)
-        outcome = msgspec.convert(guest.run(order, binary), Outcome)
-        return judge(run, predict(run, NOBODY, qemu), outcome), outcome
+        def ask(run: Run) -> tuple[Judgement, Outcome]:
+            order: dict[str, Any] = msgspec.to_builtins(run)
+            order["argv"] = [firmware.name if word == guest.FIRMWARE else word for word in order["argv"]]
+            outcome = msgspec.convert(guest.run(order, binary), Outcome)
+            return judge(run, predict(run, NOBODY, qemu), outcome), outcome
 
-    with ThreadPoolExecutor(workers) as pool:
         yield from pool.map(ask, runs)
