@@ -24,54 +24,54 @@ __all__ = ["NamedTuple"]
 _make_tuple = tuple.__new__
 #: Constructors by their number of fields: to compile one takes ten times as long as to make a class.
 _CONSTRUCTORS = (
-    lambda cls: _make_tuple(cls, ()),
-    lambda cls, a: _make_tuple(cls, (a,)),
-    lambda cls, a, b: _make_tuple(cls, (a, b)),
-    lambda cls, a, b, c: _make_tuple(cls, (a, b, c)),
-    lambda cls, a, b, c, d: _make_tuple(cls, (a, b, c, d)),
-    lambda cls, a, b, c, d, e: _make_tuple(cls, (a, b, c, d, e)),
-    lambda cls, a, b, c, d, e, f: _make_tuple(cls, (a, b, c, d, e, f)),
-    lambda cls, a, b, c, d, e, f, g: _make_tuple(cls, (a, b, c, d, e, f, g)),
-    lambda cls, a, b, c, d, e, f, g, h: _make_tuple(cls, (a, b, c, d, e, f, g, h)),
-    lambda cls, a, b, c, d, e, f, g, h, i: _make_tuple(cls, (a, b, c, d, e, f, g, h, i)),
-    lambda cls, a, b, c, d, e, f, g, h, i, j: _make_tuple(cls, (a, b, c, d, e, f, g, h, i, j)),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k: _make_tuple(cls, (a, b, c, d, e, f, g, h, i, j, k)),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m: _make_tuple(cls, (a, b, c, d, e, f, g, h, i, j, k, m)),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n)
+    lambda _cls: _make_tuple(_cls, ()),
+    lambda _cls, a: _make_tuple(_cls, (a,)),
+    lambda _cls, a, b: _make_tuple(_cls, (a, b)),
+    lambda _cls, a, b, c: _make_tuple(_cls, (a, b, c)),
+    lambda _cls, a, b, c, d: _make_tuple(_cls, (a, b, c, d)),
+    lambda _cls, a, b, c, d, e: _make_tuple(_cls, (a, b, c, d, e)),
+    lambda _cls, a, b, c, d, e, f: _make_tuple(_cls, (a, b, c, d, e, f)),
+    lambda _cls, a, b, c, d, e, f, g: _make_tuple(_cls, (a, b, c, d, e, f, g)),
+    lambda _cls, a, b, c, d, e, f, g, h: _make_tuple(_cls, (a, b, c, d, e, f, g, h)),
+    lambda _cls, a, b, c, d, e, f, g, h, i: _make_tuple(_cls, (a, b, c, d, e, f, g, h, i)),
+    lambda _cls, a, b, c, d, e, f, g, h, i, j: _make_tuple(_cls, (a, b, c, d, e, f, g, h, i, j)),
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k: _make_tuple(_cls, (a, b, c, d, e, f, g, h, i, j, k)),
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m: _make_tuple(_cls, (a, b, c, d, e, f, g, h, i, j, k, m)),
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x)
     ),
-    lambda cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x, y: _make_tuple(
-        cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x, y)
+    lambda _cls, a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x, y: _make_tuple(
+        _cls, (a, b, c, d, e, f, g, h, i, j, k, m, n, o, p, q, r, s, t, u, v, w, x, y)
     ),
 )
 #: Getters by the number of the field.
@@ -139,7 +139,7 @@ def _constructor(fields: tuple[str, ...], defaults: dict[str, Any]) -> Callable[
     """A ``__new__`` with these fields as its parameters."""
     if len(fields) >= len(_CONSTRUCTORS):
         raise TypeError(f"there is no constructor of {len(fields)} fields in {__name__}")
-    named = _CONSTRUCTORS[len(fields)].__code__.replace(co_varnames=("cls", *fields))
+    named = _CONSTRUCTORS[len(fields)].__code__.replace(co_varnames=("_cls", *fields))
     return FunctionType(named, _GLOBALS, "__new__", tuple(defaults.values()))
 
 

@@ -65,6 +65,15 @@ def test_classes_with_as_many_fields_keep_their_names() -> None:
         Undescribed(1)  # type: ignore[call-arg]
 
 
+class Called(named_tuple.NamedTuple):
+    cls: int
+    self: int = 0
+
+
+def test_a_field_may_have_the_name_of_a_first_parameter() -> None:
+    assert (Called(cls=1, self=2).cls, Called(3).self) == (1, 0)
+
+
 def test_no_field_without_a_default_value_follows_one_that_has_it() -> None:
     with pytest.raises(TypeError, match="late"):
 
