@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames of fleet records: SMMUs and evidence, and what was found of the functions between.
+"""Recognise fleet records by comparing bytes: their frame of SMMUs and evidence, and the functions in it.
 
 Hosts of one generation have the same SMMUs, byte for byte, and evidence of the same kinds, if not with the
-same dates. Where these stand as vsmmu writes them, comparing bytes finds the frame of a record.
+same dates. These are a record's frame. Where its members stand as vsmmu writes them, the SMMUs need not be
+decoded to find it; what hosts with it are is then known by the text of their functions.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The structs of a facts document without their patterns, for a fleet's records, and what stands for these.
+"""Decode a fleet's records without the patterns of the facts, and tell what certainly matches these.
 
-Patterns cost more than all else of a record; what certainly matches them is told more quickly. Whatever is
-not certain is for the strict reader.
+Patterns cost more than all else of a record. Whatever is not certain is for the strict reader.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 import msgspec
 
@@ -17,8 +16,7 @@ from vsmmu.host.evidence import UNKNOWN, Evidence, Fact
 from vsmmu.host.facts import (
     SCHEMA,
     HostFunction,
-    MemoryRegion,
-    ReservedRegion,
+    Kernel,
     fact_fault,
     facts_of,
     region_fault,
@@ -31,7 +29,6 @@ __all__ = [
     "NOTHING",
     "PATTERNED",
     "Head",
-    "UncheckedFunction",
     "decode_functions",
     "decode_functions_strictly",
     "decode_head",
@@ -45,42 +42,22 @@ _LONGEST_NAME: Final = 255
 NOTHING: Final = msgspec.Raw(b"")
 
 
-class _Kernel(msgspec.Struct, frozen=True, gc=False):
-    """``Kernel`` of the facts, without its patterns, see :func:`is_plain`."""
+def _without_patterns(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """A struct with the same members, of which the texts may be any, see :func:`is_plain` and others."""
+    kinds = get_type_hints(struct)  # without what Annotated adds to them
+    fields: list[Any] = [
+        (entry.name, kinds[entry.name], *(() if entry.required else (entry.default,)))
+        for entry in msgspec.structs.fields(struct)
+    ]
+    return msgspec.defstruct(f"Unchecked{struct.__name__}", fields, frozen=True, gc=False)
 
-    release: str = ""
-    boot_id: str = ""
-    command_line: str = ""
 
-
-class UncheckedFunction(msgspec.Struct, frozen=True, gc=False):
-    """:class:`HostFunction`, without its patterns."""
-
-    address: str
-    smmu: str | None = None
-    label: str = ""
-    vendor: str | None = None
-    device: str | None = None
-    class_code: str | None = None
-    driver: str = ""
-    iommu_group: int | None = None
-    numa_node: int | None = None
-    physical_function: str | None = None
-    virtual_functions: int | None = None
-    reserved_regions: tuple[ReservedRegion, ...] | msgspec.UnsetType = msgspec.UNSET
-    memory_regions: tuple[MemoryRegion, ...] | msgspec.UnsetType = msgspec.UNSET
-    generic_initiators: Fact = UNKNOWN
-    cxl_cache: Fact = UNKNOWN
-    ats_capability: Fact = UNKNOWN
-    ats_not_supported: Fact = UNKNOWN
-    root_complex_ats: Fact = UNKNOWN
-    canwbs: Fact = UNKNOWN
-    pasid_capability: Fact = UNKNOWN
-    pasid_width: Fact = UNKNOWN
-    max_pasid_log2: Fact = UNKNOWN
-    dirty_tracking: Fact = UNKNOWN
-    pasid_exec: Fact = UNKNOWN
-    pasid_privileged: Fact = UNKNOWN
+if TYPE_CHECKING:
+    _UncheckedKernel = Kernel
+    _UncheckedFunction = HostFunction
+else:
+    _UncheckedKernel = _without_patterns(Kernel)
+    _UncheckedFunction = _without_patterns(HostFunction)
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -90,7 +67,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     name: str
     title: str = ""
     taken_at: str = ""
-    kernel: _Kernel = _Kernel()
+    kernel: _UncheckedKernel = _UncheckedKernel()
     product: str = ""
     synthetic: tuple[str, ...] = ()
     iommufd: Fact = UNKNOWN
@@ -112,7 +89,7 @@ def is_plain(head: Head) -> bool:
     return len(together) <= _LONGEST_NAME or max(map(len, texts)) <= _LONGEST_NAME
 
 
-def is_in_order(function: UncheckedFunction, smmus: frozenset[str], evidence: Mapping[str, Evidence]) -> bool:
+def is_in_order(function: HostFunction, smmus: frozenset[str], evidence: Mapping[str, Evidence]) -> bool:
     """Whether the strict reader certainly has nothing against this function, apart from :data:`PATTERNED`.
 
     :param smmus: the names of the host's SMMUs.
@@ -152,7 +129,7 @@ _LABEL: Final = re.compile(rb'"label":"[ !#-\[\]-~]{0,255}"')
 _FACTS_OF: Final = operator.attrgetter(*facts_of(HostFunction))
 #: What has a pattern that is not checked otherwise.
 PATTERNED: Final = operator.attrgetter("address", "vendor", "device", "class_code", "physical_function")
-decode_functions: Final = msgspec.json.Decoder(tuple[UncheckedFunction, ...]).decode
+decode_functions: Final = msgspec.json.Decoder(tuple[_UncheckedFunction, ...]).decode
 decode_functions_strictly: Final = msgspec.json.Decoder(tuple[HostFunction, ...]).decode
 _decode_evidence: Final = msgspec.json.Decoder(dict[str, Evidence]).decode
 decode_head: Final = msgspec.json.Decoder(Head).decode

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from vsmmu.fleet.frames import HostFrame, Place
-    from vsmmu.fleet.quick_structs import UncheckedFunction
     from vsmmu.host.facts import Host, HostFunction
 
 __all__ = ["MAX_CLASSES", "Kinds", "Record", "RecordReader"]
@@ -171,13 +170,13 @@ class RecordReader:
         shape = self._shapes.get((kind, frame.shape, _places(functions)), -1)
         return None if shape < 0 and len(self._shapes) < self.most_topologies else (kind, shape)
 
-    def _note_good(self, functions: tuple[UncheckedFunction, ...]) -> None:
+    def _note_good(self, functions: tuple[HostFunction, ...]) -> None:
         """These were found to match the patterns."""
         if len(self._good) > _MOST_GOOD:
             self._good.clear()
         self._good.update(map(PATTERNED, functions))
 
-    def _behind(self, functions: Iterable[UncheckedFunction | HostFunction]) -> frozenset[object]:
+    def _behind(self, functions: Iterable[HostFunction]) -> frozenset[object]:
         """What of the functions bears on the class."""
         takes = self._selection.takes
         return frozenset(
@@ -238,5 +237,5 @@ class RecordReader:
         return len(self.classes) - 1
 
 
-def _places(functions: Iterable[UncheckedFunction | HostFunction]) -> tuple[object, ...]:
+def _places(functions: Iterable[HostFunction]) -> tuple[object, ...]:
     return tuple([(function.address, function.smmu) for function in functions])
