@@ -36,7 +36,10 @@ _FLOCK: Final = struct.Struct("=hh4xqqi4x")
 _LOCK: Final = re.compile(rb"\nlock:\s+\d+: OFDLCK\s+ADVISORY\s+(?:READ|WRITE)\s+\S+ \S+ (\d+) ")
 _NODE: Final = re.compile(r"(?:^|/)dev/(iommu|vfio/devices/(?:noiommu-)?vfio\d+)$")
 _SYS_PIDFD_GETFD: Final = 438
-#: Seconds. The kernel tells of a closing shortly before it removes the lock; and its queue may overflow.
+#: Bytes: struct inotify_event of a file, which has no name.
+_NOTICE: Final = 16
+#: Seconds. The kernel tells of a closing shortly before it removes the lock, and once of two in a row; its
+#: queue may overflow; and what it told of may have been none of ours.
 _CLOSING: Final = 0.05
 _UNTOLD: Final = 1.0
 #: A text of fdinfo is read so far, and so many of the files stay open.
@@ -69,6 +72,8 @@ class OpenFiles:
         self.notices = _notices()
         self._deaf = self.notices is None
         self._looked = self._told = 0.0
+        #: Closings that were told and not found yet.
+        self._due = 0
 
     def close(self) -> None:
         """Let go of the stand-ins."""
@@ -82,7 +87,7 @@ class OpenFiles:
     def take_notices(self) -> None:
         """To be called when :attr:`notices` can be read: files are looked through for closed ones."""
         if self.notices is not None:
-            os.read(self.notices, 4096)
+            self._due += len(os.read(self.notices, 4096)) // _NOTICE
             self._told = time.monotonic()
 
     def find(self, pid: int, descriptor: int) -> OpenFile | None:
@@ -107,10 +112,12 @@ class OpenFiles:
         for token, file in list(self._files.items()):
             if not self._is_held(file):
                 del self._files[token]
+                self._due = max(self._due - 1, 0)
                 yield file
 
     def _may_be_closed(self, now: float) -> bool:
-        return self._deaf or now < self._told + _CLOSING or now > self._looked + _UNTOLD
+        window = _UNTOLD if self._due else _CLOSING
+        return self._deaf or now < self._told + window or now > self._looked + _UNTOLD
 
     def _token(self, pid: int, descriptor: int) -> int | None:
         try:

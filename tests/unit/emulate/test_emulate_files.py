@@ -70,6 +70,21 @@ def test_a_closed_file_is_noticed_at_once(opened: tuple[OpenFiles, dict[int, int
     assert list(found.closed()) == []
 
 
+def test_a_closed_file_is_noticed_by_a_call_that_comes_much_later(
+    opened: tuple[OpenFiles, dict[int, int]],
+) -> None:
+    """The kernel has told of it, and nobody called while it was said to be going on."""
+    found, held = opened
+    assert list(found.closed()) == []
+    for token in list(held)[:3]:
+        file = found._files[token]
+        found._looked = time.monotonic()
+        os.close(held.pop(token))
+        look(found)
+        time.sleep(2 * files._CLOSING)
+        assert list(found.closed()) == [file]
+
+
 def test_files_are_asked_only_after_one_was_closed(
     opened: tuple[OpenFiles, dict[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +111,10 @@ def test_files_are_asked_only_after_one_was_closed(
     assert asks(0.01) == MANY, "it may still be being closed"
     assert asks(0.1) == 0
     assert asks(2) == MANY, "a notice can be lost"
+    assert asks(0.1) == 0
+    os.write(tell, bytes(files._NOTICE))
+    assert asks(0.1) == asks(0.8) == MANY, "what was told is not found yet"
+    assert asks(0.2) == 0, "it was none of ours"
     os.close(tell)
     os.close(found.notices)
     found.notices, found._deaf = None, True
