@@ -9,7 +9,7 @@ from vsmmu.diagnostic import MACHINE, Edit, Insertion, Reordering, spelled
 from vsmmu.errors import Negative
 from vsmmu.machine.command_line.device_options import DISK_UNITS
 from vsmmu.machine.command_line.keyval import escape
-from vsmmu.machine.command_line.sources import Splice, WordSource, spliced
+from vsmmu.machine.command_line.sources import Splice, WordSource, moved, spliced
 from vsmmu.machine.command_line.text_edits import (
     set_in_json,
     set_in_opts,
@@ -50,14 +50,14 @@ def edited(
 ) -> WordSource:
     """The command line with changes; all numbers of devices are those before.
 
-    A move stands alone: what is inserted or set together with it would lose its place.
+    Moves stand alone: what is inserted or set together with one would lose its place.
 
     :raise Negative: ``not-editable``.
     """
     line, edits = _Line(source, drafts, tuple(options)), tuple(edits)
-    for edit in edits:
-        if isinstance(edit, Reordering):
-            return _moved(line, edit)
+    moves = [edit for edit in edits if isinstance(edit, Reordering)]
+    if moves:
+        return _moved(line, moves)
     settings = [edit for edit in edits if isinstance(edit, Edit)]
     source = _with_settings(line, settings) if settings else source
     insertions = [edit for edit in edits if isinstance(edit, Insertion)]
@@ -186,17 +186,29 @@ def _argument(insertion: Insertion, *, json: bool) -> str:
     return ",".join([spelled(first[1]), *(f"{key}={escape(spelled(value))}" for key, value in rest)])
 
 
-def _moved(line: _Line, move: Reordering) -> WordSource:
+def _moved(line: _Line, moves: Iterable[Reordering]) -> WordSource:
+    source = line.source
+    order: Sequence[int] = range(len(source.words))
+    for move in moves:
+        option = _option_of(line, line.drafts[move.device])
+        # Words that have moved before: where those of the line as it came are now.
+        first, last = order.index(option.first), order.index(option.last)
+        behind = _behind(line, move, order)
+        source, order = source.move(first, last, behind), moved(order, first, last, behind)
+    return source
+
+
+def _behind(line: _Line, move: Reordering, order: Sequence[int]) -> int:
+    """The word behind which a device is to stand."""
     draft = line.drafts[move.device]
-    option = _option_of(line, draft)
     if move.behind < 0:
-        first = min(_option_of(line, other).first for other in line.drafts if _is_like(other, draft))
-        return line.source.move(option.first, option.last, first - 1)
+        alike = (other for other in line.drafts if _is_like(other, draft))
+        return min(order.index(_option_of(line, other).first) for other in alike) - 1
     other = line.drafts[move.behind]
     if not _is_like(other, draft):
         why = "QEMU makes the devices in JSON after all others"
         raise _refused(move, draft.driver, why, "write both in one form")
-    return line.source.move(option.first, option.last, _option_of(line, other).last)
+    return order.index(_option_of(line, other).last)
 
 
 def _is_like(one: Draft, other: Draft) -> bool:

@@ -17,8 +17,11 @@ from vsmmu.machine.limits import MAX_SOURCE_BYTES, MAX_WORD_BYTES, MAX_WORDS, de
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TypeVar
 
     from vsmmu.machine.command_line.command_word import CommandWord, Opaque
+
+    _Item = TypeVar("_Item")
 
 __all__ = [
     "ArgvSource",
@@ -218,7 +221,7 @@ def spliced(word: str, changes: Sequence[Splice]) -> str:
     return word
 
 
-def moved(words: Sequence[str], first: int, last: int, behind: int) -> tuple[str, ...]:
+def moved(words: Sequence[_Item], first: int, last: int, behind: int) -> tuple[_Item, ...]:
     """Words with those from ``first`` to ``last`` behind the word ``behind``; -1 is in front of all."""
     block, at = words[first : last + 1], behind + 1
     if behind < first:

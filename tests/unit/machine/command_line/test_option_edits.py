@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vsmmu.diagnostic import MACHINE, Edit, Insertion, Reordering
 from vsmmu.errors import Negative
@@ -104,6 +106,20 @@ def test_moves(move: tuple[int, int], order: str) -> None:
         read_words(["qemu", "-device", "a", "-device", "b", "-device", "c"]), [Reordering(*move)]
     )
     assert "".join(words.words[2::2]) == order
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-1, 5)).filter(lambda pair: pair[0] != pair[1])))
+def test_moves_together_are_moves_one_after_the_other(moves: list[tuple[int, int]]) -> None:
+    names = [f"d{number}" for number in range(6)]
+    options = " \\\n\t".join(f"-device {name} -S" for name in names)
+    script = f"qemu-system-aarch64 -M virt \\\n\t{options} # end\n"
+    order = names.copy()
+    for device, behind in moves:
+        order.remove(names[device])
+        order.insert(order.index(names[behind]) + 1 if behind >= 0 else 0, names[device])
+    after = text(script, *(Reordering(*move) for move in moves))
+    assert [device.driver for device in read_source(after.encode(), "vm.sh").machine().devices] == order
+    assert sorted(after) == sorted(script)
 
 
 def test_moves_in_an_array_and_in_a_variable() -> None:
