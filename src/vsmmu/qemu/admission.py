@@ -49,8 +49,8 @@ class Admission:
         self._host = host
         self._qemu = qemu
         self._findings = findings
-        self._refused: set[tuple[str, str]] = set()
-        self._doubted: set[tuple[str, str]] = set()
+        self._refused: set[tuple[str, str, str]] = set()
+        self._doubted: set[tuple[str, str, str]] = set()
         self._compared: dict[tuple[object, ...], tuple[Mismatch, ...]] = {}
 
     def admit(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
@@ -91,9 +91,9 @@ class Admission:
         function = endpoint.function
         refused = self._host.read(function.ats_not_supported, "ats_not_supported").exact if function else None
         if wish == "on" and refused == 1:
-            self._refuse("qemu-vfio-ats", endpoint, phase)
+            self._refuse("qemu-vfio-ats", endpoint, phase, endpoint.device.name)
         if wish == "on" and refused is None:
-            self._doubt("qemu-vfio-ats", endpoint, ("ats_not_supported",))
+            self._doubt("qemu-vfio-ats", endpoint, ("ats_not_supported",), endpoint.device.name)
         capability = self._host.read(function.ats_capability, "ats_capability").exact if function else None
         if refused == 1 or capability == 0:
             endpoint.ats_visible = False
@@ -127,12 +127,12 @@ class Admission:
 
     def _check_compatible(self, vsmmu: Vsmmu, endpoint: Endpoint, phase: Phase) -> None:
         for mismatch in self._mismatches(vsmmu, endpoint):
-            code = mismatch.check.message
+            code, key, name = mismatch.check.message, mismatch.check.key, vsmmu.device.name
             if mismatch.certain and not vsmmu.unsure:
-                self._refuse(code, endpoint, phase, host=mismatch.host, guest=mismatch.guest)
-                vsmmu.mended.add(mismatch.check.key)
+                self._refuse(code, endpoint, phase, name, host=mismatch.host, guest=mismatch.guest)
+                vsmmu.mended.add(key)
                 continue
-            self._doubt(code, endpoint, (mismatch.check.key,), host=mismatch.host, guest=mismatch.guest)
+            self._doubt(code, endpoint, (key,), name, host=mismatch.host, guest=mismatch.guest)
 
     def _mismatches(self, vsmmu: Vsmmu, endpoint: Endpoint) -> tuple[Mismatch, ...]:
         """What does not fit; found out once for each host SMMU, which all endpoints behind it share."""
@@ -149,9 +149,9 @@ class Admission:
         wish = vsmmu.settings.value("cmdqv")
         able, refusal = probe_cmdqv(self._host, endpoint.smmu)
         if wish == 1 and able is False:
-            self._refuse(refusal.code, endpoint, phase, **refusal.values)
+            self._refuse(refusal.code, endpoint, phase, vsmmu.device.name, **refusal.values)
         if wish == 1 and able is None:
-            self._doubt(refusal.code, endpoint, ("cmdqv",))
+            self._doubt(refusal.code, endpoint, ("cmdqv",), vsmmu.device.name)
         active = False if wish in (None, 0) else able
         smmu, function = endpoint.smmu, endpoint.function
         if active and smmu is not None and self._host.read(smmu.cmdqv_viommu, "cmdqv_viommu").exact == 0:
@@ -171,25 +171,34 @@ class Admission:
             return Reading(key, Interval(0, field(key).limit), _NO_FUNCTION)
         return self._host.read_field(smmu, key)
 
-    def _refuse(self, code: str, endpoint: Endpoint, phase: Phase, **values: object) -> None:
-        """Note a refusal once for each host SMMU: the next endpoint behind it fares the same."""
+    def _refuse(
+        self, code: str, endpoint: Endpoint, phase: Phase, setter: str = "", **values: object
+    ) -> None:
+        """Note a refusal once for each host SMMU: the next endpoint behind it fares the same.
+
+        :param setter: the vSMMU or device that has what is refused written; each is another fault.
+        """
         endpoint.answer = "refused"
-        if (code, endpoint.smmu_name) in self._refused and not self._findings.stops:
+        key = code, endpoint.smmu_name, setter
+        if key in self._refused and not self._findings.stops:
             return
-        self._refused.add((code, endpoint.smmu_name))
+        self._refused.add(key)
         device = endpoint.device
         option = device.origin.option
         self._findings.refuse(failure(code, device.name, option, phase, vfio=self._vfio(endpoint), **values))
 
-    def _doubt(self, code: str, endpoint: Endpoint, needs: tuple[str, ...], **values: object) -> None:
-        """Note an open check once for each host SMMU: the next endpoint behind it fares the same."""
+    def _doubt(
+        self, code: str, endpoint: Endpoint, needs: tuple[str, ...], setter: str = "", **values: object
+    ) -> None:
+        """Note an open check, as :meth:`_refuse` does a refusal."""
         if endpoint.answer == "starts":
             endpoint.answer = "unknown"
-        if (code, endpoint.smmu_name) in self._doubted:
+        key = code, endpoint.smmu_name, setter
+        if key in self._doubted:
             return
         from vsmmu.qemu.texts import MESSAGES  # most VMs need none
 
-        self._doubted.add((code, endpoint.smmu_name))
+        self._doubted.add(key)
         name = endpoint.device.name
         text = MESSAGES[code].text.format(**values, device=name, vfio=self._vfio(endpoint))
         self._findings.note(

@@ -75,7 +75,6 @@ class Placement:
             refused = expander_refusal(device, bus, conventional=conventional, nodes=self._nodes)
             if refused is not None:
                 yield refused
-                return
         if device.driver in _WITH_CHASSIS_NR and not qemu_number(device.text("chassis_nr")):
             yield Refusal("qemu-bridge-chassis", {})
         taken = self._numbers.take(device, bus)
