@@ -30,16 +30,29 @@ HOST = host(
 ROOM = 1.25
 
 
-def line(count: int, smmu: str = "accel=on", port: str = "", vfio: str = "iommufd=i0") -> Vm:
-    """So many vSMMUs, each with a port and a function; with a fault in each, if one is written."""
+def line(
+    count: int,
+    *,
+    smmu: str = "accel=on",
+    port: str = "",
+    vfio: str = "iommufd=i0",
+    bus: str = "rp{n}",
+    number: str = "",
+    order: str = "psrv",
+) -> Vm:
+    """So many vSMMUs, each with a port and a function; with a fault in each, if one is written.
+
+    :param order: in which expander (``p``), vSMMU, root port and function are made; some may be left out.
+    """
     words = "qemu-system-aarch64 -M virt -accel kvm -cpu host -bios f -nodefaults -object iommufd,id=i0"
     for n in range(count):
-        words += (
-            f" -device pxb-pcie,id=pcie.{n + 1},bus_nr={4 * n + 2},bus=pcie.0"
-            f" -device arm-smmuv3,primary-bus=pcie.{n + 1},id=v{n},{smmu}"
-            f" -device pcie-root-port,id=rp{n},bus=pcie.{n + 1},chassis={port or n + 1}"
-            f" -device vfio-pci,host={n:04x}:01:00.0,bus=rp{n},{vfio}"
-        )
+        parts = {
+            "p": f" -device pxb-pcie,id=p{n},bus_nr={number or 4 * n + 2},bus=pcie.0",
+            "s": f" -device arm-smmuv3,primary-bus=p{n},id=v{n},{smmu}",
+            "r": f" -device pcie-root-port,id=rp{n},bus=p{n},chassis={port or n + 1}",
+            "v": f" -device vfio-pci,host={n:04x}:01:00.0,bus={bus.format(n=n)},{vfio}",
+        }
+        words += "".join(parts[part] for part in order)
     return read_words(words.split())
 
 
@@ -70,6 +83,11 @@ VERBS = {
     "fix, accel in none": Verb(mended, {"smmu": "ril=off"}),
     "fix, iommufd in none": Verb(mended, {"vfio": "x-no-mmap=on"}),
     "fix, one chassis": Verb(mended, {"port": "3"}),
+    "fix, one bus number": Verb(mended, {"number": "3"}),
+    "fix, no ports": Verb(mended, {"order": "psv", "bus": "p{n}"}),
+    "fix, functions before vSMMUs": Verb(mended, {"order": "prvs"}),
+    "fix, vSMMUs before expanders": Verb(mended, {"order": "sprv"}),
+    "fix, functions before ports": Verb(mended, {"order": "psvr"}),
 }
 
 

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -20,6 +22,8 @@ from vsmmu.machine.command_line.argv import read_source, read_words
 from vsmmu.machine.domain.document import read_domain_xml
 from vsmmu.machine.drivers import is_bridge
 from vsmmu.machine.topology import Topology
+from vsmmu.mend import mending
+from vsmmu.mend.fault import VmOnHost
 from vsmmu.mend.mending import Mending, Wishes, mend
 from vsmmu.policy.options import Options
 from vsmmu.smmuv3.properties import PROPERTIES
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from vsmmu.host.facts import Host
     from vsmmu.machine.command_line.argv import CommandLine
     from vsmmu.machine.model import Machine
+    from vsmmu.machine.vm import Vm
     from vsmmu.qemu.versions import Qemu
 
 Option = tuple[str, str]
@@ -63,8 +68,7 @@ def broken(draw: st.DrawFn) -> CommandLine:
         pairs.insert(draw(st.integers(1, len(pairs))), extra)
     for pattern, new in draw(st.lists(st.sampled_from(_SPOILS), max_size=4)):
         fitting = [at for at, (_, text) in enumerate(pairs) if re.search(pattern, text)]
-        if fitting:
-            at = draw(st.sampled_from(fitting))
+        for at in fitting if draw(st.booleans()) else fitting and [draw(st.sampled_from(fitting))]:
             pairs[at] = pairs[at][0], re.sub(pattern, new, pairs[at][1])
     for _ in range(draw(st.integers(0, 2))):
         at, to = (draw(st.integers(0, len(pairs) - 1)) for _ in range(2))
@@ -122,6 +126,21 @@ def test_a_second_run_changes_nothing(line: CommandLine, host: Host, qemu: Qemu,
     twice = _mend(once.vm, host, qemu, wish)  # type: ignore[arg-type]
     assert twice.applied == ()
     assert twice.vm.render() == once.vm.render()
+
+
+@given(broken(), strategies.hosts(known=True, fit=True), strategies.qemus, wishes)
+@settings(max_examples=40)
+def test_together_or_one_by_one_it_is_the_same_vm(
+    line: CommandLine, host: Host, qemu: Qemu, wish: Wishes
+) -> None:
+    together = _mend(line, host, qemu, wish)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mending, "_together", lambda wanted: iter(wanted[:1]))
+        singly = _mend(line, host, qemu, wish)
+    assert together.vm.text() == singly.vm.text(), line.text()
+    assert Counter(step.found.code for step in together.applied) == Counter(
+        step.found.code for step in singly.applied
+    )
 
 
 @given(broken(), strategies.hosts(), strategies.qemus, wishes)
@@ -249,3 +268,18 @@ def test_a_broken_domain(spoils: list[tuple[str, str]], wish: Wishes, accelerate
         assert set(re.findall(r"(?:ril|oas)='\w+'", text)) <= set(re.findall(r"\w+='\w+'", after.text()))
     gone = {step.found.code for step in once.applied}
     assert [found.code for found in once.left if found.code in gone and found.fix] == []
+
+
+def _mixes(vm: Vm, host: Host, qemu: Qemu) -> bool:
+    """Whether a vSMMU has functions of two host SMMUs, which one value may not fit."""
+    setting = VmOnHost(vm, host, qemu, Options())
+    behind = [setting.functions_behind(vsmmu) for vsmmu in setting.machine.vsmmus]
+    found = [[host.function(device.text("host")) for device in devices] for devices in behind]
+    return any(len({entry and entry.smmu for entry in functions}) > 1 for functions in found)
+
+
+@given(broken(), strategies.hosts(), strategies.qemus, wishes)
+@settings(max_examples=40)
+def test_what_is_certain_is_done(line: CommandLine, host: Host, qemu: Qemu, wish: Wishes) -> None:
+    mended = _mend(line, host, qemu, wish)
+    assert _mixes(mended.vm, host, qemu) or [found for found in mended.left if found.fix] == [], line.text()

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 from vsmmu.diagnostic import MACHINE, Edit, Insertion, Reordering
-from vsmmu.machine.bus_numbers import bus_count
+from vsmmu.machine.bus_numbers import Range, bus_count
 from vsmmu.machine.drivers import HOST_BRIDGES, is_bridge, is_vfio
 from vsmmu.machine.topology import ROOT_BUS
 from vsmmu.mend.fault import Way, on_bus
@@ -147,10 +148,13 @@ def bus_number(fault: VmFault) -> Iterator[Way]:
         return  # each needs one
     own = ranges.pop(device.number)
     width = own.last - own.first + 1
-    for reserve in (max(1, width - 1), 0):
-        starts = place([width + reserve], ranges.values(), bus_count(setting.machine))
+    given = setting.bus_ranges_given
+    # Away from those that other faults are given, and with room to grow, as far as there is any.
+    for taken, reserve in product((given, ()), (max(1, width - 1), 0)):
+        starts = place([width + reserve], (*ranges.values(), *taken), bus_count(setting.machine))
         if starts is not None:
             number = starts[0]
+            given.append(Range(number, number + width + reserve - 1))
             yield Way(f"give {device.name} bus_nr={number}", (Edit(device.number, "bus_nr", number),))
             return
 

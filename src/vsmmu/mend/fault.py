@@ -83,6 +83,11 @@ class VmOnHost:
         return bus_ranges(self.machine, self.topology)
 
     @cached_property
+    def bus_ranges_given(self) -> list[Range]:
+        """The bus numbers that mends of other faults give; to be added to."""
+        return []
+
+    @cached_property
     def _by_name(self) -> dict[str, Device]:
         found: dict[str, Device] = {}
         for device in self.machine.devices:
@@ -152,6 +157,12 @@ class VmOnHost:
         return self._chosen[key]
 
     @cached_property
+    def new_iommufd(self) -> str:
+        """The iommufd object for a VM without one: where others name one that is not there, that is it."""
+        named = [other.text("iommufd") for other in self.machine.devices if other.text("iommufd")]
+        return named[0] if named else self.names.take("iommufd", 0)
+
+    @cached_property
     def _iommufds(self) -> dict[str, None]:
         return {entry.id: None for entry in self.machine.objects if entry.qom_type == "iommufd"}
 
@@ -199,9 +210,7 @@ class VmFault(NamedTuple):
         name = setting.iommufd_of(setting.vsmmu_of(device))
         new: tuple[Change, ...] = ()
         if not name:
-            # Where others name an object that is not there, that is the one.
-            named = [other.text("iommufd") for other in setting.machine.devices if other.text("iommufd")]
-            name = named[0] if named else setting.names.take("iommufd", 0)
+            name = setting.new_iommufd
             new = (Insertion("object", {"qom-type": "iommufd", "id": name}, device.number),)
         return (*new, Edit(device.number, "iommufd", name))
 

@@ -2,28 +2,31 @@
 """Mend a VM: apply certain fixes one after the other, and have the model judge it after each.
 
 A change stays only if the model finds less to say of its kind afterwards; so a second run changes nothing.
-Fixes of one kind that only set properties, each of another device or another one, are judged together: so a
-VM with many vSMMUs and the same fault in each is judged a few times, not once for each.
+Fixes of one kind that are not in each other's way are judged together: so a VM with many vSMMUs and the same
+fault in each is judged a few times, not once for each.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vsmmu.diagnostic import FAULTS, Edit
+from vsmmu.diagnostic import FAULTS, Edit, Insertion, Reordering
 from vsmmu.errors import VsmmuError
 from vsmmu.mend.table import MENDS, mender
 from vsmmu.policy.checking import check
 from vsmmu.policy.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from vsmmu.diagnostic import Change, Diagnostic
+    from vsmmu.diagnostic import Change, Diagnostic, Written
     from vsmmu.host.facts import Host
     from vsmmu.machine.vm import Vm
     from vsmmu.qemu.outcome import Verdict
     from vsmmu.qemu.versions import Qemu
+
+    _Place = tuple[int | str, Written | None]
 
 __all__ = ["Mended", "Mending", "Wishes", "mend"]
 
@@ -137,9 +140,9 @@ def mend(vm: Vm, host: Host, qemu: Qemu, options: Options = _DEFAULT, wishes: Wi
 
 def _certain(mending: Mending, judge: _Judge, only: Collection[str]) -> Mending:
     seen = {mending.vm.render()}
-    apart: set[str] = set()
+    most: dict[str, int] = {}
     for _ in range(_MOST_STEPS):
-        step = _step(mending, judge, only, seen, apart)
+        step = _step(mending, judge, only, seen, most)
         if step is None:
             break
         mending = step
@@ -148,42 +151,54 @@ def _certain(mending: Mending, judge: _Judge, only: Collection[str]) -> Mending:
 
 
 def _step(
-    mending: Mending, judge: _Judge, only: Collection[str], seen: set[bytes], apart: set[str]
+    mending: Mending, judge: _Judge, only: Collection[str], seen: set[bytes], most: dict[str, int]
 ) -> Mending | None:
-    """The VM with the first fault mended whose fix does what it says; None if there is none.
+    """The VM with the first faults of a kind mended whose fixes do what they say; None if there are none.
 
-    :param apart: codes of which not all faults can be mended together; added to.
+    :param most: how many faults of a code are mended together, where not all of them can; changed.
     """
-    tried = []
     ranked = sorted(mending.verdict.diagnostics, key=lambda entry: _RANK.get(entry.code, len(_RANK)))
     wanted = [entry for entry in ranked if entry.fix and not (only and entry.code not in only)]
-    for found in wanted:
-        if found.fix in tried:
-            continue
-        tried.append(found.fix)
-        together = [] if found.code in apart else _together(found, wanted)
-        if len(together) > 1:
-            step = _applied(mending, together, judge, seen)
-            if step is not None:
-                return step
-            apart.add(found.code)
-        step = _applied(mending, [found], judge, seen)
+    while wanted:
+        code = wanted[0].code
+        faults = list(islice(_together(wanted), most.get(code)))
+        step = _applied(mending, faults, judge, seen)
         if step is not None:
             return step
+        if len(faults) > 1:
+            most[code] = len(faults) // 2
+        else:
+            most.pop(code, None)  # it was this one
+            wanted = [entry for entry in wanted if entry.fix != faults[0].fix]
     return None
 
 
-def _together(first: Diagnostic, wanted: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """The faults of a kind whose fixes only set properties, none of them twice."""
-    found: list[Diagnostic] = []
-    taken: set[tuple[int, str]] = set()
+def _together(wanted: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """The first fault, and those of its kind whose fixes are not in the way of it and each other."""
+    taken: set[_Place] = set()
+    named: set[_Place] = set()
     for entry in wanted:
-        if entry.code == first.code and all(isinstance(change, Edit) for change in entry.fix):
-            places = {(change.device, change.property) for change in entry.fix if isinstance(change, Edit)}
-            if places.isdisjoint(taken):
-                found.append(entry)
-                taken |= places
-    return found
+        own, others = _places(entry.fix)
+        if entry.code == wanted[0].code and taken.isdisjoint(own | others) and named.isdisjoint(own):
+            yield entry
+            taken |= own
+            named |= others
+
+
+def _places(fix: Iterable[Change]) -> tuple[set[_Place], set[_Place]]:
+    """What a fix takes for itself in a VM, and what has to stay where it is for it."""
+    own: set[_Place] = set()
+    others: set[_Place] = set()
+    for change in fix:
+        match change:
+            case Edit(device, name):
+                own.add((device, name))
+            case Insertion(option, settings):
+                own.add((option, settings.get("id")))
+            case Reordering(device, behind):
+                own.add((device, None))
+                others.add((behind, None))
+    return own, others
 
 
 def _applied(

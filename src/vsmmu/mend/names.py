@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Device, JsonValue
     from vsmmu.mend.fault import VmFault
     from vsmmu.qemu.names import NameFault
+    from vsmmu.qemu.versions import Qemu
     from vsmmu.smmuv3.properties import Property
 
 __all__ = ["accel_attribute", "attribute", "draft_model", "name", "surely"]
@@ -50,33 +51,38 @@ def name(fault: VmFault) -> Iterator[Way]:
 
 
 def _type(fault: VmFault, device: Device) -> Iterator[Way]:
-    draft = dialect("device", device.driver)
+    draft, qemu = dialect("device", device.driver), fault.setting.qemu
     if draft is None:
-        meant = surely(device.driver, table(fault.setting.qemu).device_names)
+        meant = surely(device.driver, table(qemu).device_names)
         if meant:
             yield Way(f"write {meant}", (Edit(device.number, "driver", meant),))
     elif draft.becomes:
         renamed = (_renamed(device, bus, "primary-bus") for bus in _BUSES if bus in device.properties)
         changes: list[Change] = [Edit(device.number, "driver", draft.becomes)]
         changes += [change for pair in renamed for change in pair]
-        if draft.becomes == VSMMU_DRIVER and "accel" not in device.properties:
+        said = {name if name == "accel" else _meant(draft.becomes, name, qemu) for name in device.properties}
+        if draft.becomes == VSMMU_DRIVER and "accel" not in said:
             changes.append(Edit(device.number, "accel", True))
         yield Way(draft.translation, tuple(changes))
 
 
 def _property(fault: VmFault, device: Device, written: str) -> Iterator[Way]:
     qemu = fault.setting.qemu
-    draft = dialect("property", f"{device.driver}.{written}", qemu)
     if qemu.fork is not None and written in qemu.properties and device.driver == VSMMU_DRIVER:
         yield from _in_words_of(qemu.properties[written], device)
         return
-    kind = table(fault.setting.qemu).device(device.driver)
-    if draft is not None:
-        meant = draft.becomes
-    else:
-        meant = surely(written, kind.properties) if kind is not None else ""
+    meant = _meant(device.driver, written, qemu)
     if meant and meant not in device.properties:
         yield Way(f"write {meant}=", _renamed(device, written, meant))
+
+
+def _meant(driver: str, written: str, qemu: Qemu) -> str:
+    """The property that a draft's name or a misspelt one means for certain; empty if there is none."""
+    draft = dialect("property", f"{driver}.{written}", qemu)
+    if draft is not None:
+        return draft.becomes
+    kind = table(qemu).device(driver)
+    return surely(written, kind.properties) if kind is not None else ""
 
 
 def _in_words_of(row: Property, device: Device) -> Iterator[Way]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vsmmu.machine.model import WINDOW_OPTION
 from vsmmu.mend.fault import Way
-from vsmmu.plan.needs import NoMainNode, egm_changes, initiator_changes, window_changes
+from vsmmu.plan.needs import NoNodes, egm_changes, initiator_changes, window_changes
 from vsmmu.qemu.egm import has_egm
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def initiators(fault: VmFault) -> Iterator[Way]:
     setting = fault.setting
     try:
         changes = initiator_changes(setting.vm, device, setting.host, setting.options.functions)
-    except NoMainNode as missing:
+    except NoNodes as missing:
         yield Way(str(missing))
         return
     if changes:

@@ -67,13 +67,11 @@ def value(fault: VmFault) -> Iterator[Way]:
     setting = fault.setting
     row = setting.qemu.properties[name]
     entry = setting.chosen(vsmmu, row)
-    if entry is not None and entry.action in ("pinned", "deferred"):
-        held = vsmmu.text(row.option) or _default(fault, row.option)
-        yield Way(
-            f"write {row.option}={entry.value} on {vsmmu.name}",
-            (Edit(vsmmu.number, row.option, entry.value),),
-            unpins=held not in ("", AUTO),
-        )
+    written = (vsmmu.text(row.option) or _default(fault, row.option)) not in ("", AUTO)
+    # What is left to QEMU already can only be mended by a value.
+    if entry is not None and entry.action in (("pinned", "deferred") if written else ("pinned",)):
+        edit = Edit(vsmmu.number, row.option, entry.value)
+        yield Way(f"write {row.option}={entry.value} on {vsmmu.name}", (edit,), unpins=written)
 
 
 def _default(fault: VmFault, name: str) -> str:

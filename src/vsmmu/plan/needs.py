@@ -18,6 +18,7 @@ from vsmmu.plan.numa import guest_nodes, only_main_node
 from vsmmu.plan.numbers import Names
 from vsmmu.plan.surroundings import MAIN_NODE, window_for
 from vsmmu.qemu.egm import backing_node, region_of
+from vsmmu.qemu.numa_options import MOST_NODES
 from vsmmu.qemu.passthrough import functions_by_root, initiator_nodes
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.vm import Vm
 
-__all__ = ["NoMainNode", "egm_changes", "initiator_changes", "window_changes", "with_needs"]
+__all__ = ["NoNodes", "egm_changes", "initiator_changes", "window_changes", "with_needs"]
 
 _MAIN: Final = 0
 
 
-class NoMainNode(Exception):
-    """Memory and CPUs of a VM cannot be put into a node 0; the text says why."""
+class NoNodes(Exception):
+    """A function cannot be given NUMA nodes for memory that it brings; the text says why."""
 
 
 def with_needs(vm: Vm, host: Host, functions: Mapping[str, str]) -> tuple[Vm, tuple[str, ...]]:
@@ -54,7 +55,7 @@ def with_needs(vm: Vm, host: Host, functions: Mapping[str, str]) -> tuple[Vm, tu
         try:
             # What was added for the device before has made another VM of it.
             vm = vm.edit(initiator_changes(vm, vm.machine().devices[device.number], host, functions))
-        except NoMainNode as missing:
+        except NoNodes as missing:
             notes[str(missing)] = None
     return vm, tuple(notes)
 
@@ -71,7 +72,8 @@ def initiator_changes(vm: Vm, device: Device, host: Host, functions: Mapping[str
     """The NUMA nodes for memory that a function brings; nothing if it brings none, or has any.
 
     :param device: of ``vm``.
-    :raise NoMainNode: in a VM without NUMA nodes whose CPUs and memory cannot be put into one.
+    :raise NoNodes: where there are too many, and in a VM without any whose CPUs and memory cannot be put into
+        one.
     """
     machine, count = vm.machine(), _wanted(device, host, functions)
     if not count or initiator_nodes(machine, device.id):
@@ -79,11 +81,14 @@ def initiator_changes(vm: Vm, device: Device, host: Host, functions: Mapping[str
     topology = Topology.of(machine)
     names = Names(machine, topology)
     nodes = guest_nodes(vm)
-    numbers = range(max(nodes, default=_MAIN) + 1, max(nodes, default=_MAIN) + 1 + count)
+    first = max(nodes, default=_MAIN) + 1
+    if first + count > MOST_NODES:
+        raise NoNodes(f"no generic initiators are written: {count} more NUMA nodes are over {MOST_NODES}")
+    numbers = range(first, first + count)
     brought = [*_brought(machine, functions), (_address(device, functions), numbers)]
     distances = guest_distances(host, nodes, brought) if _behind_nodes(vm, device) else ()
     if vm.domain is None and not distances and any(node.measured for node in nodes.values()):
-        raise NoMainNode("no generic initiators are written: the VM has distances, which new nodes need, too")
+        raise NoNodes("no generic initiators are written: the VM has distances, which new nodes need, too")
     return (
         *(() if device.id else (Edit(device.number, "id", name := names.take("vfio", 0)),)),
         *(() if nodes else _main_node(vm, device.number, names)),
@@ -172,7 +177,7 @@ def _main_node(vm: Vm, before: int, names: Names) -> Iterator[Insertion]:
     """Node 0, with all CPUs and memory."""
     own = main_node_of_domain(vm.domain) if vm.domain is not None else main_node_of_words(_line(vm))
     if isinstance(own, str):
-        raise NoMainNode(f"no generic initiators are written: {own}; give the VM its node 0 ({MAIN_NODE})")
+        raise NoNodes(f"no generic initiators are written: {own}; give the VM its node 0 ({MAIN_NODE})")
     node: dict[str, Written] = {"type": "node", "nodeid": _MAIN, "cpus": own.listed}
     if vm.domain is not None:
         yield Insertion("numa", {**node, "mem": own.memory}, before)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import examples
+from vsmmu.host.builtin import builtin_host
 from vsmmu.mend.table import MENDS
 from vsmmu.qemu.texts import MESSAGES
 from vsmmu.smmuv3.properties import PROPERTIES
@@ -163,6 +164,37 @@ def test_more_faults_of_a_kind_than_are_worked_out_at_a_time(run: Run) -> None:
     mending = run(script(bare=f"-nodefaults{ports}"))
     assert mended(mending).count("qemu-property-unknown") == 70
     assert ",chasis=" not in mending.vm.text()
+
+
+def test_functions_without_iommufd_share_a_new_one(run: Run) -> None:
+    second = "-device pcie-root-port,id=rp2,bus=pcie.1,chassis=2 -device vfio-pci,host=0000:01:00.0,bus=rp2"
+    plain = "-device vfio-pci,host=0000:01:00.0,id=v,bus=rp1"
+    mending = run(script(iommufd=None, function=f"{plain} {second}"))
+    assert mended(mending) == ["qemu-no-iommufd"] * 2
+    assert mending.vm.text().count("-object iommufd,id=iommufd0") == 1
+    assert mending.vm.text().count(",iommufd=iommufd0") == 2
+
+
+@pytest.mark.parametrize("said", ["acel=on", "accel=on", "nested=on"])
+def test_a_draft_that_is_accelerated_under_a_name_of_its_own(said: str, run: Run) -> None:
+    after = run(script(vsmmu=f"-device arm-smmuv3-accel,id=s,bus=pcie.1,{said}"))
+    assert after.verdict.answer == "starts"
+    assert sorted(after.vm.text()) == sorted(script())
+
+
+def test_no_more_nodes_than_a_vm_can_have(run: Run) -> None:
+    many = "".join(
+        f" -device pcie-root-port,id=q{k},bus=pcie.1,chassis={k}"
+        f" -device vfio-pci,host=0009:01:00.0,bus=q{k},iommufd=i0"
+        for k in range(2, 20)
+    )
+    mending = run(script(function=LINES["function"] + many), host=builtin_host("gb200"))
+    assert mended(mending).count("generic-initiators-missing") == 15
+    [*_, last] = [
+        found for found in mending.verdict.diagnostics if found.code == "generic-initiators-missing"
+    ]
+    assert last.next == "no generic initiators are written: 8 more NUMA nodes are over 128"
+    assert "qemu-node-many" not in {found.code for found in mending.left}
 
 
 def test_a_firmware_that_is_there(run: Run) -> None:
