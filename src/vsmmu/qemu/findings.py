@@ -128,4 +128,4 @@ def doubtful(machine: Machine) -> frozenset[str]:
 
 def key_of(failed: Failure) -> tuple[str, ...]:
     """What two refusals have in common that are one to a user."""
-    return (failed.code,) if failed.code in _OF_THE_MACHINE else (failed.code, failed.device, failed.text)
+    return (failed.code,) if failed.code in _OF_THE_MACHINE else (failed.code, failed.device, failed.printed)
