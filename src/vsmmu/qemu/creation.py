@@ -157,7 +157,7 @@ class Creation(Run):
         if is_pci(device.driver):
             self._create_pci(device, faults)
             return
-        refused = bus_refusal(device, self.machine, self._topology)
+        refused = bus_refusal(device, self.machine, self._topology, self.qemu)
         if refused is not None:
             values = {"driver": device.driver, **refused.values}
             self._stop(refused.code, device.name, device.origin.option, **values)

@@ -271,7 +271,9 @@ def _judge_members(
     certain = certain and all(kind != "struct" for _, kind, _ in members)
     for name in entry.properties:
         if name not in known:
-            text = f"Parameter '{name}' is unexpected" if form == "json" else f"Invalid parameter '{name}'"
+            # The other visitors meet the struct that a dotted name of a file stands for.
+            member = name.partition(".")[0] if form == "keyval" else name
+            text = f"Invalid parameter '{name}'" if form == "opts" else f"Parameter '{member}' is unexpected"
             draft = dialect("property", f"{entry.qom_type}.{name}")
             return NameFault(
                 "qemu-property-unknown",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import Device, Machine
     from vsmmu.machine.topology import Topology
+    from vsmmu.qemu.versions import Qemu
 
 __all__ = ["backend_faults", "bus_refusal"]
 
@@ -51,19 +52,26 @@ _OBJECTS: Final = {
 _DEVICES: Final = frozenset({"nvme-subsys"})
 #: Links of an arm-smmuv3 to memory regions, which have names that the VM does not say.
 _REGIONS: Final = frozenset({"memory", "secure-memory"})
-#: How the types of devices begin -> their bus, and how the types of its controllers begin or end.
+#: Kind of a bus that no virt board has -> the types of devices that make one; nobody may make it.
 _CONTROLLERS: Final = {
-    "usb-": (
-        "usb-bus",
-        ("qemu-xhci", "nec-usb-", "usb-ehci", "ich9-usb-", "piix3-usb", "piix4-usb", "sysbus-"),
-    ),
-    "scsi-": ("SCSI", ("virtio-scsi", "vhost-scsi", "megasas", "lsi", "mptsas", "pvscsi", "am53c974", "dc390",
-                       "usb-bot", "usb-uas")),
-    "virtserialport": ("virtio-serial-bus", ("virtio-serial",)),
-    "virtconsole": ("virtio-serial-bus", ("virtio-serial",)),
-    "hda-": ("HDA", ("intel-hda", "ich9-intel-hda")),
-    "ide-": ("IDE", ("ahci", "piix", "cmd646", "via-ide", "sii3112")),
-}  # fmt: skip
+    "HDA": "(ich9-)?intel-hda",
+    "IDE": "(ich9-)?ahci|(piix[34]|cmd646|via)-ide|sii3112",
+    "IndustryPack": "tpci200",
+    "SCSI": "(virtio-scsi|vhost-(user-)?scsi|megasas|lsi|mptsas|pvscsi|am53c974|dc390|usb-bot|usb-uas).*",
+    "SSI": "",
+    "aux-bus": "",
+    "ccid-bus": "usb-ccid",
+    "fsi.bus": "",
+    "fsi.lbus": "",
+    "i2c-bus": "ati-vga",
+    "i3c-bus": "",
+    "nvme-bus": "nvme",
+    "opb": "",
+    "sd-bus": "sdhci-pci",
+    "ufs-bus": "ufs",
+    "usb-bus": "(qemu-xhci|nec-usb-|usb-ehci|ich9-usb-|piix[34]-usb|sysbus-|pci-ohci).*",
+    "virtio-serial-bus": "virtio-serial.*",
+}
 #: Controllers with more buses than one: a disk each [measured].
 _SEVERAL: Final = {"ahci": 6, "cmd646": 2, "piix": 2, "via-ide": 2, "sii3112": 2}
 _SYSTEM_BUS: Final = "main-system-bus"
@@ -75,11 +83,11 @@ _TYPES: Final = frozenset(
 )
 
 
-def bus_refusal(device: Device, machine: Machine, topology: Topology) -> Refusal | None:
+def bus_refusal(device: Device, machine: Machine, topology: Topology, qemu: Qemu) -> Refusal | None:
     """Why a device that is no PCI device has no bus, or cannot go where its ``bus`` says."""
     name = device.properties.get("bus")
     if name is None:
-        return _no_bus(device, machine)
+        return _no_bus(device, machine, qemu)
     if not isinstance(name, str) or isinstance(name, Unread) or "/" in name:
         return None
     kind = _pci_bus(device, name, machine, topology)
@@ -98,7 +106,7 @@ def bus_refusal(device: Device, machine: Machine, topology: Topology) -> Refusal
     buses = _buses_of(makers[0]) if makers else None
     if not makers or (buses is not None and int(match[2]) >= buses[1]):
         return Refusal("qemu-no-bus", {"value": name})
-    own = next((kind for start, (kind, _) in _CONTROLLERS.items() if device.driver.startswith(start)), "")
+    own = _kind_of_bus(device.driver, qemu)
     if buses is not None and own and own != buses[0]:
         return Refusal("qemu-wrong-bus", {"value": buses[0]})
     return None
@@ -106,7 +114,7 @@ def bus_refusal(device: Device, machine: Machine, topology: Topology) -> Refusal
 
 def _nameless_buses(type_name: str, device: Device, machine: Machine) -> int:
     """How many buses of a type QEMU may have named by itself: those of controllers without an id."""
-    if machine.backends is None or type_name not in {kind.lower() for kind, _ in _CONTROLLERS.values()}:
+    if machine.backends is None or type_name not in {kind.lower() for kind in _CONTROLLERS}:
         return 1 << 32
     before = [entry.driver for entry in machine.devices[: device.number] if not entry.id]
     made = [found for driver in before if (found := _buses_of(driver)) is not None]
@@ -116,10 +124,20 @@ def _nameless_buses(type_name: str, device: Device, machine: Machine) -> int:
 
 def _buses_of(controller: str) -> tuple[str, int] | None:
     """The kind of a controller's buses and how many it has; None if it is not known here."""
-    for kind, makers in _CONTROLLERS.values():
-        if controller.startswith(makers):
+    for kind, makers in _CONTROLLERS.items():
+        if re.fullmatch(makers, controller):
             return kind, next((most for start, most in _SEVERAL.items() if controller.startswith(start)), 1)
     return None
+
+
+def _kind_of_bus(driver: str, qemu: Qemu) -> str:
+    """The kind of bus that a device goes on, of those that a controller has to make; empty for another."""
+    if driver in known_names.DEVICES:
+        return ""
+    from vsmmu.qemu.device_tables import table  # whoever is not in the short list needs it anyway
+
+    kind = table(qemu).device(driver)
+    return kind.bus if kind is not None and kind.bus in _CONTROLLERS else ""
 
 
 def _pci_bus(device: Device, name: str, machine: Machine, topology: Topology) -> str:
@@ -132,14 +150,12 @@ def _pci_bus(device: Device, name: str, machine: Machine, topology: Topology) ->
     return "pcie" if name == ROOT_BUS else next((BRIDGES[maker] for maker in makers if maker in BRIDGES), "")
 
 
-def _no_bus(device: Device, machine: Machine) -> Refusal | None:
-    for start, (kind, makers) in _CONTROLLERS.items():
-        if device.driver.startswith(start):
-            before = [entry.driver for entry in machine.devices[: device.number]]
-            if any(driver.startswith(makers) or driver.endswith(makers) for driver in before):
-                return None
-            return None if machine.backends is None else Refusal("qemu-no-such-bus", {"value": kind})
-    return None
+def _no_bus(device: Device, machine: Machine, qemu: Qemu) -> Refusal | None:
+    kind = "" if machine.backends is None else _kind_of_bus(device.driver, qemu)
+    makers = _CONTROLLERS.get(kind, ".*")
+    if any(re.fullmatch(makers, entry.driver) for entry in machine.devices[: device.number]):
+        return None
+    return Refusal("qemu-no-such-bus", {"value": kind}) if kind else None
 
 
 def backend_faults(device: Device, machine: Machine) -> Iterator[NameFault]:

@@ -62,8 +62,8 @@ _PACKAGE: Final = r"(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?\+([a-z]+)"
 #: What begins the names of Arm's virt machines but ``virt`` itself; Proxmox writes ``virt+pve0``.
 VERSIONED: Final = ("virt-", "virt+")
 _DIGITS: Final = r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?"
-#: What distributions put behind ``virt-``: words and numbers with single marks between them.
-_VENDOR: Final = r"[A-Za-z0-9]+([.+_-][A-Za-z0-9]+)*"
+#: What distributions put behind ``virt-``: words and numbers with single marks between them, a word at least.
+_VENDOR: Final = r"(?=.*[A-Za-z]{2}|.*\+)[A-Za-z0-9]+([.+_-][A-Za-z0-9]+)*"
 
 
 class Qemu(NamedTuple):
@@ -281,18 +281,12 @@ def machine_type(name: str, qemu: Qemu) -> MachineType | None:
     if name == "virt":
         return MachineType(qemu.version, qemu.virt)
     match = re.fullmatch(_DIGITS, name.removeprefix("virt-")) if name.startswith("virt-") else None
-    if match is None or name.count(".") != 1:
-        return None
-    version = (int(match[1]), int(match[2]))
+    version = (int(match[1]), int(match[2])) if match is not None else (0, 0)
     oldest = (qemu.version[0] - _MAJORS_KEPT, qemu.version[1])
-    return MachineType(version, name) if oldest < version <= qemu.version else None
+    is_one = name == f"virt-{spell_version(version)}" and oldest < version <= qemu.version
+    return MachineType(version, name) if is_one else None
 
 
 def is_vendor_machine(name: str) -> bool:
     """Whether a machine type is a distribution's own ``virt``: ``virt-rhel9.8.0``, ``virt+pve0``."""
-    rest = name[len("virt-") :]
-    if not name.startswith(VERSIONED) or not re.fullmatch(_VENDOR, rest):
-        return False
-    if name.startswith("virt+"):
-        return True
-    return name.count(".") != 1 or not re.fullmatch(_DIGITS, rest)
+    return name.startswith(VERSIONED) and bool(re.fullmatch(_VENDOR, name.removeprefix("virt-")))

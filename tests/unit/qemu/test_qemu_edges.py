@@ -32,7 +32,8 @@ def test_only_11_1_has_ats_of_vfio_and_looks_at_it() -> None:
     ("name", "vendor"),
     [
         ("virt-11.1", False), ("virt", False), ("virt-rhel9.8.0", True), ("virt-11.0+pve0", True),
-        ("virt-11.0.1", True), ("virt-11", True), ("virt-.2", False), ("virt-", False),
+        ("virt-11.0.1", False), ("virt-11", False), ("virt-.2", False), ("virt-", False),
+        ("virt-10.x", False), ("virt-11.t", False), ("virt-111", False), ("virt-011.1", False),
         ("virt-11.", False), ("virt-11..1", False), ("virt-6.2-hpb", True), ("virt-noble", True),
         ("virt+pve0", True), ("virt+pve1", True), ("virt+", False), ("virtual", False), ("virt_x", False),
         ("pc-q35-9.0", False), ("q35", False), ("", False),
@@ -40,6 +41,16 @@ def test_only_11_1_has_ats_of_vfio_and_looks_at_it() -> None:
 )  # fmt: skip
 def test_a_vendors_machine_is_a_virt_of_another_name(name: str, vendor: bool) -> None:
     assert is_vendor_machine(name) is vendor
+
+
+@pytest.mark.parametrize(
+    "name", ["virt-111", "virt-11.t", "virt-10.x", "virt-11.1.3", "virt-11.01", "virt-011.1"]
+)
+def test_what_is_no_release_and_no_vendors_is_refused(name: str) -> None:
+    """Each with 11.1.3."""
+    failed = start(vm(head=f"-M {name}"), host(), Q11_1).failure
+    assert failed is not None
+    assert failed.text.splitlines()[0] == f'unsupported machine type: "{name}"'
 
 
 def test_the_architecture_register_says_3_1() -> None:
