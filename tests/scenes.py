@@ -172,6 +172,7 @@ SCENES = {
         )
     ),
     "qemu-queues": Scene(options("-M virt -device virtio-scsi-pci,virtqueue_size=2048")),
+    "qemu-bar-size": Scene(options("-M virt -device pci-testdev,membar=3M")),
     "qemu-device-value": Scene(options("-M virt -device virtio-net-pci,rx_queue_size=100")),
     "qemu-memory": Scene(options("-M virt -m 1G,slots=2")),
     "qemu-cpus": Scene(options("-M virt -smp 4,sockets=3")),

@@ -56,7 +56,7 @@ _FAULTS: Final[tuple[_Fault, ...]] = (
     ("", " -object memory-backend-ram,id=m{n}"),
     ("", " -numa node,nodeid=20{n}"),
     ("", " -device virtio-blk-pci,id=b{n},bus=pcie.0,drive=nn{n}"),
-    ("", " -netdev userr,id=n{n}"),
+    ("", " -netdev foo,id=n{n}"),
     ("", " -netdev user,id=n{n},foo=1"),
     ("", " -drive if=none,id=e{n},cache=foo"),
     ("", " -numa dist,src=0,dst=6{n},val=20"),
@@ -64,7 +64,7 @@ _FAULTS: Final[tuple[_Fault, ...]] = (
     ("", " -object acpi-generic-initiator,id=g{n},node=200"),
     ("", " -device pc-dimm,id=d{n},memdev=mm{n}"),
     ("", " -device usb-kbd,id=k{n},bus=us{n}.0"),
-    ("", " -chardev sockett,id=c{n}"),
+    ("", " -chardev foo,id=c{n}"),
 )
 
 

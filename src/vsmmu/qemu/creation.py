@@ -171,6 +171,7 @@ class Creation(Run):
         bus = self._bus_of(device, faults)
         if is_bridge(device.driver):
             self._create_bridge(device, bus)
+            self._refuse_each(device, self._placement.peripherals.realized(device, bus))
         elif is_vfio(device.driver):
             self._create_vfio(device, bus)
         else:

@@ -22,13 +22,19 @@ _TEXT: Final = frozenset({"evdev", "guest-cid", "serial", "vhostdev", "wwpn"})
 #: Type without ``-pci`` and the like -> the property and QEMU's sentence.
 _NEEDED: Final = {
     "acpi-erst": ("memdev", "'memdev' property is not set"),
+    "aspeed-otp": ("size", "aspeed.otp: 'size' property must be set"),
+    "ctucan_pci": ("canbus0", "ctucan_connect_to_bus failed"),
     "ivshmem-doorbell": ("chardev", "You must specify a 'chardev'"),
     "ivshmem-plain": ("memdev", "You must specify a 'memdev'"),
+    "kvaser_pci": ("canbus", "can_sja_connect_to_bus failed"),
+    "led": ("color", "property 'color' not specified"),
     "nvme": ("serial", "serial property not set"),
     "scsi-block": _DRIVE,
     "scsi-generic": _DRIVE,
     "scsi-hd": _DRIVE,
+    "tpm-tis-device": ("tpmdev", "'tpmdev' property is required"),
     "usb-braille": ("chardev", "Property chardev is required"),
+    "usb-mtp": ("rootdir", "usb-mtp: rootdir must be configured and be an absolute path"),
     "usb-serial": ("chardev", "Property chardev is required"),
     "usb-storage": _DRIVE,
     "vhost-scsi": ("wwpn", "vhost-scsi: missing wwpn"),
@@ -43,6 +49,7 @@ _NEEDED: Final = {
     "virtio-blk": _DRIVE,
     "virtio-crypto": ("cryptodev", "'cryptodev' parameter expects a valid object"),
     "virtio-input-host": ("evdev", "evdev property is required"),
+    "virtio-iommu-device": ("primary-bus", "VIRTIO-IOMMU is not attached to any PCI bus!"),
     **{f"vhost-user-{kind}": _BASE for kind in "gpio i2c input rng rtc snd spi test-device".split()},
 }
 

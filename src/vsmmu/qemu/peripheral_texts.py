@@ -43,6 +43,13 @@ PERIPHERAL_MESSAGES: Final = (
         "give {device} at most 1024 queues, and each at most 1024 places: QEMU aborts, and says nothing",
         aborts=True,
     ),
+    Message(
+        "qemu-bar-size",
+        "qemu-system-aarch64: hw/pci/pci.c:{line}: pci_register_bar: Assertion `is_power_of_2(size)' failed.",
+        "give {device} a size that is a power of two: QEMU aborts instead of saying so",
+        aborts=True,
+        line=1515,
+    ),
     Message("qemu-device-value", "{text}", "correct the value of {device}"),
     Message("qemu-property-missing", "{text}", "add {property}= to {device}"),
     Message(

@@ -30,10 +30,13 @@ _MEMORY: Final = ("pc-dimm", "nvdimm", "virtio-mem")
 _BALLOONS: Final = frozenset(
     f"virtio-balloon{form}" for form in ("", "-device", "-pci", "-pci-transitional", "-pci-non-transitional")
 )
+#: A card whose size is that of its memory backend.
+_SHARED_MEMORY: Final = "ivshmem-plain"
 _FRAME_BUFFER: Final = "ramfb"
 #: Properties of emulated devices that are judged elsewhere, or that take whatever their type takes.
 _ORDINARY: Final = frozenset(
-    "addr bootindex bus chardev drive mac memdev mount_tag multifunction name netdev romfile serial".split()
+    "addr bootindex bus bus-reserve bus_nr chardev chassis drive hotplug io-reserve mac memdev mount_tag"
+    " multifunction name netdev numa_node port pref64-reserve romfile serial slot".split()
 )
 
 
@@ -84,10 +87,10 @@ class Peripherals:
         """
         if device.driver.startswith(_MEMORY):
             yield from self._memory_devices().refusals(device)
-        elif (missing := self._missing(device)) is not None:
+        elif device.driver not in BRIDGES and (missing := self._missing(device)) is not None:
             name, text = missing
             yield Refusal("qemu-property-missing", {"property": name, "text": text})
-        elif device.properties.keys() - _ORDINARY:
+        elif device.driver == _SHARED_MEMORY or device.properties.keys() - _ORDINARY:
             yield from self._values(device, bus)
         for kind, code in ((_BALLOONS, "qemu-balloon-twice"), ({_FRAME_BUFFER}, "qemu-ramfb-twice")):
             if device.driver in kind:
@@ -109,6 +112,7 @@ class Peripherals:
 
     def _values(self, device: Device, bus: Bus | None) -> Iterator[Refusal | Diagnostic]:
         # Most devices have no numbers of their own.
+        from vsmmu.qemu.device_limits import odd_bar
         from vsmmu.qemu.device_values import aborts, doubtful_values, refused_values
         from vsmmu.qemu.doubts import board_doubt
 
@@ -116,6 +120,8 @@ class Peripherals:
             yield Refusal("qemu-device-value", {"text": text})
         if aborts(device):
             yield Refusal("qemu-queues", {})
+        if odd_bar(device, self._machine):
+            yield Refusal("qemu-bar-size", {})
         for text, needs in doubtful_values(device):
             yield board_doubt(Refusal("qemu-device-value", {"text": text, "device": device.name}), needs)
 

@@ -26,7 +26,7 @@ def recorded(folder: str, *names: str) -> list[dict[str, Any]]:
     return [json.loads(line) for text in texts for line in text.splitlines()]
 
 
-CASES = recorded("qemu-11.1.3", "start", "sizes", "values", "options")
+CASES = recorded("qemu-11.1.3", "start", "sizes", "values", "options", "limits")
 OLDER = recorded("qemu-10.2.2", "start", "sizes", "values")
 
 

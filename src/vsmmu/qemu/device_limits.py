@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers that devices take only between two bounds: a table by property, with what QEMU says of others.
+
+Found by writing numbers of every size into every property of each type of device that 11.1.3 for Arm makes
+bare; each bound measured on both its sides.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from vsmmu.machine.drivers import bare_name
+from vsmmu.named_tuple import NamedTuple
+from vsmmu.qemu.values import quantity, size, unsigned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vsmmu.machine.model import Device, Machine
+
+__all__ = ["beyond_limits", "number", "odd_bar"]
+
+
+class Limit(NamedTuple):
+    """What a property takes.
+
+    :param kinds: a pattern of the types that have it, ``-pci`` and the like left out.
+    :param said: QEMU's sentence for any other number, with ``{value}`` where it names it.
+    """
+
+    kinds: str
+    least: int
+    most: int
+    said: str
+
+
+_ANY: Final = 1 << 64
+_GIB: Final = 1 << 30
+_PORTS: Final = (
+    r"(aspeed\.)?pcie-root-port|cxl-(rp|upstream|downstream)|ioh3420|x3130-upstream|xio3130-downstream"
+)
+_RESERVING: Final = "pcie-root-port|cxl-rp|pci-bridge"
+_CAP: Final = "PCI resource reserve cap: "
+_SCSI: Final = "scsi-(hd|cd|block|generic)"
+_LIMITS: Final[dict[str, Limit]] = {
+    "aer_log_max": Limit(
+        _PORTS, 0, 128, "Invalid aer_log_max {value}. The max number of aer log is 128"
+    ),
+    "aw-bits": Limit("virtio-iommu", 32, 64, "aw-bits must be within [32,64]"),
+    # Each SCSI controller has bounds of its own; none takes more than these.
+    "channel": Limit(_SCSI, 0, 0, "bad scsi channel id: {value}"),
+    "scsi-id": Limit(_SCSI, 0, 255, "bad scsi device id: {value}"),
+    "lun": Limit(_SCSI, 0, 16383, "bad scsi device lun: {value}"),
+    "mcq-maxq": Limit("ufs", 0, 31, "mcq-maxq must be less than 32"),
+    "mem-reserve": Limit(_RESERVING, 0, 4 * _GIB - 1, f"{_CAP}mem-reserve must be less than 4G"),
+    "mqes": Limit("nvme", 1, _ANY, "mqes property cannot be less than 1"),
+    "nsid": Limit("nvme-ns", 0, 256, "invalid namespace id (must be between 0 and 256)"),
+    "num-ports": Limit("pci-ohci", 0, 15, "OHCI num-ports={value} is too big (limit is 15 ports)"),
+    "num_queues": Limit("nvme", 2, 65536, "max_ioqpairs must be between 1 and 65535"),
+    "nutmrs": Limit("ufs", 0, 8, "nutmrs must be less than or equal to 8"),
+    "nutrs": Limit("ufs", 0, 32, "nutrs must be less than or equal to 32"),
+    "pi": Limit("nvme-ns", 0, 3, "invalid 'pi' value"),
+    "ports": Limit("usb-hub", 1, 8, "num_ports ({value}) out of range (1..8)"),
+    "pref32-reserve": Limit(_RESERVING, 0, 4 * _GIB - 1, f"{_CAP}pref32-reserve  must be less than 4G"),
+    "sd-spec-version": Limit("sdhci", 2, 3, "Only Spec v2/v3 are supported"),
+    "unit": Limit("ide-(hd|cd|cf)", 0, 0, "Can't create IDE unit {value}, bus supports only 1 units"),
+    "usb_version": Limit(
+        "usb-(kbd|mouse|tablet)", 1, 2, "Invalid usb version {value} for usb hid device"
+    ),
+    "vsl": Limit("nvme", 1, _ANY, "vsl must be non-zero"),
+}  # fmt: skip
+#: Device -> what has the size of one of its BARs, or is a memory backend of that size: a power of two.
+_BARS: Final = {"pci-testdev": "membar", "nvme": "cmb_size_mb", "ivshmem-plain": "memdev"}
+
+
+def number(device: Device, name: str, usual: int) -> int:
+    """A number as written; what the device has without, where it cannot be read."""
+    text = device.text(name)
+    found = (unsigned(text) if text else None) if not text[-1:].isalpha() else size(text)
+    return usual if found is None else found
+
+
+def beyond_limits(device: Device) -> Iterator[str]:
+    """What QEMU says of each number that a device does not take."""
+    kind = bare_name(device.driver)
+    for name, limit in _LIMITS.items():
+        if name not in device.properties:
+            continue
+        written = number(device, name, limit.least)
+        if re.fullmatch(limit.kinds, kind) and not limit.least <= written <= limit.most:
+            shown = written - (1 << 32) if 1 << 31 <= written < 1 << 32 else written
+            yield limit.said.format(value=shown)
+
+
+def odd_bar(device: Device, machine: Machine) -> bool:
+    """Whether QEMU ends by an assertion, for a BAR of a size that is no power of two."""
+    name = _BARS.get(device.driver, "")
+    backend = next((entry for entry in machine.objects if entry.id == device.text("memdev")), None)
+    if name == "memdev":
+        found = quantity(backend.properties.get("size", 1)) if backend is not None else 1
+    else:
+        found = number(device, name, 1)
+    return found is not None and found.bit_count() > 1
