@@ -25,10 +25,11 @@ __all__ = ["beyond_limits", "number", "odd_bar"]
 class Limit(NamedTuple):
     """What a property takes.
 
-    :param kinds: a pattern of the types that have it, ``-pci`` and the like left out.
+    :param kinds: a pattern of the types that it is a property of, ``-pci`` and the like left out.
     :param said: QEMU's sentence for any other number, with ``{value}`` where it names it.
     """
 
+    property: str
     kinds: str
     least: int
     most: int
@@ -43,33 +44,31 @@ _PORTS: Final = (
 _RESERVING: Final = "pcie-root-port|cxl-rp|pci-bridge"
 _CAP: Final = "PCI resource reserve cap: "
 _SCSI: Final = "scsi-(hd|cd|block|generic)"
-_LIMITS: Final[dict[str, Limit]] = {
-    "aer_log_max": Limit(
-        _PORTS, 0, 128, "Invalid aer_log_max {value}. The max number of aer log is 128"
-    ),
-    "aw-bits": Limit("virtio-iommu", 32, 64, "aw-bits must be within [32,64]"),
+_LIMITS: Final = (
+    Limit("aer_log_max", _PORTS, 0, 128, "Invalid aer_log_max {value}. The max number of aer log is 128"),
+    Limit("aw-bits", "virtio-iommu", 32, 64, "aw-bits must be within [32,64]"),
     # Each SCSI controller has bounds of its own; none takes more than these.
-    "channel": Limit(_SCSI, 0, 0, "bad scsi channel id: {value}"),
-    "scsi-id": Limit(_SCSI, 0, 255, "bad scsi device id: {value}"),
-    "lun": Limit(_SCSI, 0, 16383, "bad scsi device lun: {value}"),
-    "mcq-maxq": Limit("ufs", 0, 31, "mcq-maxq must be less than 32"),
-    "mem-reserve": Limit(_RESERVING, 0, 4 * _GIB - 1, f"{_CAP}mem-reserve must be less than 4G"),
-    "mqes": Limit("nvme", 1, _ANY, "mqes property cannot be less than 1"),
-    "nsid": Limit("nvme-ns", 0, 256, "invalid namespace id (must be between 0 and 256)"),
-    "num-ports": Limit("pci-ohci", 0, 15, "OHCI num-ports={value} is too big (limit is 15 ports)"),
-    "num_queues": Limit("nvme", 2, 65536, "max_ioqpairs must be between 1 and 65535"),
-    "nutmrs": Limit("ufs", 0, 8, "nutmrs must be less than or equal to 8"),
-    "nutrs": Limit("ufs", 0, 32, "nutrs must be less than or equal to 32"),
-    "pi": Limit("nvme-ns", 0, 3, "invalid 'pi' value"),
-    "ports": Limit("usb-hub", 1, 8, "num_ports ({value}) out of range (1..8)"),
-    "pref32-reserve": Limit(_RESERVING, 0, 4 * _GIB - 1, f"{_CAP}pref32-reserve  must be less than 4G"),
-    "sd-spec-version": Limit("sdhci", 2, 3, "Only Spec v2/v3 are supported"),
-    "unit": Limit("ide-(hd|cd|cf)", 0, 0, "Can't create IDE unit {value}, bus supports only 1 units"),
-    "usb_version": Limit(
-        "usb-(kbd|mouse|tablet)", 1, 2, "Invalid usb version {value} for usb hid device"
-    ),
-    "vsl": Limit("nvme", 1, _ANY, "vsl must be non-zero"),
-}  # fmt: skip
+    Limit("channel", _SCSI, 0, 0, "bad scsi channel id: {value}"),
+    Limit("scsi-id", _SCSI, 0, 255, "bad scsi device id: {value}"),
+    Limit("lun", _SCSI, 0, 16383, "bad scsi device lun: {value}"),
+    Limit("lun", "ufs-lu", 0, 31, "lun must be between 0 and 31"),
+    Limit("mcq-maxq", "ufs", 0, 31, "mcq-maxq must be less than 32"),
+    Limit("mem-reserve", _RESERVING, 0, 4 * _GIB - 1, f"{_CAP}mem-reserve must be less than 4G"),
+    Limit("mqes", "nvme", 1, _ANY, "mqes property cannot be less than 1"),
+    Limit("nsid", "nvme-ns", 0, 256, "invalid namespace id (must be between 0 and 256)"),
+    Limit("num-ports", "pci-ohci", 0, 15, "OHCI num-ports={value} is too big (limit is 15 ports)"),
+    Limit("num_queues", "nvme", 2, 65536, "max_ioqpairs must be between 1 and 65535"),
+    Limit("nutmrs", "ufs", 0, 8, "nutmrs must be less than or equal to 8"),
+    Limit("nutrs", "ufs", 0, 32, "nutrs must be less than or equal to 32"),
+    Limit("pi", "nvme-ns", 0, 3, "invalid 'pi' value"),
+    Limit("ports", "usb-hub", 1, 8, "num_ports ({value}) out of range (1..8)"),
+    Limit("pref32-reserve", _RESERVING, 0, 4 * _GIB - 1, f"{_CAP}pref32-reserve  must be less than 4G"),
+    Limit("sd-spec-version", "sdhci", 2, 3, "Only Spec v2/v3 are supported"),
+    Limit("spec_version", "sd-card", 2, 3, "Invalid SD card Spec version: {value}"),
+    Limit("unit", "ide-(hd|cd|cf)", 0, 0, "Can't create IDE unit {value}, bus supports only 1 units"),
+    Limit("usb_version", "usb-(kbd|mouse|tablet)", 1, 2, "Invalid usb version {value} for usb hid device"),
+    Limit("vsl", "nvme", 1, _ANY, "vsl must be non-zero"),
+)  # fmt: skip
 #: Device -> what has the size of one of its BARs, or is a memory backend of that size: a power of two.
 _BARS: Final = {"pci-testdev": "membar", "nvme": "cmb_size_mb", "ivshmem-plain": "memdev"}
 
@@ -84,10 +83,10 @@ def number(device: Device, name: str, usual: int) -> int:
 def beyond_limits(device: Device) -> Iterator[str]:
     """What QEMU says of each number that a device does not take."""
     kind = bare_name(device.driver)
-    for name, limit in _LIMITS.items():
-        if name not in device.properties:
+    for limit in _LIMITS:
+        if limit.property not in device.properties:
             continue
-        written = number(device, name, limit.least)
+        written = number(device, limit.property, limit.least)
         if re.fullmatch(limit.kinds, kind) and not limit.least <= written <= limit.most:
             shown = written - (1 << 32) if 1 << 31 <= written < 1 << 32 else written
             yield limit.said.format(value=shown)

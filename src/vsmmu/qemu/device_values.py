@@ -30,7 +30,7 @@ _GEOMETRY: Final = ("cyls", "heads", "secs")
 #: The most heads of a disk's geometry.
 _HEADS: Final = {"virtio-blk": 255, "scsi-hd": 255, "ide-hd": 16}
 #: Virtio devices that may be legacy ones; the others are modern in any case.
-_TRANSITIONAL: Final = frozenset(f"virtio-{kind}" for kind in "balloon blk net rng scsi serial".split())
+_TRANSITIONAL: Final = frozenset(f"virtio-{kind}" for kind in "9p balloon blk net rng scsi serial".split())
 _PLATFORM: Final = "VIRTIO_F_IOMMU_PLATFORM was supported by neither legacy nor transitional device"
 #: VIRTIO_QUEUE_MAX without those for control and events; its sentence says one less.
 _SCSI_QUEUES: Final = 1022
@@ -170,9 +170,11 @@ def _block_sizes(device: Device) -> Iterator[str]:
     if block > (sizes["physical_block_size"] or 512):
         yield "logical_block_size > physical_block_size not supported"
     for name in _MULTIPLES:
-        if number(device, name, 0) % block:
-            own = name == "discard_granularity" and device.driver.startswith("ide-")
-            yield f"{name} must be 512 for ide" if own else f"{name} must be a multiple of logical_block_size"
+        found = number(device, name, 0)
+        if name == "discard_granularity" and found not in (0, 512) and device.driver.startswith("ide-"):
+            yield f"{name} must be 512 for ide"
+        elif found % block:
+            yield f"{name} must be a multiple of logical_block_size"
     if number(device, "min_io_size", 0) // block > _MOST_UINT16:
         yield "min_io_size must not exceed 65535 logical blocks"
 
@@ -201,6 +203,17 @@ def _rng(device: Device) -> Iterator[str]:
 def _balloon(device: Device) -> Iterator[str]:
     if read_bool(device.properties.get("free-page-hint")) is True and not device.text("iothread"):
         yield "'free-page-hint' requires 'iothread' to be set"
+
+
+def _bochs(device: Device) -> Iterator[str]:
+    memory = number(device, "vgamem", 16 << 20)
+    if not 4 << 20 <= memory <= 256 << 20:
+        yield f"bochs-display: video memory too {'small' if memory < 4 << 20 else 'big'}"
+
+
+def _cirrus(device: Device) -> Iterator[str]:
+    if (memory := number(device, "vgamem_mb", 4)) not in (4, 8, 16):
+        yield f"Invalid cirrus_vga ram size '{memory}'"
 
 
 def _bridge(device: Device) -> Iterator[str]:
@@ -254,6 +267,8 @@ def _nvme(device: Device) -> Iterator[str]:
 
 
 _RULES: Final[dict[str, Callable[[Device], Iterator[str]]]] = {
+    "bochs-display": _bochs,
+    "cirrus-vga": _cirrus,
     "cxl-rp": _bridge,
     "nvme": _nvme,
     "nvme-ns": _namespace,
