@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.drivers import bare_name
 from vsmmu.named_tuple import NamedTuple
+from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.values import quantity, size, unsigned
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import Device, Machine
 
-__all__ = ["beyond_limits", "number", "odd_bar"]
+__all__ = ["beyond_limits", "number", "odd_bars"]
 
 
 class Limit(NamedTuple):
@@ -69,8 +70,12 @@ _LIMITS: Final = (
     Limit("usb_version", "usb-(kbd|mouse|tablet)", 1, 2, "Invalid usb version {value} for usb hid device"),
     Limit("vsl", "nvme", 1, _ANY, "vsl must be non-zero"),
 )  # fmt: skip
-#: Device -> what has the size of one of its BARs, or is a memory backend of that size: a power of two.
-_BARS: Final = {"pci-testdev": "membar", "nvme": "cmb_size_mb", "ivshmem-plain": "memdev"}
+#: Device -> what has the size of one of its BARs, in which unit it may be: a power of two.
+_BARS: Final = {"pci-testdev": "membar", "nvme": "cmb_size_mb"}
+#: The same of memory backends.
+_BACKED_BARS: Final = {"ivshmem-plain": "memdev", "nvme": "pmrdev"}
+_ASSERTION: Final = Refusal("qemu-bar-size", {})
+_PMR: Final = "pmr backend size needs to be power of 2 in size"
 
 
 def number(device: Device, name: str, usual: int) -> int:
@@ -92,12 +97,15 @@ def beyond_limits(device: Device) -> Iterator[str]:
             yield limit.said.format(value=shown)
 
 
-def odd_bar(device: Device, machine: Machine) -> bool:
-    """Whether QEMU ends by an assertion, for a BAR of a size that is no power of two."""
-    name = _BARS.get(device.driver, "")
-    backend = next((entry for entry in machine.objects if entry.id == device.text("memdev")), None)
-    if name == "memdev":
-        found = quantity(backend.properties.get("size", 1)) if backend is not None else 1
-    else:
-        found = number(device, name, 1)
+def odd_bars(device: Device, machine: Machine) -> Iterator[Refusal]:
+    """What becomes of BARs whose size is no power of two: mostly an assertion ends QEMU."""
+    backed = device.text(_BACKED_BARS.get(device.driver, ""))
+    sizes = (quantity(entry.properties.get("size")) for entry in machine.objects if entry.id == backed)
+    if backed and _is_odd(next(sizes, None)):
+        yield Refusal("qemu-device-value", {"text": _PMR}) if device.driver == "nvme" else _ASSERTION
+    if _is_odd(number(device, _BARS.get(device.driver, ""), 1)):
+        yield _ASSERTION
+
+
+def _is_odd(found: int | None) -> bool:
     return found is not None and found.bit_count() > 1

@@ -53,6 +53,12 @@ class MemoryDevices:
         self._slots: set[int] = set()
         self._used: int | None = 0
 
+    def is_busy(self, backend: str) -> bool:
+        """Whether the board, a node or a device has a memory backend; from now on one has."""
+        busy = backend in self._backends
+        self._backends.add(backend)
+        return busy
+
     def refusals(self, device: Device) -> Iterator[Refusal | Diagnostic]:
         """What QEMU says when it realizes a memory device; to be asked once for each."""
         if device.driver in _MODULES:
@@ -62,6 +68,8 @@ class MemoryDevices:
         elif self._whole and not device.text("memdev"):
             yield _refused("'memdev' property must be set")
         else:
+            if device.text("memdev") and self.is_busy(device.text("memdev")):
+                yield _refused(f"'memdev' property specifies a busy memdev: {device.text('memdev')}")
             yield from self._virtio(device)
             yield from self._space(device)
 
@@ -80,9 +88,8 @@ class MemoryDevices:
         backend = device.text("memdev")
         if not backend:
             yield Refusal("qemu-module-without-memory", {})
-        elif backend in self._backends:
+        elif self.is_busy(backend):
             yield Refusal("qemu-memory-twice", {"value": backend})
-        self._backends.add(backend)
         label = quantity(device.properties.get("label-size", 0))
         if label and label < _LEAST_LABEL:
             yield _refused(

@@ -30,8 +30,8 @@ _MEMORY: Final = ("pc-dimm", "nvdimm", "virtio-mem")
 _BALLOONS: Final = frozenset(
     f"virtio-balloon{form}" for form in ("", "-device", "-pci", "-pci-transitional", "-pci-non-transitional")
 )
-#: A card whose size is that of its memory backend.
-_SHARED_MEMORY: Final = "ivshmem-plain"
+#: Cards with a memory backend of their own, and the property that names it.
+_BACKED: Final = {"acpi-erst": "memdev", "ivshmem-plain": "memdev", "nvme": "pmrdev"}
 _FRAME_BUFFER: Final = "ramfb"
 #: Properties of emulated devices that are judged elsewhere, or that take whatever their type takes.
 _ORDINARY: Final = frozenset(
@@ -90,7 +90,10 @@ class Peripherals:
         elif device.driver not in BRIDGES and (missing := self._missing(device)) is not None:
             name, text = missing
             yield Refusal("qemu-property-missing", {"property": name, "text": text})
-        elif device.driver == _SHARED_MEMORY or device.properties.keys() - _ORDINARY:
+        elif device.driver in _BACKED or device.properties.keys() - _ORDINARY:
+            backend = device.text(_BACKED.get(device.driver, ""))
+            if backend and self._memory_devices().is_busy(backend):
+                yield Refusal("qemu-memory-twice", {"value": backend})
             yield from self._values(device, bus)
         for kind, code in ((_BALLOONS, "qemu-balloon-twice"), ({_FRAME_BUFFER}, "qemu-ramfb-twice")):
             if device.driver in kind:
@@ -112,7 +115,7 @@ class Peripherals:
 
     def _values(self, device: Device, bus: Bus | None) -> Iterator[Refusal | Diagnostic]:
         # Most devices have no numbers of their own.
-        from vsmmu.qemu.device_limits import odd_bar
+        from vsmmu.qemu.device_limits import odd_bars
         from vsmmu.qemu.device_values import aborts, doubtful_values, refused_values
         from vsmmu.qemu.doubts import board_doubt
 
@@ -120,8 +123,7 @@ class Peripherals:
             yield Refusal("qemu-device-value", {"text": text})
         if aborts(device):
             yield Refusal("qemu-queues", {})
-        if odd_bar(device, self._machine):
-            yield Refusal("qemu-bar-size", {})
+        yield from odd_bars(device, self._machine)
         for text, needs in doubtful_values(device):
             yield board_doubt(Refusal("qemu-device-value", {"text": text, "device": device.name}), needs)
 
