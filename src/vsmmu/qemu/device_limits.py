@@ -70,9 +70,9 @@ _LIMITS: Final = (
     Limit("usb_version", "usb-(kbd|mouse|tablet)", 1, 2, "Invalid usb version {value} for usb hid device"),
     Limit("vsl", "nvme", 1, _ANY, "vsl must be non-zero"),
 )  # fmt: skip
-#: Device -> what has the size of one of its BARs, in which unit it may be: a power of two.
+#: Device -> the property that is the size of one of its BARs, which has to be a power of two.
 _BARS: Final = {"pci-testdev": "membar", "nvme": "cmb_size_mb"}
-#: The same of memory backends.
+#: Device -> the property that names the memory backend behind one of its BARs.
 _BACKED_BARS: Final = {"ivshmem-plain": "memdev", "nvme": "pmrdev"}
 _ASSERTION: Final = Refusal("qemu-bar-size", {})
 _PMR: Final = "pmr backend size needs to be power of 2 in size"
