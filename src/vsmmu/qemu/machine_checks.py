@@ -41,7 +41,7 @@ Found = tuple[str, str, "Refusal | NameFault | Diagnostic"]
 _IOMMUFD: Final = "iommufd"
 #: How the types of the other objects begin that refuse values.
 _MEMORY: Final = "memory-backend-"
-_THREAD: Final = "iothread"
+_LOOPS: Final = ("iothread", "main-loop")
 #: What a part of a command line, which plan writes, cannot be refused for: the VM has nodes of its own.
 _OF_ALL_NODES: Final = frozenset(
     ("qemu-node-missing", "qemu-node-sum", "qemu-distance-node", "qemu-distance-missing")
@@ -196,12 +196,12 @@ def _early_objects(machine: Machine, host: Host) -> Iterator[Found]:
     for entry in machine.objects:
         if entry.qom_type == _IOMMUFD and (refused := _iommufd(entry, host)) is not None:
             yield entry.id, "", refused
-    yield from _objects(machine, host, _THREAD)
+    yield from _objects(machine, host, *_LOOPS)
 
 
-def _objects(machine: Machine, host: Host, kind: str) -> Iterator[Found]:
+def _objects(machine: Machine, host: Host, *kinds: str) -> Iterator[Found]:
     for entry in machine.objects:
-        if entry.qom_type.startswith(kind):
+        if entry.qom_type.startswith(kinds):
             from vsmmu.qemu.object_checks import object_refusals  # few VMs have such objects
 
             yield from ((entry.id, "", found) for found in object_refusals(entry, host))

@@ -33,17 +33,38 @@ _MEMORY: Final = "memory-backend-"
 _IN_FILES: Final = frozenset({"memory-backend-file", "memory-backend-memfd", "memory-backend-shm"})
 _CODE: Final = "qemu-object-value"
 _MOST: Final = (1 << 63) - 1
+_MOST_INT: Final = (1 << 31) - 1
+_LOOPS: Final = frozenset({"iothread", "main-loop"})
+_LOOP_NUMBERS: Final = {
+    **dict.fromkeys(("poll-max-ns", "poll-grow", "poll-shrink", "aio-max-batch"), _MOST),
+    **dict.fromkeys(("thread-pool-min", "thread-pool-max"), _MOST),
+    "poll-weight": 63,
+}
+#: What a pool of threads may have without thread-pool-max.
+_THREADS: Final = 64
+#: Bytes of an entry of a page table: a table fills a page, and maps a huge page.
+_ENTRY: Final = 8
 
 
 def object_refusals(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
     """Why an object refuses what is written for it, or may."""
     if entry.qom_type.startswith(_MEMORY):
         yield from _memory(entry, host)
-    elif entry.qom_type == "iothread":
-        for name in ("poll-max-ns", "poll-grow", "poll-shrink"):
-            number = quantity(entry.properties.get(name), signed)
-            if number is not None and not 0 <= number <= _MOST:
-                yield _refused(f"{name} value must be in range [0, {_MOST}]")
+    elif entry.qom_type in _LOOPS:
+        yield from _loop(entry)
+
+
+def _loop(entry: MachineObject) -> Iterator[Refusal]:
+    """Threads that serve events: each number by itself, then the sizes of the pool."""
+    for name, most in _LOOP_NUMBERS.items():
+        number = quantity(entry.properties.get(name), signed)
+        if number is not None and not 0 <= number <= most:
+            yield _refused(f"{name} value must be in range [0, {most}]")
+            return
+    least = quantity(entry.properties.get("thread-pool-min", 0), signed)
+    most_threads = quantity(entry.properties.get("thread-pool-max", _THREADS), signed)
+    if least is not None and most_threads is not None and not max(1, least) <= most_threads <= _MOST_INT:
+        yield _refused("bad thread-pool-min/thread-pool-max values")
 
 
 def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
@@ -51,6 +72,8 @@ def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
         if quantity(entry.properties.get(name), read) == 0:
             yield _refused(f"property '{name}' of {entry.qom_type} doesn't take value '0'")
     yield from _pages(entry, page_sizes(host))
+    yield from _huge_pages(entry, page_sizes(host))
+    yield from _alignment(entry, page_sizes(host))
     if entry.qom_type == "memory-backend-shm" and read_bool(entry.properties.get("share")) is False:
         yield _refused("can't create shm backend with `share=off`")
     policy = entry.properties.get("policy", "default")
@@ -80,6 +103,34 @@ def _pages(entry: MachineObject, pages: Sequence[int]) -> Iterator[Refusal | Dia
         refusal = _refused(_page_text(entry, own, unfit[0]))
         certain = len(unfit) == len(pages)
         yield refusal if certain else board_doubt(refusal, "the size of the host's pages")
+
+
+def _huge_pages(entry: MachineObject, pages: Sequence[int]) -> Iterator[Refusal | Diagnostic]:
+    """Huge pages of a memfd: those that are written, else the host's, mostly what a page table maps."""
+    if entry.qom_type != "memory-backend-memfd":
+        return
+    huge, own = quantity(entry.properties.get("hugetlbsize")), quantity(entry.properties.get("size"))
+    if huge and huge.bit_count() > 1:
+        yield _refused("Hugepage size must be a power of 2")
+    elif read_bool(entry.properties.get("hugetlb")) is True and own:
+        refusal = _refused(f"failed to resize memfd to {own}: Invalid argument")
+        if huge and own % huge:
+            yield refusal
+        elif not huge and any(own % (page * page // _ENTRY) for page in pages):
+            yield board_doubt(refusal, "the size of the host's huge pages")
+
+
+def _alignment(entry: MachineObject, pages: Sequence[int]) -> Iterator[Refusal | Diagnostic]:
+    align = quantity(entry.properties.get("align")) if entry.qom_type == "memory-backend-file" else 0
+    if not align:
+        return
+    unfit = [page for page in pages if align % page]
+    if unfit:
+        refusal = _refused(f"alignment {align:#x} must be multiples of page size {unfit[0]:#x}")
+        certain = len(unfit) == len(pages)
+        yield refusal if certain else board_doubt(refusal, "the size of the host's pages")
+    elif align.bit_count() > 1:
+        yield _refused(f"alignment {align:#x} must be a power of two")
 
 
 def _page_text(entry: MachineObject, own: int, page: int) -> str:

@@ -139,3 +139,20 @@ def test_a_bare_word_for_a_disk_is_named_as_qemu_names_it() -> None:
     failure = QemuProcess(machine, NOBODY, LATEST._replace(has_kvm=False)).start().failure
     assert failure is not None
     assert failure.printed == "qemu-system-aarch64: b.img: drive with bus=0, unit=0 (index=0) exists"
+
+
+@pytest.mark.parametrize(
+    ("backend", "answer"),
+    [
+        ("memory-backend-memfd,id=o,size=3M,hugetlb=on", "unknown"),
+        ("memory-backend-memfd,id=o,size=1G,hugetlb=on", "starts"),
+        ("memory-backend-memfd,id=o,size=3M", "starts"),
+        ("memory-backend-file,id=o,size=1M,mem-path=m,align=4K", "unknown"),
+        ("memory-backend-file,id=o,size=1M,mem-path=m,align=3", "refused"),
+        ("memory-backend-file,id=o,size=1M,mem-path=m,align=64K", "starts"),
+    ],
+)
+def test_what_the_pages_of_the_host_decide(backend: str, answer: str) -> None:
+    text = f"qemu-system-aarch64 -M virt -accel tcg -nodefaults -object {backend}"
+    verdict = QemuProcess(read_words(text.split()).machine(), NOBODY, LATEST._replace(has_kvm=False)).start()
+    assert verdict.answer == answer
