@@ -16,6 +16,7 @@ from vsmmu.machine.model import EGM, INITIATOR
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.egm import has_egm
 from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.numa_options import MOST_NODES
 from vsmmu.qemu.values import unsigned
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def initiator_refusals(machine: Machine, qemu: Qemu) -> Iterator[Refusal | Diagn
 def _fault(machine: Machine, entry: MachineObject, nodes: int) -> Refusal | None:
     name, device, node = _KINDS[entry.qom_type]
     number = _number(entry.properties.get("node"))
-    if number is not None and number >= nodes:
+    if number is not None and nodes <= number < MOST_NODES:  # a higher one is refused before
         return _refusal(entry.qom_type, node.format(number))
     if not _is_there(machine, entry.qom_type, entry.properties.get(name)):
         return _refusal(entry.qom_type, device)

@@ -41,7 +41,7 @@ Found = tuple[str, str, "Refusal | NameFault | Diagnostic"]
 _IOMMUFD: Final = "iommufd"
 #: How the types of the other objects begin that refuse values.
 _MEMORY: Final = "memory-backend-"
-_LOOPS: Final = ("iothread", "main-loop")
+_EARLY: Final = ("iothread", "main-loop", "acpi-generic-")
 #: What a part of a command line, which plan writes, cannot be refused for: the VM has nodes of its own.
 _OF_ALL_NODES: Final = frozenset(
     ("qemu-node-missing", "qemu-node-sum", "qemu-distance-node", "qemu-distance-missing")
@@ -196,7 +196,7 @@ def _early_objects(machine: Machine, host: Host) -> Iterator[Found]:
     for entry in machine.objects:
         if entry.qom_type == _IOMMUFD and (refused := _iommufd(entry, host)) is not None:
             yield entry.id, "", refused
-    yield from _objects(machine, host, *_LOOPS)
+    yield from _objects(machine, host, *_EARLY)
 
 
 def _objects(machine: Machine, host: Host, *kinds: str) -> Iterator[Found]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values that are of an object's type and that the object itself refuses: memory backends, threads.
+"""Values that are of an object's type and that the object itself refuses: memory, threads, initiators.
 
-Sources: backends/hostmem.c, backends/hostmem-shm.c, iothread.c of qemu/qemu; each text measured with 11.1.3.
-QEMU names no option in front of them.
+Sources: backends/hostmem.c, backends/hostmem-shm.c, iothread.c, hw/acpi/pci.c of qemu/qemu; each text was
+measured with 11.1.3. QEMU names no option in front of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import UNSET
 
 from vsmmu.host.judgements import page_sizes
-from vsmmu.machine.model import Unread
+from vsmmu.machine.model import INITIATOR, Unread
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
 from vsmmu.qemu.numa_options import MOST_NODES
@@ -52,6 +52,9 @@ def object_refusals(entry: MachineObject, host: Host) -> Iterator[Refusal | Diag
         yield from _memory(entry, host)
     elif entry.qom_type in _LOOPS:
         yield from _loop(entry)
+    elif (quantity(entry.properties.get("node"), unsigned) or 0) >= MOST_NODES:
+        # A port says it of an initiator, too.
+        yield Refusal("qemu-initiator", {"text": f"{INITIATOR}: Invalid NUMA node specified"})
 
 
 def _loop(entry: MachineObject) -> Iterator[Refusal]:
