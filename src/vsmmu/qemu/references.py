@@ -74,6 +74,8 @@ _CONTROLLERS: Final = {
 }
 #: Controllers with more buses than one: a disk each [measured].
 _SEVERAL: Final = {"ahci": 6, "cmd646": 2, "piix": 2, "via-ide": 2, "sii3112": 2}
+#: Controllers whose bus is not called ``ID.0`` -> what it is called.
+_CALLED: Final = {"ati-vga": "ati-vga.ddc", "nvme": "{id}", "sdhci-pci": "sd-bus", "ufs": "{id}"}
 _SYSTEM_BUS: Final = "main-system-bus"
 #: A bus that its device names after itself (``ID.0``), or QEMU after its type (``usb-bus.0``).
 _NAMED: Final = rf"(.+)\.{_NUMBER}"
@@ -90,26 +92,31 @@ def bus_refusal(device: Device, machine: Machine, topology: Topology, qemu: Qemu
         return _no_bus(device, machine, qemu)
     if not isinstance(name, str) or isinstance(name, Unread) or "/" in name:
         return None
-    kind = _pci_bus(device, name, machine, topology)
-    if kind:
-        return Refusal("qemu-wrong-bus", {"value": kind.upper() if "-" not in kind else kind})
+    pci = _pci_bus(device, name, machine, topology)
+    if pci:
+        return Refusal("qemu-wrong-bus", {"value": pci.upper() if "-" not in pci else pci})
     if name == _SYSTEM_BUS:
         return None
+    kind, own = _kind_of_bus_called(name, device, machine), _kind_of_bus(device.driver, qemu)
+    if kind is None:
+        return Refusal("qemu-no-bus", {"value": name})
+    return Refusal("qemu-wrong-bus", {"value": kind}) if kind and own and own != kind else None
+
+
+def _kind_of_bus_called(name: str, device: Device, machine: Machine) -> str | None:
+    """The kind of a bus in front of a device, empty where it is not known; None if there is no such bus."""
+    before = machine.devices[: device.number]
+    for maker in before:
+        if name and name == _CALLED.get(maker.driver, "").format(id=maker.id):
+            return (_buses_of(maker.driver) or ("", 1))[0]
     match = re.fullmatch(_NAMED, name)
-    maker = match[1] if match else ""
     if match is None:
-        return Refusal("qemu-no-bus", {"value": name})
-    if maker in _TYPES:
-        most = _nameless_buses(maker, device, machine)
-        return Refusal("qemu-no-bus", {"value": name}) if int(match[2]) >= most else None
-    makers = [entry.driver for entry in machine.devices[: device.number] if entry.id == maker]
-    buses = _buses_of(makers[0]) if makers else None
-    if not makers or (buses is not None and int(match[2]) >= buses[1]):
-        return Refusal("qemu-no-bus", {"value": name})
-    own = _kind_of_bus(device.driver, qemu)
-    if buses is not None and own and own != buses[0]:
-        return Refusal("qemu-wrong-bus", {"value": buses[0]})
-    return None
+        return None
+    if match[1] in _TYPES:
+        return "" if int(match[2]) < _nameless_buses(match[1], device, machine) else None
+    driver = next((entry.driver for entry in before if entry.id == match[1]), "")
+    kind, count = _buses_of(driver) or ("", 1 << 32)
+    return kind if driver and driver not in _CALLED and int(match[2]) < count else None
 
 
 def _nameless_buses(type_name: str, device: Device, machine: Machine) -> int:
@@ -117,6 +124,7 @@ def _nameless_buses(type_name: str, device: Device, machine: Machine) -> int:
     if machine.backends is None or type_name not in {kind.lower() for kind in _CONTROLLERS}:
         return 1 << 32
     before = [entry.driver for entry in machine.devices[: device.number] if not entry.id]
+    before = [driver for driver in before if "{id}" in _CALLED.get(driver, "{id}")]
     made = [found for driver in before if (found := _buses_of(driver)) is not None]
     own = int(read_bool(machine.machine_options.get("usb")) is True)
     return own + sum(count for kind, count in made if kind.lower() == type_name)

@@ -59,3 +59,33 @@ def test_every_type_of_such_a_bus_is_known_by_the_table(qemu: Qemu) -> None:
     }
     assert len(names) > 100
     assert [name for name in sorted(names) if not said(f"-device {name}", qemu._replace(has_kvm=False))] == []
+
+
+@pytest.mark.parametrize(
+    ("maker", "device", "names"),
+    [
+        ("nvme,id=n,serial=1", "nvme-ns,drive=d", {"n": True, "n.0": False, "nvme-bus.0": False}),
+        ("nvme,serial=1", "nvme-ns,drive=d", {"nvme-bus.0": True, "nvme-bus.1": False}),
+        ("ufs,id=u", "ufs-lu,drive=d", {"u": True, "u.0": False}),
+        ("sdhci-pci,id=s", "sd-card,drive=d", {"sd-bus": True, "s.0": False, "sd-bus.0": False}),
+        ("sdhci-pci", "sd-card,drive=d", {"sd-bus": True, "sd-bus.0": False}),
+        ("ati-vga,id=a,romfile=", "i2c-ddc", {"ati-vga.ddc": True, "a.0": False, "i2c-bus.0": False}),
+        ("tpci200,id=t", "ipoctal232", {"t.0": True, "t": False, "t.1": False}),
+        ("virtio-serial-pci,id=v", "virtconsole", {"v.0": True, "v": False}),
+        ("qemu-xhci,id=x", "usb-kbd", {"x.0": True, "x": False, "usb-bus.0": False}),
+    ],
+)
+def test_a_bus_has_the_name_that_its_controller_gives_it(
+    maker: str, device: str, names: dict[str, bool]
+) -> None:
+    """Each started, or refused, with 11.1.3."""
+    for name, there in names.items():
+        vm = options(HEAD, f"-device {maker} -device {device},bus={name}")
+        codes = [found.code for found in start(vm, host(), QEMU).diagnostics if found.severity == "error"]
+        assert codes == ([] if there else ["qemu-no-bus"]), name
+
+
+def test_a_device_goes_on_no_bus_of_another_kind() -> None:
+    vm = options(HEAD, "-device nvme,id=n,serial=1 -device usb-kbd,bus=n")
+    (found,) = start(vm, host(), QEMU).of("error")
+    assert found.why.endswith(": Device 'usb-kbd' can't go on nvme-bus bus")
