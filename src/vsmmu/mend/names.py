@@ -60,8 +60,9 @@ def _type(fault: VmFault, device: Device) -> Iterator[Way]:
         renamed = (_renamed(device, bus, "primary-bus") for bus in _BUSES if bus in device.properties)
         changes: list[Change] = [Edit(device.number, "driver", draft.becomes)]
         changes += [change for pair in renamed for change in pair]
-        said = {name if name == "accel" else _meant(draft.becomes, name, qemu) for name in device.properties}
-        if draft.becomes == VSMMU_DRIVER and "accel" not in said:
+        if draft.becomes == VSMMU_DRIVER and not any(
+            name == "accel" or _meant(VSMMU_DRIVER, name, qemu) == "accel" for name in device.properties
+        ):
             changes.append(Edit(device.number, "accel", True))
         yield Way(draft.translation, tuple(changes))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers that devices take only between two bounds: a table by property, with what QEMU says of others.
 
-Found by writing numbers of every size into every property of each type of device that 11.1.3 for Arm makes
-bare; each bound measured on both its sides.
+Found by writing numbers of many sizes into the properties of each type of device that 11.1.3 for Arm makes
+alone or with a drive; each bound measured on both its sides (tests/golden/qemu-11.1.3/limits.jsonl).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from vsmmu.machine.drivers import bare_name
 from vsmmu.named_tuple import NamedTuple
+from vsmmu.qemu import values
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.values import quantity, size, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vsmmu.machine.model import Device, Machine
+    from vsmmu.machine.model import Device
 
-__all__ = ["beyond_limits", "number", "odd_bars"]
+__all__ = ["beyond_limits", "number", "odd_backend", "odd_bar"]
 
 
 class Limit(NamedTuple):
@@ -72,16 +72,17 @@ _LIMITS: Final = (
 )  # fmt: skip
 #: Device -> the property that is the size of one of its BARs, which has to be a power of two.
 _BARS: Final = {"pci-testdev": "membar", "nvme": "cmb_size_mb"}
-#: Device -> the property that names the memory backend behind one of its BARs.
-_BACKED_BARS: Final = {"ivshmem-plain": "memdev", "nvme": "pmrdev"}
 _ASSERTION: Final = Refusal("qemu-bar-size", {})
 _PMR: Final = "pmr backend size needs to be power of 2 in size"
+#: Bytes of a record, where none are written.
+_RECORD: Final = 8192
+_RECORDS: Final = "ACPI ERST requires storage size be multiple of record size (8192KiB)"
 
 
 def number(device: Device, name: str, usual: int) -> int:
     """A number as written; what the device has without, where it cannot be read."""
     text = device.text(name)
-    found = (unsigned(text) if text else None) if not text[-1:].isalpha() else size(text)
+    found = (values.unsigned(text) if text else None) if not text[-1:].isalpha() else values.size(text)
     return usual if found is None else found
 
 
@@ -97,15 +98,16 @@ def beyond_limits(device: Device) -> Iterator[str]:
             yield limit.said.format(value=shown)
 
 
-def odd_bars(device: Device, machine: Machine) -> Iterator[Refusal]:
-    """What becomes of BARs whose size is no power of two: mostly an assertion ends QEMU."""
-    backed = device.text(_BACKED_BARS.get(device.driver, ""))
-    sizes = (quantity(entry.properties.get("size")) for entry in machine.objects if entry.id == backed)
-    if backed and _is_odd(next(sizes, None)):
+def odd_backend(device: Device, size: int) -> Iterator[Refusal]:
+    """What QEMU says of a memory backend of this size behind a card."""
+    if device.driver == "acpi-erst":
+        if size % _RECORD and "record_size" not in device.properties:
+            yield Refusal("qemu-device-value", {"text": _RECORDS})
+    elif size.bit_count() > 1:
         yield Refusal("qemu-device-value", {"text": _PMR}) if device.driver == "nvme" else _ASSERTION
-    if _is_odd(number(device, _BARS.get(device.driver, ""), 1)):
+
+
+def odd_bar(device: Device) -> Iterator[Refusal]:
+    """The assertion that ends QEMU where the size that is written for a BAR is no power of two."""
+    if number(device, _BARS.get(device.driver, ""), 1).bit_count() > 1:
         yield _ASSERTION
-
-
-def _is_odd(found: int | None) -> bool:
-    return found is not None and found.bit_count() > 1

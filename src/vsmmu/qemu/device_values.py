@@ -2,8 +2,9 @@
 """Numbers of emulated cards that are of the property's type and that the card itself refuses.
 
 Sources: virtio_net_device_realize(), virtio_blk_device_realize(), virtio_scsi_common_realize(),
-virtio_rng_device_realize(), virtio_serial_device_realize(), blkconf_blocksizes(), virtio_pci_realize(),
-nvme_check_params() of qemu/qemu; each text measured with 11.1.3.
+virtio_rng_device_realize(), virtio_serial_device_realize(), blkconf_blocksizes(), blkconf_geometry(),
+virtio_pci_realize(), virtio_pci_device_plugged(), nvme_check_params(), pci_bridge_qemu_reserve_cap_init() of
+qemu/qemu; each text measured with 11.1.3.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ _MOST_UINT16: Final = 0xFFFF
 _MOST_SECTORS: Final = 4194303
 _NEITHER: Final = """device cannot work as neither modern nor legacy mode is enabled
 Set either disable-modern or disable-legacy to off"""
+#: 11.1.3 crashes where it refuses a number of these.
+_EHCI: Final = frozenset({"usb-ehci", "ich9-usb-ehci1", "ich9-usb-ehci2"})
 #: The highest number of a port, where a controller says nothing.
 _PORTS: Final = 30
 _OUT_OF_RANGE: Final = f"virtio-serial-bus: Out-of-range port id specified, max. allowed: {_PORTS}"
@@ -129,6 +132,8 @@ def doubtful_values(device: Device) -> Iterator[tuple[str, str]]:
         yield text, f"whether {device.text('netdev')} is vhost-user or vhost-vdpa"
     if kind in ("loader", "guest-loader"):
         yield "Some ROM regions are overlapping", "the place of everything else that is loaded"
+    if kind in _EHCI and not 8 <= number(device, "maxframes", 128) <= 512:
+        yield "Segmentation fault", "how this QEMU ends when it refuses maxframes="
     if kind in ("virtserialport", "virtconsole") and number(device, "nr", 0) > _PORTS:
         yield _OUT_OF_RANGE, "max_ports of its controller"
     for (owner, name), text in _CHECKED.items():

@@ -79,7 +79,8 @@ def machine_checks(
     yield from _early_objects(machine, host)
     if (fault := judge_machine(machine, qemu)) is not None:
         yield "", "", fault
-    yield from _names_in_tables(machine)
+    yield from _table_names(machine)
+    yield from _confidential_guest(machine)
     yield from _sizes(machine, kind)
     yield from _flash(machine)
     yield from _accelerator(machine, qemu)
@@ -103,14 +104,16 @@ def machine_checks(
         yield from _board_smmu(machine, qemu, kind)
 
 
-def _names_in_tables(machine: Machine) -> Iterator[Found]:
-    """How ACPI tables call themselves (virt_set_oem_id() in hw/arm/virt.c), and a confidential guest."""
-    options = machine.machine_options
+def _table_names(machine: Machine) -> Iterator[Found]:
+    """How ACPI tables call themselves (virt_set_oem_id() in hw/arm/virt.c)."""
     for name, most in (("oem-id", 6), ("oem-table-id", 8)):
-        if len(options.get(f"x-{name}", "").encode()) > most:
+        if len(machine.machine_options.get(f"x-{name}", "").encode()) > most:
             text = f"User specified {name} value is bigger than {most} bytes in size"
             yield "", "", NameFault("qemu-property-value", True, text)
-    guest = options.get("confidential-guest-support", "")
+
+
+def _confidential_guest(machine: Machine) -> Iterator[Found]:
+    guest = machine.machine_options.get("confidential-guest-support", "")
     if guest and guest not in {entry.id for entry in machine.objects if entry.qom_type.endswith("-guest")}:
         yield "", "", NameFault("qemu-property-value", True, f"Device '{guest}' not found")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from vsmmu.diagnostic import Diagnostic
 from vsmmu.host.mmio_window import spell_size
 from vsmmu.qemu.findings import Refusal
-from vsmmu.qemu.memory_pages import is_small
+from vsmmu.qemu.memory_pages import huge_page, is_small
 from vsmmu.qemu.memory_size import memory_bytes
 from vsmmu.qemu.realize import has_acpi
 from vsmmu.qemu.settings import read_bool
@@ -31,9 +31,6 @@ _VIRTIO_NODE: Final = "'node' property has value '{node}', which exceedsthe numb
 _MIB: Final = 1 << 20
 #: MIN_NAMESPACE_LABEL_SIZE of include/hw/mem/nvdimm.h.
 _LEAST_LABEL: Final = 128 << 10
-#: A huge page by an ordinary one on Arm, as virtio_mem_thp_size() in hw/virtio/virtio-mem.c has it: as many
-#: ordinary ones as page table entries fit into one.
-_ENTRY: Final = 8
 #: QEMU_VMALLOC_ALIGN of include/qemu/osdep.h, on Arm and x86.
 _ALIGNED: Final = 2 * _MIB
 
@@ -58,6 +55,11 @@ class MemoryDevices:
         busy = backend in self._backends
         self._backends.add(backend)
         return busy
+
+    def size_of(self, backend: str) -> int | None:
+        """The size of a memory backend; None if it cannot be read."""
+        entry = self._backend(backend)
+        return quantity(entry.properties.get("size")) if entry is not None else None
 
     def refusals(self, device: Device) -> Iterator[Refusal | Diagnostic]:
         """What QEMU says when it realizes a memory device; to be asked once for each."""
@@ -151,16 +153,14 @@ class MemoryDevices:
 
     def _size(self, device: Device) -> int | None:
         """What a device takes of the room; None if it cannot be read."""
-        entry = self._backend(device)
-        whole = quantity(entry.properties.get("size")) if entry is not None else None
+        whole = self.size_of(device.text("memdev"))
         label = quantity(device.properties.get("label-size", 0))
         if whole is None or label is None:
             return None
         # Labels are behind the memory, which ends at a multiple of the alignment.
         return (whole - label) // _ALIGNED * _ALIGNED if label else whole
 
-    def _backend(self, device: Device) -> MachineObject | None:
-        name = device.text("memdev")
+    def _backend(self, name: str) -> MachineObject | None:
         return next((entry for entry in self._machine.objects if entry.id == name), None)
 
     def _virtio(self, device: Device) -> Iterator[Refusal | Diagnostic]:
@@ -179,9 +179,9 @@ class MemoryDevices:
 
     def _blocks_of_the_host(self, device: Device, whole: int, wanted: int) -> Iterator[Refusal | Diagnostic]:
         """What a virtio-mem without ``block-size`` makes of its sizes: blocks are the host's huge pages."""
-        blocks = [page * page // _ENTRY for page in self._pages]
+        blocks = [huge_page(page) for page in self._pages]
         unfit = [block for block in blocks if whole % block or wanted % block]
-        backend = self._backend(device)
+        backend = self._backend(device.text("memdev"))
         if unfit and len(blocks) == 1 and backend is not None and is_small(backend):
             yield from _multiples(blocks[0], whole, wanted)
         elif unfit:

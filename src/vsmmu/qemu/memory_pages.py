@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of a VM that certainly lies in ordinary pages of the host, not in huge ones.
+"""Ordinary and huge pages of the host: which memory certainly lies in the first, how large the others are.
 
 Source: qemu_minrampagesize(), which the command queues go by since 295ca0e14c: the smallest page of the
 memory backends in use counts. What a ``mem-path`` names is known to the host alone, save that shm is no
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from vsmmu.machine.model import Machine, MachineObject
 
-__all__ = ["is_small", "memory_in_small_pages"]
+__all__ = ["huge_page", "is_small", "memory_in_small_pages"]
 
 _BACKEND: Final = "memory-backend-"
 _ANONYMOUS: Final = frozenset({f"{_BACKEND}ram", f"{_BACKEND}shm"})
+#: Bytes of an entry of a page table.
+_ENTRY: Final = 8
 _SHM: Final = "/dev/shm/"  # noqa: S108 - a path that a VM names; nothing is opened
 
 
@@ -43,3 +45,11 @@ def is_small(backend: MachineObject) -> bool:
     if backend.qom_type == f"{_BACKEND}file":
         return str(backend.properties.get("mem-path", "")).startswith(_SHM)
     return backend.qom_type in _ANONYMOUS
+
+
+def huge_page(page: int) -> int:
+    """The size of a huge page by that of an ordinary one on Arm: as many of those as entries fit into one.
+
+    So has it virtio_mem_thp_size() in hw/virtio/virtio-mem.c.
+    """
+    return page * page // _ENTRY

@@ -15,6 +15,7 @@ from vsmmu.host.judgements import page_sizes
 from vsmmu.machine.model import INITIATOR, Unread
 from vsmmu.qemu.doubts import board_doubt
 from vsmmu.qemu.findings import Refusal
+from vsmmu.qemu.memory_pages import huge_page
 from vsmmu.qemu.numa_options import MOST_NODES
 from vsmmu.qemu.settings import read_bool
 from vsmmu.qemu.values import quantity, signed, size, unsigned
@@ -42,8 +43,6 @@ _LOOP_NUMBERS: Final = {
 }
 #: What a pool of threads may have without thread-pool-max.
 _THREADS: Final = 64
-#: Bytes of an entry of a page table: a table fills a page, and maps a huge page.
-_ENTRY: Final = 8
 
 
 def object_refusals(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
@@ -74,9 +73,8 @@ def _memory(entry: MachineObject, host: Host) -> Iterator[Refusal | Diagnostic]:
     for name, read in (("size", size), ("prealloc-threads", unsigned)):
         if quantity(entry.properties.get(name), read) == 0:
             yield _refused(f"property '{name}' of {entry.qom_type} doesn't take value '0'")
-    yield from _pages(entry, page_sizes(host))
-    yield from _huge_pages(entry, page_sizes(host))
-    yield from _alignment(entry, page_sizes(host))
+    for rule in (_pages, _huge_pages, _alignment):
+        yield from rule(entry, page_sizes(host))
     if entry.qom_type == "memory-backend-shm" and read_bool(entry.properties.get("share")) is False:
         yield _refused("can't create shm backend with `share=off`")
     policy = entry.properties.get("policy", "default")
@@ -109,7 +107,7 @@ def _pages(entry: MachineObject, pages: Sequence[int]) -> Iterator[Refusal | Dia
 
 
 def _huge_pages(entry: MachineObject, pages: Sequence[int]) -> Iterator[Refusal | Diagnostic]:
-    """Huge pages of a memfd: those that are written, else the host's, mostly what a page table maps."""
+    """Huge pages of a memfd: those that are written, else what the host has by default."""
     if entry.qom_type != "memory-backend-memfd":
         return
     huge, own = quantity(entry.properties.get("hugetlbsize")), quantity(entry.properties.get("size"))
@@ -119,7 +117,7 @@ def _huge_pages(entry: MachineObject, pages: Sequence[int]) -> Iterator[Refusal 
         refusal = _refused(f"failed to resize memfd to {own}: Invalid argument")
         if huge and own % huge:
             yield refusal
-        elif not huge and any(own % (page * page // _ENTRY) for page in pages):
+        elif not huge and any(own % huge_page(page) for page in pages):
             yield board_doubt(refusal, "the size of the host's huge pages")
 
 

@@ -30,6 +30,7 @@ _MEMORY: Final = ("pc-dimm", "nvdimm", "virtio-mem")
 _BALLOONS: Final = frozenset(
     f"virtio-balloon{form}" for form in ("", "-device", "-pci", "-pci-transitional", "-pci-non-transitional")
 )
+_NAMED_TWICE: Final = "qemu_ram_set_idstr: Assertion `!new_block->idstr[0]' failed."
 #: Cards with a memory backend of their own, and the property that names it.
 _BACKED: Final = {"acpi-erst": "memdev", "ivshmem-plain": "memdev", "nvme": "pmrdev"}
 _FRAME_BUFFER: Final = "ramfb"
@@ -53,6 +54,8 @@ class Peripherals:
         self._memory: MemoryDevices | None = None
         self._boot_order: set[int] = set()
         self._only_one: set[str] = set()
+        #: The memory backends of acpi-erst.
+        self._records: set[str] = set()
 
     def refusals(self, device: Device) -> Iterator[Refusal | Diagnostic]:
         """Every reason to refuse a device that is no PCI device, in QEMU's order; ask once for each."""
@@ -90,11 +93,10 @@ class Peripherals:
         elif device.driver not in BRIDGES and (missing := self._missing(device)) is not None:
             name, text = missing
             yield Refusal("qemu-property-missing", {"property": name, "text": text})
-        elif device.driver in _BACKED or device.properties.keys() - _ORDINARY:
-            backend = device.text(_BACKED.get(device.driver, ""))
-            if backend and self._memory_devices().is_busy(backend):
-                yield Refusal("qemu-memory-twice", {"value": backend})
+        elif device.properties.keys() - _ORDINARY:
             yield from self._values(device, bus)
+        if backend := device.text(_BACKED.get(device.driver, "")):
+            yield from self._backed(device, backend)
         for kind, code in ((_BALLOONS, "qemu-balloon-twice"), ({_FRAME_BUFFER}, "qemu-ramfb-twice")):
             if device.driver in kind:
                 if code in self._only_one:
@@ -115,7 +117,7 @@ class Peripherals:
 
     def _values(self, device: Device, bus: Bus | None) -> Iterator[Refusal | Diagnostic]:
         # Most devices have no numbers of their own.
-        from vsmmu.qemu.device_limits import odd_bars
+        from vsmmu.qemu.device_limits import odd_bar
         from vsmmu.qemu.device_values import aborts, doubtful_values, refused_values
         from vsmmu.qemu.doubts import board_doubt
 
@@ -123,9 +125,25 @@ class Peripherals:
             yield Refusal("qemu-device-value", {"text": text})
         if aborts(device):
             yield Refusal("qemu-queues", {})
-        yield from odd_bars(device, self._machine)
+        yield from odd_bar(device)
         for text, needs in doubtful_values(device):
             yield board_doubt(Refusal("qemu-device-value", {"text": text, "device": device.name}), needs)
+
+    def _backed(self, device: Device, backend: str) -> Iterator[Refusal | Diagnostic]:
+        """What QEMU says of the memory backend of a card, which nobody else may have."""
+        from vsmmu.qemu.device_limits import odd_backend  # few cards have one
+        from vsmmu.qemu.doubts import board_doubt
+
+        memory = self._memory_devices()
+        if backend in self._records:
+            refusal = Refusal("qemu-device-value", {"text": _NAMED_TWICE, "device": device.name})
+            yield board_doubt(refusal, "what QEMU does with the backend of an acpi-erst")
+        elif memory.is_busy(backend):
+            yield Refusal("qemu-memory-twice", {"value": backend})
+        if device.driver == "acpi-erst":
+            self._records.add(backend)
+        if size := memory.size_of(backend):
+            yield from odd_backend(device, size)
 
     def _memory_devices(self) -> MemoryDevices:
         if self._memory is None:

@@ -15,6 +15,8 @@ from conformance.here import NOBODY
 from recordings import Case, opaque_machines
 from vsmmu.errors import InputRefused
 from vsmmu.machine.command_line.argv import read_source, read_words
+from vsmmu.machine.drivers import bare_name
+from vsmmu.qemu import device_limits
 from vsmmu.qemu.process import QemuProcess, start
 from vsmmu.qemu.versions import LATEST, parse_version
 
@@ -88,6 +90,10 @@ def test_words_that_only_a_shell_knows_leave_the_answer_open(case: Case) -> None
         "-device pcie-root-port,id=r -device virtio-net-pci,bus=r,sriov-pf=pf",
         "-device loader,file=firmware.bin,addr=0x40000000",
         "-device guest-loader,kernel=Image,addr=0x49000000",
+        "-device usb-ehci,maxframes=7",
+        "-device nvme-subsys,id=s,fdp=on",
+        "-device virtio-serial-pci,max_ports=40 -device virtconsole,nr=31",
+        "-object memory-backend-ram,id=x,size=64K -device acpi-erst,memdev=x -device ivshmem-plain,memdev=x",
     ],
 )
 def test_what_something_else_decides_is_no_yes(words: str) -> None:
@@ -139,6 +145,22 @@ def test_a_bare_word_for_a_disk_is_named_as_qemu_names_it() -> None:
     failure = QemuProcess(machine, NOBODY, LATEST._replace(has_kvm=False)).start().failure
     assert failure is not None
     assert failure.printed == "qemu-system-aarch64: b.img: drive with bus=0, unit=0 (index=0) exists"
+
+
+@pytest.mark.parametrize(
+    "limit", device_limits._LIMITS, ids=lambda limit: f"{limit.property} of {limit.kinds}"
+)
+def test_each_bound_was_measured_on_both_its_sides(limit: device_limits.Limit) -> None:
+    bounds = range(1 << 33)
+    told = {
+        int(match[1])
+        for case in recorded("qemu-11.1.3", "limits")
+        for device in re.findall(r"-device (\S+)", case["command"])
+        if re.fullmatch(limit.kinds, bare_name(device.partition(",")[0]))
+        if (match := re.search(rf",{limit.property}=(\d+)(,|$)", device))
+    }
+    sides = {limit.least - 1, limit.least, limit.most, limit.most + 1}
+    assert {side for side in sides if side in bounds} <= told
 
 
 @pytest.mark.parametrize(
